@@ -1,0 +1,55 @@
+#include "backends/cpu/batch_loader.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/error.h"
+
+namespace shardscope {
+namespace {
+
+void store_features(std::span<const float> from, DType dtype, std::byte* to, std::int64_t first) {
+    switch (dtype) {
+        case DType::fp32:
+            std::copy(from.begin(), from.end(), reinterpret_cast<float*>(to) + first);
+            return;
+        case DType::fp64:
+            std::copy(from.begin(), from.end(), reinterpret_cast<double*>(to) + first);
+            return;
+        default:
+            throw Error("unsupported",
+                        "features cannot be loaded as " + std::string(name_of(dtype)),
+                        "use precision fp32 or fp64", ErrorKind::run_failed);
+    }
+}
+
+}  // namespace
+
+BatchLoader::BatchLoader(const DataSource& source, const Layout& layout, int data_parallel_index)
+    : source_(&source), layout_(layout), data_parallel_index_(data_parallel_index) {}
+
+void BatchLoader::load(const LoadBatch& kernel, DType dtype, const Addresses& operands,
+                       const StepContext& context) {
+    if (source_ == nullptr)
+        throw Error("no-data", "the program loads a batch but no data was given", "",
+                    ErrorKind::run_failed);
+    auto* targets = reinterpret_cast<std::int32_t*>(operands[1]);
+    const std::int64_t per_micro_batch = layout_.micro_batch * layout_.dp;
+    const std::int64_t first = context.step * layout_.micro_batches * per_micro_batch +
+                               context.micro_batch * per_micro_batch +
+                               data_parallel_index_ * layout_.micro_batch;
+    for (std::int64_t i = 0; i < kernel.samples; ++i) {
+        const auto sample = static_cast<std::uint64_t>(first + i);
+        if (kernel.tokens) {
+            const auto seq = static_cast<std::size_t>(kernel.seq);
+            auto* inputs = reinterpret_cast<std::int32_t*>(operands[0]) + i * kernel.seq;
+            source_->tokens(sample, {inputs, seq}, {targets + i * kernel.seq, seq});
+        } else {
+            features_.resize(static_cast<std::size_t>(kernel.width));
+            source_->features(sample, features_, targets[i]);
+            store_features(features_, dtype, operands[0], i * kernel.width);
+        }
+    }
+}
+
+}  // namespace shardscope

@@ -1,0 +1,183 @@
+#include "backends/cpu/cpu_executor.h"
+
+#include <cstring>
+#include <thread>
+
+#include "backends/cpu/kernels/dispatch.h"
+#include "backends/cpu/kernels/gemm.h"
+#include "core/error.h"
+
+namespace shardscope {
+namespace {
+
+std::array<bool, kStreams> used_streams(const RoleProgram& role) {
+    std::array<bool, kStreams> used{};
+    for (const Body& body : role.bodies)
+        for (const Instruction& instruction : body.instructions)
+            used[static_cast<std::size_t>(instruction.stream)] = true;
+    return used;
+}
+
+bool has_span(StreamWork::Kind kind, Stream stream) {
+    return kind == StreamWork::Kind::compute || kind == StreamWork::Kind::collective ||
+           (kind == StreamWork::Kind::wait && stream == Stream::compute);
+}
+
+}  // namespace
+
+CpuExecutor::CpuExecutor(const RoleProgram& role, StreamCommunicators communicators,
+                         BatchLoader loader, const CpuExecutorOptions& options)
+    : communicators_(std::move(communicators)),
+      loader_(std::move(loader)),
+      options_(options),
+      events_(role.events),
+      recorded_(static_cast<std::size_t>(role.events)) {
+    const auto used = used_streams(role);
+    for (std::size_t s = 0; s < kStreams; ++s) {
+        const auto stream = static_cast<Stream>(s);
+        if (!used[s] || stream == Stream::compute) continue;
+        workers_[s] = std::make_unique<StreamWorker>(
+            cpu::use_one_thread, [this, stream](const StreamWork& w) { execute_or_fail(stream, w); });
+    }
+}
+
+CpuExecutor::~CpuExecutor() {
+    for (const auto& w : workers_)
+        if (w != nullptr && !w->idle()) abort();
+    for (auto& w : workers_) w.reset();
+}
+
+std::byte* CpuExecutor::allocate_arena(Bytes size) {
+    arena_ = Arena(size);
+    return arena_.data();
+}
+
+void CpuExecutor::compute(Stream stream, const Compute& instruction, const Addresses& operands,
+                          const StepContext& context) {
+    StreamWork work;
+    work.kind = StreamWork::Kind::compute;
+    work.compute = &instruction;
+    work.operands = operands;
+    work.context = context;
+    submit(stream, work);
+}
+
+void CpuExecutor::collective(Stream stream, const Collective& instruction, const std::byte* send,
+                             std::byte* recv) {
+    StreamWork work;
+    work.kind = StreamWork::Kind::collective;
+    work.collective = &instruction;
+    work.send = send;
+    work.recv = recv;
+    submit(stream, work);
+}
+
+void CpuExecutor::record(Stream stream, EventId event) {
+    recorded_[event.index()] = generation_;
+    StreamWork work;
+    work.kind = StreamWork::Kind::record;
+    work.event = event;
+    work.ticket = generation_;
+    submit(stream, work);
+}
+
+void CpuExecutor::wait(Stream stream, EventId event) {
+    if (recorded_[event.index()] == 0)
+        throw Error("event-order",
+                    "stream " + std::string(stream_name(stream)) + " waits for event " +
+                        std::to_string(event.value) + ", which was never recorded",
+                    "", ErrorKind::run_failed);
+    StreamWork work;
+    work.kind = StreamWork::Kind::wait;
+    work.event = event;
+    work.ticket = recorded_[event.index()];
+    submit(stream, work);
+}
+
+double CpuExecutor::read_scalar(Stream stream, const std::byte* value) {
+    if (StreamWorker* w = worker(stream)) w->drain();
+    throw_failure();
+    double result = 0;
+    std::memcpy(&result, value, sizeof result);
+    return result;
+}
+
+void CpuExecutor::synchronize() {
+    for (const auto& w : workers_)
+        if (w != nullptr) w->drain();
+    throw_failure();
+}
+
+void CpuExecutor::submit(Stream stream, const StreamWork& work) {
+    throw_failure();
+    if (StreamWorker* w = worker(stream))
+        w->push(work);
+    else
+        execute(stream, work);
+}
+
+void CpuExecutor::execute(Stream stream, const StreamWork& work) {
+    SpanLog* log = has_span(work.kind, stream) ? log_ : nullptr;
+    const auto start = log != nullptr ? SpanLog::Clock::now() : SpanLog::Clock::time_point();
+    switch (work.kind) {
+        case StreamWork::Kind::compute: run_compute(work); break;
+        case StreamWork::Kind::collective: run_collective(stream, work); break;
+        case StreamWork::Kind::record: events_.reach(work.event, work.ticket); break;
+        case StreamWork::Kind::wait:
+            if (events_.wait(work.event, work.ticket)) break;
+            throw_failure();
+            throw Error("communication-aborted", "the rank was stopped while it waited", "",
+                        ErrorKind::run_failed);
+    }
+    if (log != nullptr) log->add(stream, start, SpanLog::Clock::now());
+}
+
+void CpuExecutor::execute_or_fail(Stream stream, const StreamWork& work) noexcept {
+    if (failed_) return;  // what follows a failure is skipped, so that the queue empties
+    try {
+        execute(stream, work);
+    } catch (...) {
+        {
+            const std::lock_guard lock(failure_mutex_);
+            if (!failure_) failure_ = std::current_exception();
+        }
+        failed_ = true;
+        abort();
+    }
+}
+
+void CpuExecutor::run_compute(const StreamWork& work) {
+    if (const auto* load = std::get_if<LoadBatch>(&work.compute->kernel))
+        loader_.load(*load, work.compute->dtype, work.operands, work.context);
+    else
+        cpu::execute(*work.compute, work.operands, work.context);
+}
+
+void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {
+    if (options_.communication_delay.count() > 0)
+        std::this_thread::sleep_for(options_.communication_delay);
+    const Collective& c = *work.collective;
+    Communicator& group = *communicators_[static_cast<std::size_t>(stream)].at(c.group.index());
+    switch (c.kind) {
+        case CollectiveKind::all_reduce:
+            return group.all_reduce(work.recv, c.elements, c.dtype);
+        case CollectiveKind::reduce_scatter:
+            return group.reduce_scatter(work.send, work.recv, c.elements / group.size(), c.dtype);
+        case CollectiveKind::all_gather:
+            return group.all_gather(work.send, work.recv, c.elements / group.size(), c.dtype);
+    }
+}
+
+void CpuExecutor::throw_failure() {
+    if (!failed_) return;
+    const std::lock_guard lock(failure_mutex_);
+    std::rethrow_exception(failure_);
+}
+
+void CpuExecutor::abort() noexcept {
+    events_.abort();
+    for (const auto& of_stream : communicators_)
+        for (const auto& communicator : of_stream) communicator->abort();
+}
+
+}  // namespace shardscope

@@ -1,0 +1,91 @@
+// Executes one rank's instructions on this machine's cores.
+//
+// Compute-stream instructions run on the calling thread; every other stream that the program uses is
+// a thread of its own, so that communication overlaps computation.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "backends/communicator.h"
+#include "backends/cpu/arena.h"
+#include "backends/cpu/batch_loader.h"
+#include "backends/cpu/event_board.h"
+#include "backends/cpu/stream_worker.h"
+#include "backends/executor.h"
+#include "backends/span_log.h"
+#include "core/program/program.h"
+
+namespace shardscope {
+
+// One rank's communicators: [stream][group]. Streams never share one, because they run at the same
+// time.
+using StreamCommunicators = std::array<std::vector<std::unique_ptr<Communicator>>, kStreams>;
+
+struct CpuExecutorOptions {
+    std::chrono::nanoseconds communication_delay{0};  // slept before every collective
+};
+
+// Calls come from the thread that runs the rank, except abort(). A failure on a stream's thread aborts
+// the rank's communicators, so that no other rank waits for it, and is thrown by the next call here.
+class CpuExecutor final : public Executor {
+public:
+    // Starts a thread for each stream beside compute that `role` uses; instructions passed in later
+    // must live until synchronize().
+    CpuExecutor(const RoleProgram& role, StreamCommunicators communicators, BatchLoader loader,
+                const CpuExecutorOptions& options = {});
+    // Ends the streams, aborting the communicators if work is pending.
+    ~CpuExecutor() override;
+
+    std::byte* allocate_arena(Bytes size) override;
+    void compute(Stream stream, const Compute& instruction, const Addresses& operands,
+                 const StepContext& context) override;
+    void collective(Stream stream, const Collective& instruction, const std::byte* send,
+                    std::byte* recv) override;
+    void record(Stream stream, EventId event) override;
+    void wait(Stream stream, EventId event) override;
+    double read_scalar(Stream stream, const std::byte* value) override;
+    void synchronize() override;
+    void begin_body() override { ++generation_; }
+
+    // Times go to `log` from the next instruction on; null: nowhere. Call while no stream runs.
+    void log_spans(SpanLog* log) { log_ = log; }
+
+    // Makes every pending and later call of this rank, and of the ranks it communicates with, fail.
+    // Thread-safe.
+    void abort() noexcept;
+
+private:
+    StreamWorker* worker(Stream stream) const {
+        return workers_[static_cast<std::size_t>(stream)].get();
+    }
+    void submit(Stream stream, const StreamWork& work);
+    void execute(Stream stream, const StreamWork& work);
+    void execute_or_fail(Stream stream, const StreamWork& work) noexcept;
+    void run_compute(const StreamWork& work);
+    void run_collective(Stream stream, const StreamWork& work);
+    void throw_failure();
+
+    StreamCommunicators communicators_;
+    BatchLoader loader_;
+    CpuExecutorOptions options_;
+    Arena arena_;
+    SpanLog* log_ = nullptr;
+
+    EventBoard events_;
+    std::uint64_t generation_ = 0;             // tickets of events: bodies begun
+    std::vector<std::uint64_t> recorded_;      // per event, the ticket of its latest recording
+
+    std::atomic<bool> failed_{false};
+    std::mutex failure_mutex_;
+    std::exception_ptr failure_;               // the first one
+
+    std::array<std::unique_ptr<StreamWorker>, kStreams> workers_;  // last: they use the rest
+};
+
+}  // namespace shardscope

@@ -1,0 +1,186 @@
+#include "backends/cpu/cpu_runner.h"
+
+#include <cmath>
+#include <memory>
+#include <thread>
+
+#include "backends/cpu/cpu_rank.h"
+#include "backends/cpu/kernels/gemm.h"
+#include "backends/cpu/rank_failures.h"
+#include "backends/cpu/thread_communicator.h"
+#include "backends/memory_probe.h"
+#include "core/error.h"
+
+namespace shardscope {
+namespace {
+
+void expect_precision(const TrainingSpec& training) {
+    const DType gradient = training.gradient_dtype.value_or(training.precision);
+    for (const DType dtype : {training.precision, gradient}) {
+        if (dtype == DType::fp32 || dtype == DType::fp64) continue;
+        throw Error("unsupported", "the cpu backend does not train in " + std::string(name_of(dtype)),
+                    "use precision: fp32 or fp64, or simulate this strategy");
+    }
+}
+
+// Communicators of every rank: per stream and group, one per set of ranks that communicate.
+std::vector<StreamCommunicators> make_communicators(const Program& program, int world) {
+    std::vector<StreamCommunicators> ranks(static_cast<std::size_t>(world));
+    for (std::size_t s = 0; s < kStreams; ++s)
+        for (const Group& group : program.groups)
+            for (int r = 0; r < world; ++r) {
+                if (group.index_of(Rank(r)) != 0) continue;
+                auto members = make_thread_communicators(group.size);
+                for (int i = 0; i < group.size; ++i)
+                    ranks[group.member(Rank(r), i).index()][s].push_back(
+                        std::move(members[static_cast<std::size_t>(i)]));
+            }
+    return ranks;
+}
+
+// One run: a thread per rank, and the calling thread, which meets them around every step and talks to
+// the outside while they rest.
+class ThreadedRun {
+public:
+    ThreadedRun(const Plan& plan, const DataSource& data, const CpuRunnerOptions& diagnosis,
+                const RunOptions& options)
+        : plan_(plan),
+          data_(data),
+          diagnosis_(diagnosis),
+          options_(options),
+          world_(plan.layout.world),
+          gate_(make_thread_communicators(world_ + 1)),
+          communicators_(make_communicators(plan.program, world_)),
+          ranks_(static_cast<std::size_t>(world_)) {}
+
+    Trace run();
+
+private:
+    void run_rank(int rank) noexcept;
+    void run_rank_steps(int rank);
+    void coordinate();
+    void collect(std::int64_t step);
+    void note_circumstances();
+    void pass(int member) { gate_[static_cast<std::size_t>(member)]->barrier(); }
+
+    const Plan& plan_;
+    const DataSource& data_;
+    const CpuRunnerOptions& diagnosis_;
+    const RunOptions& options_;
+    const int world_;
+    std::vector<std::unique_ptr<Communicator>> gate_;  // all ranks, then the calling thread
+    std::vector<StreamCommunicators> communicators_;
+    std::vector<std::unique_ptr<CpuRank>> ranks_;      // each made by its own thread
+    bool stop_ = false;  // written by the calling thread while the ranks wait at the gate
+    RankFailures failures_;
+    MemoryProbe probe_;
+    SpanLog::Clock::time_point start_;
+    Trace trace_;
+};
+
+Trace ThreadedRun::run() {
+    std::exception_ptr own_failure;
+    {
+        std::vector<std::jthread> threads;
+        try {
+            for (int r = 0; r < world_; ++r) threads.emplace_back([this, r] { run_rank(r); });
+            coordinate();
+        } catch (...) {
+            own_failure = std::current_exception();
+            gate_.back()->abort();
+        }
+    }
+    failures_.rethrow();
+    if (own_failure) std::rethrow_exception(own_failure);
+    for (const auto& rank : ranks_)
+        trace_.ranks.push_back(rank->take_trace(options_.record_spans));
+    trace_.ranks.front().memory.outside_plan = probe_.growth();
+    note_circumstances();
+    return std::move(trace_);
+}
+
+void ThreadedRun::run_rank(int rank) noexcept {
+    try {
+        run_rank_steps(rank);
+    } catch (...) {
+        failures_.add_current(Rank(rank));
+        if (const auto& mine = ranks_[static_cast<std::size_t>(rank)]) mine->abort();
+        gate_.back()->abort();
+    }
+}
+
+void ThreadedRun::run_rank_steps(int rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    cpu::use_one_thread();
+    ranks_[r] = std::make_unique<CpuRank>(plan_, Rank(rank), data_, std::move(communicators_[r]),
+                                          CpuExecutorOptions{diagnosis_.communication_delay});
+    CpuRank& mine = *ranks_[r];
+    pass(rank);  // everybody is ready
+    for (std::int64_t step = 0; step < plan_.training.steps; ++step) {
+        pass(rank);
+        if (stop_) return;
+        mine.run_step(step);
+        pass(rank);  // everybody has finished the step
+        mine.finish_step();
+        if (diagnosis_.inspect) {
+            mine.open_arena();
+            diagnosis_.inspect(rank, step, mine.state());
+        }
+        pass(rank);
+    }
+}
+
+// Passes the gate as often as run_rank_steps.
+void ThreadedRun::coordinate() {
+    const std::int64_t steps = plan_.training.steps;
+    trace_.losses.reserve(static_cast<std::size_t>(steps));
+    trace_.gradient_norms.reserve(static_cast<std::size_t>(steps));
+    pass(world_);
+    probe_.start();
+    start_ = SpanLog::Clock::now();
+    for (std::int64_t step = 0; step < steps; ++step) {
+        stop_ = step > 0 && options_.stop.stop_requested();
+        pass(world_);
+        if (stop_) return;
+        pass(world_);
+        pass(world_);
+        probe_.sample();
+        collect(step);
+    }
+}
+
+void ThreadedRun::collect(std::int64_t step) {
+    double loss = 0;
+    for (const auto& rank : ranks_) loss += rank->scalars().loss.value_or(0);
+    trace_.losses.push_back(loss);
+    // The norm is already summed over ranks.
+    if (const auto& squared = ranks_.front()->scalars().gradient_norm_squared)
+        trace_.gradient_norms.push_back(std::sqrt(*squared));
+    if (!options_.on_step) return;
+    const Seconds elapsed(std::chrono::duration<double>(SpanLog::Clock::now() - start_).count());
+    options_.on_step({step + 1, plan_.training.steps, loss, elapsed});
+}
+
+void ThreadedRun::note_circumstances() {
+    for (std::size_t i = 0; i < trace_.losses.size(); ++i)
+        if (!std::isfinite(trace_.losses[i])) {
+            trace_.notes.push_back("the loss is not finite from step " + std::to_string(i + 1) +
+                                   " on");
+            break;
+        }
+    const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+    if (cores > 0 && world_ > cores)
+        trace_.notes.push_back(std::to_string(world_) + " ranks share " + std::to_string(cores) +
+                               (cores == 1 ? " core" : " cores"));
+    if (const std::string note = MemoryProbe::note(); !note.empty()) trace_.notes.push_back(note);
+}
+
+}  // namespace
+
+Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
+    expect_precision(plan.training);
+    const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
+    return ThreadedRun(plan, *data, options_, options).run();
+}
+
+}  // namespace shardscope

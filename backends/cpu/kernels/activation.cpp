@@ -1,0 +1,73 @@
+// Activations that stand alone, and the gated unit of Llama's MLP.
+#include "backends/cpu/kernels/activation_functions.h"
+#include "backends/cpu/kernels/kernels.h"
+
+namespace shardscope::cpu {
+namespace {
+
+template <class T>
+SHARDSCOPE_CLONES void forward(const Activate& k, const T* x, T* y) {
+    activate(k.activation, x, y, k.elements);
+}
+
+template <class T>
+SHARDSCOPE_CLONES void backward(const ActivateGrad& k, const T* dy, const T* x, T* dx) {
+    activate_grad(k.activation, dy, x, dx, k.elements);
+}
+
+template <class T>
+SHARDSCOPE_CLONES void forward(const SwiGlu& k, const T* gate_up, T* y) {
+    for (std::int64_t r = 0; r < k.rows; ++r) {
+        const T* gate = gate_up + 2 * r * k.ffn;
+        const T* up = gate + k.ffn;
+        T* out = y + r * k.ffn;
+        SHARDSCOPE_INDEPENDENT
+        for (std::int64_t i = 0; i < k.ffn; ++i) out[i] = gate[i] * sigmoid(gate[i]).value * up[i];
+    }
+}
+
+// silu(g) = g·s, silu'(g) = s·(1 + g·(1 − s)).
+template <class T>
+SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_up, T* dgate_up) {
+    for (std::int64_t r = 0; r < k.rows; ++r) {
+        const T* gate = gate_up + 2 * r * k.ffn;
+        const T* up = gate + k.ffn;
+        const T* d = dy + r * k.ffn;
+        T* dgate = dgate_up + 2 * r * k.ffn;
+        T* dup = dgate + k.ffn;
+        SHARDSCOPE_INDEPENDENT
+        for (std::int64_t i = 0; i < k.ffn; ++i) {
+            const Sigmoid<T> s = sigmoid(gate[i]);
+            const T silu = gate[i] * s.value;
+            const T gradient = d[i];
+            dgate[i] = gradient * up[i] * (s.value + silu * s.complement);
+            dup[i] = gradient * silu;
+        }
+    }
+}
+
+}  // namespace
+
+template <class T>
+void run(const Activate& k, const Addresses& at) {
+    forward(k, as<const T>(at[0]), as<T>(at[1]));
+}
+template <class T>
+void run(const ActivateGrad& k, const Addresses& at) {
+    backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+}
+template <class T>
+void run(const SwiGlu& k, const Addresses& at) {
+    forward(k, as<const T>(at[0]), as<T>(at[1]));
+}
+template <class T>
+void run(const SwiGluGrad& k, const Addresses& at) {
+    backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+}
+
+SHARDSCOPE_INSTANTIATE(Activate);
+SHARDSCOPE_INSTANTIATE(ActivateGrad);
+SHARDSCOPE_INSTANTIATE(SwiGlu);
+SHARDSCOPE_INSTANTIATE(SwiGluGrad);
+
+}  // namespace shardscope::cpu

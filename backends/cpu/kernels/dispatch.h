@@ -1,0 +1,18 @@
+// The CPU's implementation of a compute instruction.
+#pragma once
+
+#include "backends/executor.h"
+
+namespace shardscope::cpu {
+
+// Runs the kernel on the calling thread and returns when it is done. Thread-safe: no state is kept.
+//
+// Storage is fp32 or fp64, gradients alike; anything else throws Error{"unsupported"}. LoadBatch
+// belongs to the executor, which has the data source, and is a logic error here, as is an absent
+// workspace of a kernel whose attention_workspace_elements is not 0.
+//
+// Operands may alias only where an output is the very same array as one of these inputs:
+// activate y = x; activate_grad dx = dy or x; norm_input_grad dx = dy or dresidual.
+void execute(const Compute& instruction, const Addresses& operands, const StepContext& context);
+
+}  // namespace shardscope::cpu

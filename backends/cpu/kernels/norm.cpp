@@ -1,0 +1,146 @@
+// LayerNorm and RMSNorm, a row at a time.
+#include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/kernels/simd.h"
+
+namespace shardscope::cpu {
+namespace {
+
+// What forward saves of a row; the mean is 0 for rms_norm.
+template <class T>
+struct RowStats {
+    T mean = 0;
+    T inverse = 0;  // 1/σ or 1/rms
+};
+
+template <class T>
+SHARDSCOPE_INLINE RowStats<T> load(NormKind kind, const T* stats, std::int64_t row) {
+    if (kind == NormKind::rms_norm) return {T(0), stats[row]};
+    return {stats[2 * row], stats[2 * row + 1]};
+}
+template <class T>
+SHARDSCOPE_INLINE void store(NormKind kind, RowStats<T> of, T* stats, std::int64_t row) {
+    if (kind == NormKind::rms_norm) {
+        stats[row] = of.inverse;
+    } else {
+        stats[2 * row] = of.mean;
+        stats[2 * row + 1] = of.inverse;
+    }
+}
+
+template <class T>
+SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b, T* y, T* stats) {
+    for (std::int64_t r = 0; r < k.rows; ++r) {
+        const T* in = x + r * k.hidden;
+        T* out = y + r * k.hidden;
+        RowStats<T> s;
+        if (k.kind == NormKind::layer_norm)
+            s.mean = lane_sum<T>(k.hidden, [in](std::int64_t i) { return in[i]; }) / T(k.hidden);
+        const T mean = s.mean;
+        const T square = lane_sum<T>(k.hidden, [in, mean](std::int64_t i) {
+            const T d = in[i] - mean;
+            return d * d;
+        });
+        s.inverse = T(1) / std::sqrt(square / T(k.hidden) + T(k.epsilon));
+        store(k.kind, s, stats, r);
+        if (b) {
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i)
+                out[i] = (in[i] - s.mean) * s.inverse * w[i] + b[i];
+        } else {
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i)
+                out[i] = (in[i] - s.mean) * s.inverse * w[i];
+        }
+    }
+}
+
+// With n = (x − mean)/σ and g = dy·w: dx = (g − avg(g) − n·avg(g·n))/σ; rms_norm has no avg(g).
+template <class T>
+SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const T* x,
+                                      const T* stats, const T* w, const T* dresidual, T* dx) {
+    for (std::int64_t r = 0; r < k.rows; ++r) {
+        const RowStats<T> s = load(k.kind, stats, r);
+        const T *in = x + r * k.hidden, *d = dy + r * k.hidden;
+        T* out = dx + r * k.hidden;
+        T average = 0;
+        if (k.kind == NormKind::layer_norm)
+            average =
+                lane_sum<T>(k.hidden, [d, w](std::int64_t i) { return d[i] * w[i]; }) / T(k.hidden);
+        const T along = lane_sum<T>(k.hidden,
+                                    [=](std::int64_t i) {
+                                        return d[i] * w[i] * ((in[i] - s.mean) * s.inverse);
+                                    }) /
+                        T(k.hidden);
+        if (dresidual) {
+            const T* add = dresidual + r * k.hidden;
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i) {
+                const T n = (in[i] - s.mean) * s.inverse;
+                out[i] = (d[i] * w[i] - average - n * along) * s.inverse + add[i];
+            }
+        } else {
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i) {
+                const T n = (in[i] - s.mean) * s.inverse;
+                out[i] = (d[i] * w[i] - average - n * along) * s.inverse;
+            }
+        }
+    }
+}
+
+// dw (+)= Σ_rows dy·n, db (+)= Σ_rows dy, by blocks of columns and rows as in linear.cpp.
+template <class T>
+SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, const T* x,
+                                       const T* stats, T* dw, T* db) {
+    constexpr std::int64_t kColumns = 256, kRows = 32;
+    for (std::int64_t first = 0; first < k.hidden; first += kColumns) {
+        const std::int64_t count = k.hidden - first < kColumns ? k.hidden - first : kColumns;
+        T weight[kColumns], bias[kColumns];
+        for (std::int64_t c = 0; c < count; ++c) {
+            weight[c] = k.accumulate ? dw[first + c] : T(0);
+            bias[c] = k.accumulate && db ? db[first + c] : T(0);
+        }
+        for (std::int64_t r = 0; r < k.rows; r += kRows) {
+            T partial_weight[kColumns] = {}, partial_bias[kColumns] = {};
+            const std::int64_t end = k.rows - r < kRows ? k.rows : r + kRows;
+            for (std::int64_t i = r; i < end; ++i) {
+                const RowStats<T> s = load(k.kind, stats, i);
+                const T *in = x + i * k.hidden + first, *d = dy + i * k.hidden + first;
+                for (std::int64_t c = 0; c < count; ++c) {
+                    partial_weight[c] += d[c] * ((in[c] - s.mean) * s.inverse);
+                    partial_bias[c] += d[c];
+                }
+            }
+            for (std::int64_t c = 0; c < count; ++c) {
+                weight[c] += partial_weight[c];
+                bias[c] += partial_bias[c];
+            }
+        }
+        for (std::int64_t c = 0; c < count; ++c) dw[first + c] = weight[c];
+        for (std::int64_t c = 0; db && c < count; ++c) db[first + c] = bias[c];
+    }
+}
+
+}  // namespace
+
+template <class T>
+void run(const Norm& k, const Addresses& at) {
+    forward(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
+            as<T>(at[4]));
+}
+template <class T>
+void run(const NormInputGrad& k, const Addresses& at) {
+    backward_input(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]),
+                   as<const T>(at[3]), as<const T>(at[4]), as<T>(at[5]));
+}
+template <class T>
+void run(const NormWeightGrad& k, const Addresses& at) {
+    backward_weight(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
+                    as<T>(at[4]));
+}
+
+SHARDSCOPE_INSTANTIATE(Norm);
+SHARDSCOPE_INSTANTIATE(NormInputGrad);
+SHARDSCOPE_INSTANTIATE(NormWeightGrad);
+
+}  // namespace shardscope::cpu

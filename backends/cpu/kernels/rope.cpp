@@ -1,0 +1,79 @@
+// Rotary positions. Angles are made in double: exact at every kBlock-th position, turned on by one
+// position in between, because sines cost more than the rotation itself.
+#include <algorithm>
+
+#include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/kernels/simd.h"
+
+namespace shardscope::cpu {
+namespace {
+
+constexpr std::int64_t kPairs = 128;  // pairs handled at a time, bounds the tables below
+constexpr std::int64_t kBlock = 16;
+
+// Cosines and sines of the angles of a range of pairs at one position.
+struct Angles {
+    double cosine[kPairs];
+    double sine[kPairs];
+};
+
+// Turns the pairs (first[i], second[i]) by the angles.
+template <class T>
+SHARDSCOPE_INLINE void rotate(const Angles& angles, std::int64_t pairs, T* first, T* second) {
+    SHARDSCOPE_INDEPENDENT
+    for (std::int64_t i = 0; i < pairs; ++i) {
+        const T c = static_cast<T>(angles.cosine[i]), s = static_cast<T>(angles.sine[i]);
+        const T a = first[i], b = second[i];
+        first[i] = a * c - b * s;
+        second[i] = b * c + a * s;
+    }
+}
+
+struct Range {
+    std::int64_t first = 0, count = 0;  // pairs
+};
+
+template <class T>
+SHARDSCOPE_CLONES void rotate_position(const Rope& k, Range range, const Angles& angles,
+                                       std::int64_t position, T* qkv) {
+    const std::int64_t stride = (k.heads + 2 * k.kv_heads) * k.head_dim;
+    for (std::int64_t row = position; row < k.rows; row += k.seq)
+        for (std::int64_t head = 0; head < k.heads + k.kv_heads; ++head) {
+            T* first = qkv + row * stride + head * k.head_dim + range.first;
+            rotate(angles, range.count, first, first + k.head_dim / 2);
+        }
+}
+
+// `to` = the angles times `position`.
+void set(const Rope& k, Range range, double position, Angles& to) {
+    for (std::int64_t i = 0; i < range.count; ++i) {
+        const double exponent =
+            -2.0 * static_cast<double>(range.first + i) / static_cast<double>(k.head_dim);
+        const double angle = (k.inverse ? -position : position) * std::pow(k.theta, exponent);
+        to.cosine[i] = std::cos(angle);
+        to.sine[i] = std::sin(angle);
+    }
+}
+
+}  // namespace
+
+template <class T>
+void run(const Rope& k, const Addresses& at) {
+    Angles one, here;
+    const std::int64_t pairs = k.head_dim / 2;
+    for (std::int64_t first = 0; first < pairs; first += kPairs) {
+        const Range range{first, std::min(kPairs, pairs - first)};
+        set(k, range, 1.0, one);
+        for (std::int64_t position = 0; position < std::min(k.seq, k.rows); ++position) {
+            if (position % kBlock == 0)
+                set(k, range, static_cast<double>(position), here);
+            else
+                rotate(one, range.count, here.cosine, here.sine);
+            rotate_position(k, range, here, position, as<T>(at[0]));
+        }
+    }
+}
+
+SHARDSCOPE_INSTANTIATE(Rope);
+
+}  // namespace shardscope::cpu

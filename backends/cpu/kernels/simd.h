@@ -1,0 +1,100 @@
+// Loops that the compiler vectorises, for the instruction set found at run time, with the same bits
+// on every one: sums have a fixed number of partial sums, and -ffp-contract=off keeps a·b + c apart.
+//
+// A hot loop is a function template marked SHARDSCOPE_CLONES; what it calls is SHARDSCOPE_INLINE,
+// because a function that stays outside is compiled for the oldest instruction set only.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+// GCC resolves clones while the program is loaded, before the sanitizers' run time is ready.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define SHARDSCOPE_CLONES \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define SHARDSCOPE_CLONES
+#endif
+#define SHARDSCOPE_INLINE [[gnu::always_inline]] inline
+
+// Iterations are independent: outputs may be the very same array as an input of the loop, but must
+// not overlap it shifted.
+#if defined(__GNUC__) && !defined(__clang__)
+#define SHARDSCOPE_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define SHARDSCOPE_INDEPENDENT
+#endif
+
+namespace shardscope::cpu {
+
+// Partial sums (and maxima) of a reduction: enough for two registers of the widest instruction set.
+constexpr int kLanes = 32;
+
+// eˣ within 1.2e-7 relative for x in [−87, 88], clamped beyond: x = n·ln 2 + r with |r| ≤ ln 2 / 2,
+// and a polynomial for eʳ (the coefficients are those of Cephes' expf).
+SHARDSCOPE_INLINE float exponential(float x) {
+    constexpr float kRounder = 12582912.0f;  // 1.5 · 2²³: adding it rounds to an integer
+    constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float shifted = x * 1.44269504f + kRounder;
+    const float n = shifted - kRounder;
+    const float r = (x - n * kLn2High) - n * kLn2Low;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    const std::int32_t exponent =
+        std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(kRounder);
+    return p * std::bit_cast<float>((exponent + 127) << 23);
+}
+SHARDSCOPE_INLINE double exponential(double x) { return std::exp(x); }
+
+// s = 1 / (1 + e⁻ˣ), and 1 − s without the cancellation of that subtraction. The argument's bound
+// keeps e⁻ˣ and its reciprocal normal numbers.
+template <class T>
+struct Sigmoid {
+    T value, complement;
+};
+template <class T>
+SHARDSCOPE_INLINE Sigmoid<T> sigmoid(T x) {
+    const T e = exponential(-(x < T(-87) ? T(-87) : x));
+    const T s = T(1) / (T(1) + e);
+    return {s, e * s};
+}
+
+// Σ term(i), i = 0 … n − 1, in Sum's precision. Element i is added to partial sum i mod kLanes;
+// partial sums are combined as a binary tree.
+template <class Sum, class Term>
+SHARDSCOPE_INLINE Sum lane_sum(std::int64_t n, Term term) {
+    Sum lanes[kLanes] = {};
+    std::int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) lanes[j] += term(i + j);
+    for (int j = 0; j < kLanes; ++j)
+        if (i + j < n) lanes[j] += term(i + j);
+    for (int width = kLanes / 2; width > 0; width /= 2)
+        for (int j = 0; j < width; ++j) lanes[j] += lanes[j + width];
+    return lanes[0];
+}
+
+// The largest of x[0 … n − 1], n ≥ 1.
+template <class T>
+SHARDSCOPE_INLINE T lane_max(const T* x, std::int64_t n) {
+    T lanes[kLanes];
+    for (int j = 0; j < kLanes; ++j) lanes[j] = x[0];
+    std::int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+    T largest = x[0];
+    for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+    for (int j = 0; j < kLanes; ++j) largest = lanes[j] > largest ? lanes[j] : largest;
+    return largest;
+}
+
+}  // namespace shardscope::cpu

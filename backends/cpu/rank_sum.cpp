@@ -1,0 +1,94 @@
+#include "backends/cpu/rank_sum.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace shardscope {
+namespace {
+
+// Elements summed before they are copied to the targets: the block stays in the first-level cache,
+// so every source is read and every target written once.
+constexpr std::int64_t kBlock = 1024;
+
+struct Bf16 {
+    std::uint16_t bits;
+};
+
+// How a stored element enters and leaves the accumulator.
+template <class Stored>
+struct Element {
+    using Sum = Stored;
+    static Sum load(Stored x) { return x; }
+    static Stored store(Sum x) { return x; }
+};
+
+template <>
+struct Element<Bf16> {
+    using Sum = float;
+    static float load(Bf16 x) { return std::bit_cast<float>(std::uint32_t{x.bits} << 16); }
+    static Bf16 store(float x) {
+        const auto bits = std::bit_cast<std::uint32_t>(x);
+        if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return {static_cast<std::uint16_t>(0x7FC0)};  // NaN
+        const std::uint32_t nearest_even = bits + 0x7FFFu + ((bits >> 16) & 1u);
+        return {static_cast<std::uint16_t>(nearest_even >> 16)};
+    }
+};
+
+// Gradients of int32 do not exist, but counters may wrap: sums are defined modulo 2³².
+template <>
+struct Element<std::int32_t> {
+    using Sum = std::uint32_t;
+    static Sum load(std::int32_t x) { return static_cast<Sum>(x); }
+    static std::int32_t store(Sum x) { return static_cast<std::int32_t>(x); }
+};
+
+template <class Stored>
+struct Block {
+    using E = Element<Stored>;
+    alignas(64) typename E::Sum sum[kBlock];
+
+    void load(const Stored* x, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) sum[i] = E::load(x[i]);
+    }
+    void load_sum(const Stored* x, const Stored* y, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) sum[i] = E::load(x[i]) + E::load(y[i]);
+    }
+    void add(const Stored* x, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) sum[i] += E::load(x[i]);
+    }
+    void store(Stored* y, std::int64_t n) const {
+        for (std::int64_t i = 0; i < n; ++i) y[i] = E::store(sum[i]);
+    }
+};
+
+template <class Stored>
+void sum_as(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+            std::int64_t elements) {
+    const auto source = [&](std::size_t r) { return reinterpret_cast<const Stored*>(sources[r]); };
+    Block<Stored> block;
+    for (std::int64_t first = 0; first < elements; first += kBlock) {
+        const std::int64_t n = std::min(kBlock, elements - first);
+        if (sources.size() == 1) {
+            block.load(source(0) + first, n);
+        } else {
+            block.load_sum(source(0) + first, source(1) + first, n);
+            for (std::size_t r = 2; r < sources.size(); ++r) block.add(source(r) + first, n);
+        }
+        for (std::byte* target : targets) block.store(reinterpret_cast<Stored*>(target) + first, n);
+    }
+}
+
+}  // namespace
+
+void sum_in_order(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+                  std::int64_t elements, DType dtype) {
+    switch (dtype) {
+        case DType::fp32: return sum_as<float>(sources, targets, elements);
+        case DType::fp64: return sum_as<double>(sources, targets, elements);
+        case DType::bf16: return sum_as<Bf16>(sources, targets, elements);
+        case DType::int32: return sum_as<std::int32_t>(sources, targets, elements);
+    }
+}
+
+}  // namespace shardscope

@@ -1,0 +1,64 @@
+#include "backends/rank_state.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/model/initialize.h"
+
+namespace shardscope {
+namespace {
+
+// Calls use(T*) with the address typed by `dtype`.
+template <class Use>
+void with_type(DType dtype, std::byte* address, Use use) {
+    switch (dtype) {
+        case DType::fp32: return use(reinterpret_cast<float*>(address));
+        case DType::fp64: return use(reinterpret_cast<double*>(address));
+        default:
+            throw Error("unsupported",
+                        "tensors of " + std::string(name_of(dtype)) + " cannot be read on the host",
+                        "use precision fp32 or fp64", ErrorKind::run_failed);
+    }
+}
+
+}  // namespace
+
+std::byte* RankState::address(const ShardSlice& slice) const {
+    return arena_ + memory_.offset[slice.buffer.index()].value +
+           slice.buffer_first * size_of(dtype(slice));
+}
+
+std::vector<double> RankState::read(const ShardSlice& slice) const {
+    std::vector<double> values(static_cast<std::size_t>(slice.count));
+    with_type(dtype(slice), address(slice),
+              [&](const auto* from) { std::copy_n(from, values.size(), values.begin()); });
+    return values;
+}
+
+void RankState::write(const ShardSlice& slice, std::span<const double> values) const {
+    with_type(dtype(slice), address(slice), [&]<class T>(T* to) {
+        for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<T>(values[i]);
+    });
+}
+
+void write_initial_weights(const Plan& plan, const RankState& state) {
+    constexpr std::int64_t kChunk = 1 << 16;  // elements drawn at a time
+    std::vector<double> values;
+    for (const ShardSlice& slice : state.slices()) {
+        if (slice.tensor != ShardSlice::Tensor::parameter &&
+            slice.tensor != ShardSlice::Tensor::master)
+            continue;
+        const Parameter& parameter = plan.model->parameters[slice.parameter.index()];
+        for (std::int64_t done = 0; done < slice.count; done += kChunk) {
+            ShardSlice chunk = slice;
+            chunk.global_first += done;
+            chunk.buffer_first += done;
+            chunk.count = std::min(kChunk, slice.count - done);
+            values.resize(static_cast<std::size_t>(chunk.count));
+            initial_values(parameter, plan.training.seed, chunk.global_first, values);
+            state.write(chunk, values);
+        }
+    }
+}
+
+}  // namespace shardscope

@@ -1,0 +1,70 @@
+#include "cli/arguments.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/cluster_source.h"
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace shardscope {
+
+ArgumentParser::ArgumentParser(const Command& command)
+    : app_(std::string(command.summary), fmt::format("shardscope {}", command.name)) {
+    app_.footer(fmt::format("Example:\n  {}", command.example));
+    app_.get_formatter()->column_width(26);
+    app_.set_help_flag("-h,--help", "Print this and exit");
+}
+
+bool ArgumentParser::parse(const Words& words, const Environment& environment) {
+    try {
+        app_.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes them last first
+        return true;
+    } catch (const CLI::CallForHelp&) {
+        environment.out << app_.help();
+        return false;
+    } catch (const CLI::ExtrasError&) {
+        const std::string word = app_.remaining().front();
+        throw Error("usage", fmt::format("unexpected argument \"{}\"", word), fix_for(word),
+                    ErrorKind::io);
+    } catch (const CLI::ParseError& error) {
+        throw Error("usage", error.what(), fix_for(""), ErrorKind::io);
+    }
+}
+
+std::string ArgumentParser::fix_for(const std::string& word) const {
+    const std::string option = word.substr(0, word.find('='));
+    std::vector<std::string> names;
+    for (const CLI::Option* known : app_.get_options())
+        for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    if (option.starts_with('-'))
+        if (const auto near = nearest_name(option, views)) return fmt::format("use {}", *near);
+    return fmt::format("see {} --help", app_.get_name());
+}
+
+void ReportArguments::add_input_to(CLI::App& app, const Environment& environment) {
+    calibration = environment.calibration_file;
+    app.add_option("FILE", file, "Scenario (YAML or JSON)")->required();
+    app.add_option("--strategy", strategies, "Only these strategies, by name")->type_name("NAME");
+    app.add_option("--calibration", calibration,
+                   "What `calibrate` measured of this machine")->type_name("FILE");
+}
+
+void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
+    add_input_to(app, environment);
+    CLI::Option* as_json = app.add_flag("--json", json, "Print the report as JSON");
+    app.add_flag("--csv", csv, "Print the report as CSV")->excludes(as_json);
+    app.add_option("--output", output, "Write the report to a file")->type_name("FILE");
+}
+
+void RunArguments::add_to(CLI::App& app) {
+    app.add_option("--backend", backend, "Who trains: cpu or cuda (default cpu)")->type_name("NAME");
+    app.add_option("--steps", steps, "Optimizer steps, instead of the scenario's")
+        ->type_name("N")->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+    app.add_option("--ranks", ranks, "Ranks on this machine, instead of the scenario's cluster")
+        ->type_name("N")->check(CLI::Range(1, kMostThreads));
+}
+
+}  // namespace shardscope

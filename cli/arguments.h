@@ -1,0 +1,51 @@
+// Command lines: CLI11 reads them, this says what went wrong as an Error (exit code 2) with a fix.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/command.h"
+
+namespace shardscope {
+
+// A CLI::App that knows a command's name, summary and example, and parses its words.
+class ArgumentParser {
+public:
+    explicit ArgumentParser(const Command& command);
+    CLI::App& app() { return app_; }
+
+    // False when --help was asked for and has been printed. Throws Error "usage".
+    bool parse(const Words& words, const Environment& environment);
+
+private:
+    std::string fix_for(const std::string& word) const;
+
+    CLI::App app_;
+};
+
+// What the commands that make a report have in common.
+struct ReportArguments {
+    std::string file;                     // scenario
+    std::vector<std::string> strategies;  // by name; empty: all
+    bool json = false, csv = false;
+    std::string output;                   // file; empty: standard output
+    std::string calibration;              // file; preset to the default one
+
+    void add_input_to(CLI::App& app, const Environment& environment);  // which scenario
+    void add_to(CLI::App& app, const Environment& environment);        // and how to report
+};
+
+// What the commands that train have in common.
+struct RunArguments {
+    std::string backend = "cpu";
+    std::optional<std::int64_t> steps;    // instead of the scenario's
+    std::optional<int> ranks;             // on this machine, instead of the scenario's cluster
+
+    void add_to(CLI::App& app);
+};
+
+}  // namespace shardscope

@@ -1,0 +1,48 @@
+#include <filesystem>
+
+#include "cli/arguments.h"
+#include "cli/evaluation.h"
+#include "cli/this_machine.h"
+#include "core/report/report_text.h"
+
+namespace shardscope {
+namespace {
+
+// Predictions for this machine need its speed: measured once, kept in the calibration file.
+void calibrate_if_new(const std::string& file, const Environment& environment) {
+    std::error_code unreadable;
+    if (!file.empty() && std::filesystem::exists(file, unreadable)) return;
+    environment.err << "this machine has not been measured yet: calibrating (once)\n";
+    calibrate_to(file, false, environment);
+}
+
+}  // namespace
+
+int compare(const Command& self, const Words& words, const Environment& environment) {
+    ArgumentParser parser(self);
+    ReportArguments arguments;
+    RunArguments training;
+    arguments.add_to(parser.app(), environment);
+    training.add_to(parser.app());
+    if (!parser.parse(words, environment)) return 0;
+
+    const Backend& backend = find_backend(training.backend);
+    // What is wrong with the scenario is said before the calibration.
+    Evaluation(arguments, environment).prepare_run(training);
+    calibrate_if_new(arguments.calibration, environment);
+    Evaluation evaluation(arguments, environment);
+    evaluation.prepare_run(training);
+    evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
+    {
+        Progress progress(environment);
+        for (const Strategy& strategy : evaluation.strategies()) {
+            Candidate candidate = evaluation.plan(strategy);
+            evaluation.simulate(candidate);
+            evaluation.measure(candidate, backend, progress);
+            evaluation.add(std::move(candidate));
+        }
+    }
+    return evaluation.finish(training.backend, comparison_text, true);
+}
+
+}  // namespace shardscope

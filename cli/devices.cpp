@@ -1,0 +1,82 @@
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "cli/arguments.h"
+#include "cli/cluster_source.h"
+#include "cli/runners.h"
+#include "cli/this_machine.h"
+#include "core/catalogue.h"
+#include "core/error.h"
+#include "core/report/figures.h"
+#include "core/report/text_table.h"
+
+namespace shardscope {
+namespace {
+
+std::string calibration_text(const std::string& file) {
+    std::error_code unreadable;
+    if (file.empty() || !std::filesystem::exists(file, unreadable))
+        return "none; run `shardscope calibrate`";
+    try {
+        return fmt::format("{}, {}", load_cluster(file).device.calibration.date, file);
+    } catch (const Error& error) {
+        return fmt::format("unusable: {}; run `shardscope calibrate`", error.what());
+    }
+}
+
+std::string peak_text(const Device& device, DType precision) {
+    const auto peak = device.peak.find(precision);
+    return peak == device.peak.end() ? kUnknown : fmt::format("{:.1f}", peak->second.value / 1e12);
+}
+
+std::string bandwidth_text(BytesPerSecond bandwidth) {
+    return bandwidth.value > 0 ? fmt::format("{:.1f}", bandwidth.value / kGB) : kUnknown;
+}
+
+std::string catalogue_text() {
+    TextTable table;
+    table.add_column("name", TextTable::Align::left);
+    table.add_column("device", TextTable::Align::left);
+    for (const char* column : {"GPUs\nper node", "memory\nGiB", "bf16\nTFLOP/s", "fp32\nTFLOP/s",
+                               "memory\nGB/s", "in a node\nGB/s", "between nodes\nGB/s"})
+        table.add_column(column);
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        const std::string name(entry.name);
+        const Cluster cluster = catalogue_cluster(name);
+        const Device& device = cluster.device;
+        table.add_row({name, device.name, fmt::format("{}", cluster.gpus_per_node),
+                       fmt::format("{:.1f}", gib(device.memory)), peak_text(device, DType::bf16),
+                       peak_text(device, DType::fp32), bandwidth_text(device.memory_bandwidth),
+                       bandwidth_text(cluster.intra_node.bandwidth),
+                       bandwidth_text(cluster.inter_node.bandwidth)});
+    }
+    return table.to_string();
+}
+
+}  // namespace
+
+int devices(const Command& self, const Words& words, const Environment& environment) {
+    ArgumentParser parser(self);
+    if (!parser.parse(words, environment)) return 0;
+    const Machine& machine = environment.machine;
+    std::ostream& out = environment.out;
+    out << fmt::format("This machine: {}\n  {}, {} core{}, {:.1f} GiB\n  calibration: {}\n\n",
+                       machine.host, machine.processor, machine.cores,
+                       machine.cores == 1 ? "" : "s", gib(machine.memory),
+                       calibration_text(environment.calibration_file));
+    TextTable table;
+    for (const char* column : {"backend", "", "what it is"})
+        table.add_column(column, TextTable::Align::left);
+    for (const Backend& backend : backends()) {
+        table.add_row({std::string(backend.name), backend.make ? "available" : "not available",
+                       std::string(backend.description) +
+                           (backend.make ? "" : fmt::format(" ({})", backend.missing))});
+    }
+    out << table.to_string();
+    out << "\nClusters that scenarios can name (per GPU and direction, from data sheets)\n\n"
+        << catalogue_text();
+    return 0;
+}
+
+}  // namespace shardscope

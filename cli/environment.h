@@ -1,0 +1,21 @@
+// What a command knows of its surroundings. main fills it once; nothing below main reads environment
+// variables or asks whether a stream is a terminal.
+#pragma once
+
+#include <ostream>
+#include <string>
+
+#include "cli/machine.h"
+
+namespace shardscope {
+
+struct Environment {
+    std::ostream& out;             // results
+    std::ostream& err;             // everything else: progress, notes
+    bool interactive = false;      // err is a terminal: progress may be redrawn in place
+    Machine machine;
+    std::string calibration_file;  // where `calibrate` writes unless told otherwise; may be empty
+                                   // when there is no home folder
+};
+
+}  // namespace shardscope

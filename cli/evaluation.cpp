@@ -1,0 +1,171 @@
+#include "cli/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "cli/output_file.h"
+#include "cli/this_machine.h"
+#include "core/data/data_source.h"
+#include "core/nearest.h"
+#include "core/report/report_io.h"
+#include "core/scenario_io.h"
+#include "core/version.h"
+
+namespace shardscope {
+namespace {
+
+std::string now_utc() {
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+// What the planner could not plan is invalid; what then goes wrong has failed.
+void set_error(StrategyReport& report, const Error& error) {
+    report.status = error.kind == ErrorKind::invalid_input ? Status::invalid : Status::failed;
+    report.error = error;
+}
+
+Bytes largest_peak(const Plan& plan) {
+    Bytes peak;
+    for (const MemoryPlan& memory : plan.memory) peak = std::max(peak, memory.peak());
+    return peak;
+}
+
+std::string describe_layout(const Plan& plan) {
+    return fmt::format("{}, {} × {} samples", layout_of(plan.strategy, plan.layout.dp),
+                       plan.layout.micro_batches, plan.layout.micro_batch);
+}
+
+int exit_code_of(const Report& report, bool ran) {
+    bool runnable = false;
+    for (const StrategyReport& strategy : report.strategies) {
+        if (strategy.status == Status::failed) return 1;
+        runnable |= strategy.status == Status::fits;
+        runnable |= strategy.status == Status::does_not_fit && !ran;  // a verdict is an answer
+    }
+    return runnable ? 0 : 3;
+}
+
+}  // namespace
+
+Evaluation::Evaluation(const ReportArguments& arguments, const Environment& environment)
+    : arguments_(arguments), environment_(environment) {
+    if (!arguments.output.empty()) check_writable(arguments.output);
+    report_.scenario =
+        load_scenario(arguments.file, parse_options(environment, arguments.calibration));
+    select_strategies();
+    model_ = std::make_shared<Model>(build_model(report_.scenario.model));
+}
+
+void Evaluation::select_strategies() {
+    if (arguments_.strategies.empty()) return;
+    std::vector<std::string_view> names;
+    for (const Strategy& strategy : strategies()) names.push_back(strategy.name);
+    std::vector<Strategy> selected;
+    for (const std::string& name : arguments_.strategies) {
+        const auto found = std::find(names.begin(), names.end(), name);
+        if (found == names.end()) {
+            throw Error("usage", fmt::format("{} has no strategy \"{}\"", arguments_.file, name),
+                        suggest_name(name, names), ErrorKind::io);
+        }
+        selected.push_back(strategies()[static_cast<std::size_t>(found - names.begin())]);
+    }
+    report_.scenario.strategies = std::move(selected);
+}
+
+void Evaluation::prepare_run(const RunArguments& arguments) {
+    if (arguments.steps) scenario().training.steps = *arguments.steps;
+    if (arguments.ranks || !scenario().cluster.this_machine)
+        note(move_to_this_machine(scenario(), arguments.ranks,
+                                  parse_options(environment_, arguments_.calibration)));
+    // A corpus that is missing or too short concerns every strategy: say so once, before any runs.
+    open_data(scenario().data, *model_, scenario().training.seed);
+}
+
+void Evaluation::note(std::optional<std::string> text) {
+    if (text) report_.context.notes.push_back(std::move(*text));
+}
+
+Candidate Evaluation::plan(const Strategy& strategy) const {
+    Candidate candidate;
+    candidate.report.name = strategy.name;
+    const Device& device = report_.scenario.cluster.device;
+    try {
+        candidate.plan =
+            lower(report_.scenario, model_, strategy, ExecutionTarget::of(device));
+        candidate.report.layout = describe_layout(*candidate.plan);
+        const bool fits = largest_peak(*candidate.plan) <= device.memory;
+        candidate.report.status = fits ? Status::fits : Status::does_not_fit;
+    } catch (const Error& error) {
+        set_error(candidate.report, error);
+    }
+    return candidate;
+}
+
+Result Evaluation::summary(const Trace& trace, const Plan& plan) const {
+    const Cluster& cluster = report_.scenario.cluster;
+    return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
+}
+
+void Evaluation::simulate(Candidate& candidate) const {
+    if (!candidate.plan) return;
+    try {
+        const Trace trace = make_simulator()->run(report_.scenario, *candidate.plan, {});
+        candidate.report.simulated = summary(trace, *candidate.plan);
+    } catch (const Error& error) {
+        set_error(candidate.report, error);
+    }
+}
+
+void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress& progress) const {
+    StrategyReport& report = candidate.report;
+    if (report.status != Status::fits) {
+        if (report.status == Status::does_not_fit)
+            progress.done(fmt::format("{}: does not fit, not run", report.name));
+        return;
+    }
+    const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
+                          static_cast<double>(model_->seq);
+    RunOptions options;
+    options.on_step = [&](const StepProgress& step) {
+        const double rate = tokens * static_cast<double>(step.step) / step.elapsed.value;
+        progress.update(fmt::format("{}: step {}/{}, loss {:.3f}, {:.0f} {}/s", report.name,
+                                    step.step, step.steps, step.loss, rate,
+                                    model_->tokens ? "tokens" : "samples"));
+    };
+    progress.update(fmt::format("{}: starting", report.name));
+    try {
+        const Trace trace = make_runner(backend)->run(report_.scenario, *candidate.plan, options);
+        report.measured = summary(trace, *candidate.plan);
+        progress.done(fmt::format("{}: {} steps done", report.name,
+                                  report_.scenario.training.steps));
+    } catch (const Error& error) {
+        set_error(report, error);
+        progress.done(fmt::format("{}: {}", report.name, status_name(report.status)));
+    }
+}
+
+int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&), bool ran) {
+    Context& context = report_.context;
+    context.host = environment_.machine.host;
+    context.date = now_utc();
+    context.version = SHARDSCOPE_VERSION;
+    context.compiler = __VERSION__;
+    context.backend = std::move(backend);
+    context.calibration = report_.scenario.cluster.device.calibration.date;
+    const std::string text = arguments_.json  ? report_to_json(report_)
+                             : arguments_.csv ? report_to_csv(report_)
+                                              : to_text(report_);
+    if (arguments_.output.empty()) {
+        environment_.out << text;
+    } else {
+        write_atomically(arguments_.output, text);
+        environment_.err << "report written to " << arguments_.output << '\n';
+    }
+    return exit_code_of(report_, ran);
+}
+
+}  // namespace shardscope

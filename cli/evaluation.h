@@ -1,0 +1,53 @@
+// What simulate, run and compare share: from a scenario file to the report of its strategies.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/arguments.h"
+#include "cli/progress.h"
+#include "cli/runners.h"
+#include "core/report/report.h"
+
+namespace shardscope {
+
+// One strategy on its way through: planned, then simulated, measured or both.
+struct Candidate {
+    StrategyReport report;
+    std::optional<Plan> plan;  // empty: it could not be planned, and report.error says why
+};
+
+class Evaluation {
+public:
+    // Checks the output file, then loads the scenario; throws Error for what concerns every strategy.
+    Evaluation(const ReportArguments& arguments, const Environment& environment);
+
+    Scenario& scenario() { return report_.scenario; }
+    const Model& model() const { return *model_; }
+    // Applies --ranks and --steps and moves the scenario to this machine; checks its data.
+    void prepare_run(const RunArguments& arguments);
+    void note(std::optional<std::string> text);
+
+    const std::vector<Strategy>& strategies() const { return report_.scenario.strategies; }
+    Candidate plan(const Strategy& strategy) const;
+    // Each fills its part of the candidate's report; errors become its status.
+    void simulate(Candidate& candidate) const;
+    void measure(Candidate& candidate, const Backend& backend, Progress& progress) const;
+    void add(Candidate candidate) { report_.strategies.push_back(std::move(candidate.report)); }
+
+    // Writes the report as asked: text by `to_text` unless --json or --csv. Returns the exit code;
+    // `ran`: a strategy that does not fit was not runnable.
+    int finish(std::string backend, std::string (*to_text)(const Report&), bool ran);
+
+private:
+    Result summary(const Trace& trace, const Plan& plan) const;
+    void select_strategies();
+
+    const ReportArguments& arguments_;
+    const Environment& environment_;
+    Report report_;
+    std::shared_ptr<const Model> model_;
+};
+
+}  // namespace shardscope

@@ -1,0 +1,29 @@
+#include "cli/arguments.h"
+#include "cli/evaluation.h"
+#include "core/report/report_text.h"
+
+namespace shardscope {
+
+int run(const Command& self, const Words& words, const Environment& environment) {
+    ArgumentParser parser(self);
+    ReportArguments arguments;
+    RunArguments training;
+    arguments.add_to(parser.app(), environment);
+    training.add_to(parser.app());
+    if (!parser.parse(words, environment)) return 0;
+
+    const Backend& backend = find_backend(training.backend);
+    Evaluation evaluation(arguments, environment);
+    evaluation.prepare_run(training);
+    {
+        Progress progress(environment);
+        for (const Strategy& strategy : evaluation.strategies()) {
+            Candidate candidate = evaluation.plan(strategy);
+            evaluation.measure(candidate, backend, progress);
+            evaluation.add(std::move(candidate));
+        }
+    }
+    return evaluation.finish(training.backend, measurement_text, true);
+}
+
+}  // namespace shardscope

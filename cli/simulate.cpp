@@ -1,0 +1,28 @@
+#include "cli/arguments.h"
+#include "cli/evaluation.h"
+#include "cli/this_machine.h"
+#include "core/report/report_text.h"
+
+namespace shardscope {
+
+int simulate(const Command& self, const Words& words, const Environment& environment) {
+    ArgumentParser parser(self);
+    ReportArguments arguments;
+    arguments.add_to(parser.app(), environment);
+    if (!parser.parse(words, environment)) return 0;
+
+    Evaluation evaluation(arguments, environment);
+    require_calibration(evaluation.scenario(), arguments.calibration);
+    if (evaluation.scenario().cluster.this_machine)
+        evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
+    Progress progress(environment);
+    for (const Strategy& strategy : evaluation.strategies()) {
+        progress.update("simulating " + strategy.name);
+        Candidate candidate = evaluation.plan(strategy);
+        evaluation.simulate(candidate);
+        evaluation.add(std::move(candidate));
+    }
+    return evaluation.finish("simulator", simulation_text, false);
+}
+
+}  // namespace shardscope

@@ -1,0 +1,54 @@
+# Language, output folders, and the interface target `shardscope_settings` with the flags that all
+# our code, and only our code, is compiled with.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+# -O1 rather than -O0: Eigen and the simulator are unusably slow without inlining.
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
+set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(shardscope_settings INTERFACE)
+target_compile_options(
+    shardscope_settings
+    INTERFACE
+        # a·b + c is never fused behind our back: the same source gives the same bits everywhere.
+        -ffp-contract=off
+        -Wall
+        -Wextra
+        -Wpedantic
+        -Wshadow
+        -Wconversion
+        -Wnon-virtual-dtor
+        -Woverloaded-virtual
+        -Wold-style-cast
+        -Wcast-align
+        $<$<BOOL:${SHARDSCOPE_WERROR}>:-Werror>)
+target_link_options(shardscope_settings INTERFACE -Wl,--as-needed)
+
+if(SHARDSCOPE_SANITIZE)
+    target_compile_options(
+        shardscope_settings
+        INTERFACE -fsanitize=${SHARDSCOPE_SANITIZE}
+                  -fno-sanitize-recover=all
+                  -fno-omit-frame-pointer
+                  # GCC reports false positives once sanitizer checks split the control flow.
+                  -Wno-maybe-uninitialized)
+    target_link_options(shardscope_settings INTERFACE -fsanitize=${SHARDSCOPE_SANITIZE})
+endif()

@@ -1,0 +1,23 @@
+# Everything comes from Debian packages (scripts/dependencies.txt says which and why); nothing is
+# downloaded or vendored. Imported targets are system includes, so their headers do not warn.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+find_package(fmt CONFIG REQUIRED)
+find_package(yaml-cpp CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+find_package(CLI11 CONFIG REQUIRED)
+
+find_package(Eigen3 CONFIG REQUIRED)
+find_package(dnnl CONFIG REQUIRED)
+# Only because oneDNN's number of threads is set through OpenMP; our own code has no pragma.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+if(SHARDSCOPE_TESTS)
+    find_package(GTest CONFIG REQUIRED)
+endif()
+if(SHARDSCOPE_BENCHMARKS)
+    find_package(benchmark CONFIG REQUIRED)
+endif()

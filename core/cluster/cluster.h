@@ -1,0 +1,91 @@
+// The machine a plan runs on: devices, links, and what was measured of them.
+//
+// Two kinds of source feed it: catalogue files with data-sheet values (scenarios/clusters/), and
+// files that `shardscope calibrate` wrote, which add measured samples. Plain values, no behaviour;
+// the simulator's cost model reads them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+enum class DeviceKind { gpu, cpu };
+
+// One measured matrix multiply C[m,n] = A[m,k]·B[k,n] (row-major; the linear layer's m is its rows).
+struct MatmulSample {
+    DType dtype = DType::fp32;
+    std::int64_t m = 0, n = 0, k = 0;
+    FlopsPerSecond rate;
+};
+
+// One measured kernel other than a matrix multiply: `work` is what KernelCost counts for it, flops
+// for attention, bytes moved for the rest; `rate` is work per second.
+struct KernelSample {
+    std::string kernel;  // kernel_name() of core/program/kernel.h
+    DType dtype = DType::fp32;
+    double work = 0;
+    double rate = 0;
+};
+
+// One measured collective over `ranks` ranks; `bytes` as in Collective::bytes (the whole buffer).
+struct CollectiveSample {
+    std::string kind;  // "all_reduce", "reduce_scatter", "all_gather"
+    int ranks = 0;
+    Bytes bytes;
+    Seconds time;
+};
+
+// What `calibrate` measured; empty vectors where nothing was.
+struct Calibration {
+    std::string date, host, compiler;  // provenance, printed with results
+    std::vector<MatmulSample> matmul;
+    std::vector<KernelSample> kernels;
+    std::vector<CollectiveSample> collectives;
+    // Factor by which compute slows when all cores compute at once (shared caches and memory), ≥ 1.
+    double busy_slowdown = 1.0;
+    bool empty() const { return matmul.empty(); }
+};
+
+struct Device {
+    std::string name;                         // "NVIDIA H100 SXM"
+    DeviceKind kind = DeviceKind::gpu;
+    Bytes memory;                             // usable capacity of one device (for CPUs: RAM / ranks)
+    std::map<DType, FlopsPerSecond> peak;     // dense peak per precision, data sheet (CPUs: measured best)
+    double matmul_efficiency = 1.0;           // best achievable fraction of peak for large multiplies
+    BytesPerSecond memory_bandwidth;          // data sheet (CPUs: measured copy, read + written bytes)
+    double memory_efficiency = 1.0;           // achievable fraction of it
+    Seconds host_cost;                        // host time to issue one instruction
+    Seconds kernel_overhead;                  // device time of an empty kernel
+    Bytes runtime;                            // context, libraries: memory outside the plan
+    std::string source;                       // where the figures come from
+    Calibration calibration;
+};
+
+// A link class; bandwidth per device and direction.
+struct Link {
+    BytesPerSecond bandwidth;
+    Seconds latency;          // per message and hop
+    double efficiency = 1.0;  // achievable fraction
+    std::string source;
+};
+
+struct Cluster {
+    std::string name;
+    Device device;
+    int nodes = 1;
+    int gpus_per_node = 1;    // ranks per node, for CPUs too
+    int cores = 0;            // CPUs: cores that all ranks of a node share; 0: every rank has its own device
+    Link intra_node;
+    Link inter_node;
+    bool this_machine = false;  // ranks are threads of this process; see `calibrate`
+
+    int world_size() const { return nodes * gpus_per_node; }
+};
+
+}  // namespace shardscope

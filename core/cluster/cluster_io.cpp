@@ -1,0 +1,163 @@
+#include "core/cluster/cluster_io.h"
+
+#include <array>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/catalogue.h"
+#include "core/cluster/description_io.h"
+#include "core/yaml_text.h"
+#include "core/yaml_writer.h"
+
+namespace shardscope {
+namespace {
+
+constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads
+
+// Every form knows the keys of a description; `more` are the form's own.
+std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
+    more.insert(more.end(), {"nodes", "gpus_per_node", "name", "device", "cores", "intra_node",
+                             "inter_node", "calibration"});
+    return more;
+}
+
+Cluster parse_cluster(const std::string& text, const std::string& path) {
+    const YamlValue root = YamlValue::parse(text, path);
+    const YamlMap map(root, description_keys({"this_machine"}));
+    Cluster cluster;
+    cluster.name = std::filesystem::path(path).stem().string();
+    apply_description(map, cluster);
+    map.read("this_machine", cluster.this_machine);
+    check_complete(root, cluster);
+    return cluster;
+}
+
+Cluster from_catalogue(const YamlValue& value) {
+    std::vector<std::string_view> names;
+    for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
+    const CatalogueEntry& entry = cluster_catalogue()[value.choice(names, "catalogue cluster")];
+    Cluster cluster = parse_cluster(std::string(entry.text), std::string(entry.path));
+    cluster.name = entry.name;
+    return cluster;
+}
+
+Cluster uncalibrated() {
+    Cluster cluster;
+    cluster.device.name = "CPU";
+    cluster.device.kind = DeviceKind::cpu;
+    cluster.device.source = "not calibrated";
+    return cluster;
+}
+
+// The ranks share the machine's memory equally, whoever says how much it is.
+Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
+    const YamlMap map(value, {"ranks"});
+    const int ranks = static_cast<int>(map.require("ranks").integer(kThreads));
+    const std::string& file = options.this_machine_file;
+    std::error_code unreadable;  // as good as missing
+    const bool calibrated = !file.empty() && std::filesystem::exists(file, unreadable);
+    Cluster cluster = calibrated ? load_cluster(file) : uncalibrated();
+    const Bytes described(cluster.device.memory.value * cluster.gpus_per_node);
+    const Bytes memory = options.memory.value > 0 ? options.memory : described;
+    cluster.name = "this machine";
+    cluster.nodes = 1;
+    cluster.gpus_per_node = ranks;
+    cluster.device.memory = Bytes(memory.value / ranks);
+    cluster.cores = options.cores;
+    cluster.this_machine = true;
+    return cluster;
+}
+
+nlohmann::ordered_json link_to_json(const Link& link) {
+    nlohmann::ordered_json out;
+    if (link.bandwidth.value > 0) out["bandwidth"] = link.bandwidth.value;
+    out["latency"] = link.latency.value;
+    out["efficiency"] = link.efficiency;
+    if (!link.source.empty()) out["source"] = link.source;
+    return out;
+}
+
+nlohmann::ordered_json device_to_json(const Device& d) {
+    nlohmann::ordered_json out;
+    if (!d.name.empty()) out["name"] = d.name;
+    out["kind"] = d.kind == DeviceKind::gpu ? "gpu" : "cpu";
+    if (d.memory.value > 0) out["memory"] = d.memory.value;
+    for (const auto& [dtype, rate] : d.peak) out["peak"][std::string(name_of(dtype))] = rate.value;
+    out["matmul_efficiency"] = d.matmul_efficiency;
+    if (d.memory_bandwidth.value > 0) out["memory_bandwidth"] = d.memory_bandwidth.value;
+    out["memory_efficiency"] = d.memory_efficiency;
+    out["host_cost"] = d.host_cost.value;
+    out["kernel_overhead"] = d.kernel_overhead.value;
+    out["runtime"] = d.runtime.value;
+    if (!d.source.empty()) out["source"] = d.source;
+    return out;
+}
+
+nlohmann::ordered_json calibration_to_json(const Calibration& c) {
+    using Json = nlohmann::ordered_json;
+    Json out;
+    if (!c.date.empty()) out["date"] = c.date;
+    if (!c.host.empty()) out["host"] = c.host;
+    if (!c.compiler.empty()) out["compiler"] = c.compiler;
+    out["busy_slowdown"] = c.busy_slowdown;
+    for (const MatmulSample& s : c.matmul) {
+        out["matmul"].push_back(Json::array({name_of(s.dtype), s.m, s.n, s.k, s.rate.value}));
+    }
+    for (const KernelSample& s : c.kernels) {
+        out["kernels"].push_back(Json::array({s.kernel, name_of(s.dtype), s.work, s.rate}));
+    }
+    for (const CollectiveSample& s : c.collectives) {
+        out["collectives"].push_back(Json::array({s.kind, s.ranks, s.bytes.value, s.time.value}));
+    }
+    return out;
+}
+
+}  // namespace
+
+Cluster read_cluster(const YamlValue& value, const std::string& folder,
+                     const ParseOptions& options) {
+    if (!value.is_map()) return from_catalogue(value);
+    const YamlMap map(value, description_keys({"gpu", "file", "this_machine"}));
+    const auto machine = map.find("this_machine");
+    if (machine && machine->is_map()) {
+        YamlMap(value, {"this_machine"});  // nothing else goes with it
+        return this_machine(*machine, options);
+    }
+    constexpr std::array<std::string_view, 3> kForms = {"gpu", "file", "device"};
+    Cluster cluster;
+    const YamlCase form = map.find("gpu") && map.find("device") ? YamlCase{0, map.require("gpu")}
+                                                               : map.one_of(kForms);
+    if (form.index == 0) cluster = from_catalogue(form.value);
+    if (form.index == 1) {
+        const std::string path = form.value.text();
+        cluster = load_cluster(path.front() == '/' ? path : folder + path);
+    }
+    apply_description(map, cluster);
+    map.read("this_machine", cluster.this_machine);
+    check_complete(value, cluster);
+    return cluster;
+}
+
+nlohmann::ordered_json cluster_to_json(const Cluster& c) {
+    nlohmann::ordered_json out;
+    if (!c.name.empty()) out["name"] = c.name;
+    if (c.this_machine) out["this_machine"] = true;
+    out["nodes"] = c.nodes;
+    out["gpus_per_node"] = c.gpus_per_node;
+    out["cores"] = c.cores;
+    out["device"] = device_to_json(c.device);
+    out["intra_node"] = link_to_json(c.intra_node);
+    out["inter_node"] = link_to_json(c.inter_node);
+    out["calibration"] = calibration_to_json(c.device.calibration);
+    return out;
+}
+
+Cluster load_cluster(const std::string& path) {
+    return parse_cluster(read_text_file(path, "cluster"), path);
+}
+
+std::string cluster_to_yaml(const Cluster& cluster) { return json_to_yaml(cluster_to_json(cluster)); }
+
+}  // namespace shardscope

@@ -1,0 +1,136 @@
+#include "core/cluster/description_io.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/training_io.h"
+
+namespace shardscope {
+namespace {
+
+constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
+constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
+constexpr IntegerRange kCores{0, 1'000'000};
+constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
+constexpr NumberRange kRate{0, 1e24, true};    // per second
+constexpr NumberRange kWork{0, 1e30, true};
+constexpr NumberRange kTime{0, 1e6};           // seconds
+constexpr NumberRange kFraction{0, 1, true};
+constexpr NumberRange kFactor{1, 1e6};
+
+void read_peak(const YamlValue& value, Device& device) {
+    const YamlMap map(value, {"fp32", "fp64", "bf16"});
+    for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16}) {
+        const auto found = map.find(name_of(dtype));
+        if (found) device.peak[dtype] = FlopsPerSecond(found->number(kRate, Unit::flops_per_second));
+    }
+}
+
+void read_device(const YamlValue& value, Device& device) {
+    const YamlMap map(value, {"name", "kind", "memory", "peak", "matmul_efficiency",
+                              "memory_bandwidth", "memory_efficiency", "host_cost",
+                              "kernel_overhead", "runtime", "source"});
+    constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
+    if (const auto name = map.find("name")) device.name = name->name();
+    if (const auto kind = map.find("kind")) {
+        device.kind = static_cast<DeviceKind>(kind->choice(kKinds, "kind of device"));
+    }
+    map.read("memory", device.memory, kMemory);
+    if (const auto peak = map.find("peak")) read_peak(*peak, device);
+    map.read("matmul_efficiency", device.matmul_efficiency, kFraction);
+    map.read("memory_bandwidth", device.memory_bandwidth, kRate);
+    map.read("memory_efficiency", device.memory_efficiency, kFraction);
+    map.read("host_cost", device.host_cost, kTime);
+    map.read("kernel_overhead", device.kernel_overhead, kTime);
+    map.read("runtime", device.runtime, kSomeMemory);
+    map.read("source", device.source);
+}
+
+void read_link(const YamlValue& value, Link& link) {
+    const YamlMap map(value, {"bandwidth", "latency", "efficiency", "source"});
+    map.read("bandwidth", link.bandwidth, kRate);
+    map.read("latency", link.latency, kTime);
+    map.read("efficiency", link.efficiency, kFraction);
+    map.read("source", link.source);
+}
+
+MatmulSample read_matmul(const YamlValue& row) {
+    const auto cells = row.items(5);
+    return {read_precision(cells[0]), cells[1].integer(kSize), cells[2].integer(kSize),
+            cells[3].integer(kSize),
+            FlopsPerSecond(cells[4].number(kRate, Unit::flops_per_second))};
+}
+
+KernelSample read_kernel(const YamlValue& row) {
+    const auto cells = row.items(4);
+    return {cells[0].name(), read_precision(cells[1]), cells[2].number(kWork), cells[3].number(kRate)};
+}
+
+CollectiveSample read_collective(const YamlValue& row) {
+    const auto cells = row.items(4);
+    return {cells[0].name(), static_cast<int>(cells[1].integer(kWorld)), cells[2].bytes(kSize),
+            Seconds(cells[3].number(kTime, Unit::seconds))};
+}
+
+template <class Sample>
+void read_rows(const YamlMap& map, std::string_view key, Sample (*read)(const YamlValue&),
+               std::vector<Sample>& samples) {
+    const auto rows = map.find(key);
+    if (!rows) return;
+    samples.clear();
+    for (const YamlValue& row : rows->items()) samples.push_back(read(row));
+}
+
+void read_calibration(const YamlValue& value, Calibration& calibration) {
+    const YamlMap map(value, {"date", "host", "compiler", "busy_slowdown", "matmul", "kernels",
+                              "collectives"});
+    map.read("date", calibration.date);
+    map.read("host", calibration.host);
+    map.read("compiler", calibration.compiler);
+    map.read("busy_slowdown", calibration.busy_slowdown, kFactor);
+    read_rows(map, "matmul", read_matmul, calibration.matmul);
+    read_rows(map, "kernels", read_kernel, calibration.kernels);
+    read_rows(map, "collectives", read_collective, calibration.collectives);
+}
+
+}  // namespace
+
+void apply_description(const YamlMap& map, Cluster& cluster) {
+    if (const auto name = map.find("name")) cluster.name = name->name();
+    if (const auto device = map.find("device")) read_device(*device, cluster.device);
+    map.read("nodes", cluster.nodes, kNodes);
+    map.read("gpus_per_node", cluster.gpus_per_node, kPerNode);
+    map.read("cores", cluster.cores, kCores);
+    if (const auto link = map.find("intra_node")) read_link(*link, cluster.intra_node);
+    if (const auto link = map.find("inter_node")) read_link(*link, cluster.inter_node);
+    if (const auto calibration = map.find("calibration")) {
+        read_calibration(*calibration, cluster.device.calibration);
+    }
+}
+
+void check_complete(const YamlValue& value, const Cluster& cluster) {
+    const std::int64_t world = std::int64_t{cluster.nodes} * cluster.gpus_per_node;
+    if (world > kWorld.high) {
+        value.fail("range",
+                   fmt::format("{} nodes × {} ranks = {}, but at most {} are simulated",
+                               cluster.nodes, cluster.gpus_per_node, world, kWorld.high),
+                   "use fewer nodes");
+    }
+    const auto need = [&](bool present, const char* key, const char* example) {
+        if (present) return;
+        value.fail("missing-key", fmt::format("the cluster has no {}", key),
+                   fmt::format("add \"{}: {}\"", key, example));
+    };
+    if (cluster.this_machine) return;
+    const Device& device = cluster.device;
+    need(device.memory.value > 0, "device.memory", "80GB");
+    need(!device.peak.empty(), "device.peak", "{bf16: 989TFLOP/s}");
+    need(device.memory_bandwidth.value > 0, "device.memory_bandwidth", "3350GB/s");
+    if (device.kind == DeviceKind::cpu) return;  // ranks talk through memory
+    const bool intra = cluster.gpus_per_node > 1, inter = cluster.nodes > 1;
+    need(!intra || cluster.intra_node.bandwidth.value > 0, "intra_node.bandwidth", "450GB/s");
+    need(!inter || cluster.inter_node.bandwidth.value > 0, "inter_node.bandwidth", "50GB/s");
+}
+
+}  // namespace shardscope

@@ -1,0 +1,44 @@
+// Collects buffers and instructions of one role while passes lower into it.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+
+#include "core/program/program.h"
+
+namespace shardscope {
+
+class RoleBuilder {
+public:
+    // A buffer is identified by its name: asking again for a name returns the same buffer, so that
+    // the variants of a body (first, middle, last micro-batch) share temporaries. Zero-element
+    // buffers are not created (invalid id).
+    BufferId buffer(const std::string& name, std::int64_t elements, DType dtype, Category category,
+                    Residence residence = Residence::transient);
+
+    // Starts a body; later instructions go to it until the next begin_body.
+    BodyId begin_body(std::string name);
+
+    // Where the following instructions belong.
+    void at(Phase phase, std::int32_t layer);
+
+    void compute(Kernel kernel, DType dtype, DType gradient,
+                 std::initializer_list<Operand> operands);
+    void collective(Stream stream, Collective collective);
+    void copy_to_host(CopyToHost::What what, Operand operand);
+
+    // Records a new event on `stream` and returns it.
+    EventId record(Stream stream);
+    void wait(Stream stream, EventId event);
+
+    RoleProgram role;
+
+private:
+    Instruction& append(Operation operation, Stream stream);
+
+    std::unordered_map<std::string, BufferId> by_name_;
+    Phase phase_ = Phase::forward;
+    std::int32_t layer_ = -1;
+};
+
+}  // namespace shardscope

@@ -1,0 +1,45 @@
+// Pass "gather" (ZeRO 3): brings each layer's weights together shortly before it computes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/lowering/context.h"
+#include "core/lowering/parameters.h"
+
+namespace shardscope {
+
+// Gathers layers of one body in the order they compute. The gather of the layer that is `prefetch`
+// places ahead is issued when a layer starts, and waits until the layer before that one has computed:
+// so at most prefetch + 1 layers are gathered at any time. Does nothing below stage 3.
+class Gather {
+public:
+    Gather(Context& context, ParameterBuffers& parameters)
+        : context_(context), parameters_(parameters) {}
+
+    // Starts a body that computes `layers` (those that read weights), in this order. `kept`: the
+    // forward body left the first of them gathered.
+    enum class Direction { forward, backward };
+    void begin_body(Direction direction, std::vector<std::size_t> layers, bool kept);
+
+    // Around the kernels of each of those layers.
+    void before_layer(std::size_t layer);
+    void after_layer(std::size_t layer);
+
+private:
+    void issue(std::size_t index);
+    std::vector<UnitId> units_of(std::size_t layer) const;
+    // The buffer that holds `unit` gathered for `layer`; forward and backward have their own.
+    BufferId copy_of(UnitId unit, std::size_t layer, Direction direction);
+
+    Context& context_;
+    ParameterBuffers& parameters_;
+    std::vector<std::size_t> layers_;
+    std::vector<EventId> ready_;   // per entry of layers_: the gather is complete; invalid: nothing to wait for
+    Direction direction_ = Direction::forward;
+    bool kept_ = false;
+    std::size_t next_ = 0;         // the next entry to issue
+    std::size_t current_ = 0;      // the entry that computes next
+};
+
+}  // namespace shardscope

@@ -1,0 +1,77 @@
+// The layers of layer lists: linear, activation, norm, loss.
+#include "core/lowering/layers.h"
+
+namespace shardscope {
+namespace {
+
+Operand at(BufferId buffer) { return {buffer, 0, 0}; }
+
+}  // namespace
+
+Value LayerLowering::forward_layer(std::size_t l, const LinearLayer& layer, const Value& x) {
+    const std::int64_t elements = context_.rows() * layer.linear.out;
+    const BufferId y = saved(l, "output", elements);
+    const BufferId pre = layer.activation == Activation::gelu ? saved(l, "pre", elements) : BufferId();
+    linear(layer.linear, x.buffer, y, {}, layer.activation, pre);
+    return {y, layer.linear.out, layer.activation, layer.activation == Activation::gelu ? pre : y};
+}
+
+BufferId LayerLowering::backward_layer(std::size_t l, const LinearLayer& layer, BufferId dy) {
+    const Value& x = inputs_[l];
+    linear_weight_grad(layer.linear, x.buffer, dy);
+    if (l == 0) return {};
+    const BufferId dx = temporary(l, "d input", context_.rows() * layer.linear.in);
+    linear_input_grad(layer.linear, dy, dx, x.activation, x.aux);
+    return dx;
+}
+
+Value LayerLowering::forward_layer(std::size_t l, const ActivationLayer& layer, const Value& x) {
+    const std::int64_t elements = context_.rows() * layer.width;
+    const BufferId y = saved(l, "output", elements);
+    emit(Activate{elements, layer.activation}, {at(x.buffer), at(y)});
+    return {y, layer.width, Activation::none, {}};
+}
+
+BufferId LayerLowering::backward_layer(std::size_t l, const ActivationLayer& layer, BufferId dy) {
+    if (l == 0) return {};
+    const std::int64_t elements = context_.rows() * layer.width;
+    const BufferId dx = temporary(l, "d output", elements);
+    emit(ActivateGrad{elements, layer.activation}, {at(dy), at(inputs_[l].buffer), at(dx)});
+    return through_activation(l, dx);
+}
+
+Value LayerLowering::forward_layer(std::size_t l, const NormLayer& layer, const Value& x) {
+    const BufferId y = saved(l, "output", context_.rows() * layer.width);
+    norm(layer.norm, layer.width, x.buffer, y,
+         saved(l, "stats", stats_elements(layer.norm), context_.state));
+    return {y, layer.width, Activation::none, {}};
+}
+
+BufferId LayerLowering::backward_layer(std::size_t l, const NormLayer& layer, BufferId dy) {
+    const BufferId dx = temporary(l, "d norm", context_.rows() * layer.width);
+    norm_grad(layer.norm, layer.width, dy, inputs_[l].buffer,
+              saved(l, "stats", stats_elements(layer.norm), context_.state), {}, dx);
+    return l == 0 ? BufferId() : through_activation(l, dx);
+}
+
+Value LayerLowering::forward_layer(std::size_t, const LossLayer&, const Value& x) {
+    loss_of(x.buffer);
+    return x;
+}
+
+BufferId LayerLowering::backward_layer(std::size_t l, const LossLayer&, BufferId) {
+    // The loss kernel left the logits' gradient in place.
+    return inputs_[l].buffer;
+}
+
+BufferId LayerLowering::through_activation(std::size_t l, BufferId dx) {
+    const Value& x = inputs_[l];
+    if (x.activation == Activation::none) return dx;
+    const std::int64_t elements = context_.rows() * x.width;
+    const BufferId before = temporary(l, "d input", elements);
+    // relu' from the output is the same as from the input: both are positive together.
+    emit(ActivateGrad{elements, x.activation}, {at(dx), at(x.aux), at(before)});
+    return before;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,59 @@
+#include "core/lowering/parameters.h"
+
+namespace shardscope {
+
+ParameterBuffers::ParameterBuffers(Context& context)
+    : context_(context), value_(context.units.size()), gradient_(context.units.size()),
+      fresh_(context.model.parameters.size()) {
+    auto& b = context.builder;
+    const int states = context.training.optimizer.states();
+    for (const Unit& unit : context.units) {
+        const auto persistent = [&](const char* what, std::int64_t elements, DType type,
+                                    Category category) {
+            return b.buffer(std::string(what) + " " + unit.name, elements, type, category,
+                            Residence::persistent);
+        };
+        UnitBuffers u;
+        u.value = persistent("parameters", context.zero >= 3 ? unit.shard : unit.padded,
+                             context.storage, Category::parameters);
+        u.gradient = persistent("gradients", context.zero >= 2 ? unit.shard : unit.padded,
+                                context.gradient, Category::gradients);
+        if (context.master())
+            u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
+        if (states >= 1)
+            u.state1 = persistent("state1", unit.shard, context.state, Category::optimizer_states);
+        if (states >= 2)
+            u.state2 = persistent("state2", unit.shard, context.state, Category::optimizer_states);
+        buffers_.push_back(u);
+    }
+}
+
+void ParameterBuffers::begin_body(MicroBatchKind kind) {
+    for (std::size_t u = 0; u < buffers_.size(); ++u) {
+        value_[u] = context_.zero >= 3 ? BufferId() : buffers_[u].value;
+        gradient_[u] = buffers_[u].gradient;
+    }
+    fresh_.assign(fresh_.size(), kind.first);
+}
+
+void ParameterBuffers::set_gradient(UnitId u, BufferId buffer) {
+    gradient_[u.index()] = buffer;
+    for (const auto& entry : context_.units[u.index()].entries)
+        fresh_[entry.parameter.index()] = true;
+}
+
+Operand ParameterBuffers::value(ParameterId p) const {
+    if (!p.valid()) return {};
+    const Place& place = context_.places[p.index()];
+    return {value_[place.unit.index()], place.offset * size_of(context_.storage), 0};
+}
+
+ParameterBuffers::Target ParameterBuffers::gradient(ParameterId p) {
+    if (!p.valid()) return {};
+    const Place& place = context_.places[p.index()];
+    const bool accumulate = !fresh_[p.index()];
+    fresh_[p.index()] = false;
+    return {{gradient_[place.unit.index()], place.offset * size_of(context_.gradient), 0}, accumulate};
+}
+
+}  // namespace shardscope

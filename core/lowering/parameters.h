@@ -1,0 +1,50 @@
+// Pass "parameters": the persistent buffers of weights, gradients and optimizer states, and where a
+// kernel finds a weight or puts a gradient at any point of a body.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/lowering/context.h"
+
+namespace shardscope {
+
+// Persistent buffers of one unit; sizes by ZeRO stage (docs/memory-model.md):
+//   value     padded elements (shard in stage 3), storage type
+//   gradient  padded elements (shard in stages 2 and 3), gradient type
+//   master, state1, state2   shard elements, state type; invalid when absent
+struct UnitBuffers {
+    BufferId value, gradient, master, state1, state2;
+};
+
+class ParameterBuffers {
+public:
+    explicit ParameterBuffers(Context& context);
+
+    // Begins a body: weights are read from the persistent buffers again (stage 3: from nowhere until
+    // set_value), gradients go to the persistent buffers, and count as unwritten.
+    void begin_body(MicroBatchKind kind);
+
+    // From now on kernels read unit `u` from `buffer` (a gathered copy).
+    void set_value(UnitId u, BufferId buffer) { value_[u.index()] = buffer; }
+    // From now on gradients of unit `u` are written, not accumulated, into `buffer`.
+    void set_gradient(UnitId u, BufferId buffer);
+
+    Operand value(ParameterId p) const;       // invalid for an invalid parameter
+    struct Target {
+        Operand operand;
+        bool accumulate = false;
+    };
+    // Where a kernel puts the gradient of `p`, and whether it adds to what is there; marks it written.
+    Target gradient(ParameterId p);
+
+    const UnitBuffers& unit(UnitId u) const { return buffers_[u.index()]; }
+
+private:
+    Context& context_;
+    std::vector<UnitBuffers> buffers_;
+    std::vector<BufferId> value_, gradient_;  // current, per unit
+    std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites
+};
+
+}  // namespace shardscope

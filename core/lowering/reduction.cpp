@@ -1,0 +1,107 @@
+#include "core/lowering/reduction.h"
+
+#include <algorithm>
+
+namespace shardscope {
+
+Reduction::Reduction(Context& context, ParameterBuffers& parameters)
+    : context_(context), parameters_(parameters), last_writer_(context.units.size(), -1),
+      bucket_(context.units.size()) {
+    // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
+    for (std::size_t l = context.model.layers.size(); l-- > 0;) {
+        const Layer& layer = context.model.layers[l];
+        for (const auto* list : {&layer.parameters, &layer.borrowed})
+            for (ParameterId p : *list)
+                last_writer_[context.places[p.index()].unit.index()] = static_cast<std::int32_t>(l);
+    }
+}
+
+bool Reduction::reduces() const {
+    return context_.dp.valid() && (kind_.last || context_.strategy.reduces_every_micro_batch());
+}
+
+bool Reduction::uses_bucket() const {
+    if (!context_.dp.valid() || !context_.strategy.reduces_every_micro_batch()) return false;
+    // Stages 2 and 3 have no place for whole gradients; below, later micro-batches must be reduced
+    // before they are added.
+    return context_.zero >= 2 || !kind_.first;
+}
+
+void Reduction::begin_body(MicroBatchKind kind) {
+    kind_ = kind;
+    flights_.clear();
+    if (!uses_bucket()) return;
+    for (std::size_t u = 0; u < context_.units.size(); ++u) {
+        const Unit& unit = context_.units[u];
+        bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
+                                             context_.gradient, Category::communication);
+        parameters_.set_gradient(UnitId(u), bucket_[u]);
+    }
+}
+
+void Reduction::clear_padding(UnitId unit, BufferId bucket) {
+    const Unit& u = context_.units[unit.index()];
+    if (u.padded == u.elements) return;
+    // Buckets reuse memory: without this, padding would carry garbage into norms and states.
+    context_.builder.compute(Zero{u.padded - u.elements}, context_.gradient, context_.gradient,
+                             {{bucket, u.elements * size_of(context_.gradient), 0}});
+}
+
+void Reduction::reduce(UnitId id) {
+    auto& b = context_.builder;
+    const Unit& unit = context_.units[id.index()];
+    const BufferId store = parameters_.unit(id).gradient;
+    const BufferId whole = uses_bucket() ? bucket_[id.index()] : store;
+    if (uses_bucket()) clear_padding(id, whole);
+    const bool shard_store = context_.zero >= 2;
+    const Operand own{store, 0, shard_store ? 0 : unit.shard * size_of(context_.gradient)};
+
+    Collective c;
+    c.kind = context_.zero == 0 ? CollectiveKind::all_reduce : CollectiveKind::reduce_scatter;
+    c.group = context_.dp;
+    c.elements = unit.padded;
+    c.dtype = context_.gradient;
+    Flight flight{id, {}, {}};
+    if (context_.zero == 0) {
+        c.recv = {whole, 0, 0};
+        if (uses_bucket()) flight.partial = whole;
+    } else {
+        c.send = {whole, 0, 0};
+        c.recv = own;
+        if (uses_bucket() && !kind_.first) {
+            flight.partial = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
+                                      Category::communication);
+            c.recv = {flight.partial, 0, 0};
+        }
+    }
+    b.wait(Stream::reduce, b.record(Stream::compute));
+    b.collective(Stream::reduce, c);
+    flight.done = b.record(Stream::reduce);
+    flights_.push_back(flight);
+    if (uses_bucket()) finish(1);
+}
+
+void Reduction::finish(std::size_t keep) {
+    auto& b = context_.builder;
+    while (flights_.size() > keep) {
+        const Flight flight = flights_.front();
+        flights_.erase(flights_.begin());
+        b.wait(Stream::compute, flight.done);
+        if (!flight.partial.valid()) continue;
+        const Unit& unit = context_.units[flight.unit.index()];
+        const bool own_slice = context_.zero == 1;
+        const Operand store{parameters_.unit(flight.unit).gradient, 0,
+                            own_slice ? unit.shard * size_of(context_.gradient) : 0};
+        b.compute(Add{unit.shard}, context_.gradient, context_.gradient, {{flight.partial, 0, 0}, store});
+    }
+}
+
+void Reduction::after_layer(std::size_t layer) {
+    if (!reduces()) return;
+    for (std::size_t u = context_.units.size(); u-- > 0;)
+        if (last_writer_[u] == static_cast<std::int32_t>(layer)) reduce(UnitId(u));
+}
+
+void Reduction::end_body() { finish(0); }
+
+}  // namespace shardscope

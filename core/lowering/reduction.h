@@ -1,0 +1,46 @@
+// Pass "reduction": sums gradients over data-parallel ranks while the backward pass goes on.
+#pragma once
+
+#include <vector>
+
+#include "core/lowering/context.h"
+#include "core/lowering/parameters.h"
+
+namespace shardscope {
+
+// Issues the reduction of a unit as soon as its last gradient of the micro-batch is written: an
+// all-reduce in stage 0, a reduce-scatter into this rank's shard above. When reductions come with
+// every micro-batch, gradients go to a transient bucket, of which at most two are alive (one being
+// written, one being reduced).
+class Reduction {
+public:
+    Reduction(Context& context, ParameterBuffers& parameters);
+
+    // Starts a backward body and directs gradients to buckets where they are not accumulated in place.
+    void begin_body(MicroBatchKind kind);
+    // After the kernels of a layer: reduces the units whose gradients are now complete.
+    void after_layer(std::size_t layer);
+    // Waits for everything issued in this body.
+    void end_body();
+
+private:
+    bool reduces() const;              // anything is reduced in this body
+    bool uses_bucket() const;          // gradients of this body go to transient buckets
+    void clear_padding(UnitId unit, BufferId bucket);
+    void reduce(UnitId unit);
+    void finish(std::size_t keep);     // waits until at most `keep` reductions are in flight
+
+    struct Flight {
+        UnitId unit;
+        EventId done;
+        BufferId partial;              // reduced gradients still to be added; invalid: none
+    };
+    Context& context_;
+    ParameterBuffers& parameters_;
+    std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it
+    std::vector<BufferId> bucket_;           // per unit, in bodies that use buckets
+    std::vector<Flight> flights_;
+    MicroBatchKind kind_;
+};
+
+}  // namespace shardscope

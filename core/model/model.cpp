@@ -1,0 +1,93 @@
+#include "core/model/model.h"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/checked.h"
+#include "core/model/builder.h"
+
+namespace shardscope {
+namespace {
+
+template <class... Fs>
+struct Overloaded : Fs... {
+    using Fs::operator()...;
+};
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
+
+double weight_elements(const LinearParameters& linear) {
+    return static_cast<double>(linear.in) * static_cast<double>(linear.out);
+}
+
+// Weight elements that a matrix multiply reads per token; not the embedding, which is a lookup,
+// but the classifier even when it is the embedding's table.
+double matmul_parameters(const LayerKind& kind) {
+    return std::visit(Overloaded{[](const BlockLayer& b) {
+                                     return weight_elements(b.qkv) + weight_elements(b.projection) +
+                                            weight_elements(b.up) + weight_elements(b.down);
+                                 },
+                                 [](const HeadLayer& h) { return weight_elements(h.classifier); },
+                                 [](const LinearLayer& l) { return weight_elements(l.linear); },
+                                 [](const auto&) { return 0.0; }},
+                      kind);
+}
+
+// Width of the attention's scores and values: heads · head_dim, 0 for other layers.
+double attention_width(const LayerKind& kind) {
+    const auto* block = std::get_if<BlockLayer>(&kind);
+    if (block == nullptr) return 0.0;
+    return static_cast<double>(block->heads) * static_cast<double>(block->head_dim);
+}
+
+// Token ids and labels are 32-bit.
+void check_classes(const Model& model) {
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    if (model.classes <= most) return;
+    throw Error("model-size",
+                fmt::format("{} {}", model.classes, model.tokens ? "tokens in vocab" : "classes"),
+                fmt::format("use at most {}", most));
+}
+
+}  // namespace
+
+std::int64_t Parameter::elements() const {
+    std::int64_t n = 1;
+    for (std::int64_t extent : shape) n = checked_mul(n, extent, name.c_str());
+    return n;
+}
+
+std::int64_t Model::parameter_count() const {
+    std::int64_t n = 0;
+    for (const Parameter& p : parameters)
+        n = checked_add(n, p.elements(), "the number of parameters");
+    return n;
+}
+
+// Per sample of s tokens: a weight of n elements costs 2·n·s forward, as much again for its input
+// gradient and as much for its weight gradient: 6·n·s (the first layer's unneeded input gradient is
+// counted too, as everybody does). Attention multiplies q·kᵀ and scores·v, 2·s²·w each forward with
+// w = heads · head_dim; the causal mask leaves half, and the backward pass costs twice the forward:
+// 3 · (4·s²·w) / 2 = 6·s²·w per block. Megatron-LM (training.py, num_floating_point_operations) and
+// llm.c (gpt2_estimate_mfu) count the same; torchtitan and nanotron count the full square, 12·s²·w.
+Flops Model::training_flops_per_sample() const {
+    const double s = static_cast<double>(seq);
+    double flops = 0;
+    for (const Layer& layer : layers)
+        flops +=
+            6.0 * matmul_parameters(layer.kind) * s + 6.0 * attention_width(layer.kind) * s * s;
+    return Flops(flops);
+}
+
+Model build_model(const ModelSpec& spec) {
+    Model model = std::visit(Overloaded{[](const GptSpec& s) { return build_gpt(s); },
+                                        [](const LlamaSpec& s) { return build_llama(s); },
+                                        [](const LayerListSpec& s) { return build_layer_list(s); }},
+                             spec.kind);
+    model.name = spec.name;
+    check_classes(model);
+    return model;
+}
+
+}  // namespace shardscope

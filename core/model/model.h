@@ -1,0 +1,117 @@
+// A model as lowering sees it: a list of layers, each naming the parameters it owns or borrows.
+//
+// Layers are the grain of ZeRO-3 gathering and (later) of pipeline partition. Linear weights have
+// shape [out, in], row-major; activations are [rows, width] with rows = micro-batch · seq.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/ids.h"
+#include "core/model/model_spec.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+// How initial values are drawn (core/model/initialize.h); `a` is the normal's standard deviation or
+// the uniform's bound.
+struct Initializer {
+    enum class Kind { zeros, ones, normal, uniform } kind = Kind::zeros;
+    double a = 0;
+};
+
+struct Parameter {
+    std::string name;                 // "blocks.3.attention.qkv.weight"
+    std::vector<std::int64_t> shape;
+    Initializer init;
+    std::int64_t elements() const;
+};
+
+enum class Activation : std::uint8_t { none, relu, gelu };  // gelu: tanh form (GPT-2)
+enum class NormKind : std::uint8_t { layer_norm, rms_norm };
+
+struct NormParameters {
+    NormKind kind = NormKind::layer_norm;
+    double epsilon = 1e-5;
+    ParameterId weight, bias;         // bias invalid for rms_norm
+};
+
+struct LinearParameters {
+    std::int64_t in = 0, out = 0;
+    ParameterId weight, bias;         // bias invalid: none
+};
+
+struct EmbeddingLayer {
+    std::int64_t vocab = 0, hidden = 0, seq = 0;
+    ParameterId table, positions;     // positions invalid: none (rotary models)
+};
+
+// Pre-norm transformer block: x + proj(attention(norm(x))), then + mlp(norm(·)).
+struct BlockLayer {
+    std::int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, seq = 0;
+    bool rotary = false, swiglu = false;
+    double rope_theta = 10000.0;
+    NormParameters attention_norm, mlp_norm;
+    LinearParameters qkv;             // rows of the weight: q heads, then k heads, then v heads
+    LinearParameters projection;
+    LinearParameters up;              // gelu: [ffn, hidden]; swiglu: [2·ffn, hidden], gate rows first
+    LinearParameters down;
+};
+
+// Final norm, classifier and softmax cross-entropy; the classifier may be the embedding table.
+struct HeadLayer {
+    std::int64_t hidden = 0, vocab = 0;
+    NormParameters norm;
+    LinearParameters classifier;
+};
+
+// Layer lists: linear (with a following activation fused), activation alone, norm alone.
+struct LinearLayer {
+    LinearParameters linear;
+    Activation activation = Activation::none;
+};
+struct ActivationLayer {
+    Activation activation = Activation::relu;
+    std::int64_t width = 0;
+};
+struct NormLayer {
+    NormParameters norm;
+    std::int64_t width = 0;
+};
+// Softmax cross-entropy on the previous layer's outputs.
+struct LossLayer {
+    std::int64_t classes = 0;
+};
+
+using LayerKind = std::variant<EmbeddingLayer, BlockLayer, HeadLayer, LinearLayer, ActivationLayer,
+                               NormLayer, LossLayer>;
+
+struct Layer {
+    std::string name;                    // "embedding", "blocks.3", "head", "layers.0"
+    LayerKind kind;
+    std::vector<ParameterId> parameters; // owned by this layer, in storage order
+    std::vector<ParameterId> borrowed;   // used but owned by another layer (tied embeddings)
+};
+
+struct Model {
+    std::string name;
+    std::vector<Parameter> parameters;
+    std::vector<Layer> layers;
+    bool tokens = true;                  // inputs are token ids (else feature vectors)
+    std::int64_t seq = 1;                // tokens per sample; 1 for feature vectors
+    std::int64_t input_width = 0;        // feature vectors: their width
+    std::int64_t classes = 0;            // vocabulary or number of classes
+
+    std::int64_t parameter_count() const;
+    // Forward + backward matrix-multiply FLOPs per sample, attention counted with its causal half
+    // (Megatron's and llm.c's convention), recomputation not counted: the numerator of `mfu`.
+    Flops training_flops_per_sample() const;
+};
+
+// Expands a specification. Throws Error for impossible shapes (rules "heads", "layer-shape", …) and
+// for sizes beyond 2^63.
+Model build_model(const ModelSpec& spec);
+
+}  // namespace shardscope

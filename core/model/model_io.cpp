@@ -1,0 +1,211 @@
+#include "core/model/model_io.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/catalogue.h"
+#include "core/error.h"
+#include "core/model/model.h"
+
+namespace shardscope {
+namespace {
+
+// Far above any published model, far below what would make a plan of the model too large to hold.
+constexpr IntegerRange kLayers{1, 10'000};
+constexpr IntegerRange kHeads{1, 65'536};
+constexpr IntegerRange kWidth{1, 1 << 24};
+constexpr NumberRange kTheta{0, 1e12, true};
+constexpr NumberRange kEpsilon{0, 1, true};
+
+constexpr std::array<std::string_view, 4> kForms = {"gpt", "llama", "layers", "catalogue"};
+constexpr std::array<std::string_view, 4> kItems = {"linear", "relu", "gelu", "layer_norm"};
+using ItemKind = LayerListSpec::Kind;
+
+// Sizes without a default.
+void require_size(const YamlMap& map, std::string_view key, std::int64_t& to, IntegerRange range) {
+    to = map.require(key).integer(range);
+}
+
+GptSpec read_gpt(const YamlValue& value) {
+    const YamlMap map(value, {"layers", "hidden", "heads", "vocab", "seq", "ffn", "tied_embeddings"});
+    GptSpec spec;
+    require_size(map, "layers", spec.layers, kLayers);
+    require_size(map, "hidden", spec.hidden, kWidth);
+    require_size(map, "heads", spec.heads, kHeads);
+    require_size(map, "vocab", spec.vocab, kWidth);
+    require_size(map, "seq", spec.seq, kWidth);
+    spec.ffn = 4 * spec.hidden;
+    map.read("ffn", spec.ffn, kWidth);
+    map.read("tied_embeddings", spec.tied_embeddings);
+    return spec;
+}
+
+LlamaSpec read_llama(const YamlValue& value) {
+    const YamlMap map(value, {"layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "seq", "head_dim",
+                              "tied_embeddings", "rope_theta", "norm_epsilon"});
+    LlamaSpec spec;
+    require_size(map, "layers", spec.layers, kLayers);
+    require_size(map, "hidden", spec.hidden, kWidth);
+    require_size(map, "heads", spec.heads, kHeads);
+    require_size(map, "ffn", spec.ffn, kWidth);
+    require_size(map, "vocab", spec.vocab, kWidth);
+    require_size(map, "seq", spec.seq, kWidth);
+    spec.kv_heads = spec.heads;
+    map.read("kv_heads", spec.kv_heads, kHeads);
+    // Where heads do not divide hidden, head_dim stays 0 and build_model says so.
+    if (spec.hidden % spec.heads == 0) spec.head_dim = spec.hidden / spec.heads;
+    map.read("head_dim", spec.head_dim, kWidth);
+    map.read("tied_embeddings", spec.tied_embeddings);
+    map.read("rope_theta", spec.rope_theta, kTheta);
+    map.read("norm_epsilon", spec.norm_epsilon, kEpsilon);
+    return spec;
+}
+
+void read_linear(const YamlValue& value, LayerListSpec::Item& item) {
+    if (value.is_sequence()) {
+        const auto sizes = value.items(2);
+        item.in = sizes[0].integer(kWidth);
+        item.out = sizes[1].integer(kWidth);
+        return;
+    }
+    const YamlMap map(value, {"in", "out", "bias"});
+    require_size(map, "in", item.in, kWidth);
+    require_size(map, "out", item.out, kWidth);
+    map.read("bias", item.bias);
+}
+
+LayerListSpec::Item read_item(const YamlValue& value) {
+    LayerListSpec::Item item;
+    if (!value.is_map()) {
+        item.kind = static_cast<ItemKind>(value.choice(kItems, "layer"));
+        if (item.kind == ItemKind::linear) {
+            value.fail("type", fmt::format("{} is a linear layer without sizes", value.path()),
+                       "write {linear: [IN, OUT]}");
+        }
+        return item;
+    }
+    const YamlMap map(value, {"linear", "layer_norm"});
+    constexpr std::array<std::string_view, 2> kSized = {"linear", "layer_norm"};
+    const YamlCase sized = map.one_of(kSized);
+    if (sized.index == 0) {
+        read_linear(sized.value, item);
+    } else {
+        item.kind = ItemKind::layer_norm;
+        item.in = sized.value.integer(kWidth);
+    }
+    return item;
+}
+
+LayerListSpec read_layers(const YamlValue& value) {
+    LayerListSpec spec;
+    const auto items = value.items();
+    if (items.empty() || static_cast<std::int64_t>(items.size()) > kLayers.high) {
+        value.fail("range",
+                   fmt::format("{} has {} layers, but must have 1 to {}", value.path(), items.size(),
+                               kLayers.high),
+                   "write a list such as [{linear: [784, 128]}, relu, {linear: [128, 10]}]");
+    }
+    for (const YamlValue& item : items) spec.items.push_back(read_item(item));
+    return spec;
+}
+
+void set_seq(const YamlValue& value, ModelSpec& spec) {
+    const std::int64_t seq = value.integer(kWidth);
+    if (auto* gpt = std::get_if<GptSpec>(&spec.kind)) {
+        gpt->seq = seq;
+    } else if (auto* llama = std::get_if<LlamaSpec>(&spec.kind)) {
+        llama->seq = seq;
+    } else {
+        value.fail("unknown-key", fmt::format("model {} has no sequence length", spec.name),
+                   "remove \"seq\"");
+    }
+}
+
+ModelSpec read_form(const YamlValue& value);
+
+ModelSpec from_catalogue(const YamlValue& value) {
+    std::vector<std::string_view> names;
+    for (const CatalogueEntry& entry : model_catalogue()) names.push_back(entry.name);
+    const CatalogueEntry& entry = model_catalogue()[value.choice(names, "catalogue model")];
+    ModelSpec spec = read_form(YamlValue::parse(std::string(entry.text), std::string(entry.path)));
+    spec.name = entry.name;
+    return spec;
+}
+
+ModelSpec read_form(const YamlValue& value) {
+    if (!value.is_map()) return from_catalogue(value);
+    const YamlMap map(value, {"gpt", "llama", "layers", "catalogue", "name", "seq"});
+    const YamlCase form = map.one_of(kForms);
+    ModelSpec spec;
+    spec.name = form.index == 2 ? "layers" : std::string(kForms[form.index]);
+    switch (form.index) {
+        case 0: spec.kind = read_gpt(form.value); break;
+        case 1: spec.kind = read_llama(form.value); break;
+        case 2: spec.kind = read_layers(form.value); break;
+        default: spec = from_catalogue(form.value); break;
+    }
+    if (const auto seq = map.find("seq")) {
+        if (form.index != 3) {
+            seq->fail("unknown-key", "\"seq\" beside the model changes a catalogue model only",
+                      fmt::format("write \"seq\" inside \"{}\"", kForms[form.index]));
+        }
+        set_seq(*seq, spec);
+    }
+    if (const auto name = map.find("name")) spec.name = name->name();
+    return spec;
+}
+
+nlohmann::ordered_json item_to_json(const LayerListSpec::Item& item) {
+    const std::string name(kItems[static_cast<std::size_t>(item.kind)]);
+    if (item.kind == ItemKind::linear) {
+        return {{name, {{"in", item.in}, {"out", item.out}, {"bias", item.bias}}}};
+    }
+    if (item.kind == ItemKind::layer_norm && item.in > 0) return {{name, item.in}};
+    return name;
+}
+
+struct KindToJson {
+    nlohmann::ordered_json& out;
+
+    void operator()(const GptSpec& s) const {
+        out["gpt"] = {{"layers", s.layers}, {"hidden", s.hidden}, {"heads", s.heads},
+                      {"vocab", s.vocab},   {"seq", s.seq},       {"ffn", s.ffn},
+                      {"tied_embeddings", s.tied_embeddings}};
+        if (s.ffn == 0) out["gpt"].erase("ffn");
+    }
+    void operator()(const LlamaSpec& s) const {
+        out["llama"] = {{"layers", s.layers},       {"hidden", s.hidden},
+                        {"heads", s.heads},         {"kv_heads", s.kv_heads},
+                        {"ffn", s.ffn},             {"vocab", s.vocab},
+                        {"seq", s.seq},             {"head_dim", s.head_dim},
+                        {"rope_theta", s.rope_theta}, {"norm_epsilon", s.norm_epsilon},
+                        {"tied_embeddings", s.tied_embeddings}};
+        if (s.head_dim == 0) out["llama"].erase("head_dim");
+    }
+    void operator()(const LayerListSpec& s) const {
+        out["layers"] = nlohmann::ordered_json::array();
+        for (const auto& item : s.items) out["layers"].push_back(item_to_json(item));
+    }
+};
+
+}  // namespace
+
+ModelSpec read_model(const YamlValue& value) {
+    const ModelSpec spec = read_form(value);
+    try {
+        build_model(spec);
+    } catch (const Error& e) {
+        throw Error(e.rule, fmt::format("{}: {}", value.place(), e.message), e.fix, e.kind);
+    }
+    return spec;
+}
+
+nlohmann::ordered_json model_to_json(const ModelSpec& spec) {
+    nlohmann::ordered_json out = {{"name", spec.name}};
+    std::visit(KindToJson{out}, spec.kind);
+    return out;
+}
+
+}  // namespace shardscope

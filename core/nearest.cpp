@@ -1,0 +1,73 @@
+#include "core/nearest.h"
+
+#include <algorithm>
+#include <cctype>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace shardscope {
+namespace {
+
+// What two spellings of the same name have in common.
+std::string folded(std::string_view word) {
+    std::string result(word);
+    for (char& c : result) {
+        c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    return result;
+}
+
+// Optimal string alignment distance (Damerau-Levenshtein without repeated edits), three rows.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+    std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t replace = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            row[j] = std::min({replace, last[j] + 1, row[j - 1] + 1});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                row[j] = std::min(row[j], before[j - 2] + 1);
+            }
+        }
+        std::swap(before, last);
+        std::swap(last, row);
+    }
+    return last[b.size()];
+}
+
+}  // namespace
+
+std::optional<std::string_view> nearest_name(std::string_view word,
+                                             std::span<const std::string_view> candidates) {
+    constexpr std::size_t kLongest = 64;  // a longer word is no misspelt name
+    if (word.size() > kLongest) return std::nullopt;
+    std::optional<std::string_view> best;
+    std::size_t limit = std::max<std::size_t>(1, word.size() / 3) + 1;
+    for (const std::string_view candidate : candidates) {
+        const std::size_t distance = edit_distance(folded(word), folded(candidate));
+        if (distance >= limit || distance >= candidate.size()) continue;
+        limit = distance;
+        best = candidate;
+    }
+    return best;
+}
+
+std::string suggest_name(std::string_view word, std::span<const std::string_view> candidates) {
+    if (const auto near = nearest_name(word, candidates)) return fmt::format("use \"{}\"", *near);
+    if (candidates.empty()) return "remove it";
+    const std::vector<std::string> all(candidates.begin(), candidates.end());
+    return (all.size() > 1 ? "use one of " : "use ") + join_or(all);
+}
+
+std::string join_or(std::span<const std::string> words) {
+    std::string result;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (i > 0) result += i + 1 == words.size() ? " or " : ", ";
+        result += words[i];
+    }
+    return result;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,22 @@
+// "Did you mean …": the nearest of a few names, for messages about unknown ones.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace shardscope {
+
+// The candidate with the fewest edits (insert, delete, replace, swap of neighbours; letter case and
+// '-' against '_' are free), if that is at most a third of the word's length, at least one edit.
+std::optional<std::string_view> nearest_name(std::string_view word,
+                                             std::span<const std::string_view> candidates);
+
+// A fix for an unknown name: `use "heads"` if a candidate is near, else `use one of a, b or c`.
+std::string suggest_name(std::string_view word, std::span<const std::string_view> candidates);
+
+// "a", "a or b", "a, b or c".
+std::string join_or(std::span<const std::string> words);
+
+}  // namespace shardscope

@@ -1,0 +1,119 @@
+// What a rank can be told to do. Every instruction carries its stream, phase and layer, so that a
+// trace explains itself; the micro-batch comes from the task that runs the body.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "core/ids.h"
+#include "core/program/kernel.h"
+
+namespace shardscope {
+
+// In-order queues of one rank. Gathers and reductions have their own communicators, so that a
+// reduce-scatter cannot block the prefetch behind it.
+enum class Stream : std::uint8_t { compute, gather, reduce, copy };
+constexpr std::size_t kStreams = 4;
+std::string_view stream_name(Stream stream);
+
+enum class Phase : std::uint8_t { load, forward, backward, optimizer };
+constexpr std::size_t kPhases = 4;
+std::string_view phase_name(Phase phase);
+
+// A place in a buffer: byte offset + index of this rank in the instruction's data-parallel group
+// times `rank_stride` (how all ranks of a role share one program although each owns another shard).
+struct Operand {
+    BufferId buffer;
+    std::int64_t offset = 0;
+    std::int64_t rank_stride = 0;
+    bool valid() const { return buffer.valid(); }
+};
+
+struct Compute {
+    Kernel kernel;
+    DType dtype = DType::fp32;      // storage of activations and parameters
+    DType gradient = DType::fp32;   // storage of parameter gradients
+    std::array<Operand, kMaxOperands> operands{};
+};
+
+enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather };
+std::string_view collective_name(CollectiveKind kind);
+
+// Sum over the group, in group order (one order per transport, so that all-reduce and
+// reduce-scatter give the same bits).
+//   all_reduce      recv[elements] in place; send unused
+//   reduce_scatter  send[elements] → recv[elements / size]
+//   all_gather      send[elements / size] → recv[elements]
+// send may alias this rank's slice of recv (all_gather) or recv this rank's slice of send
+// (reduce_scatter): in place, as NCCL allows.
+struct Collective {
+    CollectiveKind kind = CollectiveKind::all_reduce;
+    GroupId group;
+    std::int64_t elements = 0;      // of the whole buffer, divisible by the group size but for all_reduce
+    DType dtype = DType::fp32;
+    Operand send, recv;
+    Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
+};
+
+// Point-to-point transfers issued together; rendezvous semantics in every runner.
+struct Exchange {
+    struct Transfer {
+        GroupId group;
+        int peer = 0;               // index in the group
+        bool send = false;
+        std::int64_t elements = 0;
+        DType dtype = DType::fp32;
+        Operand operand;
+    };
+    std::vector<Transfer> transfers;
+};
+
+// An event marks a point of its stream; a waiting stream goes on once that point is reached. Each
+// event is recorded once per execution of the body that owns it.
+struct RecordEvent {
+    EventId event;
+};
+struct WaitEvent {
+    EventId event;
+};
+
+// A scalar that the host reports after the step.
+struct CopyToHost {
+    enum class What : std::uint8_t { loss, gradient_norm } what = What::loss;
+    Operand operand;                // one double; gradient_norm holds Σ g²
+};
+
+using Operation =
+    std::variant<Compute, Collective, Exchange, RecordEvent, WaitEvent, CopyToHost>;
+
+struct Instruction {
+    Operation operation;
+    Stream stream = Stream::compute;
+    Phase phase = Phase::forward;
+    std::int32_t layer = -1;        // Model::layers; −1: none
+};
+
+// Calls visit(operand, access) for every memory operand of the instruction.
+template <class Visitor>
+void for_each_operand(const Instruction& instruction, Visitor&& visit) {
+    if (const auto* c = std::get_if<Compute>(&instruction.operation)) {
+        const auto access = accesses(c->kernel);
+        for (std::size_t i = 0; i < kMaxOperands; ++i)
+            if (c->operands[i].valid()) visit(c->operands[i], access[i]);
+    } else if (const auto* l = std::get_if<Collective>(&instruction.operation)) {
+        if (l->kind == CollectiveKind::all_reduce) {
+            visit(l->recv, Access::read_write);
+        } else {
+            visit(l->send, Access::read);
+            visit(l->recv, Access::write);
+        }
+    } else if (const auto* x = std::get_if<Exchange>(&instruction.operation)) {
+        for (const auto& t : x->transfers) visit(t.operand, t.send ? Access::read : Access::write);
+    } else if (const auto* h = std::get_if<CopyToHost>(&instruction.operation)) {
+        visit(h->operand, Access::read);
+    }
+}
+
+}  // namespace shardscope

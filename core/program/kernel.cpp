@@ -1,0 +1,121 @@
+#include "core/program/kernel.h"
+
+#include <algorithm>
+
+namespace shardscope {
+namespace {
+
+using Accesses = std::array<Access, kMaxOperands>;
+
+constexpr Access R = Access::read;
+constexpr Access W = Access::write;
+constexpr Access RW = Access::read_write;
+
+constexpr Access read_if(bool present) { return present ? R : Access::none; }
+constexpr Access write_if(bool present) { return present ? W : Access::none; }
+constexpr Access write_or_add(bool accumulate) { return accumulate ? RW : W; }
+
+bool needs_pre(const Linear& k) { return k.activation == Activation::gelu; }
+bool has_bias(NormKind kind) { return kind == NormKind::layer_norm; }
+
+struct AccessOf {
+    Accesses operator()(const LoadBatch&) const { return {W, W}; }
+    Accesses operator()(const Embedding&) const { return {R, R, R, W}; }
+    Accesses operator()(const EmbeddingGrad& k) const {
+        return {R, R, write_or_add(k.accumulate_table), write_or_add(k.accumulate_positions)};
+    }
+    Accesses operator()(const Linear& k) const {
+        return {R, R, read_if(k.bias), read_if(k.residual), W, write_if(needs_pre(k))};
+    }
+    Accesses operator()(const LinearInputGrad& k) const {
+        return {R, R, read_if(k.activation != Activation::none), W};
+    }
+    Accesses operator()(const LinearWeightGrad& k) const {
+        const Access out = write_or_add(k.accumulate);
+        return {R, R, out, k.bias ? out : Access::none};
+    }
+    Accesses operator()(const Activate&) const { return {R, W}; }
+    Accesses operator()(const ActivateGrad&) const { return {R, R, W}; }
+    Accesses operator()(const SwiGlu&) const { return {R, W}; }
+    Accesses operator()(const SwiGluGrad&) const { return {R, R, W}; }
+    Accesses operator()(const Norm& k) const { return {R, R, read_if(has_bias(k.kind)), W, W}; }
+    Accesses operator()(const NormInputGrad& k) const {
+        return {R, R, R, R, read_if(k.residual), W};
+    }
+    Accesses operator()(const NormWeightGrad& k) const {
+        const Access out = write_or_add(k.accumulate);
+        return {R, R, R, out, has_bias(k.kind) ? out : Access::none};
+    }
+    Accesses operator()(const Rope&) const { return {RW}; }
+    Accesses operator()(const Attention&) const { return {R, W, W, W}; }
+    Accesses operator()(const AttentionGrad&) const { return {R, R, R, R, W, W}; }
+    Accesses operator()(const SoftmaxCrossEntropy& k) const {
+        return {RW, R, write_or_add(k.accumulate_loss)};
+    }
+    Accesses operator()(const Zero&) const { return {W}; }
+    Accesses operator()(const Add&) const { return {RW, R}; }
+    Accesses operator()(const SumSquares& k) const { return {R, write_or_add(k.accumulate)}; }
+    Accesses operator()(const OptimizerStep& k) const {
+        const int states = k.spec.states();
+        return {R,
+                read_if(k.clip > 0),
+                k.master ? W : RW,
+                k.master ? RW : Access::none,
+                states > 0 ? RW : Access::none,
+                states > 1 ? RW : Access::none};
+    }
+};
+
+struct NameOf {
+    std::string_view operator()(const LoadBatch&) const { return "load_batch"; }
+    std::string_view operator()(const Embedding&) const { return "embedding"; }
+    std::string_view operator()(const EmbeddingGrad&) const { return "embedding_grad"; }
+    std::string_view operator()(const Linear&) const { return "linear"; }
+    std::string_view operator()(const LinearInputGrad&) const { return "linear_input_grad"; }
+    std::string_view operator()(const LinearWeightGrad&) const { return "linear_weight_grad"; }
+    std::string_view operator()(const Activate&) const { return "activate"; }
+    std::string_view operator()(const ActivateGrad&) const { return "activate_grad"; }
+    std::string_view operator()(const SwiGlu&) const { return "swiglu"; }
+    std::string_view operator()(const SwiGluGrad&) const { return "swiglu_grad"; }
+    std::string_view operator()(const Norm&) const { return "norm"; }
+    std::string_view operator()(const NormInputGrad&) const { return "norm_input_grad"; }
+    std::string_view operator()(const NormWeightGrad&) const { return "norm_weight_grad"; }
+    std::string_view operator()(const Rope&) const { return "rope"; }
+    std::string_view operator()(const Attention&) const { return "attention"; }
+    std::string_view operator()(const AttentionGrad&) const { return "attention_grad"; }
+    std::string_view operator()(const SoftmaxCrossEntropy&) const {
+        return "softmax_cross_entropy";
+    }
+    std::string_view operator()(const Zero&) const { return "zero"; }
+    std::string_view operator()(const Add&) const { return "add"; }
+    std::string_view operator()(const SumSquares&) const { return "sum_squares"; }
+    std::string_view operator()(const OptimizerStep&) const { return "optimizer_step"; }
+};
+
+std::int64_t query_block(std::int64_t seq) { return std::min(seq, kAttentionQueryBlock); }
+
+}  // namespace
+
+std::array<Access, kMaxOperands> accesses(const Kernel& kernel) {
+    return std::visit(AccessOf{}, kernel);
+}
+
+std::string_view kernel_name(const Kernel& kernel) { return std::visit(NameOf{}, kernel); }
+
+std::int64_t attention_stats_elements(const Attention& kernel) {
+    const std::int64_t queries = kernel.samples * kernel.heads * kernel.seq;
+    return kernel.kind == AttentionKind::flash ? queries : queries * kernel.seq;
+}
+
+std::int64_t attention_workspace_elements(const Attention& kernel) {
+    // The unfused kind computes its scores where the probabilities stay.
+    if (kernel.kind == AttentionKind::unfused) return 0;
+    return query_block(kernel.seq) * kernel.seq;
+}
+
+std::int64_t attention_workspace_elements(const AttentionGrad& kernel) {
+    const std::int64_t tiles = kernel.kind == AttentionKind::flash ? 2 : 1;
+    return tiles * query_block(kernel.seq) * kernel.seq;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,195 @@
+// The closed set of kernels, fused at the grain a fast GPU wants (DESIGN.md), and their one
+// description: operands, access, FLOPs, bytes. Every executor implements each of them, the cost model
+// reads the description; std::visit names the places to edit when one is added.
+//
+// Conventions: matrices are row-major; `rows` = samples · seq of the micro-batch; weights are
+// [out, in]. Operands come in the order each struct lists, R read, W written, RW both; optional ones
+// (marked ?) are passed as an invalid operand when absent. A W operand with an `accumulate` flag
+// becomes RW when the flag is set. Statistics, losses and norms are never stored below fp32.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+#include "core/dtype.h"
+#include "core/model/model.h"
+#include "core/scenario.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+// Fetches the micro-batch: inputs W (int32 [samples, seq], or features [samples, width]),
+// targets W (int32 [samples · seq]).
+struct LoadBatch {
+    std::int64_t samples = 0, seq = 1, width = 0;
+    bool tokens = true;
+};
+
+// y = table[token] + positions[t]: tokens R, table R, positions R?, y W.
+struct Embedding {
+    std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
+};
+// tokens R, dy R, dtable W, dpositions W?; without accumulate the whole gradient is overwritten
+// (zero where no token fell).
+struct EmbeddingGrad {
+    std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
+    bool accumulate_table = false, accumulate_positions = false;
+};
+
+// y = act(x·Wᵀ + b) + residual: x R, w R, b R?, residual R?, y W, pre W?. `pre` receives the value
+// before the activation where the backward pass needs it (gelu; relu uses y).
+struct Linear {
+    std::int64_t rows = 0, in = 0, out = 0;
+    bool bias = false, residual = false;
+    Activation activation = Activation::none;
+};
+// dx = (dy·W) ⊙ act'(aux): dy R, w R, aux R?, dx W. `activation` is that of the layer that produced
+// x; aux is its `pre` (gelu) or its output (relu), [rows, in].
+struct LinearInputGrad {
+    std::int64_t rows = 0, in = 0, out = 0;
+    Activation activation = Activation::none;
+};
+// dw (+)= dyᵀ·x, db (+)= Σ_rows dy: x R, dy R, dw W, db W?.
+struct LinearWeightGrad {
+    std::int64_t rows = 0, in = 0, out = 0;
+    bool bias = false, accumulate = false;
+};
+
+// Element-wise activation not fused into a linear layer: x R, y W.
+struct Activate {
+    std::int64_t elements = 0;
+    Activation activation = Activation::relu;
+};
+// dy R, x R (the activation's input), dx W.
+struct ActivateGrad {
+    std::int64_t elements = 0;
+    Activation activation = Activation::relu;
+};
+
+// y = silu(gate) ⊙ up: gate_up R [rows, 2·ffn] (gate first), y W [rows, ffn].
+struct SwiGlu {
+    std::int64_t rows = 0, ffn = 0;
+};
+// dy R, gate_up R, dgate_up W.
+struct SwiGluGrad {
+    std::int64_t rows = 0, ffn = 0;
+};
+
+// y = norm(x)·w + b: x R, w R, b R?, y W, stats W (layer_norm [rows, 2]: mean, 1/σ; rms_norm
+// [rows]: 1/rms).
+struct Norm {
+    std::int64_t rows = 0, hidden = 0;
+    NormKind kind = NormKind::layer_norm;
+    double epsilon = 1e-5;
+};
+// dx = d norm + residual gradient: dy R, x R, stats R, w R, dresidual R?, dx W.
+struct NormInputGrad {
+    std::int64_t rows = 0, hidden = 0;
+    NormKind kind = NormKind::layer_norm;
+    bool residual = false;
+};
+// dy R, x R, stats R, dw W, db W?.
+struct NormWeightGrad {
+    std::int64_t rows = 0, hidden = 0;
+    NormKind kind = NormKind::layer_norm;
+    bool accumulate = false;
+};
+
+// Rotary positions on the q and k heads, in place (half-split pairing as in Llama: element i turns
+// with i + head_dim/2); `inverse` turns back, which is the gradient. qkv RW.
+struct Rope {
+    std::int64_t rows = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    double theta = 10000.0;
+    bool inverse = false;
+};
+
+enum class AttentionKind : std::uint8_t {
+    flash,    // never stores the score matrix; stats = log-sum-exp per query
+    unfused,  // stores the probabilities; stats = [samples, heads, seq, seq]
+};
+
+// Causal self-attention, scores scaled by 1/√head_dim; qkv rows hold q heads, k heads, v heads:
+// qkv R, y W [rows, heads·head_dim], stats W, workspace W?.
+struct Attention {
+    std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    AttentionKind kind = AttentionKind::flash;
+};
+// dy R, qkv R, y R, stats R, dqkv W, workspace W?.
+struct AttentionGrad {
+    std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    AttentionKind kind = AttentionKind::flash;
+};
+
+// Replaces logits by scale·(softmax − one-hot) and adds scale·Σ −log p(target) to the loss:
+// logits RW, targets R, loss W (one double). `scale` = 1/(rows of the global batch) carries the
+// whole 1/(accumulation · dp) factor, so every later reduction is a plain sum.
+struct SoftmaxCrossEntropy {
+    std::int64_t rows = 0, classes = 0;
+    double scale = 1.0;
+    bool accumulate_loss = false;
+};
+
+// x W := 0.
+struct Zero {
+    std::int64_t elements = 0;
+};
+// y RW += x R (order: x, y).
+struct Add {
+    std::int64_t elements = 0;
+};
+// sum W (one double) := Σ x² in double precision: x R, sum W.
+struct SumSquares {
+    std::int64_t elements = 0;
+    bool accumulate = false;
+};
+// One optimizer step over a flat range: gradient R, norm R? (one double, the global Σ g²; present
+// when clip > 0: gradients are scaled by min(1, clip/(√norm + 1e-6)), PyTorch's clip_grad_norm_),
+// parameter RW (W when there is a master copy), master RW?, state1 RW?, state2 RW?. The bias
+// correction uses the executor's step number, starting at 1.
+struct OptimizerStep {
+    std::int64_t elements = 0;
+    OptimizerSpec spec;
+    double clip = 0.0;
+    bool master = false;
+};
+
+using Kernel =
+    std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
+                 Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm, NormInputGrad, NormWeightGrad,
+                 Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, Zero, Add, SumSquares,
+                 OptimizerStep>;
+
+enum class Access : std::uint8_t { none, read, write, read_write };
+
+constexpr std::size_t kMaxOperands = 6;
+
+// How the kernel uses each operand, in order; Access::none past the last and for absent optional
+// operands whose absence the kernel's own fields decide.
+std::array<Access, kMaxOperands> accesses(const Kernel& kernel);
+
+// Work done once: FLOPs of matrix multiplies and of everything else, and the bytes read and written
+// at least once when operands come from memory. `dtype` is the storage type of activations and
+// parameters, `gradient` that of parameter gradients.
+struct KernelCost {
+    Flops matmul;       // 2·m·n·k per multiply; attention: causal half
+    Flops other;
+    Bytes read, written;
+    Bytes moved() const { return read + written; }
+};
+KernelCost cost_of(const Kernel& kernel, DType dtype, DType gradient);
+
+std::string_view kernel_name(const Kernel& kernel);  // "linear", "linear_input_grad", …
+
+// Elements of the statistics an Attention saves (stored as fp32, fp64 for fp64).
+std::int64_t attention_stats_elements(const Attention& kernel);
+
+// Elements, of the compute type, of the workspace operand on devices that tile attention over
+// queries: the scores of kAttentionQueryBlock queries against all keys, and in the backward pass
+// their gradients beside them (the stored probabilities of the unfused kind need no such tile).
+constexpr std::int64_t kAttentionQueryBlock = 64;
+std::int64_t attention_workspace_elements(const Attention& kernel);
+std::int64_t attention_workspace_elements(const AttentionGrad& kernel);
+
+}  // namespace shardscope

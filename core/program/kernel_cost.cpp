@@ -1,0 +1,186 @@
+// What each kernel costs. Bytes count every operand once per direction, as if each came from memory
+// and intermediate values stayed in registers; e is the size of an activation or parameter, g that
+// of a parameter gradient, s that of statistics and optimizer states (never below fp32).
+// Multiply-adds count two; exponentials, roots and divisions count as kTranscendental.
+#include <algorithm>
+
+#include "core/program/kernel.h"
+
+namespace shardscope {
+namespace {
+
+constexpr double kTranscendental = 8;
+
+struct CostOf {
+    std::int64_t e, g, s;
+
+    // Products that may pass 2^63 for absurd shapes are formed in double; lowering checks sizes.
+    static KernelCost cost(double matmul, double other, std::int64_t read, std::int64_t written) {
+        return {Flops(matmul), Flops(other), Bytes(read), Bytes(written)};
+    }
+    static double real(std::int64_t n) { return static_cast<double>(n); }
+
+    static double forward_flops(Activation a) {
+        switch (a) {
+            case Activation::relu:
+                return 1;
+            case Activation::gelu:
+                return 6 + 2 * kTranscendental;  // exp and division
+            case Activation::none:
+                break;
+        }
+        return 0;
+    }
+    static double backward_flops(Activation a) {
+        switch (a) {
+            case Activation::relu:
+                return 1;
+            case Activation::gelu:
+                return 14 + 2 * kTranscendental;
+            case Activation::none:
+                break;
+        }
+        return 0;
+    }
+    static std::int64_t norm_vectors(NormKind kind) { return kind == NormKind::layer_norm ? 2 : 1; }
+
+    // Tokens or features, and one target per position.
+    KernelCost operator()(const LoadBatch& k) const {
+        const std::int64_t inputs = k.tokens ? k.samples * k.seq * 4 : k.samples * k.width * e;
+        return cost(0, 0, 0, inputs + k.samples * k.seq * 4);
+    }
+    // One table row per token. Positions, seq·hidden read once if there are any, are left out:
+    // the kernel does not know of them.
+    KernelCost operator()(const Embedding& k) const {
+        const std::int64_t n = k.rows * k.hidden;
+        return cost(0, real(n), n * e + k.rows * 4, n * e);
+    }
+    // One table row is read and written per token; without accumulation all others are zeroed.
+    KernelCost operator()(const EmbeddingGrad& k) const {
+        const std::int64_t n = k.rows * k.hidden;
+        const std::int64_t zeroed = k.accumulate_table ? 0 : k.vocab * k.hidden * g;
+        return cost(0, real(n), n * (e + g) + k.rows * 4, n * g + zeroed);
+    }
+    // 2·rows·in·out, then bias, activation and residual per output.
+    KernelCost operator()(const Linear& k) const {
+        const std::int64_t y = k.rows * k.out;
+        const std::int64_t bias = k.bias ? k.out : 0;
+        const std::int64_t residual = k.residual ? y : 0;
+        const std::int64_t pre = k.activation == Activation::gelu ? y : 0;
+        return cost(
+            2 * real(k.rows) * real(k.in) * real(k.out),
+            real(y) * ((k.bias ? 1 : 0) + (k.residual ? 1 : 0) + forward_flops(k.activation)),
+            (k.rows * k.in + k.in * k.out + bias + residual) * e, (y + pre) * e);
+    }
+    KernelCost operator()(const LinearInputGrad& k) const {
+        const std::int64_t dx = k.rows * k.in;
+        const std::int64_t aux = k.activation == Activation::none ? 0 : dx;
+        return cost(2 * real(k.rows) * real(k.in) * real(k.out),
+                    real(dx) * backward_flops(k.activation),
+                    (k.rows * k.out + k.in * k.out + aux) * e, dx * e);
+    }
+    KernelCost operator()(const LinearWeightGrad& k) const {
+        const std::int64_t gradients = k.in * k.out + (k.bias ? k.out : 0);
+        return cost(
+            2 * real(k.rows) * real(k.in) * real(k.out), k.bias ? real(k.rows) * real(k.out) : 0,
+            k.rows * (k.in + k.out) * e + (k.accumulate ? gradients * g : 0), gradients * g);
+    }
+    KernelCost operator()(const Activate& k) const {
+        return cost(0, real(k.elements) * forward_flops(k.activation), k.elements * e,
+                    k.elements * e);
+    }
+    KernelCost operator()(const ActivateGrad& k) const {
+        return cost(0, real(k.elements) * backward_flops(k.activation), 2 * k.elements * e,
+                    k.elements * e);
+    }
+    KernelCost operator()(const SwiGlu& k) const {
+        const std::int64_t n = k.rows * k.ffn;
+        return cost(0, real(n) * (3 + 2 * kTranscendental), 2 * n * e, n * e);
+    }
+    KernelCost operator()(const SwiGluGrad& k) const {
+        const std::int64_t n = k.rows * k.ffn;
+        return cost(0, real(n) * (8 + 2 * kTranscendental), 3 * n * e, 2 * n * e);
+    }
+    // Sum, squares, scale (and for layer_norm centre and shift) per element; a root per row.
+    KernelCost operator()(const Norm& k) const {
+        const std::int64_t n = k.rows * k.hidden, vectors = norm_vectors(k.kind);
+        return cost(0, real(n) * (2 + 3 * real(vectors)) + real(k.rows) * 2 * kTranscendental,
+                    (n + vectors * k.hidden) * e, n * e + vectors * k.rows * s);
+    }
+    KernelCost operator()(const NormInputGrad& k) const {
+        const std::int64_t n = k.rows * k.hidden, vectors = norm_vectors(k.kind);
+        return cost(0, real(n) * (5 + 3 * real(vectors) + (k.residual ? 1 : 0)),
+                    ((k.residual ? 3 : 2) * n + k.hidden) * e + vectors * k.rows * s, n * e);
+    }
+    KernelCost operator()(const NormWeightGrad& k) const {
+        const std::int64_t n = k.rows * k.hidden, vectors = norm_vectors(k.kind);
+        const std::int64_t gradients = vectors * k.hidden * g;
+        return cost(0, real(n) * (1 + 2 * real(vectors)),
+                    2 * n * e + vectors * k.rows * s + (k.accumulate ? gradients : 0), gradients);
+    }
+    // Only the q and k heads move; a 2×2 rotation per pair (angles are amortised over heads).
+    KernelCost operator()(const Rope& k) const {
+        const std::int64_t n = k.rows * (k.heads + k.kv_heads) * k.head_dim;
+        return cost(0, 3 * real(n), n * e, n * e);
+    }
+
+    // Query-key pairs counted as the causal half, seq²/2 (the convention of Megatron and llm.c).
+    template <class Kernel>
+    static double pairs(const Kernel& k) {
+        return real(k.samples) * real(k.heads) * real(k.seq) * real(k.seq) / 2;
+    }
+    template <class Kernel>
+    static std::int64_t stats(const Kernel& k) {
+        const std::int64_t queries = k.samples * k.heads * k.seq;
+        return k.kind == AttentionKind::flash ? queries : queries * k.seq;
+    }
+    // Two multiplies (q·kᵀ, p·v); mask, scale, maximum, exponential and sum per pair. The unfused
+    // kind writes its probabilities and reads them back for p·v.
+    KernelCost operator()(const Attention& k) const {
+        const std::int64_t rows = k.samples * k.seq;
+        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
+        const std::int64_t again = k.kind == AttentionKind::unfused ? stats(k) * s : 0;
+        return cost(2 * 2 * pairs(k) * real(k.head_dim), pairs(k) * (4 + kTranscendental),
+                    qkv * e + again, rows * k.heads * k.head_dim * e + stats(k) * s);
+    }
+    // Four multiplies (dv, dp, dq, dk) and for flash the recomputed scores: 2.5 times forward.
+    KernelCost operator()(const AttentionGrad& k) const {
+        const bool flash = k.kind == AttentionKind::flash;
+        const std::int64_t rows = k.samples * k.seq;
+        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
+        const std::int64_t y = rows * k.heads * k.head_dim;
+        return cost((flash ? 5 : 4) * 2 * pairs(k) * real(k.head_dim),
+                    pairs(k) * (flash ? 6 + kTranscendental : 4) + 2 * real(y),
+                    (qkv + 2 * y) * e + stats(k) * s, qkv * e);
+    }
+    KernelCost operator()(const SoftmaxCrossEntropy& k) const {
+        const std::int64_t n = k.rows * k.classes;
+        return cost(0, real(n) * (4 + kTranscendental),
+                    n * e + k.rows * 4 + (k.accumulate_loss ? 8 : 0), n * e + 8);
+    }
+    KernelCost operator()(const Zero& k) const { return cost(0, 0, 0, k.elements * e); }
+    KernelCost operator()(const Add& k) const {
+        return cost(0, real(k.elements), 2 * k.elements * e, k.elements * e);
+    }
+    KernelCost operator()(const SumSquares& k) const {
+        return cost(0, 2 * real(k.elements), k.elements * g + (k.accumulate ? 8 : 0), 8);
+    }
+    // Adam: two moments, root and division. With a master copy the parameter is only written.
+    KernelCost operator()(const OptimizerStep& k) const {
+        const std::int64_t states = k.spec.states() * s;
+        const std::int64_t master = k.master ? s : 0;
+        const double adam = 12 + 2 * kTranscendental;
+        return cost(0, real(k.elements) * (k.spec.kind == OptimizerKind::sgd ? 4 : adam),
+                    k.elements * (g + (k.master ? 0 : e) + master + states) + (k.clip > 0 ? 8 : 0),
+                    k.elements * (e + master + states));
+    }
+};
+
+}  // namespace
+
+KernelCost cost_of(const Kernel& kernel, DType dtype, DType gradient) {
+    const std::int64_t e = size_of(dtype);
+    return std::visit(CostOf{e, size_of(gradient), std::max<std::int64_t>(4, e)}, kernel);
+}
+
+}  // namespace shardscope

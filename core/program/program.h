@@ -1,0 +1,88 @@
+// What every rank executes in one training step.
+//
+// A Program holds, per distinct role of ranks, bodies of instructions and a schedule of tasks that
+// name them; it is never unrolled except for printing. Plain values: executors, the simulator, the
+// planner and the printer read the same object.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/ids.h"
+#include "core/program/instruction.h"
+
+namespace shardscope {
+
+// Memory categories, in the order every report prints them.
+enum class Category : std::uint8_t {
+    parameters,        // weights kept between steps (a rank's shard, and the bf16 copy of master weights)
+    gradients,         // accumulated gradients kept over micro-batches
+    optimizer_states,  // moments and fp32 master weights
+    activations,       // saved by the forward for the backward pass, and the batch itself
+    communication,     // gathered parameters, gradient buckets in flight
+    workspace,         // temporaries of kernels, scalars, packing slack
+    runtime,           // context and libraries, outside the plan
+};
+constexpr std::size_t kCategories = 7;
+std::string_view category_name(Category category);
+
+enum class Residence : std::uint8_t {
+    persistent,  // lives from step to step
+    transient,   // lives from its first to its last access, within the bodies of one micro-batch
+};
+
+struct Buffer {
+    std::string name;
+    std::int64_t elements = 0;
+    DType dtype = DType::fp32;
+    Category category = Category::workspace;
+    Residence residence = Residence::transient;
+    Bytes size() const { return Bytes(elements * size_of(dtype)); }
+};
+
+struct Body {
+    std::string name;  // "forward", "backward", "backward (last)", "optimizer"
+    std::vector<Instruction> instructions;
+};
+
+// One execution of a body for a micro-batch.
+struct Task {
+    BodyId body;
+    std::int32_t micro_batch = 0;
+};
+
+// Sets of ranks that communicate: rank r has index (r / stride) mod size in its set, whose first
+// member is r − index·stride.
+struct Group {
+    std::string name;  // "dp"
+    int size = 1;
+    int stride = 1;
+    int index_of(Rank rank) const { return (rank.value / stride) % size; }
+    Rank member(Rank rank, int index) const {
+        return Rank(rank.value + (index - index_of(rank)) * stride);
+    }
+};
+
+struct RoleProgram {
+    std::string name;          // "all ranks"
+    std::vector<Rank> ranks;   // ascending
+    std::vector<Buffer> buffers;
+    std::vector<Body> bodies;
+    std::vector<Task> schedule;
+    int events = 0;
+};
+
+struct Program {
+    std::vector<Group> groups;
+    std::vector<RoleProgram> roles;
+    std::size_t role_of(Rank rank) const;  // index into roles
+};
+
+// Number of instructions of one step of a role, bodies counted as often as scheduled.
+std::int64_t unrolled_size(const RoleProgram& role);
+
+// Stable text of a role: buffers, bodies, schedule (tests/golden/*.program).
+std::string to_text(const Program& program);
+
+}  // namespace shardscope

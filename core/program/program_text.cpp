@@ -1,0 +1,113 @@
+// Stable text of programs and memory plans: what `show` prints and golden tests compare.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/program/memory_plan.h"
+#include "core/program/program.h"
+
+namespace shardscope {
+namespace {
+
+std::string operand_text(const RoleProgram& role, const Operand& o) {
+    if (!o.valid()) return "-";
+    std::string text = role.buffers[o.buffer.index()].name;
+    if (o.offset != 0) text += fmt::format("+{}", o.offset);
+    if (o.rank_stride != 0) text += fmt::format("+rank·{}", o.rank_stride);
+    return "[" + text + "]";
+}
+
+std::string operands_text(const RoleProgram& role, const Instruction& i) {
+    std::string reads, writes;
+    for_each_operand(i, [&](const Operand& o, Access access) {
+        if (access != Access::write) reads += " " + operand_text(role, o);
+        if (access != Access::read) writes += " " + operand_text(role, o);
+    });
+    return fmt::format("{}{}{}", reads, writes.empty() ? "" : " →", writes);
+}
+
+struct OperationText {
+    const RoleProgram& role;
+    const Program& program;
+    const Instruction& instruction;
+
+    std::string operator()(const Compute& c) const {
+        const KernelCost cost = cost_of(c.kernel, c.dtype, c.gradient);
+        return fmt::format("{}{}  # {:.3g} flop, {} B", kernel_name(c.kernel),
+                           operands_text(role, instruction), cost.matmul.value + cost.other.value,
+                           cost.moved().value);
+    }
+    std::string operator()(const Collective& c) const {
+        return fmt::format("{} over {}{}  # {} × {}", collective_name(c.kind),
+                           program.groups[c.group.index()].name, operands_text(role, instruction),
+                           c.elements, name_of(c.dtype));
+    }
+    std::string operator()(const Exchange& x) const {
+        return fmt::format("exchange of {} transfers{}", x.transfers.size(),
+                           operands_text(role, instruction));
+    }
+    std::string operator()(const RecordEvent& r) const { return fmt::format("record event {}", r.event.value); }
+    std::string operator()(const WaitEvent& w) const { return fmt::format("wait event {}", w.event.value); }
+    std::string operator()(const CopyToHost& h) const {
+        return fmt::format("copy to host {}{}",
+                           h.what == CopyToHost::What::loss ? "loss" : "gradient norm",
+                           operands_text(role, instruction));
+    }
+};
+
+std::string schedule_text(const RoleProgram& role) {
+    std::string text;
+    for (const Task& t : role.schedule)
+        text += fmt::format("  {} · micro-batch {}\n", role.bodies[t.body.index()].name, t.micro_batch);
+    return text;
+}
+
+std::string residence_text(const Buffer& b) {
+    return b.residence == Residence::persistent ? "persistent" : "transient";
+}
+
+}  // namespace
+
+std::string to_text(const Program& program) {
+    std::string text;
+    for (const Group& g : program.groups)
+        text += fmt::format("group {}: {} ranks, stride {}\n", g.name, g.size, g.stride);
+    for (const RoleProgram& role : program.roles) {
+        text += fmt::format("role {}: {} ranks\nbuffers\n", role.name, role.ranks.size());
+        for (const Buffer& b : role.buffers)
+            text += fmt::format("  {}: {} × {}, {}, {}\n", b.name, b.elements, name_of(b.dtype),
+                                category_name(b.category), residence_text(b));
+        for (const Body& body : role.bodies) {
+            text += fmt::format("body {}\n", body.name);
+            for (const Instruction& i : body.instructions)
+                text += fmt::format("  {:<8}{}\n", stream_name(i.stream),
+                                    std::visit(OperationText{role, program, i}, i.operation));
+        }
+        text += "schedule\n" + schedule_text(role);
+    }
+    return text;
+}
+
+std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
+    const auto lives = lifetimes(role);
+    std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28}buffer\n", "offset", "bytes",
+                                   "category", "live at");
+    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
+        const Buffer& b = role.buffers[i];
+        std::string live = b.residence == Residence::persistent ? "always" : "";
+        if (live.empty())
+            for (const Interval& v : lives[i].intervals)
+                live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
+        text += fmt::format("{:>14} {:>14}  {:<18}{:<28}{}\n", plan.offset[i].value, b.size().value,
+                            category_name(b.category), live, b.name);
+    }
+    text += fmt::format("arena {} B, largest live set {} B, peak in {}\n", plan.arena.value,
+                        plan.live_peak.value, phase_name(plan.peak_phase));
+    for (std::size_t c = 0; c < kCategories; ++c)
+        text += fmt::format("  {:<18}{:>16} B\n", category_name(static_cast<Category>(c)),
+                            plan.categories[c].value);
+    text += fmt::format("  {:<18}{:>16} B\n", "peak", plan.peak().value);
+    return text;
+}
+
+}  // namespace shardscope

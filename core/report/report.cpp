@@ -1,0 +1,115 @@
+#include "core/report/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace shardscope {
+namespace {
+
+StepTime mean(const StepTime& a, const StepTime& b) {
+    StepTime result;
+    for (const auto part : {&StepTime::wall, &StepTime::compute, &StepTime::exposed_communication,
+                            &StepTime::bubble, &StepTime::optimizer}) {
+        result.*part = (a.*part + b.*part) / 2.0;
+    }
+    return result;
+}
+
+// The step whose wall time is the median. Of an even number of steps, the two middle ones are
+// averaged part by part, so that the parts still sum to the wall time.
+StepTime median_step(std::vector<StepTime> steps) {
+    if (steps.empty()) {
+        StepTime none;
+        none.wall = Seconds(std::numeric_limits<double>::quiet_NaN());
+        return none;
+    }
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const StepTime& a, const StepTime& b) { return a.wall < b.wall; });
+    const std::size_t middle = steps.size() / 2;
+    return steps.size() % 2 == 1 ? steps[middle] : mean(steps[middle - 1], steps[middle]);
+}
+
+StepTime slowest_median(const std::vector<RankTrace>& ranks) {
+    StepTime slowest = median_step({});
+    for (const RankTrace& rank : ranks) {
+        const StepTime median = median_step(rank.steps);
+        if (!(median.wall <= slowest.wall)) slowest = median;  // also replaces NaN
+    }
+    return slowest;
+}
+
+// One entry per rank where the simulator gave one per role; spans are not repeated.
+std::vector<RankTrace> expanded(const std::vector<RankTrace>& traces, const Plan& plan) {
+    std::vector<RankTrace> result;
+    for (const RankTrace& trace : traces) {
+        result.push_back(trace);
+        if (trace.multiplicity == 1 || plan.layout.world > kExpandedRanks) continue;
+        const std::vector<Rank>& ranks = plan.program.roles[plan.program.role_of(trace.rank)].ranks;
+        // A runner may split roles further; then only it knows which ranks an entry stands for.
+        if (ranks.size() != static_cast<std::size_t>(trace.multiplicity)) continue;
+        result.back().multiplicity = 1;
+        RankTrace copy = result.back();
+        copy.spans.clear();
+        for (const Rank rank : ranks) {
+            if (rank == trace.rank) continue;
+            copy.rank = rank;
+            result.push_back(copy);
+        }
+    }
+    std::stable_sort(result.begin(), result.end(),
+                     [](const RankTrace& a, const RankTrace& b) { return a.rank < b.rank; });
+    return result;
+}
+
+double model_flops_utilisation(const Plan& plan, const Device& device, int shared_cores,
+                               Seconds step_time) {
+    const auto peak = device.peak.find(plan.training.precision);
+    if (peak == device.peak.end() || !(peak->second.value > 0)) return 0;
+    const int ranks = plan.layout.world;
+    const int devices = shared_cores > 0 ? std::min(ranks, shared_cores) : ranks;
+    const double flops = plan.model->training_flops_per_sample().value *
+                         static_cast<double>(plan.training.global_batch);
+    return flops / (step_time.value * devices * peak->second.value);
+}
+
+}  // namespace
+
+std::string_view status_name(Status status) {
+    switch (status) {
+        case Status::fits: return "fits";
+        case Status::does_not_fit: return "does_not_fit";
+        case Status::invalid: return "invalid";
+        case Status::failed: break;
+    }
+    return "failed";
+}
+
+const MemoryUse& Result::peak_memory() const {
+    for (const RankTrace& trace : ranks)
+        if (trace.rank == peak_rank) return trace.memory;
+    static const MemoryUse none;
+    return none;
+}
+
+Result summarise(const Trace& trace, const Plan& plan, const Device& device, int shared_cores) {
+    Result result;
+    result.ranks = expanded(trace.ranks, plan);
+    result.time = slowest_median(result.ranks);
+    result.step_time = result.time.wall;
+    const double tokens = static_cast<double>(plan.training.global_batch) *
+                          static_cast<double>(plan.model->seq);
+    result.tokens_per_s = tokens / result.step_time.value;
+    result.tokens_per_s_per_gpu = result.tokens_per_s / plan.layout.world;
+    result.mfu = model_flops_utilisation(plan, device, shared_cores, result.step_time);
+    result.losses = trace.losses;
+    result.capacity = device.memory;
+    const auto largest = std::max_element(
+        result.ranks.begin(), result.ranks.end(),
+        [](const RankTrace& a, const RankTrace& b) { return a.memory.peak < b.memory.peak; });
+    if (largest != result.ranks.end()) result.peak_rank = largest->rank;
+    result.notes = trace.notes;
+    return result;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,65 @@
+// The answer: what every strategy costs, simulated and measured, in one type (report_io.h prints it).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/lowering/plan.h"
+#include "core/report/trace.h"
+#include "core/scenario.h"
+
+namespace shardscope {
+
+constexpr int kReportSchemaVersion = 1;
+
+// One runner's answer for one strategy.
+struct Result {
+    Seconds step_time;                 // median over the timed steps of the slowest rank
+    double tokens_per_s = 0;           // samples/s for models without a sequence
+    double tokens_per_s_per_gpu = 0;
+    // Model FLOPs utilisation: Model::training_flops_per_sample (causal attention counted once, no
+    // recomputation) over step time, ranks and the device's dense peak of the precision; 0: no peak known.
+    double mfu = 0;
+    std::vector<double> losses;
+    Bytes capacity;                    // of one device
+    Rank peak_rank;                    // the rank whose peak is largest (lowest number among equals)
+    std::vector<RankTrace> ranks;      // memory and times, by rank (or one per role when simulated)
+    StepTime time;                     // parts of the slowest rank's median step
+    std::vector<std::string> notes;
+    const MemoryUse& peak_memory() const;
+};
+
+enum class Status { fits, does_not_fit, invalid, failed };
+std::string_view status_name(Status status);
+
+struct StrategyReport {
+    std::string name;
+    Status status = Status::fits;
+    std::string layout;                // "dp4 zero3, 8 × 4 samples"
+    std::optional<Result> simulated, measured;
+    std::optional<Error> error;        // set for invalid and failed
+};
+
+struct Context {
+    std::string host, date, version, compiler, backend;  // backend: "simulator", "cpu threads"
+    std::string calibration;                             // date of this machine's calibration, or empty
+    std::vector<std::string> notes;
+};
+
+struct Report {
+    Context context;
+    Scenario scenario;
+    std::vector<StrategyReport> strategies;
+};
+
+// Above this many ranks, simulated ranks of one role stay one entry of Result::ranks.
+constexpr int kExpandedRanks = 64;
+
+// Condenses a Trace of the plan on that device. `shared_cores` is the number of cores that all ranks
+// share (Cluster::cores; 0: every rank has its own device): more ranks than cores have no more peak
+// than the cores. Step times are NaN when the trace has no timed step.
+Result summarise(const Trace& trace, const Plan& plan, const Device& device, int shared_cores = 0);
+
+}  // namespace shardscope

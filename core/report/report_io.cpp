@@ -1,0 +1,177 @@
+#include "core/report/report_io.h"
+
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// JSON has no NaN: a figure that is not known is null.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json rank_json(const RankTrace& trace, bool measured) {
+    Json json;
+    json["rank"] = trace.rank.value;
+    if (trace.multiplicity > 1) json["multiplicity"] = trace.multiplicity;
+    json["peak_bytes"] = trace.memory.peak.value;
+    json["peak_phase"] = phase_name(trace.memory.peak_phase);
+    for (std::size_t i = 0; i < kCategories; ++i) {
+        const auto name = category_name(static_cast<Category>(i));
+        json["categories"][std::string(name)] = trace.memory.categories[i].value;
+    }
+    if (measured) json["outside_plan_bytes"] = trace.memory.outside_plan.value;
+    return json;
+}
+
+Json result_json(const std::optional<Result>& result, bool measured) {
+    if (!result) return nullptr;
+    Json json;
+    json["step_time_s"] = number(result->step_time.value);
+    json["tokens_per_s"] = number(result->tokens_per_s);
+    json["tokens_per_s_per_gpu"] = number(result->tokens_per_s_per_gpu);
+    json["mfu"] = number(result->mfu);
+    json["losses"] = Json::array();
+    for (const double loss : result->losses) json["losses"].push_back(number(loss));
+    Json& memory = json["memory"];
+    memory["capacity_bytes"] = result->capacity.value;
+    memory["peak_bytes"] = result->peak_memory().peak.value;
+    memory["peak_rank"] = result->peak_rank.value;
+    memory["ranks"] = Json::array();
+    for (const RankTrace& trace : result->ranks)
+        memory["ranks"].push_back(rank_json(trace, measured));
+    Json& time = json["time"];
+    time["compute_s"] = number(result->time.compute.value);
+    time["exposed_communication_s"] = number(result->time.exposed_communication.value);
+    time["bubble_s"] = number(result->time.bubble.value);
+    time["optimizer_s"] = number(result->time.optimizer.value);
+    return json;
+}
+
+Json strategy_json(const StrategyReport& strategy) {
+    Json json;
+    json["name"] = strategy.name;
+    json["status"] = status_name(strategy.status);
+    json["layout"] = strategy.layout;
+    json["simulated"] = result_json(strategy.simulated, false);
+    json["measured"] = result_json(strategy.measured, true);
+    json["error"] = nullptr;
+    if (const auto& error = strategy.error)
+        json["error"] = {{"rule", error->rule}, {"message", error->message}, {"fix", error->fix}};
+    return json;
+}
+
+Json context_json(const Context& context) {
+    Json json;
+    json["host"] = context.host;
+    json["date"] = context.date;
+    json["version"] = context.version;
+    json["compiler"] = context.compiler;
+    json["backend"] = context.backend;
+    json["calibration"] = context.calibration;
+    json["notes"] = context.notes;
+    return json;
+}
+
+// RFC 4180: quoted where a separator, quote or line break would be misread.
+std::string csv_field(std::string_view text) {
+    if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+    std::string quoted = "\"";
+    for (const char c : text) {
+        if (c == '"') quoted += '"';
+        quoted += c;
+    }
+    return quoted + '"';
+}
+
+std::string csv_number(double value) {
+    return std::isfinite(value) ? fmt::format("{}", value) : "";
+}
+
+std::string csv_line(const std::vector<std::string>& fields) {
+    std::string line;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+        if (i > 0) line += ',';
+        line += csv_field(fields[i]);
+    }
+    return line + '\n';
+}
+
+std::vector<std::string> csv_columns() {
+    std::vector<std::string> columns{"strategy", "status", "layout", "result", "step_time_s",
+        "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "compute_s", "exposed_communication_s",
+        "bubble_s", "optimizer_s", "first_loss", "last_loss", "capacity_bytes", "peak_bytes",
+        "peak_rank", "peak_phase"};
+    for (std::size_t i = 0; i < kCategories; ++i)
+        columns.push_back(std::string(category_name(static_cast<Category>(i))) + "_bytes");
+    columns.insert(columns.end(), {"error_rule", "error_message", "error_fix"});
+    return columns;
+}
+
+// The fields between `result` and the error; as many empty ones where there is no result.
+std::vector<std::string> csv_result(const Result* result) {
+    if (!result) return std::vector<std::string>(csv_columns().size() - 7);
+    const MemoryUse& memory = result->peak_memory();
+    const auto& losses = result->losses;
+    std::vector<std::string> fields;
+    for (const double value : {result->step_time.value, result->tokens_per_s,
+                               result->tokens_per_s_per_gpu, result->mfu,
+                               result->time.compute.value, result->time.exposed_communication.value,
+                               result->time.bubble.value, result->time.optimizer.value}) {
+        fields.push_back(csv_number(value));
+    }
+    fields.push_back(losses.empty() ? "" : csv_number(losses.front()));
+    fields.push_back(losses.empty() ? "" : csv_number(losses.back()));
+    fields.push_back(fmt::format("{}", result->capacity.value));
+    fields.push_back(fmt::format("{}", memory.peak.value));
+    fields.push_back(fmt::format("{}", result->peak_rank.value));
+    fields.emplace_back(phase_name(memory.peak_phase));
+    for (const Bytes bytes : memory.categories) fields.push_back(fmt::format("{}", bytes.value));
+    return fields;
+}
+
+std::string csv_row(const StrategyReport& strategy, std::string_view kind, const Result* result) {
+    std::vector<std::string> fields{strategy.name, std::string(status_name(strategy.status)),
+                                    strategy.layout, std::string(kind)};
+    const auto figures = csv_result(result);
+    fields.insert(fields.end(), figures.begin(), figures.end());
+    if (const auto& error = strategy.error) {
+        fields.insert(fields.end(), {error->rule, error->message, error->fix});
+    } else {
+        fields.insert(fields.end(), {"", "", ""});
+    }
+    return csv_line(fields);
+}
+
+}  // namespace
+
+std::string report_to_json(const Report& report) {
+    Json json;
+    json["schema_version"] = kReportSchemaVersion;
+    json["context"] = context_json(report.context);
+    json["scenario"] = Json::parse(scenario_to_json(report.scenario));
+    json["strategies"] = Json::array();
+    for (const StrategyReport& strategy : report.strategies)
+        json["strategies"].push_back(strategy_json(strategy));
+    // Paths and host names are bytes to the operating system; JSON must be UTF-8 all the same.
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+std::string report_to_csv(const Report& report) {
+    std::string text = csv_line(csv_columns());
+    for (const StrategyReport& strategy : report.strategies) {
+        if (strategy.simulated) text += csv_row(strategy, "simulated", &*strategy.simulated);
+        if (strategy.measured) text += csv_row(strategy, "measured", &*strategy.measured);
+        if (!strategy.simulated && !strategy.measured) text += csv_row(strategy, "", nullptr);
+    }
+    return text;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,229 @@
+#include "core/report/report_text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "core/report/figures.h"
+#include "core/report/text_table.h"
+
+namespace shardscope {
+namespace {
+
+using Align = TextTable::Align;
+using Pick = std::optional<Result> StrategyReport::*;
+
+// The units of one report's figures: chosen once, so that all its tables can be compared by eye.
+struct Units {
+    MemoryUnit memory;
+    TimeUnit time;
+    std::string samples;  // "tokens", or "samples" for models without a sequence
+};
+
+Units units_of(const Report& report) {
+    Bytes peak;
+    Seconds step;
+    for (const StrategyReport& strategy : report.strategies) {
+        for (const auto* result : {&strategy.simulated, &strategy.measured}) {
+            if (!*result) continue;
+            peak = std::max(peak, (*result)->peak_memory().peak);
+            if ((*result)->step_time > step) step = (*result)->step_time;
+        }
+    }
+    const bool layers = std::holds_alternative<LayerListSpec>(report.scenario.model.kind);
+    return {MemoryUnit(peak), TimeUnit(step), layers ? "samples" : "tokens"};
+}
+
+std::string verdict(Status status) {
+    return status == Status::does_not_fit ? "does not fit" : std::string(status_name(status));
+}
+
+std::string heading(const Report& report) {
+    const Scenario& scenario = report.scenario;
+    const Cluster& cluster = scenario.cluster;
+    std::string machine = fmt::format("{} × {} {}", cluster.nodes, cluster.gpus_per_node,
+                                      cluster.device.name);
+    if (cluster.this_machine) {
+        machine = fmt::format("{} rank{} on {} core{} of this machine", cluster.gpus_per_node,
+                              cluster.gpus_per_node == 1 ? "" : "s", cluster.cores,
+                              cluster.cores == 1 ? "" : "s");
+    }
+    return fmt::format("{}: global batch {}, {}, on {}, {:.1f} GiB each\n\n", scenario.name,
+                       scenario.training.global_batch, name_of(scenario.training.precision),
+                       machine, gib(cluster.device.memory));
+}
+
+std::string losses_text(const std::vector<double>& losses) {
+    if (losses.empty()) return kUnknown;
+    return fmt::format("{:.3f} → {:.3f}", losses.front(), losses.back());
+}
+
+void add_strategy_columns(TextTable& table) {
+    table.add_column("strategy", Align::left);
+    table.add_column("layout", Align::left);
+    table.add_column("verdict", Align::left);
+}
+
+void add_category_columns(TextTable& table, const char* unit) {
+    for (std::size_t i = 0; i < kCategories; ++i) {
+        std::string name(category_name(static_cast<Category>(i)));
+        std::replace(name.begin(), name.end(), '_', '\n');
+        table.add_column(fmt::format("{}\n{}", name, unit));
+    }
+}
+
+TextTable results_table(const Report& report, Pick pick, bool losses) {
+    const Units units = units_of(report);
+    TextTable table;
+    add_strategy_columns(table);
+    table.add_column(fmt::format("peak\nmemory\n{}", units.memory.name()));
+    add_category_columns(table, units.memory.name());
+    table.add_column(fmt::format("step\ntime\n{}", units.time.name()));
+    table.add_column(units.samples + "/s");
+    table.add_column(units.samples + "/s\nper GPU");
+    table.add_column("MFU\n%");
+    if (losses) table.add_column("loss\nfirst → last");
+    for (const StrategyReport& strategy : report.strategies) {
+        std::vector<std::string> row{strategy.name, strategy.layout, verdict(strategy.status)};
+        if (const std::optional<Result>& result = strategy.*pick) {
+            const MemoryUse& memory = result->peak_memory();
+            row.push_back(units.memory.format(memory.peak));
+            for (const Bytes bytes : memory.categories) row.push_back(units.memory.format(bytes));
+            row.push_back(units.time.format(result->step_time));
+            row.push_back(format_count(result->tokens_per_s));
+            row.push_back(format_count(result->tokens_per_s_per_gpu));
+            row.push_back(result->mfu > 0 ? format_percent(result->mfu) : kUnknown);
+            if (losses) row.push_back(losses_text(result->losses));
+        } else {
+            row.resize(losses ? 16 : 15, kUnknown);
+        }
+        table.add_row(std::move(row));
+    }
+    return table;
+}
+
+// What failed and why, then everything a reader must know, each once.
+std::string remarks(const Report& report) {
+    std::string text;
+    for (const StrategyReport& strategy : report.strategies) {
+        if (!strategy.error) continue;
+        text += fmt::format("{}: {}: {}\n", verdict(strategy.status), strategy.name,
+                            strategy.error->what());
+    }
+    std::vector<std::string> notes = report.context.notes;
+    for (const StrategyReport& strategy : report.strategies)
+        for (const auto* result : {&strategy.simulated, &strategy.measured})
+            if (*result) notes.insert(notes.end(), (*result)->notes.begin(), (*result)->notes.end());
+    std::set<std::string> seen;
+    for (const std::string& note : notes)
+        if (seen.insert(note).second) text += fmt::format("note: {}\n", note);
+    return text.empty() ? text : '\n' + text;
+}
+
+TextTable overview_table(const Report& report, const Units& units) {
+    TextTable table;
+    add_strategy_columns(table);
+    table.add_column(fmt::format("memory\npredicted\n{}", units.memory.name()));
+    table.add_column(fmt::format("memory\nmeasured\n{}", units.memory.name()));
+    table.add_column("difference\nbytes");
+    table.add_column(fmt::format("step time\npredicted\n{}", units.time.name()));
+    table.add_column(fmt::format("step time\nmeasured\n{}", units.time.name()));
+    table.add_column("error\n%");
+    table.add_column(fmt::format("{}/s\nmeasured", units.samples));
+    table.add_column("loss\nfirst → last");
+    for (const StrategyReport& strategy : report.strategies) {
+        const auto &simulated = strategy.simulated, &measured = strategy.measured;
+        std::vector<std::string> row{strategy.name, strategy.layout, verdict(strategy.status)};
+        row.resize(11, kUnknown);
+        if (simulated) {
+            row[3] = units.memory.format(simulated->peak_memory().peak);
+            row[6] = units.time.format(simulated->step_time);
+        }
+        if (measured) {
+            row[4] = units.memory.format(measured->peak_memory().peak);
+            row[7] = units.time.format(measured->step_time);
+            row[9] = format_count(measured->tokens_per_s);
+            row[10] = losses_text(measured->losses);
+        }
+        if (simulated && measured) {
+            row[5] = format_difference((simulated->peak_memory().peak -
+                                        measured->peak_memory().peak).value);
+            const double error = simulated->step_time / measured->step_time - 1.0;
+            row[8] = std::isfinite(error) ? fmt::format("{:+.1f}", 100.0 * error) : kUnknown;
+        }
+        table.add_row(std::move(row));
+    }
+    return table;
+}
+
+TextTable categories_table(const Report& report, const Units& units) {
+    TextTable table;
+    table.add_column("strategy", Align::left);
+    add_category_columns(table, units.memory.name());
+    for (const StrategyReport& strategy : report.strategies) {
+        if (!strategy.simulated || !strategy.measured) continue;
+        const auto& predicted = strategy.simulated->peak_memory().categories;
+        const auto& measured = strategy.measured->peak_memory().categories;
+        std::vector<std::string> row{strategy.name};
+        for (std::size_t i = 0; i < kCategories; ++i) {
+            row.push_back(units.memory.format(predicted[i]));
+            if (predicted[i] != measured[i]) row.back() += " ≠ " + units.memory.format(measured[i]);
+        }
+        table.add_row(std::move(row));
+    }
+    return table;
+}
+
+TextTable parts_table(const Report& report, const Units& units) {
+    TextTable table;
+    table.add_column("strategy", Align::left);
+    table.add_column("", Align::left);
+    for (const char* part : {"compute", "exposed\ncommunication", "bubble", "optimizer", "step time"})
+        table.add_column(fmt::format("{}\n{}", part, units.time.name()));
+    for (const StrategyReport& strategy : report.strategies) {
+        std::string name = strategy.name;
+        for (const Pick pick : {&StrategyReport::simulated, &StrategyReport::measured}) {
+            if (!(strategy.*pick)) continue;
+            const StepTime& time = (strategy.*pick)->time;
+            const bool predicted = pick == &StrategyReport::simulated;
+            std::vector<std::string> row{name, predicted ? "predicted" : "measured"};
+            for (const Seconds part : {time.compute, time.exposed_communication, time.bubble,
+                                       time.optimizer, time.wall})
+                row.push_back(units.time.format(part));
+            table.add_row(std::move(row));
+            name.clear();  // once per strategy
+        }
+    }
+    return table;
+}
+
+}  // namespace
+
+std::string simulation_text(const Report& report) {
+    const TextTable table = results_table(report, &StrategyReport::simulated, false);
+    return heading(report) + table.to_string() + remarks(report);
+}
+
+std::string measurement_text(const Report& report) {
+    const TextTable table = results_table(report, &StrategyReport::measured, true);
+    return heading(report) + table.to_string() + remarks(report);
+}
+
+std::string comparison_text(const Report& report) {
+    const Units units = units_of(report);
+    std::string text = heading(report) + overview_table(report, units).to_string();
+    const TextTable categories = categories_table(report, units);
+    if (!categories.empty()) {
+        text += "\nMemory by category at the peak of the fullest rank, predicted = measured to the "
+                "byte (≠: predicted ≠ measured)\n\n" + categories.to_string();
+    }
+    const TextTable parts = parts_table(report, units);
+    if (!parts.empty())
+        text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
+    return text + remarks(report);
+}
+
+}  // namespace shardscope

@@ -1,0 +1,20 @@
+// Reports for people: aligned tables with the units in their headers.
+//
+// Each column has one unit: memory GiB (MiB when nothing reaches 0.1 GiB), time s (ms when nothing
+// reaches 1 s), both of the rank with the largest peak and the slowest rank. What is not known is "–".
+#pragma once
+
+#include <string>
+
+#include "core/report/report.h"
+
+namespace shardscope {
+
+// One table of simulated (or measured) results, then errors and notes.
+std::string simulation_text(const Report& report);
+std::string measurement_text(const Report& report);
+
+// Predicted beside measured: an overview, memory by category, and the parts of a step.
+std::string comparison_text(const Report& report);
+
+}  // namespace shardscope

@@ -1,0 +1,42 @@
+// Text in aligned columns, for terminals and for golden tests.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shardscope {
+
+// Character cells that UTF-8 text takes on a terminal: combining marks none, East Asian wide
+// characters two, invalid bytes one each.
+std::size_t display_width(std::string_view text);
+
+// A header (of one or more lines, separated by '\n'), a rule, and rows. Nothing is cut off: a column
+// is as wide as its widest cell. No trailing spaces; every line ends in '\n'.
+class TextTable {
+public:
+    enum class Align { left, right };
+
+    void add_column(std::string header, Align align = Align::right);
+    // One cell per column; missing ones are empty, surplus ones are a fault of the caller (assert).
+    // Control characters become spaces.
+    void add_row(std::vector<std::string> cells);
+
+    bool empty() const { return rows_.empty(); }
+    std::string to_string() const;
+
+private:
+    struct Column {
+        std::vector<std::string> header;  // lines
+        Align align;
+    };
+    std::vector<std::size_t> widths() const;
+    std::string line(const std::vector<std::string>& cells,
+                     const std::vector<std::size_t>& widths) const;
+
+    std::vector<Column> columns_;
+    std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace shardscope

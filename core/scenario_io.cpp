@@ -1,0 +1,64 @@
+#include "core/scenario_io.h"
+
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "core/cluster/cluster_io.h"
+#include "core/model/model_io.h"
+#include "core/strategy/strategy_io.h"
+#include "core/training_io.h"
+#include "core/yaml_text.h"
+#include "core/yaml_writer.h"
+
+namespace shardscope {
+namespace {
+
+// What to put before paths that are relative to `file`: "" or a folder with its slash.
+std::string folder_of(const std::string& file) { return file.substr(0, file.find_last_of('/') + 1); }
+
+nlohmann::ordered_json to_json(const Scenario& scenario) {
+    nlohmann::ordered_json out;
+    out["name"] = scenario.name;
+    out["model"] = model_to_json(scenario.model);
+    out["data"] = data_to_json(scenario.data, folder_of(scenario.file));
+    out["training"] = training_to_json(scenario.training);
+    out["cluster"] = cluster_to_json(scenario.cluster);
+    out["strategies"] = nlohmann::ordered_json::array();
+    for (const Strategy& strategy : scenario.strategies) {
+        out["strategies"].push_back(strategy_to_json(strategy));
+    }
+    return out;
+}
+
+}  // namespace
+
+Scenario parse_scenario(const std::string& text, const std::string& path,
+                        const ParseOptions& options) {
+    const std::string folder = folder_of(path);
+    const YamlMap map(YamlValue::parse(text, path),
+                      {"name", "model", "data", "training", "cluster", "strategies"});
+    Scenario scenario;
+    scenario.file = path;
+    scenario.name = std::filesystem::path(path).stem().string();
+    if (const auto name = map.find("name")) scenario.name = name->name();
+    scenario.model = read_model(map.require("model"));
+    if (const auto data = map.find("data")) scenario.data = read_data(*data, folder);
+    scenario.training = read_training(map.require("training"));
+    scenario.cluster = read_cluster(map.require("cluster"), folder, options);
+    const auto strategies = map.find("strategies");
+    scenario.strategies = strategies ? read_strategies(*strategies) : default_strategies();
+    return scenario;
+}
+
+Scenario load_scenario(const std::string& path, const ParseOptions& options) {
+    return parse_scenario(read_text_file(path, "scenario"), path, options);
+}
+
+std::string scenario_to_yaml(const Scenario& scenario) { return json_to_yaml(to_json(scenario)); }
+
+std::string scenario_to_json(const Scenario& scenario) {
+    return to_json(scenario).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace shardscope

@@ -1,0 +1,147 @@
+#include "core/strategy/validate.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+std::vector<std::int64_t> divisors_of(std::int64_t n) {
+    std::vector<std::int64_t> divisors;
+    for (std::int64_t d = 1; d <= n / d; ++d) {
+        if (n % d != 0) continue;
+        divisors.push_back(d);
+        if (d != n / d) divisors.push_back(n / d);
+    }
+    std::sort(divisors.begin(), divisors.end());
+    return divisors;
+}
+
+// The divisors of `n` around `wanted`, as "1, 2 or 4"; at most six, so that a message stays short.
+std::string divisors_near(std::int64_t n, std::int64_t wanted) {
+    constexpr std::ptrdiff_t kEachSide = 3;
+    const std::vector<std::int64_t> all = divisors_of(n);
+    const auto middle = std::lower_bound(all.begin(), all.end(), wanted);
+    const auto first = middle - std::min(kEachSide, middle - all.begin());
+    const auto last = middle + std::min(kEachSide, all.end() - middle);
+    std::vector<std::string> words;
+    for (auto d = first; d != last; ++d) words.push_back(std::to_string(*d));
+    return join_or(words);
+}
+
+[[noreturn]] void fail(const Strategy& s, const char* rule, const std::string& message,
+                       const std::string& fix) {
+    const std::string where =
+        s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
+    throw Error(rule, fmt::format("{}: {}", where, message), fix);
+}
+
+void check_ranges(const TrainingSpec& training, const Strategy& s) {
+    const auto positive = [&](const char* name, std::int64_t value) {
+        if (value < 1) fail(s, "range", fmt::format("{} is {}", name, value), "use 1 or more");
+    };
+    positive("global_batch", training.global_batch);
+    positive("tp", s.tp);
+    positive("pp", s.pp);
+    positive("dp", s.dp.value_or(1));
+    positive("ranks", s.ranks.value_or(1));
+    positive("micro_batch", s.micro_batch.value_or(1));
+    if (s.zero < 0 || s.zero > 3) {
+        fail(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
+    }
+    if (s.zero >= 2 && s.reduce_at == ReduceAt::boundary) {
+        fail(s, "reduce-at",
+             fmt::format("zero {} keeps no whole gradients to reduce at the boundary", s.zero),
+             "use reduce_at: micro_batch, or zero 0 or 1");
+    }
+}
+
+// Ranks that the strategy uses.
+int world_of(const Cluster& cluster, const Strategy& s) {
+    const int world = cluster.world_size();
+    if (s.ranks.value_or(1) > world) {
+        fail(s, "world-size",
+             fmt::format("{} ranks, but the cluster has {} ({} × {})", *s.ranks, world, cluster.nodes,
+                         cluster.gpus_per_node),
+             fmt::format("use ranks {} or fewer, or a larger cluster", world));
+    }
+    return s.ranks.value_or(world);
+}
+
+// Resolves dp so that tp · pp · dp = world.
+int data_parallel_degree(const Strategy& s, int world) {
+    const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
+    if (world % model_parallel != 0) {
+        const bool tp_divides = world % s.tp == 0;
+        fail(s, "world-size",
+             fmt::format("tp {} × pp {} = {} does not divide {} ranks", s.tp, s.pp, model_parallel,
+                         world),
+             tp_divides ? fmt::format("use pp {}", divisors_near(world / s.tp, s.pp))
+                        : fmt::format("use tp {}", divisors_near(world, s.tp)));
+    }
+    const std::int64_t dp = world / model_parallel;
+    if (s.dp.value_or(static_cast<int>(dp)) != dp) {
+        const std::int64_t product = model_parallel * *s.dp;
+        fail(s, "world-size",
+             fmt::format("tp {} × pp {} × dp {} = {} is not the {} ranks it runs on", s.tp, s.pp,
+                         *s.dp, product, world),
+             fmt::format("use dp {}, or ranks: {}", dp, product));
+    }
+    return static_cast<int>(dp);
+}
+
+// Refused last, so that a degree that could never work is named first.
+void check_supported(const Strategy& s) {
+    if (s.tp > 1) {
+        fail(s, "unsupported", fmt::format("tp {}: tensor parallelism is not built yet", s.tp),
+             "use tp 1");
+    }
+    if (s.pp > 1) {
+        fail(s, "unsupported", fmt::format("pp {}: pipeline parallelism is not built yet", s.pp),
+             "use pp 1");
+    }
+}
+
+void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
+    const std::int64_t global = training.global_batch;
+    if (global % layout.dp != 0) {
+        const std::int64_t above = (global / layout.dp + 1) * layout.dp;
+        fail(s, "batch",
+             fmt::format("global_batch {} does not divide over dp {}", global, layout.dp),
+             fmt::format("use global_batch {}, or dp {}", above, divisors_near(global, layout.dp)));
+    }
+    const std::int64_t per_rank = global / layout.dp;
+    std::int64_t micro = s.micro_batch.value_or(training.micro_batch);
+    if (micro == 0) micro = per_rank;
+    if (micro < 1 || per_rank % micro != 0) {
+        fail(s, "batch",
+             fmt::format("micro_batch {} does not divide the {} samples per rank (global_batch {} / "
+                         "dp {})",
+                         micro, per_rank, global, layout.dp),
+             fmt::format("use micro_batch {}", divisors_near(per_rank, micro)));
+    }
+    layout.micro_batch = micro;
+    layout.micro_batches = per_rank / micro;
+}
+
+}  // namespace
+
+Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
+    check_ranges(scenario.training, strategy);
+    Layout layout;
+    layout.world = world_of(scenario.cluster, strategy);
+    layout.tp = strategy.tp;
+    layout.pp = strategy.pp;
+    layout.dp = data_parallel_degree(strategy, layout.world);
+    check_supported(strategy);
+    split_batch(scenario.training, strategy, layout);
+    return layout;
+}
+
+}  // namespace shardscope

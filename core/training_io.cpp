@@ -1,0 +1,180 @@
+#include "core/training_io.h"
+
+#include <array>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace shardscope {
+namespace {
+
+constexpr IntegerRange kSteps{1, 1'000'000'000};
+constexpr NumberRange kRate{0, 1e6};         // learning rate, weight decay, momentum
+constexpr NumberRange kThreshold{0, 1e30};   // clip
+constexpr NumberRange kEpsilon{0, 1, true};
+constexpr NumberRange kBeta{0, 0.9999999999};  // 1 would never forget: the bias correction divides by 0
+
+constexpr std::array<std::string_view, 3> kPrecisions = {"fp32", "fp64", "bf16"};
+constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
+
+// PyTorch's defaults where OptimizerSpec cannot hold them, because they differ between kinds.
+OptimizerSpec defaults_of(OptimizerKind kind) {
+    OptimizerSpec spec;
+    spec.kind = kind;
+    if (kind == OptimizerKind::adamw) spec.weight_decay = 0.01;
+    return spec;
+}
+
+void read_betas(const YamlMap& map, OptimizerSpec& spec) {
+    if (const auto betas = map.find("betas")) {
+        for (const std::string_view key : {"beta1", "beta2"}) {
+            if (const auto beta = map.find(key)) {
+                beta->fail("one-of", fmt::format("both \"betas\" and \"{}\" are given", key),
+                           "keep one of the two");
+            }
+        }
+        const auto pair = betas->items(2);
+        spec.beta1 = pair[0].number(kBeta);
+        spec.beta2 = pair[1].number(kBeta);
+    }
+    map.read("beta1", spec.beta1, kBeta);
+    map.read("beta2", spec.beta2, kBeta);
+}
+
+OptimizerSpec read_optimizer(const YamlValue& value) {
+    if (!value.is_map()) {
+        return defaults_of(static_cast<OptimizerKind>(value.choice(kOptimizers, "optimizer")));
+    }
+    const YamlCase form = YamlMap(value, {"adamw", "adam", "sgd"}).one_of(kOptimizers);
+    OptimizerSpec spec = defaults_of(static_cast<OptimizerKind>(form.index));
+    if (spec.kind == OptimizerKind::sgd) {
+        const YamlMap map(form.value, {"lr", "momentum", "weight_decay"});
+        map.read("lr", spec.lr, kRate);
+        map.read("momentum", spec.momentum, kRate);
+        map.read("weight_decay", spec.weight_decay, kRate);
+        return spec;
+    }
+    const YamlMap map(form.value, {"lr", "betas", "beta1", "beta2", "epsilon", "weight_decay"});
+    map.read("lr", spec.lr, kRate);
+    read_betas(map, spec);
+    map.read("epsilon", spec.epsilon, kEpsilon);
+    map.read("weight_decay", spec.weight_decay, kRate);
+    return spec;
+}
+
+nlohmann::ordered_json optimizer_to_json(const OptimizerSpec& s) {
+    const std::string name(kOptimizers[static_cast<std::size_t>(s.kind)]);
+    nlohmann::ordered_json out;
+    auto& body = out[name];
+    body["lr"] = s.lr;
+    if (s.kind == OptimizerKind::sgd) {
+        body["momentum"] = s.momentum;
+    } else {
+        body["betas"] = {s.beta1, s.beta2};
+        body["epsilon"] = s.epsilon;
+    }
+    body["weight_decay"] = s.weight_decay;
+    return out;
+}
+
+// Gradients are kept as the parameters are, or wider.
+DType read_gradient_dtype(const YamlValue& value, DType precision) {
+    const DType dtype = read_precision(value);
+    if (dtype == precision || (precision == DType::bf16 && dtype == DType::fp32)) return dtype;
+    value.fail("gradient-dtype",
+               fmt::format("gradients in {} do not go with precision {}", name_of(dtype),
+                           name_of(precision)),
+               precision == DType::bf16
+                   ? std::string("use bf16 or fp32")
+                   : fmt::format("use {} or remove the key", name_of(precision)));
+}
+
+std::string resolved(const std::string& folder, const YamlValue& value) {
+    const std::string path = value.text();
+    return path.front() == '/' ? path : folder + path;
+}
+
+std::string relative(const std::string& folder, const std::string& path) {
+    const bool inside = path.starts_with(folder) && path.size() > folder.size();
+    // "folder//x" would come back as the absolute path "/x".
+    return inside && path[folder.size()] != '/' ? path.substr(folder.size()) : path;
+}
+
+}  // namespace
+
+DType read_precision(const YamlValue& value) {
+    return static_cast<DType>(value.choice(kPrecisions, "precision"));
+}
+
+std::optional<std::int64_t> read_micro_batch(const YamlValue& value) {
+    if (value.is_word("auto")) return std::nullopt;
+    return value.integer(kBatchRange);
+}
+
+TrainingSpec read_training(const YamlValue& value) {
+    const YamlMap map(value, {"global_batch", "micro_batch", "steps", "precision", "gradient_dtype",
+                              "optimizer", "clip", "seed"});
+    TrainingSpec spec;
+    spec.global_batch = map.require("global_batch").integer(kBatchRange);
+    if (const auto found = map.find("micro_batch")) {
+        spec.micro_batch = read_micro_batch(*found).value_or(0);
+    }
+    map.read("steps", spec.steps, kSteps);
+    if (const auto found = map.find("precision")) spec.precision = read_precision(*found);
+    if (const auto found = map.find("gradient_dtype"); found && !found->is_word("auto")) {
+        spec.gradient_dtype = read_gradient_dtype(*found, spec.precision);
+    }
+    const auto optimizer = map.find("optimizer");
+    spec.optimizer = optimizer ? read_optimizer(*optimizer) : defaults_of(OptimizerKind::adamw);
+    map.read("clip", spec.clip, kThreshold);
+    if (const auto found = map.find("seed")) spec.seed = found->seed();
+    return spec;
+}
+
+DataSpec read_data(const YamlValue& value, const std::string& folder) {
+    constexpr std::array<std::string_view, 4> kForms = {"text", "tokens", "idx", "synthetic"};
+    if (value.is_word("synthetic")) return SyntheticData{};
+    const YamlCase form =
+        YamlMap(value, {"text", "tokens", "idx", "synthetic"}).one_of(kForms);
+    switch (form.index) {
+        case 0: return TextData{resolved(folder, form.value)};
+        case 1: return TokenData{resolved(folder, form.value)};
+        case 2: {
+            const auto files = form.value.items(2);
+            return IdxData{resolved(folder, files[0]), resolved(folder, files[1])};
+        }
+        default: break;
+    }
+    YamlMap(form.value, {});
+    return SyntheticData{};
+}
+
+nlohmann::ordered_json training_to_json(const TrainingSpec& spec) {
+    nlohmann::ordered_json out;
+    out["global_batch"] = spec.global_batch;
+    out["micro_batch"] = "auto";
+    if (spec.micro_batch > 0) out["micro_batch"] = spec.micro_batch;
+    out["steps"] = spec.steps;
+    out["precision"] = name_of(spec.precision);
+    out["gradient_dtype"] = spec.gradient_dtype ? name_of(*spec.gradient_dtype) : "auto";
+    out["optimizer"] = optimizer_to_json(spec.optimizer);
+    out["clip"] = spec.clip;
+    out["seed"] = spec.seed;
+    return out;
+}
+
+nlohmann::ordered_json data_to_json(const DataSpec& spec, const std::string& folder) {
+    nlohmann::ordered_json out;
+    if (const auto* text = std::get_if<TextData>(&spec)) {
+        out["text"] = relative(folder, text->path);
+    } else if (const auto* tokens = std::get_if<TokenData>(&spec)) {
+        out["tokens"] = relative(folder, tokens->path);
+    } else if (const auto* idx = std::get_if<IdxData>(&spec)) {
+        out["idx"] = {relative(folder, idx->images), relative(folder, idx->labels)};
+    } else {
+        out["synthetic"] = nlohmann::ordered_json::object();
+    }
+    return out;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,28 @@
+// The `training:` and `data:` parts of a scenario: docs/scenario.md has the keys.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "core/scenario.h"
+#include "core/yaml_reader.h"
+
+namespace shardscope {
+
+inline constexpr IntegerRange kBatchRange{1, 1'000'000'000};  // of every batch size
+
+// A precision that arithmetic can use: fp32, fp64 or bf16.
+DType read_precision(const YamlValue& value);
+// `auto` is empty.
+std::optional<std::int64_t> read_micro_batch(const YamlValue& value);
+
+TrainingSpec read_training(const YamlValue& value);
+// `folder` is put before relative paths.
+DataSpec read_data(const YamlValue& value, const std::string& folder);
+
+// What the readers read back to an equal value; paths inside `folder` are written relative to it.
+nlohmann::ordered_json training_to_json(const TrainingSpec& spec);
+nlohmann::ordered_json data_to_json(const DataSpec& spec, const std::string& folder);
+
+}  // namespace shardscope

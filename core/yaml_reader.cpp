@@ -1,0 +1,188 @@
+#include "core/yaml_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "core/yaml_number.h"
+#include "core/yaml_text.h"
+
+namespace shardscope {
+namespace {
+
+std::string describe(NumberRange range) {
+    return range.positive ? fmt::format("above 0, at most {}", range.high)
+                          : fmt::format("from {} to {}", range.low, range.high);
+}
+
+std::string describe(IntegerRange range) {
+    return fmt::format("from {} to {}", range.low, range.high);
+}
+
+std::string examples_of(Unit unit) {
+    switch (unit) {
+        case Unit::none: break;
+        case Unit::bytes: return " or a size such as 25MiB or 80GB";
+        case Unit::bytes_per_second: return " or a rate such as 50GB/s or 400Gbit/s";
+        case Unit::flops_per_second: return " or a rate such as 989TFLOP/s";
+        case Unit::seconds: return " or a time such as 5us or 2ms";
+    }
+    return "";
+}
+
+}  // namespace
+
+YamlValue::YamlValue(YamlNodePtr node, std::shared_ptr<const std::string> file, std::string path)
+    : node_(std::move(node)), file_(std::move(file)), path_(std::move(path)) {}
+
+YamlValue YamlValue::parse(const std::string& text, const std::string& file) {
+    return {parse_yaml(text, file), std::make_shared<const std::string>(file), ""};
+}
+
+std::string YamlValue::place() const {
+    return fmt::format("{}:{}:{}", *file_, node_->line, node_->column);
+}
+
+void YamlValue::fail(const char* rule, const std::string& message, const std::string& fix) const {
+    throw Error(rule, fmt::format("{}: {}", place(), message), fix);
+}
+
+std::string YamlValue::shown() const {
+    switch (node_->kind) {
+        case YamlNode::Kind::null: return "empty";
+        case YamlNode::Kind::sequence: return "a list";
+        case YamlNode::Kind::map: return "a map";
+        case YamlNode::Kind::scalar: break;
+    }
+    return fmt::format("\"{}\"", printable(node_->text));
+}
+
+bool YamlValue::is_word(std::string_view word) const {
+    return node_->kind == YamlNode::Kind::scalar && node_->text == word;
+}
+
+const std::string& YamlValue::plain_scalar(const char* wanted) const {
+    if (node_->kind != YamlNode::Kind::scalar || node_->quoted) {
+        fail("type",
+             fmt::format("{} is {}{}, but must be {}", path_, shown(),
+                         node_->quoted ? " in quotes" : "", wanted),
+             fmt::format("write {}{}", wanted, node_->quoted ? ", without quotes" : ""));
+    }
+    return node_->text;
+}
+
+std::string YamlValue::text() const {
+    if (node_->kind != YamlNode::Kind::scalar || node_->text.empty()) {
+        fail("type", fmt::format("{} is {}, but must be a text", path_, shown()), "write a text");
+    }
+    return node_->text;
+}
+
+std::string YamlValue::name() const {
+    constexpr std::size_t kLongest = 100;
+    std::string result = text();
+    const bool one_line = std::all_of(result.begin(), result.end(), [](char c) {
+        return static_cast<unsigned char>(c) >= 0x20;
+    });
+    if (!one_line || result.size() > kLongest) {
+        fail("type", fmt::format("{} is not one line of at most {} bytes", path_, kLongest),
+             "write a shorter text in one line");
+    }
+    return result;
+}
+
+bool YamlValue::boolean() const {
+    const std::string& word = plain_scalar("true or false");
+    if (word != "true" && word != "false") {
+        fail("type", fmt::format("{} is {}, but must be true or false", path_, shown()),
+             "write true or false");
+    }
+    return word == "true";
+}
+
+std::int64_t YamlValue::integer(IntegerRange range) const {
+    const std::string& word = plain_scalar("a whole number");
+    const auto value = parse_integer(word);
+    if (!value) {
+        fail("type", fmt::format("{} is {}, but must be a whole number", path_, shown()),
+             fmt::format("write a whole number {}", describe(range)));
+    }
+    if (*value < range.low || *value > range.high) {
+        fail("range",
+             fmt::format("{} is {}, but must be {}", path_, printable(word), describe(range)),
+             fmt::format("write a whole number {}", describe(range)));
+    }
+    return *value;
+}
+
+std::uint64_t YamlValue::seed() const {
+    const std::string& word = plain_scalar("a whole number");
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size()) {
+        fail("range", fmt::format("{} is {}, but must be from 0 to 2^64 − 1", path_, shown()),
+             "write a whole number such as 1");
+    }
+    return value;
+}
+
+double YamlValue::number(NumberRange range, Unit unit) const {
+    const std::string wanted = "a number" + examples_of(unit);
+    const auto value = parse_quantity(plain_scalar(wanted.c_str()), unit);
+    if (!value) {
+        fail("type", fmt::format("{} is {}, but must be {}", path_, shown(), wanted),
+             fmt::format("write {}, finite, {}", wanted, describe(range)));
+    }
+    if (*value < range.low || *value > range.high || (range.positive && *value <= 0)) {
+        fail("range", fmt::format("{} is {}, but must be {}", path_, *value, describe(range)),
+             fmt::format("write {}, {}", wanted, describe(range)));
+    }
+    return *value;
+}
+
+Bytes YamlValue::bytes(IntegerRange range) const {
+    const std::string& word = plain_scalar("a number of bytes or a size such as 25MiB");
+    if (parse_integer(word)) return Bytes(integer(range));  // exact beyond 2^53
+    const NumberRange whole{static_cast<double>(range.low), static_cast<double>(range.high)};
+    return Bytes(static_cast<std::int64_t>(std::llround(number(whole, Unit::bytes))));
+}
+
+std::vector<YamlValue> YamlValue::items() const {
+    if (!is_sequence()) {
+        fail("type", fmt::format("{} is {}, but must be a list", path_, shown()),
+             "write a list: [a, b] or one \"- …\" line each");
+    }
+    std::vector<YamlValue> result;
+    result.reserve(node_->items.size());
+    for (std::size_t i = 0; i < node_->items.size(); ++i) {
+        result.emplace_back(node_->items[i], file_, fmt::format("{}[{}]", path_, i));
+    }
+    return result;
+}
+
+std::vector<YamlValue> YamlValue::items(std::size_t count) const {
+    std::vector<YamlValue> result = items();
+    if (result.size() != count) {
+        fail("type", fmt::format("{} has {} items, but must have {}", path_, result.size(), count),
+             fmt::format("write {} items", count));
+    }
+    return result;
+}
+
+std::size_t YamlValue::choice(std::span<const std::string_view> names,
+                              const std::string& what) const {
+    const std::string word = text();
+    const auto found = std::find(names.begin(), names.end(), word);
+    if (found == names.end()) {
+        fail("unknown-name", fmt::format("{}: there is no {} {}", path_, what, shown()),
+             suggest_name(word, names));
+    }
+    return static_cast<std::size_t>(found - names.begin());
+}
+
+}  // namespace shardscope

@@ -1,0 +1,65 @@
+#include "simulator/channels.h"
+
+#include <algorithm>
+
+namespace shardscope {
+namespace {
+
+// First number of a channel's key: collectives and transfers never share one.
+constexpr std::int32_t kCollectives = 0, kTransfers = 1;
+
+}  // namespace
+
+Channels::Channels(const Program& program, const Cluster& cluster)
+    : program_(program), cluster_(cluster), cost_(cluster) {
+    for (std::size_t role = 0; role < program.roles.size(); ++role)
+        for (const Rank rank : program.roles[role].ranks) {
+            if (rank.index() >= role_of_.size()) role_of_.resize(rank.index() + 1, -1);
+            role_of_[rank.index()] = static_cast<std::int32_t>(role);
+        }
+}
+
+const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
+    const auto [it, added] = uses_.try_emplace({role, group.value});
+    GroupUse& use = it->second;
+    if (!added) return use;
+    const Group& g = program_.groups[group.index()];
+    const Rank rank = first_rank(role);
+    use.shape = shape_of(g, rank, cluster_);
+    for (int i = 0; i < g.size; ++i) use.roles.push_back(role_of_[g.member(rank, i).index()]);
+    std::sort(use.roles.begin(), use.roles.end());
+    use.roles.erase(std::unique(use.roles.begin(), use.roles.end()), use.roles.end());
+    return use;
+}
+
+std::int32_t Channels::channel(std::vector<std::int32_t> key, std::size_t lanes) {
+    const auto next = static_cast<std::int32_t>(participants_.size());
+    const auto [it, added] = channels_.try_emplace(std::move(key), next);
+    if (added) participants_.push_back(static_cast<std::int32_t>(lanes));
+    return it->second;
+}
+
+Party Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
+    const GroupUse& group = use(role, collective.group);
+    const Seconds time = cost_.collective(collective.kind, collective.bytes(), group.shape);
+    if (group.roles.size() <= 1) return {-1, time.value};
+    std::vector<std::int32_t> key{kCollectives, collective.group.value,
+                                  static_cast<std::int32_t>(stream)};
+    key.insert(key.end(), group.roles.begin(), group.roles.end());
+    return {channel(std::move(key), group.roles.size()), time.value};
+}
+
+Party Channels::transfer(std::size_t role, const Exchange::Transfer& transfer) {
+    const Group& group = program_.groups[transfer.group.index()];
+    const Rank rank = first_rank(role), peer = group.member(rank, transfer.peer);
+    const int per_node = std::max(1, cluster_.gpus_per_node);
+    const bool same_node = rank.value / per_node == peer.value / per_node;
+    const Bytes bytes(transfer.elements * size_of(transfer.dtype));
+    const double seconds = cost_.transfer(bytes, same_node).value;
+    const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
+    if (other == self) return {-1, seconds};
+    const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;
+    return {channel({kTransfers, transfer.group.value, from, to}, 2), seconds};
+}
+
+}  // namespace shardscope

@@ -1,0 +1,48 @@
+// Which lanes of which roles meet when ranks communicate.
+//
+// Ranks of one role go in lock-step, so what only they take part in needs no meeting: it starts when
+// the role arrives. Everything else meets on a channel, found by who takes part.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "core/cluster/cluster.h"
+#include "core/program/program.h"
+#include "simulator/collective_cost.h"
+#include "simulator/lane_program.h"
+
+namespace shardscope {
+
+class Channels {
+public:
+    Channels(const Program& program, const Cluster& cluster);
+
+    // Seconds of a collective of `role`, and its channel; channel −1: no other role takes part.
+    Party collective(std::size_t role, Stream stream, const Collective& collective);
+    // The same for one transfer.
+    Party transfer(std::size_t role, const Exchange::Transfer& transfer);
+
+    std::vector<std::int32_t> take_participants() { return std::move(participants_); }
+
+private:
+    struct GroupUse {
+        GroupShape shape;
+        std::vector<std::int32_t> roles;  // ascending, those with a member in the group
+    };
+    const GroupUse& use(std::size_t role, GroupId group);
+    std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
+    Rank first_rank(std::size_t role) const { return program_.roles[role].ranks.front(); }
+
+    const Program& program_;
+    const Cluster& cluster_;
+    CollectiveCost cost_;
+    std::vector<std::int32_t> role_of_;  // by rank
+    std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;
+    std::map<std::vector<std::int32_t>, std::int32_t> channels_;
+    std::vector<std::int32_t> participants_;
+};
+
+}  // namespace shardscope

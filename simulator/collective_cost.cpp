@@ -1,0 +1,99 @@
+#include "simulator/collective_cost.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace shardscope {
+namespace {
+
+// Trees and PAT move the same bytes less evenly; NCCL's tuner takes 0.5 … 0.9 of the ring.
+constexpr double kTreeBandwidth = 0.7;
+
+std::size_t index_of(CollectiveKind kind) { return static_cast<std::size_t>(kind); }
+
+// An all-reduce is a reduce-scatter and an all-gather.
+double rounds(CollectiveKind kind) { return kind == CollectiveKind::all_reduce ? 2 : 1; }
+
+double bus_factor(CollectiveKind kind, int ranks) {
+    return rounds(kind) * (ranks - 1) / static_cast<double>(ranks);
+}
+
+double levels(int ranks) {
+    return static_cast<double>(std::bit_width(static_cast<unsigned>(std::max(ranks, 1) - 1)));
+}
+
+double bandwidth(const Link& link) { return link.bandwidth.value * link.efficiency; }
+
+}  // namespace
+
+GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster) {
+    GroupShape shape{group.size, 0, 0};
+    int node = -1, here = 0;
+    for (int i = 0; i < group.size; ++i) {
+        const int at = group.member(member, i).value / std::max(1, cluster.gpus_per_node);
+        if (at != node) {
+            node = at;
+            here = 0;
+            ++shape.nodes;
+        }
+        shape.per_node = std::max(shape.per_node, ++here);
+    }
+    return shape;
+}
+
+CollectiveCost::CollectiveCost(const Cluster& cluster)
+    : intra_(cluster.intra_node), inter_(cluster.inter_node), sharing_(CoreSharing::of(cluster)) {
+    std::array<std::map<int, std::vector<TimeCurve::Point>>, 3> points;
+    for (const CollectiveSample& sample : cluster.device.calibration.collectives)
+        for (const CollectiveKind kind : {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
+                                          CollectiveKind::all_gather})
+            if (sample.kind == collective_name(kind) && sample.ranks > 1)
+                // The samples already share the cores among their ranks; keep one thread's work.
+                points[index_of(kind)][sample.ranks].push_back(
+                    {static_cast<double>(sample.bytes.value),
+                     sample.time.value * sharing_.rate(sample.ranks)});
+    for (std::size_t kind = 0; kind < points.size(); ++kind)
+        for (auto& [ranks, list] : points[kind])
+            curves_[kind].emplace(ranks, TimeCurve(std::move(list)));
+}
+
+Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const {
+    if (shape.size <= 1) return Seconds(0);
+    const double size = static_cast<double>(bytes.value);
+    if (shape.nodes == 1 && !curves_[index_of(kind)].empty())
+        return Seconds(measured(kind, size, shape.size));
+    return Seconds(modelled(kind, size, shape));
+}
+
+double CollectiveCost::modelled(CollectiveKind kind, double bytes, const GroupShape& shape) const {
+    const bool alone = shape.per_node == 1 && shape.nodes > 1;
+    double bus = bandwidth(intra_);
+    if (alone) bus = bandwidth(inter_);
+    else if (shape.nodes > 1) bus = std::min(bus, shape.per_node * bandwidth(inter_));
+    const double intra = intra_.latency.value, inter = inter_.latency.value;
+    const double across = shape.nodes - 1, inside = shape.size - 1 - across;
+    const double move = bytes * bus_factor(kind, shape.size) / bus;
+    const double ring = move + rounds(kind) * (inside * intra + across * inter);
+    const double depth = levels(shape.per_node) * intra + levels(shape.nodes) * inter;
+    const double tree = move / kTreeBandwidth + rounds(kind) * depth;
+    return std::min(ring, tree);
+}
+
+double CollectiveCost::measured(CollectiveKind kind, double bytes, int ranks) const {
+    const auto& curves = curves_[index_of(kind)];
+    auto nearest = curves.begin();
+    for (auto it = curves.begin(); it != curves.end(); ++it)
+        if (std::abs(std::log2(double(it->first) / ranks)) <
+            std::abs(std::log2(double(nearest->first) / ranks)))
+            nearest = it;
+    return nearest->second.seconds_at_least_first(bytes) * bus_factor(kind, ranks) /
+           bus_factor(kind, nearest->first);
+}
+
+Seconds CollectiveCost::transfer(Bytes bytes, bool same_node) const {
+    const Link& link = same_node ? intra_ : inter_;
+    return link.latency + Seconds(static_cast<double>(bytes.value) / bandwidth(link));
+}
+
+}  // namespace shardscope

@@ -1,0 +1,188 @@
+#include "simulator/lane_program.h"
+
+#include <algorithm>
+
+#include "simulator/channels.h"
+#include "simulator/cost_model.h"
+
+namespace shardscope {
+namespace {
+
+// Prepares the bodies of one role, one after the other.
+class RolePreparer {
+public:
+    RolePreparer(const LaneProgram& settings, const Cluster& cluster, const CostModel& costs,
+                 Channels& channels, bool separate_kernels)
+        : costs_(costs),
+          channels_(channels),
+          inline_host_(settings.inline_host),
+          separate_(separate_kernels),
+          host_cost_(settings.host_cost),
+          copy_(cluster.device.kernel_overhead.value) {}
+
+    LaneProgram::Role prepare(const Program& program, std::size_t role) {
+        index_ = role;
+        out_.program = &program.roles[role];
+        out_.events = out_.program->events;
+        out_.multiplicity = static_cast<int>(out_.program->ranks.size());
+        for (const Body& body : out_.program->bodies) prepare_body(body);
+        number_tasks();
+        return std::move(out_);
+    }
+
+private:
+    void prepare_body(const Body& body) {
+        for (auto& lane : lanes_) lane.clear();
+        epoch_ = 0;
+        host_pending_ = 0;
+        for (instruction_ = 0; instruction_ < std::ssize(body.instructions); ++instruction_)
+            prepare_instruction(body.instructions[static_cast<std::size_t>(instruction_)]);
+        // Host time behind the last kernel of the body.
+        if (host_pending_ > 0) add_run(Stream::compute, 0, false);
+
+        LaneProgram::Body& prepared = out_.bodies.emplace_back();
+        prepared.instructions = static_cast<std::int32_t>(body.instructions.size());
+        prepared.syncs = epoch_;
+        for (std::size_t s = 0; s < kStreams; ++s) {
+            prepared.lanes[s] = {static_cast<std::int32_t>(out_.ops.size()),
+                                 static_cast<std::int32_t>(lanes_[s].size())};
+            out_.ops.insert(out_.ops.end(), lanes_[s].begin(), lanes_[s].end());
+        }
+    }
+
+    void number_tasks() {
+        std::vector<std::int32_t> executions(out_.bodies.size());
+        LaneProgram::Task task;
+        for (const Task& scheduled : out_.program->schedule) {
+            const LaneProgram::Body& body = out_.bodies[scheduled.body.index()];
+            task.body = scheduled.body.value;
+            task.execution = ++executions[scheduled.body.index()];
+            out_.tasks.push_back(task);
+            task.first_instruction += body.instructions;
+            task.first_epoch += body.syncs;
+        }
+        out_.tasks.push_back(task);
+    }
+
+    void prepare_instruction(const Instruction& instruction) {
+        phase_ = instruction.phase;
+        if (inline_host_) host_pending_ += host_cost_;
+        const Stream stream = instruction.stream;
+        if (inline_host_ && stream != Stream::compute) post(stream);
+        std::visit([&](const auto& operation) { add(stream, operation); }, instruction.operation);
+    }
+
+    void add(Stream stream, const Compute& compute) {
+        add_run(stream, costs_.kernel(compute).value, false);
+    }
+    void add(Stream stream, const Collective& collective) {
+        const Party party = channels_.collective(index_, stream, collective);
+        if (party.channel < 0) return add_run(stream, party.seconds, true);
+        add_meeting(stream, {party}, 0);
+    }
+    void add(Stream stream, const Exchange& exchange) {
+        std::vector<Party> parties;
+        double own = 0;  // transfers within the role go at the same time
+        for (const Exchange::Transfer& transfer : exchange.transfers) {
+            const Party party = channels_.transfer(index_, transfer);
+            const auto same = std::find_if(parties.begin(), parties.end(), [&](const Party& p) {
+                return p.channel == party.channel;
+            });
+            if (party.channel < 0) own = std::max(own, party.seconds);
+            else if (same != parties.end()) same->seconds += party.seconds;
+            else parties.push_back(party);
+        }
+        if (parties.empty()) return add_run(stream, own, true);
+        add_meeting(stream, parties, own);
+    }
+    void add(Stream stream, const RecordEvent& record) {
+        append(stream, OpKind::record).target = record.event.value;
+    }
+    void add(Stream stream, const WaitEvent& wait) {
+        append(stream, OpKind::wait).target = wait.event.value;
+    }
+    void add(Stream stream, const CopyToHost&) {
+        if (!inline_host_) {
+            Op& op = append(stream, OpKind::sync);
+            op.work = op.issue_to_end = copy_;
+            ++epoch_;
+        } else if (stream != Stream::compute) {
+            // The host waits for the other thread to come here.
+            append(stream, OpKind::record).target = out_.events;
+            append(Stream::compute, OpKind::wait).target = out_.events++;
+        }
+    }
+
+    Op& append(Stream stream, OpKind kind) {
+        Op op;
+        op.kind = kind;
+        op.phase = phase_;
+        op.instruction = static_cast<std::int32_t>(instruction_);
+        op.epoch = epoch_;
+        return lane(stream).emplace_back(op);
+    }
+
+    void add_run(Stream stream, double seconds, bool communication) {
+        double host = 0;
+        if (stream == Stream::compute) std::swap(host, host_pending_);
+        Op* op = lane(stream).empty() ? nullptr : &lane(stream).back();
+        // A lane fed by an inline host is one operation per posted instruction.
+        const bool mergeable = !separate_ && (!inline_host_ || stream == Stream::compute);
+        if (op == nullptr || !mergeable || op->kind != OpKind::run || op->phase != phase_ ||
+            op->communication != communication || op->epoch != epoch_)
+            op = &append(stream, OpKind::run);
+        op->communication = communication;
+        op->work += host + seconds;
+        op->busy += seconds;
+        const double issued = static_cast<double>(instruction_ - op->instruction) * host_cost_;
+        op->issue_to_end = std::max(op->issue_to_end, issued) + seconds;
+    }
+
+    void add_meeting(Stream stream, const std::vector<Party>& parties, double own) {
+        Op& op = append(stream, OpKind::meet);
+        op.communication = true;
+        op.target = static_cast<std::int32_t>(out_.parties.size());
+        op.count = static_cast<std::int32_t>(parties.size());
+        op.work = op.busy = own;
+        out_.parties.insert(out_.parties.end(), parties.begin(), parties.end());
+    }
+
+    void post(Stream stream) {
+        auto& host = lane(Stream::compute);
+        if (host.empty() || host.back().kind != OpKind::post || host.back().stream != stream)
+            append(Stream::compute, OpKind::post).stream = stream;
+        ++host.back().count;
+    }
+
+    std::vector<Op>& lane(Stream stream) { return lanes_[static_cast<std::size_t>(stream)]; }
+
+    const CostModel& costs_;
+    Channels& channels_;
+    const bool inline_host_, separate_;
+    const double host_cost_, copy_;
+    LaneProgram::Role out_;
+    std::array<std::vector<Op>, kStreams> lanes_;
+    std::size_t index_ = 0;
+    std::ptrdiff_t instruction_ = 0;
+    std::int32_t epoch_ = 0;
+    double host_pending_ = 0;  // inline host: time to spend before the next kernel
+    Phase phase_ = Phase::forward;
+};
+
+}  // namespace
+
+LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels) {
+    LaneProgram result;
+    result.inline_host = cluster.device.kind == DeviceKind::cpu;
+    result.host_cost = cluster.device.host_cost.value;
+    const CostModel costs(cluster.device);
+    Channels channels(program, cluster);
+    for (std::size_t role = 0; role < program.roles.size(); ++role) {
+        RolePreparer preparer(result, cluster, costs, channels, separate_kernels);
+        result.roles.push_back(preparer.prepare(program, role));
+    }
+    result.channels = channels.take_participants();
+    return result;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,85 @@
+// A Program prepared for simulation: every body costed once and cut into one list of operations per
+// stream, which the event engine then walks as often as the body is scheduled.
+//
+// A *lane* is a stream of one role. Two kinds of host:
+//   separate (GPU)  the host lane issues one instruction every host_cost seconds and runs ahead of
+//                   the streams; instruction i of the step can start at (i + 1)·host_cost
+//   inline (CPU)    the compute stream is the host: a kernel occupies it, and what other streams
+//                   execute is posted to their threads when the host comes by
+// Consecutive kernels of a lane with nothing between them that another lane could see become one
+// operation, so that simulating costs time per synchronisation rather than per kernel.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/cluster/cluster.h"
+#include "core/program/program.h"
+
+namespace shardscope {
+
+enum class OpKind : std::uint8_t {
+    run,     // occupies the lane for `work`
+    meet,    // waits for lanes of other roles, then occupies the lane (parties)
+    record,  // marks event `target`
+    wait,    // until event `target` is recorded
+    post,    // inline host: hands `count` operations to the lane of `stream`
+    sync,    // separate host: the host goes on only when the lane has come here
+};
+
+struct Op {
+    OpKind kind = OpKind::run;
+    Phase phase = Phase::forward;
+    Stream stream = Stream::compute;  // post: whose thread
+    bool communication = false;       // run: a collective rather than kernels
+    std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
+    std::int32_t count = 0;           // posted operations, or parties
+    std::int32_t instruction = 0;     // the first one of the body
+    std::int32_t epoch = 0;           // syncs of the body that precede it
+    double work = 0;                  // seconds when the lane has a core (or device) of its own
+    double busy = 0;                  // the part of `work` that is not host time
+    // Separate host: shortest time from the issue of the first kernel to the end of the last, that is
+    // max over kernels j of (j − first)·host_cost + the durations from j on.
+    double issue_to_end = 0;
+};
+
+// One rendezvous of an operation: the n-th arrivals of all roles at a channel meet.
+struct Party {
+    std::int32_t channel = 0;
+    double seconds = 0;  // from the last arrival to the end
+};
+
+struct LaneProgram {
+    struct Slice {
+        std::int32_t first = 0, count = 0;  // of Role::ops
+    };
+    struct Body {
+        std::array<Slice, kStreams> lanes;
+        std::int32_t instructions = 0, syncs = 0;
+    };
+    struct Task {
+        std::int32_t body = 0;
+        std::int32_t execution = 0;          // how often the body has run with this task, from 1
+        std::int64_t first_instruction = 0;  // counted over the step
+        std::int32_t first_epoch = 0;
+    };
+    struct Role {
+        const RoleProgram* program = nullptr;
+        std::vector<Op> ops;
+        std::vector<Party> parties;
+        std::vector<Body> bodies;
+        std::vector<Task> tasks;             // as scheduled, and one past the end
+        std::int32_t events = 0;  // the role's own and those of inline-host copies
+        int multiplicity = 1;     // ranks that it stands for
+    };
+    std::vector<Role> roles;
+    std::vector<std::int32_t> channels;  // how many lanes meet at each
+    bool inline_host = false;
+    double host_cost = 0;
+};
+
+// `separate_kernels` keeps one operation per instruction, for spans. The result refers to `program`.
+LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels);
+
+}  // namespace shardscope

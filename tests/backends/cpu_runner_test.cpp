@@ -1,0 +1,255 @@
+// Whole runs on CPU threads: they train, measure what was planned, report, stop and fail cleanly.
+// That every strategy trains the same model is tested with the strategies.
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backends/cpu/cpu_runner.h"
+#include "core/error.h"
+#include "core/model/initialize.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+Trace run(const Scenario& scenario, CpuRunnerOptions diagnosis = {}, RunOptions options = {}) {
+    return CpuRunner(std::move(diagnosis)).run(scenario, test::lower_tiny(scenario), options);
+}
+
+// Calls visit(scenario) for models × ranks × ZeRO stages.
+template <class Visit>
+void for_each_case(Visit visit) {
+    for (const ModelSpec& model : test::tiny_models())
+        for (const int ranks : {1, 2, 3})
+            for (const int zero : {0, 1, 2, 3}) {
+                Scenario s = test::tiny_scenario(model, ranks);
+                s.training.micro_batch = 24 / ranks / 2;
+                s.training.clip = zero % 2 == 0 ? 0.0 : 0.5;
+                s.strategies[0].zero = zero;
+                s.strategies[0].bucket = Bytes(4000);
+                SCOPED_TRACE(test::describe(s, s.strategies[0]));
+                visit(s);
+            }
+}
+
+TEST(CpuRunner, LossFallsAndNormsAreReportedWhenClipping) {
+    for_each_case([](const Scenario& s) {
+        const Trace trace = run(s);
+        ASSERT_EQ(trace.losses.size(), 20u);
+        EXPECT_LT(trace.losses.back(), 0.97 * trace.losses.front());
+        EXPECT_EQ(trace.gradient_norms.size(), s.training.clip > 0 ? 20u : 0u);
+        for (const double norm : trace.gradient_norms) EXPECT_GT(norm, 0);
+    });
+}
+
+TEST(CpuRunner, PlacedBytesAreThePlannedOnesInEveryCategory) {
+    for_each_case([](Scenario s) {
+        s.training.steps = 2;
+        const Plan plan = test::lower_tiny(s);
+        const Trace trace = CpuRunner().run(s, plan, {});
+        for (const RankTrace& rank : trace.ranks) {
+            const MemoryPlan& memory = plan.memory_of(rank.rank);
+            EXPECT_EQ(rank.memory.peak, memory.peak());
+            for (std::size_t c = 0; c < kCategories; ++c)
+                EXPECT_EQ(rank.memory.categories[c].value, memory.categories[c].value)
+                    << category_name(static_cast<Category>(c));
+            EXPECT_EQ(rank.memory.peak_phase, memory.peak_phase);
+        }
+    });
+}
+
+TEST(CpuRunner, MemoryOutsideThePlanIsBounded) {
+    for_each_case([](const Scenario& s) {
+        EXPECT_LE(run(s).ranks.front().memory.outside_plan.value, 4 << 20);
+    });
+}
+
+TEST(CpuRunner, PartsOfAStepSumToItsTimeAndTheWarmUpIsLeftOut) {
+    Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
+    s.training.steps = 5;
+    const Trace trace = run(s);
+    ASSERT_EQ(trace.ranks.size(), 2u);
+    for (const RankTrace& rank : trace.ranks) {
+        ASSERT_EQ(rank.steps.size(), 4u);
+        for (const StepTime& t : rank.steps) {
+            EXPECT_GT(t.compute.value, 0);
+            EXPECT_GT(t.optimizer.value, 0);
+            EXPECT_NEAR(t.wall.value,
+                        (t.compute + t.exposed_communication + t.bubble + t.optimizer).value, 1e-9);
+            EXPECT_GE(t.bubble.value, 0);
+        }
+    }
+    s.training.steps = 1;
+    EXPECT_EQ(run(s).ranks[1].steps.size(), 1u);
+}
+
+TEST(CpuRunner, SpansAreInOrderAndOfEveryKind) {
+    Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
+    s.training.steps = 2;
+    RunOptions options;
+    EXPECT_TRUE(run(s).ranks[0].spans.empty());
+    options.record_spans = true;
+    const Trace trace = run(s, {}, options);
+    for (const RankTrace& rank : trace.ranks) {
+        int of_kind[3] = {};
+        Seconds previous;
+        for (const Span& span : rank.spans) {
+            ++of_kind[static_cast<int>(span.kind)];
+            EXPECT_GE(span.start, previous);
+            EXPECT_GE(span.end, span.start);
+            EXPECT_LE(span.end, rank.steps.back().wall);
+            previous = span.start;
+        }
+        EXPECT_GT(of_kind[0], 0);
+        EXPECT_GT(of_kind[1], 0);
+        EXPECT_GT(of_kind[2], 0);
+    }
+}
+
+TEST(CpuRunner, StopTokenEndsAfterTheCurrentStep) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
+    std::stop_source source;
+    std::vector<std::int64_t> seen;
+    RunOptions options;
+    options.stop = source.get_token();
+    options.on_step = [&](const StepProgress& p) {
+        seen.push_back(p.step);
+        EXPECT_EQ(p.steps, 20);
+        if (p.step == 3) source.request_stop();
+    };
+    const Trace trace = run(s, {}, options);
+    EXPECT_EQ(seen, (std::vector<std::int64_t>{1, 2, 3}));
+    EXPECT_EQ(trace.losses.size(), 3u);
+    EXPECT_EQ(trace.ranks[0].steps.size(), 2u);
+}
+
+TEST(CpuRunner, InspectSeesTheInitialModelOnEveryRank) {
+    Scenario s = test::tiny_scenario(test::tiny_llama(), 2);
+    s.training.steps = 1;
+    s.training.optimizer.lr = 0;  // the weights stay what they were
+    s.training.optimizer.weight_decay = 0;
+    s.strategies[0].zero = 3;
+    const Plan plan = test::lower_tiny(s);
+    std::vector<std::atomic<std::int64_t>> seen(plan.model->parameters.size());
+    CpuRunnerOptions diagnosis;
+    diagnosis.inspect = [&](int, std::int64_t, const RankState& state) {
+        for (const ShardSlice& slice : state.slices()) {
+            if (slice.tensor != ShardSlice::Tensor::parameter) continue;
+            std::vector<double> initial(static_cast<std::size_t>(slice.count));
+            initial_values(plan.model->parameters[slice.parameter.index()], s.training.seed,
+                           slice.global_first, initial);
+            for (double& x : initial) x = static_cast<float>(x);
+            EXPECT_EQ(state.read(slice), initial);
+            seen[slice.parameter.index()] += slice.count;
+        }
+    };
+    CpuRunner(diagnosis).run(s, plan, {});
+    for (std::size_t p = 0; p < seen.size(); ++p)
+        EXPECT_EQ(seen[p], plan.model->parameters[p].elements());
+}
+
+TEST(CpuRunner, SameSeedGivesTheSameBits) {
+    for_each_case([](Scenario s) {
+        s.training.steps = 4;
+        CpuRunnerOptions slow;
+        slow.communication_delay = std::chrono::microseconds(300);
+        EXPECT_EQ(run(s).losses, run(s, slow).losses);
+    });
+}
+
+TEST(CpuRunner, DelayedCommunicationIsPartlyHidden) {
+    Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
+    s.training.steps = 4;
+    CpuRunnerOptions slow;
+    slow.communication_delay = std::chrono::milliseconds(5);
+    const Trace trace = run(s, slow);
+    for (const StepTime& t : trace.ranks[0].steps) EXPECT_GE(t.exposed_communication.value, 1e-3);
+}
+
+TEST(CpuRunner, AFailingRankEndsAllAndIsNamed) {
+    for (const int zero : {0, 3}) {
+        Scenario s = test::tiny_scenario(test::tiny_gpt(), 4);
+        s.strategies[0].zero = zero;
+        CpuRunnerOptions diagnosis;
+        diagnosis.inspect = [](int rank, std::int64_t step, const RankState&) {
+            if (rank == 2 && step == 1)
+                throw Error("test", "went wrong", "nothing", ErrorKind::run_failed);
+        };
+        try {
+            run(s, diagnosis);
+            FAIL() << "no error";
+        } catch (const Error& e) {
+            EXPECT_EQ(e.rule, "test");
+            EXPECT_EQ(e.message, "rank 2: went wrong");
+        }
+    }
+}
+
+// One rank fails inside a step while the others wait for it in a collective.
+TEST(CpuRunner, AProgramThatDiffersBetweenRanksIsAMismatchNotAHang) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
+    Plan plan = test::lower_tiny(s);
+    RoleProgram other = plan.program.roles[0];
+    plan.program.roles[0].ranks = {Rank(0)};
+    other.ranks = {Rank(1)};
+    bool changed = false;
+    for (Body& body : other.bodies)
+        for (Instruction& i : body.instructions)
+            if (auto* c = std::get_if<Collective>(&i.operation); c != nullptr && !changed) {
+                c->elements -= 1;
+                changed = true;
+            }
+    ASSERT_TRUE(changed);
+    plan.program.roles.push_back(other);
+    plan.memory.push_back(plan.memory[0]);
+    try {
+        CpuRunner().run(s, plan, {});
+        FAIL() << "no error";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, "collective-mismatch");
+        EXPECT_THAT(e.message, HasSubstr("rank "));
+    }
+}
+
+TEST(CpuRunner, AnExceptionOfTheCallerEndsTheRun) {
+    const Scenario s = test::tiny_scenario(test::tiny_mlp(), 3);
+    RunOptions options;
+    options.on_step = [](const StepProgress&) { throw std::runtime_error("caller"); };
+    EXPECT_THROW(run(s, {}, options), std::runtime_error);
+}
+
+TEST(CpuRunner, ALossThatIsNotFiniteIsANote) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
+    s.training.steps = 3;
+    CpuRunnerOptions diagnosis;
+    diagnosis.inspect = [](int, std::int64_t step, const RankState& state) {
+        const ShardSlice slice = state.slices().front();
+        const double nan = std::numeric_limits<double>::quiet_NaN();
+        if (step == 0) state.write(slice, std::vector<double>(slice.count, nan));
+    };
+    const Trace trace = run(s, diagnosis);
+    EXPECT_TRUE(std::isfinite(trace.losses[0]));
+    EXPECT_FALSE(std::isfinite(trace.losses[1]));
+    EXPECT_THAT(trace.notes, Contains("the loss is not finite from step 2 on"));
+}
+
+TEST(CpuRunner, Bf16IsRefusedByName) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
+    s.training.precision = DType::bf16;
+    try {
+        run(s);
+        FAIL() << "no error";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, "unsupported");
+        EXPECT_THAT(e.message, HasSubstr("bf16"));
+    }
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,103 @@
+// Embedding and rotary positions.
+#include <cmath>
+
+#include "tests/backends/kernels/kernel_call.h"
+
+namespace shardscope::testing {
+namespace {
+
+using std::int64_t;
+
+std::size_t at(double value) { return static_cast<std::size_t>(value); }
+
+TEST(EmbeddingKernel, AddsPositionsAndGathersGradients) {
+    Random random;
+    SCOPED_TRACE(random.trace());
+    const int64_t samples = 3, seq = 5, vocab = 7, hidden = 33, rows = samples * seq;
+    const Values token = random.integers(rows, vocab);
+    const Values table = random.normal(vocab * hidden), positions = random.normal(seq * hidden);
+    const Values dy = random.normal(rows * hidden);
+    for (const bool rotary : {false, true})
+        for (const bool accumulate : {false, true}) {
+            Values y, dtable = random.normal(vocab * hidden),
+                      dposition = random.normal(seq * hidden);
+            const Tensor before_table = tensor(dtable), before_position = tensor(dposition);
+            if (!accumulate) {
+                dtable.assign(dtable.size(), 0);
+                dposition.assign(dposition.size(), 0);
+            }
+            for (std::size_t r = 0; r < at(rows); ++r)
+                for (std::size_t i = 0; i < at(hidden); ++i) {
+                    const std::size_t t = at(token[r]) * at(hidden) + i;
+                    const std::size_t p = r % at(seq) * at(hidden) + i;
+                    y.push_back(table[t] + (rotary ? 0 : positions[p]));
+                    dtable[t] += dy[r * at(hidden) + i];
+                    dposition[p] += dy[r * at(hidden) + i];
+                }
+            const auto forward =
+                call(Embedding{rows, seq, vocab, hidden}, DType::fp64,
+                     {tokens(token), tensor(table), rotary ? absent() : tensor(positions),
+                      space(rows * hidden)});
+            EXPECT_TRUE(close(forward[3], y, 0));
+            const auto gradient = call(
+                EmbeddingGrad{rows, seq, vocab, hidden, accumulate, accumulate}, DType::fp64,
+                {tokens(token), tensor(dy), before_table, rotary ? absent() : before_position});
+            EXPECT_TRUE(close(gradient[2], dtable, 1e-15));
+            if (!rotary) {
+                EXPECT_TRUE(close(gradient[3], dposition, 1e-15));
+            }
+        }
+}
+
+// Every pair as a complex number times e^{i·t·θ^(−2j/d)}.
+Values turned(const Rope& k, Values qkv) {
+    const int64_t stride = (k.heads + 2 * k.kv_heads) * k.head_dim, half = k.head_dim / 2;
+    for (int64_t r = 0; r < k.rows; ++r)
+        for (int64_t h = 0; h < k.heads + k.kv_heads; ++h)
+            for (int64_t j = 0; j < half; ++j) {
+                const double frequency = std::pow(
+                    k.theta, -2.0 * static_cast<double>(j) / static_cast<double>(k.head_dim));
+                const double angle = static_cast<double>(r % k.seq) * frequency;
+                double& a = qkv[static_cast<std::size_t>(r * stride + h * k.head_dim + j)];
+                double& b = qkv[static_cast<std::size_t>(r * stride + h * k.head_dim + j + half)];
+                const double first = a * std::cos(angle) - b * std::sin(angle);
+                b = b * std::cos(angle) + a * std::sin(angle);
+                a = first;
+            }
+    return qkv;
+}
+
+TEST(RopeKernel, TurnsAndTurnsBack) {
+    Random random;
+    SCOPED_TRACE(random.trace());
+    for (Rope k : {Rope{1, 1, 1, 1, 2}, Rope{6, 3, 2, 1, 6}, Rope{150, 75, 4, 2, 64, 500000.0},
+                   Rope{40, 40, 1, 1, 514}}) {
+        const Values qkv = random.normal(k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim);
+        const Values y = call(k, DType::fp64, {tensor(qkv)})[0];
+        EXPECT_TRUE(close(y, turned(k, qkv), 1e-14));
+        EXPECT_TRUE(close(call(k, DType::fp32, {tensor(qkv)})[0], y, 2e-7));
+        // The inverse is the transpose: it undoes the rotation and is its gradient.
+        k.inverse = true;
+        EXPECT_TRUE(close(call(k, DType::fp64, {tensor(y)})[0], qkv, 1e-14));
+    }
+}
+
+TEST(RopeKernel, ScoresDependOnDistanceOnly) {
+    // Equal q everywhere and equal k everywhere: q·k after turning is a function of t − u.
+    const Rope k{30, 30, 1, 1, 4};
+    Values qkv;
+    for (int r = 0; r < 30; ++r)
+        for (const double v : {0.3, -1.0, 2.0, 0.7, 1.5, 0.2, -0.4, 1.0, 0.0, 0.0, 0.0, 0.0})
+            qkv.push_back(v);
+    const Values y = call(k, DType::fp64, {tensor(qkv)})[0];
+    const auto score = [&](std::size_t t, std::size_t u) {
+        double sum = 0;
+        for (std::size_t i = 0; i < 4; ++i) sum += y[t * 12 + i] * y[u * 12 + 4 + i];
+        return sum;
+    };
+    EXPECT_NEAR(score(7, 2), score(29, 24), 1e-13);
+    EXPECT_GT(std::abs(score(7, 2) - score(7, 3)), 1e-3);
+}
+
+}  // namespace
+}  // namespace shardscope::testing

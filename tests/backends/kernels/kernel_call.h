@@ -1,0 +1,91 @@
+// Calls one kernel with operands given as plain numbers, whatever the storage type.
+//
+// Each call also checks what core/program/kernel.h promises: operands that `accesses` calls written
+// are filled with NaN first (so none of them may be read), those it calls read must not change, and
+// the bytes behind every operand must stay as they are.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/dtype.h"
+#include "core/program/kernel.h"
+
+namespace shardscope::testing {
+
+using Values = std::vector<double>;
+
+struct Tensor {
+    enum class Storage { absent, element, token, scalar } storage = Storage::absent;
+    Values values;
+};
+inline Tensor absent() { return {}; }
+inline Tensor tensor(Values values) { return {Tensor::Storage::element, std::move(values)}; }
+inline Tensor tokens(Values values) { return {Tensor::Storage::token, std::move(values)}; }
+inline Tensor scalar(double value = 0) { return {Tensor::Storage::scalar, {value}}; }
+// An element tensor whose content before the call does not matter.
+Tensor space(std::int64_t elements);
+
+// The operands' values after the call. `step` is 0-based.
+std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Tensor>& operands,
+                         std::int64_t step = 0);
+
+// Random numbers of one test. The seed is another one every run; trace() prints it on failure and
+// --gtest_random_seed=N repeats it.
+class Random {
+public:
+    Random();
+    std::string trace() const;
+    Values normal(std::int64_t count, double deviation = 1.0);
+    Values integers(std::int64_t count, std::int64_t below);
+
+private:
+    std::uint32_t seed_;
+    std::mt19937 engine_;
+};
+
+// Values as fp32 stores them, so that fp32 and fp64 runs start from the same numbers.
+Values as_float(Values values);
+
+// Largest |got − want| over the largest |want|, at least 1: the tests' numbers are near 1, and a
+// single output may be small by cancellation. Not-a-number and unequal sizes never pass.
+::testing::AssertionResult close(const Values& got, const Values& want, double tolerance);
+
+double dot(const Values& a, const Values& b);
+
+// Moves every value at least 0.01 away from zero, where relu has no derivative.
+Values off_zero(Values values);
+
+// Compares `gradient` with central differences of `function` at x, along random directions and
+// along some single coordinates. With h = 1e-5 and values near 1, truncation (h²) and rounding
+// (2⁻⁵³/h) both stay near 1e-10; the tolerance leaves two digits.
+template <class Function>
+void expect_gradient(Random& random, const Function& function, const Values& x,
+                     const Values& gradient, double tolerance = 2e-8) {
+    constexpr double h = 1e-5;
+    ASSERT_EQ(x.size(), gradient.size());
+    const double scale = std::sqrt(dot(gradient, gradient)) + 1.0;
+    for (std::size_t direction = 0; direction < 12; ++direction) {
+        Values d = random.normal(static_cast<std::int64_t>(x.size()));
+        if (direction >= 4) {
+            d.assign(x.size(), 0.0);
+            d[static_cast<std::size_t>(
+                random.integers(1, static_cast<std::int64_t>(x.size()))[0])] = 1;
+        }
+        Values plus = x, minus = x;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            plus[i] += h * d[i];
+            minus[i] -= h * d[i];
+        }
+        const double numeric = (function(plus) - function(minus)) / (2 * h);
+        EXPECT_NEAR(dot(gradient, d), numeric, tolerance * scale) << "direction " << direction;
+    }
+}
+
+}  // namespace shardscope::testing

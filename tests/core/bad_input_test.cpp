@@ -1,0 +1,265 @@
+// Whatever a file holds, parsing ends with a scenario or with an Error that names place, rule and fix.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+const std::string kGood =
+    "name: good\n"
+    "model: {gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}\n"
+    "data: {text: a.txt}\n"
+    "training: {global_batch: 8, micro_batch: 2, steps: 3, precision: fp32,\n"
+    "           optimizer: {adamw: {lr: 3e-4, betas: [0.9, 0.95]}}, clip: 1.0, seed: 7}\n"
+    "cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 4}\n"
+    "strategies:\n"
+    "  - ddp\n"
+    "  - {name: z, zero: 2, bucket: 25MiB, reduce_at: micro_batch}\n";
+
+Scenario parsed(const std::string& text) { return parse_scenario(text, "bad.yaml", {}); }
+
+// kGood with the first `from` replaced; `from` must be there.
+std::string with(const std::string& from, const std::string& to) {
+    std::string text = kGood;
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+}
+
+std::string nested(int depth) {
+    return "model: " + std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']') + "\n";
+}
+
+// "Billion laughs": ten aliases to ten aliases …, 10^9 values in a few hundred bytes.
+std::string laughs() {
+    std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+    for (int i = 1; i < 9; ++i) {
+        const std::string last = "*a" + std::to_string(i - 1);
+        text += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + last;
+        for (int k = 1; k < 10; ++k) text += ", " + last;
+        text += "]\n";
+    }
+    return text;
+}
+
+struct BadInput {
+    std::string name, text, rule;
+    std::string shown;  // part of what is printed: the position, the number or the suggestion
+};
+
+class BadInputTest : public testing::TestWithParam<BadInput> {};
+
+TEST_P(BadInputTest, NamesPlaceRuleAndFix) {
+    const BadInput& bad = GetParam();
+    try {
+        parsed(bad.text);
+        FAIL() << "accepted:\n" << bad.text;
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, bad.rule) << e.what();
+        EXPECT_TRUE(std::regex_search(e.message, std::regex("^bad\\.yaml:[1-9][0-9]*:[1-9][0-9]*: ")))
+            << e.message;
+        EXPECT_NE(std::string(e.what()).find(bad.shown), std::string::npos) << e.what();
+        EXPECT_FALSE(e.fix.empty());
+        EXPECT_EQ(e.exit_code(), 3);
+    }
+}
+
+const BadInput kTable[] = {
+    // Not a scenario at all.
+    {"Empty", "", "empty-file", "scenarios/"},
+    {"OnlyComments", "# nothing\n\n", "empty-file", "1:1"},
+    {"NullDocument", "~\n", "empty-file", ""},
+    {"TwoDocuments", kGood + "---\n" + kGood, "yaml", "second document"},
+    {"Scalar", "hello\n", "type", "must be a map"},
+    {"List", "[1, 2]\n", "type", "must be a map"},
+    {"NulByte", std::string("name: a\0b\n", 10), "encoding", "1:8"},
+    {"Latin1", "name: caf\xE9\n", "encoding", "0xE9"},
+    {"Overlong", "name: \xC0\xAF\n", "encoding", "0xC0"},
+    {"Surrogate", "name: \xED\xA0\x80\n", "encoding", "0xED"},
+    {"Utf16", std::string("\xFF\xFEn\0a\0", 6), "encoding", "0xFF"},
+    {"Escape", "name: \x1B[2J\n", "encoding", "0x1B"},
+    {"UnclosedBracket", "model: {gpt: {layers: 2\n", "yaml", "bad.yaml:"},
+    {"TabIndent", "model:\n\tgpt: 1\n", "yaml", ""},
+    {"Tag", "name: !!python/object x\n", "yaml", "tag"},
+    // Structure.
+    {"UnknownTopKey", with("training:", "trainning:"), "unknown-key", "use \"training\""},
+    {"UnknownTrainingKey", with("global_batch", "globl_batch"), "unknown-key", "4:12"},
+    {"UnknownFarKey", with("clip", "qqqq"), "unknown-key", "use one of global_batch"},
+    {"UnknownStrategyKey", with("bucket", "buckets"), "unknown-key", "9:22"},
+    {"DuplicateKey", with("steps: 3", "global_batch: 3"), "duplicate-key", "line 4"},
+    {"DuplicateTopKey", kGood + "name: again\n", "duplicate-key", "line 1"},
+    {"DuplicateStrategy", with("name: z", "name: ddp"), "duplicate-name", "8:5"},
+    {"MissingModel", "training: {global_batch: 1}\n", "missing-key", "\"model\""},
+    {"MissingBatch", with("global_batch: 8, ", ""), "missing-key", "\"global_batch\""},
+    {"MissingSize", with("hidden: 64, ", ""), "missing-key", "model.gpt has no \"hidden\""},
+    {"EmptyValue", with("steps: 3", "steps: "), "type", "training.steps is empty"},
+    {"AliasLoop", "model: &a [*a]\n", "alias-loop", "1:12"},
+    {"AliasLoopInMap", "model: &a {gpt: {layers: *a}}\n", "alias-loop", "contains it"},
+    {"UnknownAlias", "model: *nobody\n", "yaml", "nobody"},
+    {"DeepNesting", nested(100), "too-large", "nested deeper"},
+    {"AbsurdNesting", nested(100'000), "too-large", "nested deeper"},
+    {"BillionLaughs", laughs(), "too-large", "values"},
+    {"ListAsKey", "[a, b]: 1\n", "yaml", "key"},
+    {"NullKey", "~: 1\n", "yaml", "key"},
+    // Types and ranges.
+    {"TextForNumber", with("steps: 3", "steps: three"), "type", "whole number"},
+    {"QuotedNumber", with("steps: 3", "steps: \"3\""), "type", "in quotes"},
+    {"FractionForWhole", with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
+    {"MapForNumber", with("steps: 3", "steps: {a: 1}"), "type", "a map"},
+    {"ListForMap", with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type", "a list"},
+    {"Zero", with("steps: 3", "steps: 0"), "range", "from 1"},
+    {"Negative", with("micro_batch: 2", "micro_batch: -2"), "range", "-2"},
+    {"ZeroBatch", with("global_batch: 8", "global_batch: 0"), "range", "global_batch is 0"},
+    {"TooManyLayers", with("layers: 2", "layers: 1000000000000000000"), "range", "10000"},
+    {"BeyondInt64", with("layers: 2", "layers: 99999999999999999999999"), "range", "10000"},
+    {"NegativeBeyondInt64", with("layers: 2", "layers: -99999999999999999999999"), "range", ""},
+    {"NaN", with("lr: 3e-4", "lr: .nan"), "type", "finite"},
+    {"NaNWord", with("lr: 3e-4", "lr: nan"), "type", "finite"},
+    {"Infinity", with("lr: 3e-4", "lr: .inf"), "type", "finite"},
+    {"Overflow", with("lr: 3e-4", "lr: 1e999"), "type", "finite"},
+    {"NegativeRate", with("lr: 3e-4", "lr: -1"), "range", "lr is -1"},
+    {"BetaOne", with("0.95", "1.0"), "range", "betas[1]"},
+    {"ThreeBetas", with("0.95", "0.95, 0.99"), "type", "3 items"},
+    {"NegativeClip", with("clip: 1.0", "clip: -1.0"), "range", "clip"},
+    {"NegativeSeed", with("seed: 7", "seed: -7"), "range", "2^64"},
+    {"ZeroStageFour", with("zero: 2", "zero: 4"), "range", "from 0 to 3"},
+    {"ZeroBucket", with("25MiB", "0"), "range", "bucket"},
+    {"WrongUnit", with("25MiB", "25parsec"), "type", "25MiB"},
+    {"HugeBucket", with("25MiB", "1e30"), "range", "bucket"},
+    {"LongName", with("name: good", "name: " + std::string(200, 'x')), "type", "100 bytes"},
+    {"NameOfTwoLines", with("name: good", "name: \"a\\nb\""), "type", "one line"},
+    // Names.
+    {"UnknownGpu", with("h100-sxm", "h100-smx"), "unknown-name", "use \"h100-sxm\""},
+    {"UnknownModel", "model: llama-3-8\ntraining: {global_batch: 1}\n", "unknown-name", "llama-3-8b"},
+    {"UnknownPrecision", with("fp32", "fp33"), "unknown-name", "fp32"},
+    {"UnknownOptimizer", with("adamw", "adamx"), "unknown-key", "adam"},
+    {"UnknownPreset", with("- ddp", "- dpd"), "unknown-name", "ddp"},
+    {"UnknownReduceAt", with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name", "boundary"},
+    {"UnknownLayer", "model: {layers: [{linear: [2, 2]}, rely]}\n", "unknown-name", "\"relu\""},
+    {"TwoModels", with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of", "both"},
+    {"NoModel", "model: {}\n", "one-of", "gpt, llama"},
+    {"LinearWithoutSizes", "model: {layers: [linear]}\n", "type", "[IN, OUT]"},
+    {"NoLayers", "model: {layers: []}\n", "range", "0 layers"},
+    {"SeqOfLayers", "model: {catalogue: mlp-784-128-10, seq: 3}\n", "unknown-key", "seq"},
+    // Values that do not go together.
+    {"HeadsDoNotDivide", with("heads: 4", "heads: 5"), "heads", "2:8"},
+    {"WidthsDoNotMatch", "model: {layers: [{linear: [4, 8]}, {linear: [4, 2]}]}\n", "layer-shape", "1:8"},
+    {"SizesOverflow", "model: {gpt: {layers: 10000, hidden: 16777216, heads: 1, vocab: 2, seq: 2}}\n",
+     "size-overflow", "1:8"},
+    {"WideGradients", with("clip: 1.0", "gradient_dtype: fp64"), "gradient-dtype", "fp32"},
+    {"BothBetas", with("lr: 3e-4", "lr: 3e-4, beta1: 0.9"), "one-of", "beta1"},
+    {"NoStrategies", "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: h200\nstrategies: []\n",
+     "range", "0 strategies"},
+    {"TextWithoutFile", with("{text: a.txt}", "{text: }"), "type", "data.text"},
+    {"OneIdxFile", with("{text: a.txt}", "{idx: [a]}"), "type", "1 items"},
+    // Clusters.
+    {"NoCluster", with("cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 4}\n", ""), "missing-key",
+     "cluster"},
+    {"NoClusterForm", with("gpu: h100-sxm, ", ""), "one-of", "gpu"},
+    {"TooManyGpus", with("nodes: 1", "nodes: 1000000"), "range", "4000000"},
+    {"ZeroNodes", with("nodes: 1", "nodes: 0"), "range", "cluster.nodes"},
+    {"RanksMissing", with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{this_machine: {}}"),
+     "missing-key", "ranks"},
+    {"MixedForms", with("{gpu:", "{this_machine: {ranks: 2}, gpu:"), "unknown-key", "gpu"},
+    {"NoMemory", with("gpu: h100-sxm", "device: {peak: {bf16: 1e12}}"), "missing-key", "device.memory"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, BadInputTest, testing::ValuesIn(kTable),
+                         [](const auto& each) { return each.param.name; });
+
+// A missing file, a directory: exit code 2.
+TEST(BadFile, IsAnInputOutputError) {
+    for (const std::string path : {"no/such/file.yaml", "."}) {
+        try {
+            load_scenario(path, {});
+            FAIL() << path;
+        } catch (const Error& e) {
+            EXPECT_EQ(e.rule, "file");
+            EXPECT_EQ(e.exit_code(), 2);
+            EXPECT_TRUE(e.message.starts_with(path + ": ")) << e.message;
+            EXPECT_FALSE(e.fix.empty());
+        }
+    }
+}
+
+TEST(BadFile, MissingClusterFileIsNamedFromTheScenariosFolder) {
+    const std::string text = with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{file: none.yaml}");
+    try {
+        parse_scenario(text, "some/folder/s.yaml", {});
+        FAIL();
+    } catch (const Error& e) {
+        EXPECT_EQ(e.exit_code(), 2);
+        EXPECT_TRUE(e.message.starts_with("some/folder/none.yaml: ")) << e.message;
+    }
+}
+
+TEST(BadFile, EndlessFilesAreRefused) {
+    if (!std::filesystem::exists("/dev/zero")) GTEST_SKIP() << "no /dev/zero here";
+    EXPECT_THROW(load_scenario("/dev/zero", {}), Error);
+}
+
+// Either parses or throws Error; anything else fails the test.
+void survive(const std::string& text) {
+    try {
+        parsed(text);
+    } catch (const Error& e) {
+        EXPECT_FALSE(e.rule.empty());
+        EXPECT_FALSE(e.fix.empty()) << e.what();
+    } catch (const std::exception& e) {
+        ADD_FAILURE() << "not an Error: " << e.what() << "\n" << text;
+    }
+}
+
+TEST(Mutated, TruncatedAnywhere) {
+    for (std::size_t length = 0; length < kGood.size(); ++length) survive(kGood.substr(0, length));
+}
+
+// Set SHARDSCOPE_FUZZ_SEED to repeat a failing run, SHARDSCOPE_FUZZ_ROUNDS for a longer one.
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+std::string mutated(std::mt19937_64& random) {
+    static const std::vector<std::string> kPieces = {
+        "{", "}", "[", "]", ":", ": ", ",", "- ", "\n", "  ", "\t", "&a ", "*a", "!", "!!int ", "|", ">",
+        "?", "? ", "'", "\"", "#", "%", "@", "`", "~", "null", "0", "-1", "1e18", ".nan", ".inf", "---",
+        "...", "<<: ", "\\x", "\xEF\xBB\xBF", "\xC3\xA9", "true", "auto", "9999", "&a [*a]"};
+    const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+    std::string text = kGood;
+    for (std::size_t i = 0, edits = 1 + below(4); i < edits; ++i) {
+        const std::size_t at = below(text.size()), length = std::min(below(20), text.size() - at);
+        switch (below(5)) {
+            case 0: text[at] = static_cast<char>(random()); break;
+            case 1: text[at] = static_cast<char>(text[at] ^ (1 << below(7))); break;
+            case 2: text.insert(at, kPieces[below(kPieces.size())]); break;
+            case 3: text.replace(at, length, kPieces[below(kPieces.size())]); break;
+            default: text.insert(below(text.size()), text.substr(at, length)); break;
+        }
+        if (text.empty()) break;
+    }
+    return text;
+}
+
+TEST(Mutated, AtRandom) {
+    const std::uint64_t seed = from_environment("SHARDSCOPE_FUZZ_SEED", std::random_device{}());
+    const std::uint64_t rounds = from_environment("SHARDSCOPE_FUZZ_ROUNDS", 3000);
+    SCOPED_TRACE("SHARDSCOPE_FUZZ_SEED=" + std::to_string(seed));
+    RecordProperty("seed", std::to_string(seed));
+    std::mt19937_64 random(seed);
+    for (std::uint64_t i = 0; i < rounds; ++i) survive(mutated(random));
+}
+
+}  // namespace
+}  // namespace shardscope

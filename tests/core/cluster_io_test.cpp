@@ -1,0 +1,193 @@
+// Cluster descriptions: units, the catalogue, changes to it, this machine, and the way out and back.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "core/catalogue.h"
+#include "core/error.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+constexpr double kGiga = 1e9;
+
+// A file that is removed at the end of the test.
+class TemporaryFile {
+public:
+    TemporaryFile(const std::string& name, const std::string& text)
+        : path_(std::filesystem::path(testing::TempDir()) / name) {
+        std::ofstream(path_) << text;
+    }
+    ~TemporaryFile() {
+        std::error_code ignored;
+        std::filesystem::remove(path_, ignored);
+    }
+    std::string path() const { return path_.string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+Cluster cluster(const std::string& text, const ParseOptions& options = {},
+                const std::string& path = "s.yaml") {
+    const std::string rest = "model: mlp-784-128-10\ntraining: {global_batch: 8}\ncluster: ";
+    return parse_scenario(rest + text + "\n", path, options).cluster;
+}
+
+// As `calibrate` would measure it.
+Cluster calibrated() {
+    Cluster c;
+    c.name = "my machine";
+    c.cores = 2;
+    c.device.name = "Some CPU";
+    c.device.kind = DeviceKind::cpu;
+    c.device.memory = Bytes(8'000'000'001);
+    c.device.peak = {{DType::fp32, FlopsPerSecond(165.1e9 / 3)}, {DType::fp64, FlopsPerSecond(7e10)}};
+    c.device.memory_bandwidth = BytesPerSecond(1.0e10 / 3);
+    c.device.host_cost = Seconds(1e-7 / 3);
+    c.device.source = "measured: \"calibrate\" #1";
+    c.intra_node.bandwidth = BytesPerSecond(5e9);
+    c.device.calibration = {
+        .date = "2025-01-02T03:04:05Z",
+        .host = "box",
+        .compiler = "g++ 12.2.0",
+        .matmul = {{DType::fp32, 1, 2, 3, FlopsPerSecond(1e9 / 7)},
+                   {DType::fp64, 1024, 1024, 1024, FlopsPerSecond(5e10)}},
+        .kernels = {{"softmax", DType::fp32, 12345, 1e9 / 3}},
+        .collectives = {{"all_reduce", 2, Bytes(1 << 20), Seconds(1e-4 / 3)}},
+        .busy_slowdown = 1.1,
+    };
+    return c;
+}
+
+TEST(ClusterFile, CatalogueHoldsTheDataSheets) {
+    const Cluster c = cluster("h100-sxm");
+    EXPECT_EQ(c.name, "h100-sxm");
+    EXPECT_EQ(c.device.name, "NVIDIA H100 SXM");
+    EXPECT_EQ(c.device.peak.at(DType::bf16).value, 989e12);
+    EXPECT_EQ(c.device.memory_bandwidth.value, 3350 * kGiga);
+    EXPECT_EQ(c.inter_node.bandwidth.value, 50 * kGiga);
+    EXPECT_EQ(c.device.host_cost.value, 4.5e-6);
+    EXPECT_NEAR(gib(c.device.memory), 79.1, 1e-6);
+    EXPECT_EQ(c.world_size(), 8);
+}
+
+TEST(ClusterFile, EveryCatalogueEntryIsCompleteForManyNodes) {
+    ASSERT_GE(cluster_catalogue().size(), 3u);
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        const Cluster c = cluster("{gpu: " + std::string(entry.name) + ", nodes: 100}");
+        EXPECT_EQ(c.nodes, 100);
+        EXPECT_GT(c.inter_node.bandwidth.value, 0);
+        EXPECT_FALSE(c.device.source.empty());
+        EXPECT_LE(c.device.peak.at(DType::fp32).value, c.device.peak.at(DType::bf16).value);
+    }
+}
+
+TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
+    const Cluster c = cluster(
+        "{gpu: h100-sxm, nodes: 2, gpus_per_node: 4, inter_node: {bandwidth: 100Gbit/s}, "
+        "device: {memory: 40GiB, peak: {bf16: 1e12}}}");
+    EXPECT_EQ(c.world_size(), 8);
+    EXPECT_EQ(c.inter_node.bandwidth.value, 12.5 * kGiga);
+    EXPECT_EQ(c.inter_node.efficiency, 0.95);
+    EXPECT_EQ(c.device.memory.value, std::int64_t{40} << 30);
+    EXPECT_EQ(c.device.peak.at(DType::bf16).value, 1e12);
+    EXPECT_EQ(c.device.peak.at(DType::fp32).value, 67e12);
+}
+
+TEST(ClusterFile, IsFoundFromTheScenariosFolder) {
+    const TemporaryFile file("shardscope_cluster_io_test.yaml",
+                             "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\n");
+    const std::string beside = testing::TempDir() + "/s.yaml";
+    const Cluster c = cluster("{file: shardscope_cluster_io_test.yaml}", {}, beside);
+    EXPECT_EQ(c.name, "shardscope_cluster_io_test");
+    EXPECT_EQ(c.device.memory_bandwidth.value, 1e12);
+    // Two nodes need a link, which the file lacks.
+    EXPECT_THROW(cluster("{file: shardscope_cluster_io_test.yaml, nodes: 2}", {}, beside), Error);
+}
+
+TEST(ClusterFile, RoundTripsToTheSameValues) {
+    const Cluster before = calibrated();
+    const std::string yaml = cluster_to_yaml(before);
+    SCOPED_TRACE(yaml);
+    const TemporaryFile file("shardscope_round_trip_test.yaml", yaml);
+    const Cluster after = load_cluster(file.path());
+    EXPECT_EQ(cluster_to_yaml(after), yaml);
+    EXPECT_EQ(after.name, before.name);
+    EXPECT_EQ(after.cores, before.cores);
+    EXPECT_EQ(after.device.kind, DeviceKind::cpu);
+    EXPECT_EQ(after.device.memory, before.device.memory);
+    EXPECT_EQ(after.device.peak, before.device.peak);
+    EXPECT_EQ(after.device.memory_bandwidth, before.device.memory_bandwidth);
+    EXPECT_EQ(after.device.host_cost, before.device.host_cost);
+    EXPECT_EQ(after.device.source, before.device.source);
+    const Calibration &a = after.device.calibration, &b = before.device.calibration;
+    EXPECT_EQ(a.date, b.date);
+    EXPECT_EQ(a.busy_slowdown, b.busy_slowdown);
+    ASSERT_EQ(a.matmul.size(), 2u);
+    EXPECT_EQ(a.matmul[1].dtype, DType::fp64);
+    EXPECT_EQ(a.matmul[0].k, 3);
+    EXPECT_EQ(a.matmul[0].rate, b.matmul[0].rate);
+    ASSERT_EQ(a.kernels.size(), 1u);
+    EXPECT_EQ(a.kernels[0].kernel, "softmax");
+    EXPECT_EQ(a.kernels[0].rate, b.kernels[0].rate);
+    ASSERT_EQ(a.collectives.size(), 1u);
+    EXPECT_EQ(a.collectives[0].bytes, b.collectives[0].bytes);
+    EXPECT_EQ(a.collectives[0].time, b.collectives[0].time);
+}
+
+TEST(ThisMachine, WithoutCalibrationSaysSo) {
+    const ParseOptions options{"/no/such/file.yaml", 3, Bytes(12'000)};
+    const Cluster c = cluster("{this_machine: {ranks: 4}}", options);
+    EXPECT_TRUE(c.this_machine);
+    EXPECT_TRUE(c.device.calibration.empty());
+    EXPECT_EQ(c.device.kind, DeviceKind::cpu);
+    EXPECT_EQ(c.device.memory.value, 3'000);
+    EXPECT_EQ(c.cores, 3);
+    EXPECT_EQ(c.nodes, 1);
+    EXPECT_EQ(c.gpus_per_node, 4);
+}
+
+TEST(ThisMachine, UsesItsCalibration) {
+    const TemporaryFile file("shardscope_this_machine_test.yaml", cluster_to_yaml(calibrated()));
+    const Cluster c = cluster("{this_machine: {ranks: 2}}", {file.path(), 4, Bytes(10'000)});
+    EXPECT_EQ(c.device.calibration.matmul.size(), 2u);
+    EXPECT_EQ(c.device.name, "Some CPU");
+    EXPECT_EQ(c.cores, 4);
+    EXPECT_EQ(c.device.memory.value, 5'000);
+}
+
+// The first message about a broken cluster file, without its path.
+std::string refusal(const std::string& text) {
+    const TemporaryFile file("shardscope_bad_cluster_test.yaml", text);
+    try {
+        load_cluster(file.path());
+    } catch (const Error& e) {
+        EXPECT_EQ(e.exit_code(), 3);
+        EXPECT_TRUE(e.message.starts_with(file.path() + ":"));
+        return e.rule + e.message.substr(file.path().size()) + "; " + e.fix;
+    }
+    return "accepted";
+}
+
+TEST(ClusterFile, RefusesWhatIsWrong) {
+    const std::string good =
+        "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\ncalibration: ";
+    EXPECT_EQ(refusal("device: {memory: 1GB, peek: {}}\n"),
+              "unknown-key:1:23: unknown key \"peek\" in device; use \"peak\"");
+    EXPECT_TRUE(refusal("device: {memory: 1GB, peak: {fp16: 1}}\n").starts_with("unknown-key:1:30"));
+    EXPECT_TRUE(refusal("device: {memory: 1s}\n").starts_with("type:1:18"));
+    EXPECT_TRUE(refusal("device: {matmul_efficiency: 1.2}\n").starts_with("range:1:29"));
+    EXPECT_TRUE(refusal("device: {memory_bandwidth: 0}\n").starts_with("range:1:28"));
+    EXPECT_TRUE(refusal("nodes: 2\n").starts_with("missing-key:1:1: the cluster has no device.memory"));
+    EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 3]]}\n").starts_with("type:2:24"));
+    EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 0, 1]]}\n").starts_with("range:2:37"));
+    EXPECT_TRUE(refusal(good + "{busy_slowdown: 0.5}\n").starts_with("range:2:"));
+    EXPECT_EQ(refusal(good + "{}\n"), "accepted");
+}
+
+}  // namespace
+}  // namespace shardscope

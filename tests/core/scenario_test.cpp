@@ -1,0 +1,224 @@
+// Good scenarios: what every key means, defaults, and the way out and back in.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/catalogue.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+const std::string kTail = "training: {global_batch: 8}\ncluster: {this_machine: {ranks: 2}}\n";
+const std::string kGpt = "model: {gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}\n";
+
+Scenario parsed(const std::string& text, const std::string& path = "folder/s.yaml") {
+    return parse_scenario(text, path, {.this_machine_file = "", .cores = 2, .memory = Bytes(1 << 30)});
+}
+
+Strategy strategy(const std::string& entry) {
+    const Scenario scenario = parsed(kGpt + kTail + "strategies: [" + entry + "]\n");
+    EXPECT_EQ(scenario.strategies.size(), 1u);
+    return scenario.strategies[0];
+}
+
+ModelSpec model(const std::string& text) { return parsed("model: " + text + "\n" + kTail).model; }
+
+TrainingSpec training(const std::string& text) {
+    return parsed(kGpt + "training: " + text + "\ncluster: {this_machine: {ranks: 2}}\n").training;
+}
+
+TEST(Scenario, DefaultsAreWhatAPractitionerExpects) {
+    const Scenario s = parsed(kGpt + kTail);
+    EXPECT_EQ(s.name, "s");
+    EXPECT_TRUE(std::holds_alternative<SyntheticData>(s.data));
+    EXPECT_EQ(s.training.micro_batch, 0);
+    EXPECT_EQ(s.training.steps, 20);
+    EXPECT_EQ(s.training.precision, DType::fp32);
+    EXPECT_FALSE(s.training.gradient_dtype);
+    EXPECT_EQ(s.training.optimizer.kind, OptimizerKind::adamw);
+    EXPECT_EQ(s.training.optimizer.weight_decay, 0.01);
+    EXPECT_EQ(s.training.clip, 0);
+    EXPECT_EQ(s.training.seed, 1u);
+    std::vector<std::string> names;
+    for (const Strategy& each : s.strategies) names.push_back(each.name);
+    EXPECT_EQ(names, (std::vector<std::string>{"single", "ddp", "zero-1", "zero-2", "zero-3"}));
+}
+
+TEST(Scenario, GptFillsItsWidth) {
+    const auto gpt = std::get<GptSpec>(parsed(kGpt + kTail).model.kind);
+    EXPECT_EQ(gpt.layers, 2);
+    EXPECT_EQ(gpt.ffn, 256);
+    EXPECT_TRUE(gpt.tied_embeddings);
+}
+
+TEST(Scenario, LlamaReadsEveryKey) {
+    const ModelSpec spec = model(
+        "{llama: {layers: 3, hidden: 64, heads: 8, kv_heads: 2, ffn: 96, vocab: 100, seq: 32, "
+        "head_dim: 16, rope_theta: 5e5, norm_epsilon: 1e-6, tied_embeddings: true}}");
+    const auto llama = std::get<LlamaSpec>(spec.kind);
+    EXPECT_EQ(spec.name, "llama");
+    EXPECT_EQ(llama.kv_heads, 2);
+    EXPECT_EQ(llama.head_dim, 16);
+    EXPECT_EQ(llama.rope_theta, 5e5);
+    EXPECT_EQ(llama.norm_epsilon, 1e-6);
+    EXPECT_TRUE(llama.tied_embeddings);
+}
+
+TEST(Scenario, LayerListTakesEveryForm) {
+    const auto list = std::get<LayerListSpec>(
+        model("{layers: [{linear: [784, 128]}, relu, {layer_norm: 128}, "
+              "{linear: {in: 128, out: 32, bias: false}}, gelu, layer_norm, {linear: [32, 10]}]}")
+            .kind);
+    using Kind = LayerListSpec::Kind;
+    ASSERT_EQ(list.items.size(), 7u);
+    EXPECT_EQ(list.items[0].in, 784);
+    EXPECT_TRUE(list.items[0].bias);
+    EXPECT_EQ(list.items[1].kind, Kind::relu);
+    EXPECT_EQ(list.items[2].kind, Kind::layer_norm);
+    EXPECT_EQ(list.items[2].in, 128);
+    EXPECT_FALSE(list.items[3].bias);
+    EXPECT_EQ(list.items[4].kind, Kind::gelu);
+    EXPECT_EQ(list.items[5].in, 0);
+}
+
+TEST(Scenario, CatalogueModelsMayChangeTheirSequence) {
+    const ModelSpec plain = model("gpt2-124m");
+    EXPECT_EQ(plain.name, "gpt2-124m");
+    EXPECT_EQ(std::get<GptSpec>(plain.kind).seq, 1024);
+    const ModelSpec shorter = model("{catalogue: llama-3-8b, seq: 4096}");
+    EXPECT_EQ(shorter.name, "llama-3-8b");
+    EXPECT_EQ(std::get<LlamaSpec>(shorter.kind).seq, 4096);
+    EXPECT_EQ(std::get<LlamaSpec>(shorter.kind).rope_theta, 500000);
+}
+
+TEST(Scenario, DataPathsAreTakenFromTheFilesFolder) {
+    const auto data = [](const std::string& text, const std::string& path) {
+        return parsed(kGpt + kTail + "data: " + text + "\n", path).data;
+    };
+    EXPECT_EQ(std::get<TextData>(data("{text: a.txt}", "x/y/s.yaml")).path, "x/y/a.txt");
+    EXPECT_EQ(std::get<TextData>(data("{text: ../a.txt}", "x/s.yaml")).path, "x/../a.txt");
+    EXPECT_EQ(std::get<TextData>(data("{text: /a.txt}", "x/s.yaml")).path, "/a.txt");
+    EXPECT_EQ(std::get<TokenData>(data("{tokens: a.bin}", "s.yaml")).path, "a.bin");
+    EXPECT_EQ(std::get<IdxData>(data("{idx: [i, l]}", "/s.yaml")).labels, "/l");
+    EXPECT_TRUE(std::holds_alternative<SyntheticData>(data("synthetic", "s.yaml")));
+}
+
+TEST(Scenario, OptimizersHaveTheirOwnDefaults) {
+    EXPECT_EQ(training("{global_batch: 1, optimizer: adam}").optimizer.weight_decay, 0);
+    const auto adamw =
+        training("{global_batch: 1, optimizer: {adamw: {lr: 3e-4, betas: [0.8, 0.95]}}}").optimizer;
+    EXPECT_EQ(adamw.lr, 3e-4);
+    EXPECT_EQ(adamw.beta1, 0.8);
+    EXPECT_EQ(adamw.beta2, 0.95);
+    EXPECT_EQ(adamw.weight_decay, 0.01);
+    const auto sgd = training("{global_batch: 1, optimizer: {sgd: {momentum: 0.9}}}").optimizer;
+    EXPECT_EQ(sgd.kind, OptimizerKind::sgd);
+    EXPECT_EQ(sgd.states(), 1);
+    EXPECT_EQ(sgd.weight_decay, 0);
+}
+
+TEST(Scenario, TrainingReadsEveryKey) {
+    const TrainingSpec t = training(
+        "{global_batch: 64, micro_batch: 4, steps: 3, precision: bf16, gradient_dtype: fp32, clip: 0.5, "
+        "seed: 18446744073709551615}");
+    EXPECT_EQ(t.global_batch, 64);
+    EXPECT_EQ(t.micro_batch, 4);
+    EXPECT_EQ(t.steps, 3);
+    EXPECT_EQ(t.precision, DType::bf16);
+    EXPECT_EQ(t.gradient_dtype, DType::fp32);
+    EXPECT_EQ(t.clip, 0.5);
+    EXPECT_EQ(t.seed, ~std::uint64_t{0});
+}
+
+TEST(Scenario, StrategiesReadPresetsAndKeys) {
+    EXPECT_EQ(strategy("single").ranks, 1);
+    EXPECT_EQ(strategy("{preset: zero-2, name: two}").zero, 2);
+    EXPECT_EQ(strategy("{preset: zero-2, name: two}").name, "two");
+    EXPECT_EQ(strategy("{preset: zero-2}").name, "zero-2");
+    EXPECT_EQ(strategy("{zero: 3, tp: 2}").name, "zero-3 tp2");
+    EXPECT_EQ(strategy("{name: ddp}").zero, 0);
+    EXPECT_EQ(strategy("{bucket: 25MiB}").bucket.value, 25 << 20);
+    EXPECT_EQ(strategy("{bucket: 4 MB}").bucket.value, 4'000'000);
+    EXPECT_EQ(strategy("{bucket: 1000}").bucket.value, 1000);
+    EXPECT_EQ(strategy("{dp: 4, prefetch: 0}").dp, 4);
+    EXPECT_EQ(strategy("{reduce_at: micro_batch}").reduce_at, ReduceAt::micro_batch);
+    EXPECT_EQ(strategy("{micro_batch: 2}").micro_batch, 2);
+}
+
+TEST(Scenario, ANameThatIsAPresetsMeansThePreset) {
+    EXPECT_EQ(strategy("{name: zero-3}").zero, 3);
+    EXPECT_EQ(strategy("{name: zero-3, zero: 2}").zero, 2);
+}
+
+TEST(Scenario, StrategiesKnowTheirPlace) {
+    const Scenario s = parsed(kGpt + kTail + "strategies:\n  - ddp\n  - {name: b, zero: 1}\n", "f.yaml");
+    EXPECT_EQ(s.strategies[1].place, "f.yaml:5:5");
+}
+
+TEST(Scenario, AliasesShareValues) {
+    const Scenario s =
+        parsed(kGpt + kTail + "strategies: [{name: a, bucket: &b 1MiB}, {name: b, bucket: *b}]\n");
+    EXPECT_EQ(s.strategies[1].bucket.value, 1 << 20);
+}
+
+// Re-reading gives the same text, so the same values: the writer leaves none out (the tests above
+// check that each key reaches its field).
+void expect_round_trip(const Scenario& scenario) {
+    const std::string yaml = scenario_to_yaml(scenario);
+    SCOPED_TRACE(yaml);
+    EXPECT_EQ(scenario_to_yaml(parsed(yaml, scenario.file)), yaml);
+    const std::string json = scenario_to_json(scenario);
+    EXPECT_EQ(scenario_to_yaml(parsed(json, scenario.file)), yaml);
+    EXPECT_TRUE(nlohmann::json::accept(json));
+}
+
+TEST(Scenario, RoundTripsThroughYamlAndJson) {
+    expect_round_trip(parsed(
+        "name: 'a: \"b\" # c \\ Ω'\n"
+        "model: {layers: [{linear: [784, 128]}, relu, {layer_norm: 128}, "
+        "{linear: {in: 128, out: 10, bias: false}}]}\n"
+        "data: {idx: [images, /labels]}\n"
+        "training: {global_batch: 64, micro_batch: 4, precision: fp64, clip: 0.1, "
+        "optimizer: {sgd: {lr: 0.30000000000000004, momentum: 0.9}}}\n"
+        "cluster: {gpu: h200, nodes: 3, device: {host_cost: 1us}}\n"
+        "strategies: [single, {name: x, zero: 2, bucket: 3MiB, dp: 2, ranks: 2, micro_batch: 1, "
+        "reduce_at: micro_batch}]\n"));
+}
+
+TEST(Scenario, RoundTripKeepsTheValues) {
+    const Scenario first = parsed(kGpt + "data: {text: a.txt}\n" + kTail, "x/s.yaml");
+    const Scenario again = parsed(scenario_to_yaml(first), "x/s.yaml");
+    EXPECT_EQ(std::get<TextData>(again.data).path, "x/a.txt");
+    EXPECT_EQ(again.cluster.device.memory, first.cluster.device.memory);
+    EXPECT_TRUE(again.cluster.this_machine);
+    EXPECT_EQ(again.cluster.cores, 2);
+    EXPECT_EQ(again.strategies[0].ranks, 1);
+    EXPECT_EQ(again.strategies[1].ranks, std::nullopt);
+}
+
+TEST(Scenario, EveryFileInScenariosLoadsAndRoundTrips) {
+    int files = 0;
+    const std::filesystem::path folder = std::filesystem::path(SHARDSCOPE_SOURCE_DIR) / "scenarios";
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() != ".yaml") continue;
+        SCOPED_TRACE(entry.path().string());
+        expect_round_trip(load_scenario(entry.path().string(), {.memory = Bytes(1 << 30)}));
+        ++files;
+    }
+    EXPECT_GE(files, 5);
+}
+
+TEST(Scenario, EveryCatalogueModelLoads) {
+    ASSERT_GE(model_catalogue().size(), 5u);
+    for (const CatalogueEntry& entry : model_catalogue()) {
+        EXPECT_EQ(model(std::string(entry.name)).name, entry.name);
+    }
+}
+
+}  // namespace
+}  // namespace shardscope

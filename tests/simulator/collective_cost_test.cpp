@@ -1,0 +1,114 @@
+#include "simulator/collective_cost.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace shardscope {
+namespace {
+
+constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
+                                     CollectiveKind::all_gather};
+
+// Two tiers, as in a DGX H100: 450 GB/s inside, 50 GB/s per GPU outside.
+Cluster two_tiers() {
+    Cluster cluster;
+    cluster.nodes = 128;
+    cluster.gpus_per_node = 8;
+    cluster.intra_node = {BytesPerSecond(450e9), Seconds(1e-6), 0.8, ""};
+    cluster.inter_node = {BytesPerSecond(50e9), Seconds(5e-6), 0.9, ""};
+    return cluster;
+}
+
+double seconds(const Cluster& cluster, CollectiveKind kind, std::int64_t bytes, int size,
+               int stride = 1) {
+    const GroupShape shape = shape_of(Group{"dp", size, stride}, Rank(0), cluster);
+    return CollectiveCost(cluster).collective(kind, Bytes(bytes), shape).value;
+}
+
+TEST(CollectiveCost, ShapeOfGroups) {
+    const Cluster cluster = two_tiers();
+    const GroupShape all = shape_of(Group{"dp", 1024, 1}, Rank(5), cluster);
+    EXPECT_EQ(all.nodes, 128);
+    EXPECT_EQ(all.per_node, 8);
+    const GroupShape strided = shape_of(Group{"dp", 16, 4}, Rank(3), cluster);
+    EXPECT_EQ(strided.nodes, 8);
+    EXPECT_EQ(strided.per_node, 2);
+    const GroupShape straddling = shape_of(Group{"tp", 6, 1}, Rank(6), cluster);
+    EXPECT_EQ(straddling.nodes, 2);
+    EXPECT_EQ(straddling.per_node, 4);
+}
+
+TEST(CollectiveCost, RingOnOneNode) {
+    const std::int64_t bytes = 1 << 30;
+    const double expected = 2 * 7 / 8.0 * static_cast<double>(bytes) / (450e9 * 0.8) + 2 * 7 * 1e-6;
+    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 8), expected, 1e-9);
+}
+
+TEST(CollectiveCost, RingAcrossNodesIsBoundByTheNodesPorts) {
+    const std::int64_t bytes = 1 << 30;
+    const double size = static_cast<double>(bytes);
+    const double latency = (16 - 2) * 1e-6 + 5e-6;
+    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_gather, bytes, 16),
+                15 / 16.0 * size / std::min(450e9 * 0.8, 8 * 50e9 * 0.9) + latency, 1e-9);
+    // One rank per node has one port.
+    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_gather, bytes, 2, 8),
+                0.5 * size / (50e9 * 0.9) + 5e-6, 1e-9);
+}
+
+TEST(CollectiveCost, SmallMessagesScaleWithTheLogarithmOfTheRanks) {
+    const double small = seconds(two_tiers(), CollectiveKind::all_reduce, 8, 1024);
+    EXPECT_NEAR(small, 2 * (3 * 1e-6 + 7 * 5e-6), 1e-7);
+}
+
+TEST(CollectiveCost, AllReduceIsReduceScatterAndAllGather) {
+    for (const std::int64_t bytes : {1 << 10, 1 << 20, 1 << 28})
+        EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 64),
+                    seconds(two_tiers(), CollectiveKind::reduce_scatter, bytes, 64) +
+                        seconds(two_tiers(), CollectiveKind::all_gather, bytes, 64),
+                    1e-12);
+}
+
+TEST(CollectiveCost, MoreBytesNeverFasterMoreBandwidthNeverSlower) {
+    for (const CollectiveKind kind : kKinds)
+        for (const int size : {2, 8, 16, 1024}) {
+            double last = 0;
+            for (std::int64_t bytes = 1; bytes < (1ll << 32); bytes *= 2) {
+                const double time = seconds(two_tiers(), kind, bytes, size);
+                EXPECT_GE(time, last);
+                last = time;
+                Cluster wide = two_tiers(), wider = two_tiers();
+                wide.intra_node.bandwidth = BytesPerSecond(900e9);
+                wider.inter_node.bandwidth = BytesPerSecond(100e9);
+                EXPECT_LE(seconds(wide, kind, bytes, size), time);
+                EXPECT_LE(seconds(wider, kind, bytes, size), time);
+            }
+        }
+}
+
+TEST(CollectiveCost, OneRankIsFree) {
+    for (const CollectiveKind kind : kKinds) EXPECT_EQ(seconds(two_tiers(), kind, 1 << 20, 1), 0);
+}
+
+TEST(CollectiveCost, ThreadRanksUseTheMeasuredTimes) {
+    Cluster cluster = two_tiers();
+    cluster.nodes = 1;
+    cluster.cores = 2;
+    auto& samples = cluster.device.calibration.collectives;
+    samples.push_back({"all_reduce", 2, Bytes(1 << 10), Seconds(1e-5)});
+    samples.push_back({"all_reduce", 2, Bytes(1 << 20), Seconds(1e-3)});
+    cluster.device.calibration.busy_slowdown = 1.25;  // both cores work in the samples already
+    const auto kind = CollectiveKind::all_reduce;
+    const double alone = 1 / 1.25;
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 2), 1e-3 * alone, 1e-12);
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 15, 2), 1e-4 * alone, 1e-12) << "halfway in logarithms";
+    EXPECT_NEAR(seconds(cluster, kind, 1, 2), 1e-5 * alone, 1e-12) << "latency stays";
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 21, 2), 2e-3 * alone, 1e-12);
+    // Other rank counts: in proportion to 2(n−1)/n.
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 4), 1e-3 * alone * 1.5, 1e-12);
+    // What was not measured falls back on the link.
+    EXPECT_GT(seconds(cluster, CollectiveKind::all_gather, 1 << 20, 2), 0);
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,170 @@
+// Closed forms: every expected time is computed here from the durations of the hand-made program.
+#include "simulator/event_engine.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "tests/simulator/hand_made.h"
+
+namespace shardscope {
+namespace {
+
+using testing::BodyText;
+using testing::elements_taking;
+using testing::one_rank_each;
+using testing::one_role;
+using testing::round_cluster;
+
+constexpr double kExact = 1e-12;
+constexpr Stream kCompute = Stream::compute, kGather = Stream::gather, kReduce = Stream::reduce;
+
+StepTime step_of(const Program& program, const Cluster& cluster = round_cluster()) {
+    return simulate_step(program, cluster).front().time;
+}
+
+TEST(EventEngine, KernelsOfOneStreamAddUp) {
+    const StepTime step =
+        step_of(one_role(BodyText().kernel(1).kernel(2).kernel(4, Phase::optimizer), 1, 3));
+    EXPECT_NEAR(step.wall.value, 3 * 7.0, kExact);
+    EXPECT_NEAR(step.compute.value, 3 * 3.0, kExact);
+    EXPECT_NEAR(step.optimizer.value, 3 * 4.0, kExact);
+    EXPECT_NEAR(step.bubble.value, 0, kExact);
+}
+
+TEST(EventEngine, StreamsOverlap) {
+    BodyText body;
+    body.kernel(1).record(0, kCompute).wait(0, kReduce).all_reduce(2, kReduce).kernel(3);
+    const StepTime step = step_of(one_role(body));
+    EXPECT_NEAR(step.wall.value, 1 + 3, kExact);
+    EXPECT_NEAR(step.exposed_communication.value, 0, kExact);
+}
+
+TEST(EventEngine, WaitExposesWhatDoesNotOverlap) {
+    BodyText body;
+    body.kernel(1).record(0, kCompute).wait(0, kReduce).all_reduce(5, kReduce).record(1, kReduce);
+    body.kernel(3).wait(1, kCompute).kernel(1, Phase::optimizer);
+    const StepTime step = step_of(one_role(body));
+    EXPECT_NEAR(step.wall.value, 1 + 5 + 1, kExact);
+    EXPECT_NEAR(step.compute.value, 1 + 3, kExact);
+    EXPECT_NEAR(step.exposed_communication.value, 5 - 3, kExact);
+    EXPECT_NEAR(step.optimizer.value, 1, kExact);
+}
+
+TEST(EventEngine, LaneThatEndsLastEndsTheStep) {
+    BodyText body;
+    body.all_reduce(9, kReduce).kernel(2);
+    const StepTime step = step_of(one_role(body));
+    EXPECT_NEAR(step.wall.value, 9, kExact);
+    EXPECT_NEAR(step.bubble.value, 9 - 2, kExact);
+}
+
+// A prefetch runs ahead by as much as its waits allow, over executions of the body.
+TEST(EventEngine, EventsBelongToTheirExecutionOfTheBody) {
+    BodyText body;
+    body.all_reduce(1, kGather).record(0, kGather).wait(0, kCompute).kernel(2);
+    const StepTime step = step_of(one_role(body, 2, 10));
+    EXPECT_NEAR(step.wall.value, 1 + 10 * 2.0, kExact);
+    EXPECT_NEAR(step.exposed_communication.value, 1, kExact);
+}
+
+TEST(EventEngine, HostBoundWhenKernelsAreShort) {
+    Cluster cluster = round_cluster();
+    cluster.device.host_cost = Seconds(2);
+    BodyText body;
+    for (int i = 0; i < 5; ++i) body.kernel(1);
+    const StepTime step = step_of(one_role(body, 1), cluster);
+    EXPECT_NEAR(step.wall.value, 5 * 2 + 1, kExact) << "the last kernel starts when it is issued";
+    EXPECT_NEAR(step.compute.value, 5, kExact);
+    EXPECT_NEAR(step.bubble.value, 6, kExact);
+}
+
+TEST(EventEngine, HostRunsAheadWhileKernelsAreLong) {
+    Cluster cluster = round_cluster();
+    cluster.device.host_cost = Seconds(2);
+    BodyText body;
+    body.kernel(10).kernel(1).kernel(1);  // issued at 2, 4, 6
+    EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 2 + 10 + 1 + 1, kExact);
+}
+
+TEST(EventEngine, CopyToHostHoldsTheHostBack) {
+    Cluster cluster = round_cluster();
+    cluster.device.host_cost = Seconds(2);
+    BodyText body;
+    body.kernel(10).copy_to_host().kernel(1);  // the host goes on at 12 and issues at 14
+    EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 14 + 1, kExact);
+    // The next body's kernel is issued at 16, while this one's last still runs.
+    EXPECT_NEAR(step_of(one_role(body, 1, 3), cluster).wall.value, 3 * 14.0 + 1, kExact);
+}
+
+TEST(EventEngine, OnACpuTheComputeStreamIsTheHost) {
+    Cluster cluster = round_cluster(DeviceKind::cpu);
+    cluster.device.host_cost = Seconds(2);
+    BodyText body;
+    body.kernel(10).kernel(1).kernel(1);
+    const StepTime step = step_of(one_role(body, 1), cluster);
+    EXPECT_NEAR(step.wall.value, 3 * 2 + 12, kExact);
+    EXPECT_NEAR(step.compute.value, 12, kExact);
+    EXPECT_NEAR(step.bubble.value, 6, kExact);
+}
+
+TEST(EventEngine, OnACpuOtherStreamsBeginWhenTheHostComesBy) {
+    BodyText body;
+    body.kernel(3).all_reduce(5, kReduce).record(0, kReduce).kernel(1).wait(0, kCompute);
+    const StepTime step = step_of(one_role(body), round_cluster(DeviceKind::cpu));
+    EXPECT_NEAR(step.wall.value, 3 + 5, kExact) << "without an event the post itself orders them";
+    EXPECT_NEAR(step.exposed_communication.value, 5 - 1, kExact);
+    EXPECT_NEAR(step_of(one_role(body)).wall.value, 5, kExact) << "a GPU's host does not wait";
+}
+
+TEST(EventEngine, CollectiveOfTwoRolesStartsWithTheLast) {
+    BodyText early, late;
+    early.kernel(1).record(0, kCompute).wait(0, kReduce).all_reduce(4, kReduce);
+    late.kernel(6).record(0, kCompute).wait(0, kReduce).all_reduce(4, kReduce);
+    const auto roles = simulate_step(one_rank_each({early, late}), round_cluster());
+    EXPECT_NEAR(roles[0].time.wall.value, 6 + 4, kExact);
+    EXPECT_NEAR(roles[1].time.wall.value, 6 + 4, kExact);
+}
+
+TEST(EventEngine, TransfersOfTwoRolesMeetPairwise) {
+    const auto transfer = [](int peer, bool send) {
+        return Exchange::Transfer{GroupId(0), peer, send, elements_taking(2), DType::fp32, {}};
+    };
+    BodyText first, second;
+    first.kernel(1).record(0, kCompute).wait(0, kGather).exchange({transfer(1, true)}, kGather);
+    second.exchange({transfer(0, false)}, kGather).record(0, kGather).wait(0, kCompute).kernel(4);
+    const auto roles = simulate_step(one_rank_each({first, second}), round_cluster());
+    EXPECT_NEAR(roles[0].time.wall.value, 1 + 2, kExact);
+    EXPECT_NEAR(roles[1].time.wall.value, 1 + 2 + 4, kExact);
+}
+
+TEST(EventEngine, ExchangedTransfersGoTogether) {
+    const auto transfer = [](int peer, bool send, double seconds) {
+        return Exchange::Transfer{GroupId(0), peer, send, elements_taking(seconds), DType::fp32, {}};
+    };
+    BodyText first, second;
+    first.exchange({transfer(1, true, 2), transfer(1, false, 5)}, kCompute);
+    second.kernel(1).exchange({transfer(0, false, 2), transfer(0, true, 5)}, kCompute);
+    const auto roles = simulate_step(one_rank_each({first, second}), round_cluster());
+    EXPECT_NEAR(roles[0].time.wall.value, 1 + 5, kExact);
+    EXPECT_NEAR(roles[0].time.exposed_communication.value, 6, kExact);
+}
+
+TEST(EventEngine, DeadlockIsNamed) {
+    const auto transfer = [](int peer, bool send) {
+        return Exchange::Transfer{GroupId(0), peer, send, 1, DType::fp32, {}};
+    };
+    BodyText first, second;  // both receive before they send
+    first.exchange({transfer(1, false)}, kCompute).exchange({transfer(1, true)}, kCompute);
+    second.exchange({transfer(0, false)}, kCompute).exchange({transfer(0, true)}, kCompute);
+    try {
+        simulate_step(one_rank_each({first, second}), round_cluster());
+        FAIL() << "a deadlock went unnoticed";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.rule, "deadlock");
+        EXPECT_EQ(error.kind, ErrorKind::run_failed);
+        EXPECT_NE(error.message.find("stage 1, compute stream"), std::string::npos) << error.what();
+    }
+}
+
+}  // namespace
+}  // namespace shardscope

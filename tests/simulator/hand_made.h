@@ -1,0 +1,37 @@
+// Small programs and clusters whose times are round numbers, written by hand.
+#pragma once
+
+#include <vector>
+
+#include "core/cluster/cluster.h"
+#include "core/program/program.h"
+
+namespace shardscope::testing {
+
+// A device on which kernel(s) takes s seconds, and links on which all_reduce(s) among two takes s.
+Cluster round_cluster(DeviceKind kind = DeviceKind::gpu);
+
+// Instructions for one body of a role; ranks are 0 … ranks − 1 in one group of all.
+class BodyText {
+public:
+    BodyText& kernel(double seconds, Phase phase = Phase::forward, Stream stream = Stream::compute);
+    BodyText& all_reduce(double seconds, Stream stream, GroupId group = GroupId(0));
+    BodyText& record(int event, Stream stream);
+    BodyText& wait(int event, Stream stream);
+    BodyText& copy_to_host(Stream stream = Stream::compute);
+    BodyText& exchange(std::vector<Exchange::Transfer> transfers, Stream stream);
+    Body body{"body", {}};
+
+private:
+    BodyText& add(Operation operation, Stream stream, Phase phase);
+};
+
+// Elements that an all-reduce or a transfer needs to take that long on round_cluster's links.
+std::int64_t elements_taking(double seconds);
+
+// `ranks` ranks in one role that run `body` `times` times.
+Program one_role(const BodyText& body, int ranks = 2, int times = 1);
+// One rank per body, each a role of its own, all in group 0.
+Program one_rank_each(const std::vector<BodyText>& bodies);
+
+}  // namespace shardscope::testing

@@ -1,0 +1,76 @@
+#include "tests/support/tiny.h"
+
+#include <fmt/format.h>
+
+namespace shardscope::test {
+
+ModelSpec tiny_mlp() {
+    using Item = LayerListSpec::Item;
+    using Kind = LayerListSpec::Kind;
+    return {"mlp",
+            LayerListSpec{{Item{Kind::linear, 20, 32, true}, Item{Kind::gelu, 0, 0, true},
+                           Item{Kind::linear, 32, 17, true}, Item{Kind::relu, 0, 0, true},
+                           Item{Kind::linear, 17, 7, true}}}};
+}
+
+ModelSpec tiny_gpt() {
+    GptSpec spec;
+    spec.layers = 3;
+    spec.hidden = 24;
+    spec.heads = 4;
+    spec.vocab = 50;
+    spec.seq = 16;
+    return {"gpt", spec};
+}
+
+ModelSpec tiny_llama() {
+    LlamaSpec spec;
+    spec.layers = 3;
+    spec.hidden = 24;
+    spec.heads = 4;
+    spec.kv_heads = 2;
+    spec.ffn = 36;
+    spec.vocab = 50;
+    spec.seq = 16;
+    return {"llama", spec};
+}
+
+std::vector<ModelSpec> tiny_models() { return {tiny_mlp(), tiny_gpt(), tiny_llama()}; }
+
+Scenario tiny_scenario(const ModelSpec& model, int ranks) {
+    Scenario s;
+    s.name = "tiny " + model.name;
+    s.model = model;
+    s.data = SyntheticData{};
+    s.training.global_batch = 24;
+    s.training.micro_batch = 24 / ranks;
+    s.training.steps = 20;
+    s.training.optimizer.lr = 1e-2;
+    s.training.optimizer.weight_decay = 0.01;
+    s.cluster.name = "this machine";
+    s.cluster.this_machine = true;
+    s.cluster.device.kind = DeviceKind::cpu;
+    s.cluster.device.memory = Bytes(std::int64_t{1} << 30);
+    s.cluster.cores = 2;
+    s.cluster.gpus_per_node = ranks;
+    Strategy ddp;
+    ddp.name = "ddp";
+    s.strategies.push_back(ddp);
+    return s;
+}
+
+Plan lower_tiny(const Scenario& scenario, std::size_t index) {
+    const auto model = std::make_shared<const Model>(build_model(scenario.model));
+    return lower(scenario, model, scenario.strategies.at(index),
+                 ExecutionTarget::of(scenario.cluster.device));
+}
+
+std::string describe(const Scenario& scenario, const Strategy& strategy) {
+    const Layout layout = layout_for(scenario, strategy);
+    return fmt::format("{} zero{} dp{} accumulation {} prefetch {} bucket {} clip {} {}",
+                       scenario.model.name, strategy.zero, layout.dp, layout.micro_batches,
+                       strategy.prefetch, strategy.bucket.value, scenario.training.clip,
+                       name_of(scenario.training.precision));
+}
+
+}  // namespace shardscope::test

@@ -1,0 +1,28 @@
+// Small scenarios that tests share: models of every family on ranks that are threads of this process.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/lowering/plan.h"
+#include "core/model/model.h"
+#include "core/scenario.h"
+
+namespace shardscope::test {
+
+ModelSpec tiny_mlp();    // 20-32(gelu)-17(relu)-7, widths that no rank count divides
+ModelSpec tiny_gpt();    // 3 blocks, hidden 24, 4 heads, vocab 50, seq 16, tied embeddings
+ModelSpec tiny_llama();  // 3 blocks, hidden 24, 4 heads over 2 kv heads, vocab 50, seq 16
+std::vector<ModelSpec> tiny_models();
+
+// A scenario on `ranks` ranks: synthetic data, AdamW, fp32, one strategy "ddp" to be changed.
+Scenario tiny_scenario(const ModelSpec& model, int ranks);
+
+// Lowers the scenario's strategy number `index` for a CPU.
+Plan lower_tiny(const Scenario& scenario, std::size_t index = 0);
+
+// "gpt zero3 dp4 accumulation 2" – for SCOPED_TRACE.
+std::string describe(const Scenario& scenario, const Strategy& strategy);
+
+}  // namespace shardscope::test
