@@ -4,15 +4,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "core/dtype.h"
 
 namespace shardscope {
 
+// The rule of errors that only say that another rank failed.
+inline constexpr std::string_view kCommunicationAborted = "communication-aborted";
+
 // Blocking calls; every member must make the same calls in the same order. Sums run in rank order for
 // every element (so all_reduce and reduce_scatter agree bit for bit), in the buffers' own precision
 // (bf16: in fp32). Buffers may alias as Collective allows. Throws Error{run_failed,
-// "communication-aborted"} when a member called abort().
+// kCommunicationAborted} when a member called abort().
 class Communicator {
 public:
     virtual ~Communicator() = default;

@@ -108,10 +108,10 @@ void LiveBuffers::check_free(BufferId buffer) const {
         const Buffer& o = role_.buffers[other.index()];
         const Bytes other_first = plan_.offset[other.index()];
         if (first >= other_first + o.size() || other_first >= end) continue;
-        throw Error("arena-overlap",
-                    describe(b, first) + " is placed while " + describe(o, other_first) + " is live",
-                    "the memory plan and the program disagree; please report it",
-                    ErrorKind::run_failed);
+        throw Error(
+            "arena-overlap",
+            describe(b, first) + " is placed while " + describe(o, other_first) + " is live",
+            "the memory plan and the program disagree; please report it", ErrorKind::run_failed);
     }
 }
 

@@ -75,8 +75,8 @@ private:
     StreamClocks clocks_;
     std::vector<std::array<StreamClocks::Position, kStreams>> last_access_;  // per buffer
     std::vector<bool> live_;
-    std::vector<BufferId> placed_;   // the live ones
-    std::vector<BufferId> ended_;    // all accesses issued, not all known to be over; still live
+    std::vector<BufferId> placed_;  // the live ones
+    std::vector<BufferId> ended_;   // all accesses issued, not all known to be over; still live
 
     std::array<Bytes, kCategories> categories_{}, peak_categories_{};
     Bytes live_bytes_, peak_bytes_, extent_;

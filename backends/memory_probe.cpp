@@ -1,13 +1,13 @@
 #include "backends/memory_probe.h"
 
-#include <fcntl.h>
-#include <malloc.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <unistd.h>
 
 namespace shardscope {
 namespace {

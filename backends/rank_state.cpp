@@ -12,8 +12,10 @@ namespace {
 template <class Use>
 void with_type(DType dtype, std::byte* address, Use use) {
     switch (dtype) {
-        case DType::fp32: return use(reinterpret_cast<float*>(address));
-        case DType::fp64: return use(reinterpret_cast<double*>(address));
+        case DType::fp32:
+            return use(reinterpret_cast<float*>(address));
+        case DType::fp64:
+            return use(reinterpret_cast<double*>(address));
         default:
             throw Error("unsupported",
                         "tensors of " + std::string(name_of(dtype)) + " cannot be read on the host",

@@ -1,34 +1,36 @@
 #include "backends/span_log.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace shardscope {
 namespace {
 
-Span::Kind kind_of(const Instruction& instruction) {
-    if (std::holds_alternative<Compute>(instruction.operation)) return Span::Kind::compute;
-    if (std::holds_alternative<WaitEvent>(instruction.operation)) return Span::Kind::wait;
-    return Span::Kind::communication;
+std::optional<Span::Kind> kind_of(const Operation& operation) {
+    if (std::holds_alternative<Compute>(operation)) return Span::Kind::compute;
+    if (std::holds_alternative<WaitEvent>(operation)) return Span::Kind::wait;
+    if (std::holds_alternative<Collective>(operation) ||
+        std::holds_alternative<Exchange>(operation))
+        return Span::Kind::communication;
+    return std::nullopt;
+}
+
+bool is_traced(Span::Kind kind, Stream stream) {
+    return kind != Span::Kind::wait || stream == Stream::compute;
 }
 
 }  // namespace
-
-bool has_span(const Instruction& instruction) {
-    const Operation& o = instruction.operation;
-    return std::holds_alternative<Compute>(o) || std::holds_alternative<Collective>(o) ||
-           std::holds_alternative<Exchange>(o) ||
-           (std::holds_alternative<WaitEvent>(o) && instruction.stream == Stream::compute);
-}
 
 SpanLog::SpanLog(const RoleProgram& role) {
     for (const Task& task : role.schedule) {
         const auto& instructions = role.bodies[task.body.index()].instructions;
         for (std::size_t i = 0; i < instructions.size(); ++i) {
             const Instruction& instruction = instructions[i];
-            if (!has_span(instruction)) continue;
+            const auto kind = kind_of(instruction.operation);
+            if (!kind || !is_traced(*kind, instruction.stream)) continue;
             of_stream_[static_cast<std::size_t>(instruction.stream)].push_back(spans_.size());
             Span span;
-            span.kind = kind_of(instruction);
+            span.kind = *kind;
             span.stream = instruction.stream;
             span.phase = instruction.phase;
             span.layer = instruction.layer;
@@ -46,7 +48,8 @@ void SpanLog::begin_step(Clock::time_point start) {
     next_.fill(0);
 }
 
-void SpanLog::add(Stream stream, Clock::time_point start, Clock::time_point end) {
+void SpanLog::add(Stream stream, Span::Kind kind, Clock::time_point start, Clock::time_point end) {
+    if (!is_traced(kind, stream)) return;
     const auto s = static_cast<std::size_t>(stream);
     if (next_[s] == of_stream_[s].size()) return;
     Span& span = spans_[of_stream_[s][next_[s]++]];

@@ -13,10 +13,6 @@
 
 namespace shardscope {
 
-// Whether an instruction appears in a trace: kernels, collectives and exchanges on any stream, and
-// waits of the compute stream.
-bool has_span(const Instruction& instruction);
-
 class SpanLog {
 public:
     using Clock = std::chrono::steady_clock;
@@ -26,8 +22,9 @@ public:
     // Times are counted from `start`. Call while no stream runs.
     void begin_step(Clock::time_point start);
 
-    // Times of the next spanned instruction of `stream`; each stream has one writer at a time.
-    void add(Stream stream, Clock::time_point start, Clock::time_point end);
+    // Times of the next kernel, collective, exchange or wait of `stream`, in program order; each
+    // stream has one writer at a time. Waits of other streams than compute appear in no trace.
+    void add(Stream stream, Span::Kind kind, Clock::time_point start, Clock::time_point end);
 
     // All spans of the step in the order of their start. Call while no stream runs.
     const std::vector<Span>& finish_step();

@@ -39,8 +39,11 @@ std::string ArgumentParser::fix_for(const std::string& word) const {
     for (const CLI::Option* known : app_.get_options())
         for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
     const std::vector<std::string_view> views(names.begin(), names.end());
-    if (option.starts_with('-'))
+    if (option.starts_with("--")) {
+        for (const std::string& name : names)
+            if (name.starts_with(option)) return fmt::format("use {}", name);
         if (const auto near = nearest_name(option, views)) return fmt::format("use {}", *near);
+    }
     return fmt::format("see {} --help", app_.get_name());
 }
 
@@ -48,8 +51,8 @@ void ReportArguments::add_input_to(CLI::App& app, const Environment& environment
     calibration = environment.calibration_file;
     app.add_option("FILE", file, "Scenario (YAML or JSON)")->required();
     app.add_option("--strategy", strategies, "Only these strategies, by name")->type_name("NAME");
-    app.add_option("--calibration", calibration,
-                   "What `calibrate` measured of this machine")->type_name("FILE");
+    app.add_option("--calibration", calibration, "What `calibrate` measured of this machine")
+        ->type_name("FILE");
 }
 
 void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
@@ -60,11 +63,14 @@ void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
 }
 
 void RunArguments::add_to(CLI::App& app) {
-    app.add_option("--backend", backend, "Who trains: cpu or cuda (default cpu)")->type_name("NAME");
+    app.add_option("--backend", backend, "Who trains: cpu or cuda (default cpu)")
+        ->type_name("NAME");
     app.add_option("--steps", steps, "Optimizer steps, instead of the scenario's")
-        ->type_name("N")->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+        ->type_name("N")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
     app.add_option("--ranks", ranks, "Ranks on this machine, instead of the scenario's cluster")
-        ->type_name("N")->check(CLI::Range(1, kMostThreads));
+        ->type_name("N")
+        ->check(CLI::Range(1, kMostThreads));
 }
 
 }  // namespace shardscope

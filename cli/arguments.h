@@ -32,8 +32,8 @@ struct ReportArguments {
     std::string file;                     // scenario
     std::vector<std::string> strategies;  // by name; empty: all
     bool json = false, csv = false;
-    std::string output;                   // file; empty: standard output
-    std::string calibration;              // file; preset to the default one
+    std::string output;       // file; empty: standard output
+    std::string calibration;  // file; preset to the default one
 
     void add_input_to(CLI::App& app, const Environment& environment);  // which scenario
     void add_to(CLI::App& app, const Environment& environment);        // and how to report
@@ -42,8 +42,8 @@ struct ReportArguments {
 // What the commands that train have in common.
 struct RunArguments {
     std::string backend = "cpu";
-    std::optional<std::int64_t> steps;    // instead of the scenario's
-    std::optional<int> ranks;             // on this machine, instead of the scenario's cluster
+    std::optional<std::int64_t> steps;  // instead of the scenario's
+    std::optional<int> ranks;           // on this machine, instead of the scenario's cluster
 
     void add_to(CLI::App& app);
 };

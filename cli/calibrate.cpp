@@ -40,11 +40,11 @@ std::string summary(const Cluster& cluster) {
         table.add_row({name, fmt::format("{}", range.samples), fmt::format("{:.2f}", range.least),
                        fmt::format("{:.2f}", range.most)});
     }
-    return fmt::format("{}\nmemory bandwidth {:.1f} GB/s, host cost per instruction {:.2f} µs, "
-                       "slowdown with all cores busy {:.2f}\n\n{}",
-                       device.name, device.memory_bandwidth.value / kGB,
-                       device.host_cost.value * 1e6, device.calibration.busy_slowdown,
-                       table.to_string());
+    return fmt::format(
+        "{}\nmemory bandwidth {:.1f} GB/s, host cost per instruction {:.2f} µs, "
+        "slowdown with all cores busy {:.2f}\n\n{}",
+        device.name, device.memory_bandwidth.value / kGB, device.host_cost.value * 1e6,
+        device.calibration.busy_slowdown, table.to_string());
 }
 
 }  // namespace
@@ -53,7 +53,8 @@ int calibrate(const Command& self, const Words& words, const Environment& enviro
     ArgumentParser parser(self);
     std::string output = environment.calibration_file;
     bool quick = false;
-    parser.app().add_option("--output", output, fmt::format("Where to write it (default {})", output))
+    parser.app()
+        .add_option("--output", output, fmt::format("Where to write it (default {})", output))
         ->type_name("FILE");
     parser.app().add_flag("--quick", quick, "Fewer and smaller measurements");
     if (!parser.parse(words, environment)) return 0;

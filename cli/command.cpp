@@ -16,7 +16,8 @@ constexpr std::array<Command, 6> kCommands{{
      "shardscope simulate scenarios/quickstart.yaml --json", simulate},
     {"run", "Train with each strategy and measure it",
      "shardscope run scenarios/quickstart.yaml --steps 50", run},
-    {"compare", "Run and simulate, side by side: what was measured, and how wrong the prediction is",
+    {"compare",
+     "Run and simulate, side by side: what was measured, and how wrong the prediction is",
      "shardscope compare scenarios/quickstart.yaml", compare},
     {"show", "Print a scenario with every default, its model, programs and memory plans",
      "shardscope show scenarios/quickstart.yaml --memory --strategy zero-3", show},
@@ -33,8 +34,9 @@ std::string overview() {
         "Usage: shardscope COMMAND [OPTION…]\n\n";
     for (const Command& command : kCommands)
         text += fmt::format("  {:<10} {}\n", command.name, command.summary);
-    return text + "\nshardscope COMMAND --help says more; try: " +
-           std::string(kCommands[2].example) + "\n";
+    return text +
+           "\nshardscope COMMAND --help says more; try: " + std::string(kCommands[2].example) +
+           "\n";
 }
 
 [[noreturn]] void unknown_command(const std::string& word) {
@@ -49,8 +51,7 @@ std::string overview() {
 std::span<const Command> commands() { return kCommands; }
 
 int run_command_line(const Words& words, const Environment& environment) {
-    if (words.empty())
-        throw Error("usage", "no command", "see shardscope --help", ErrorKind::io);
+    if (words.empty()) throw Error("usage", "no command", "see shardscope --help", ErrorKind::io);
     const std::string& word = words.front();
     if (word == "--version") {
         environment.out << "shardscope " SHARDSCOPE_VERSION "\n";
@@ -61,7 +62,8 @@ int run_command_line(const Words& words, const Environment& environment) {
         return 0;
     }
     for (const Command& command : kCommands)
-        if (command.name == word) return command.run(command, {words.begin() + 1, words.end()}, environment);
+        if (command.name == word)
+            return command.run(command, {words.begin() + 1, words.end()}, environment);
     unknown_command(word);
 }
 

@@ -10,9 +10,9 @@
 namespace shardscope {
 
 struct Environment {
-    std::ostream& out;             // results
-    std::ostream& err;             // everything else: progress, notes
-    bool interactive = false;      // err is a terminal: progress may be redrawn in place
+    std::ostream& out;         // results
+    std::ostream& err;         // everything else: progress, notes
+    bool interactive = false;  // err is a terminal: progress may be redrawn in place
     Machine machine;
     std::string calibration_file;  // where `calibrate` writes unless told otherwise; may be empty
                                    // when there is no home folder

@@ -94,8 +94,7 @@ Candidate Evaluation::plan(const Strategy& strategy) const {
     candidate.report.name = strategy.name;
     const Device& device = report_.scenario.cluster.device;
     try {
-        candidate.plan =
-            lower(report_.scenario, model_, strategy, ExecutionTarget::of(device));
+        candidate.plan = lower(report_.scenario, model_, strategy, ExecutionTarget::of(device));
         candidate.report.layout = describe_layout(*candidate.plan);
         const bool fits = largest_peak(*candidate.plan) <= device.memory;
         candidate.report.status = fits ? Status::fits : Status::does_not_fit;
@@ -140,8 +139,8 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
     try {
         const Trace trace = make_runner(backend)->run(report_.scenario, *candidate.plan, options);
         report.measured = summary(trace, *candidate.plan);
-        progress.done(fmt::format("{}: {} steps done", report.name,
-                                  report_.scenario.training.steps));
+        progress.done(
+            fmt::format("{}: {} steps done", report.name, report_.scenario.training.steps));
     } catch (const Error& error) {
         set_error(report, error);
         progress.done(fmt::format("{}: {}", report.name, status_name(report.status)));

@@ -1,12 +1,12 @@
 #include "cli/machine.h"
 
-#include <sys/utsname.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <thread>
+
+#include <sys/utsname.h>
+#include <unistd.h>
 
 namespace shardscope {
 namespace {

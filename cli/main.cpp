@@ -1,11 +1,11 @@
 // The only place that reads the environment and turns errors into exit codes.
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
+
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "core/error.h"
@@ -42,7 +42,8 @@ int run_and_flush(const Words& words, const Environment& environment) {
     const int exit_code = run_command_line(words, environment);
     environment.out.flush();
     if (!environment.out)
-        throw Error("output", "standard output cannot be written", "free some space", ErrorKind::io);
+        throw Error("output", "standard output cannot be written", "free some space",
+                    ErrorKind::io);
     return exit_code;
 }
 
@@ -57,8 +58,10 @@ int main(int argc, char** argv) {
     } catch (const Error& error) {
         return report_error(error.what(), error.exit_code());
     } catch (const std::bad_alloc&) {
-        return report_error("out-of-memory: this machine has too little memory for that; use a "
-                            "smaller model or fewer ranks", 1);
+        return report_error(
+            "out-of-memory: this machine has too little memory for that; use a "
+            "smaller model or fewer ranks",
+            1);
     } catch (const std::exception& error) {
         return report_error(std::string("internal: ") + error.what(), 1);
     }

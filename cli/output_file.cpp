@@ -1,9 +1,5 @@
 #include "cli/output_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -11,7 +7,10 @@
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/error.h"
 
@@ -26,8 +25,9 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& path, int code) {
     const bool full = code == ENOSPC || code == EDQUOT;
-    fail(path, std::strerror(code),
-         full ? "free some space" : "name a file in a folder that exists and that you may write to");
+    fail(
+        path, std::strerror(code),
+        full ? "free some space" : "name a file in a folder that exists and that you may write to");
 }
 
 // An open file that closes and, unless kept, disappears.

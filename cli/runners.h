@@ -13,8 +13,8 @@ namespace shardscope {
 struct Backend {
     std::string_view name;
     std::string_view description;
-    std::string_view missing;               // why it is not there; empty: it is
-    std::unique_ptr<Runner> (*make)();      // null when missing
+    std::string_view missing;           // why it is not there; empty: it is
+    std::unique_ptr<Runner> (*make)();  // null when missing
 };
 
 std::span<const Backend> backends();

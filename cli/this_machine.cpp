@@ -35,8 +35,10 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
     }
     scenario.cluster = this_machine_cluster(count, options);
     if (asked.this_machine) return std::nullopt;
-    return fmt::format("the scenario names {}; its {} ranks ran as threads of this machine, for "
-                       "which the prediction was made too", asked.name, count);
+    return fmt::format(
+        "the scenario names {}; its {} ranks ran as threads of this machine, for "
+        "which the prediction was made too",
+        asked.name, count);
 }
 
 void require_calibration(const Scenario& scenario, const std::string& calibration_file) {
@@ -70,8 +72,10 @@ std::optional<std::string> calibration_note(const Cluster& cluster, const Machin
     const Calibration& calibration = cluster.device.calibration;
     if (calibration.empty() || calibration.host.empty() || calibration.host == machine.host)
         return std::nullopt;
-    return fmt::format("predictions use a calibration of {} of {}; `shardscope calibrate` measures "
-                       "this machine", calibration.host, calibration.date);
+    return fmt::format(
+        "predictions use a calibration of {} of {}; `shardscope calibrate` measures "
+        "this machine",
+        calibration.host, calibration.date);
 }
 
 }  // namespace shardscope

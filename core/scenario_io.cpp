@@ -15,7 +15,9 @@ namespace shardscope {
 namespace {
 
 // What to put before paths that are relative to `file`: "" or a folder with its slash.
-std::string folder_of(const std::string& file) { return file.substr(0, file.find_last_of('/') + 1); }
+std::string folder_of(const std::string& file) {
+    return file.substr(0, file.find_last_of('/') + 1);
+}
 
 nlohmann::ordered_json to_json(const Scenario& scenario) {
     nlohmann::ordered_json out;

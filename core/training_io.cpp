@@ -9,10 +9,11 @@ namespace shardscope {
 namespace {
 
 constexpr IntegerRange kSteps{1, 1'000'000'000};
-constexpr NumberRange kRate{0, 1e6};         // learning rate, weight decay, momentum
-constexpr NumberRange kThreshold{0, 1e30};   // clip
+constexpr NumberRange kRate{0, 1e6};        // learning rate, weight decay, momentum
+constexpr NumberRange kThreshold{0, 1e30};  // clip
 constexpr NumberRange kEpsilon{0, 1, true};
-constexpr NumberRange kBeta{0, 0.9999999999};  // 1 would never forget: the bias correction divides by 0
+constexpr NumberRange kBeta{
+    0, 0.9999999999};  // 1 would never forget: the bias correction divides by 0
 
 constexpr std::array<std::string_view, 3> kPrecisions = {"fp32", "fp64", "bf16"};
 constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
@@ -134,16 +135,18 @@ TrainingSpec read_training(const YamlValue& value) {
 DataSpec read_data(const YamlValue& value, const std::string& folder) {
     constexpr std::array<std::string_view, 4> kForms = {"text", "tokens", "idx", "synthetic"};
     if (value.is_word("synthetic")) return SyntheticData{};
-    const YamlCase form =
-        YamlMap(value, {"text", "tokens", "idx", "synthetic"}).one_of(kForms);
+    const YamlCase form = YamlMap(value, {"text", "tokens", "idx", "synthetic"}).one_of(kForms);
     switch (form.index) {
-        case 0: return TextData{resolved(folder, form.value)};
-        case 1: return TokenData{resolved(folder, form.value)};
+        case 0:
+            return TextData{resolved(folder, form.value)};
+        case 1:
+            return TokenData{resolved(folder, form.value)};
         case 2: {
             const auto files = form.value.items(2);
             return IdxData{resolved(folder, files[0]), resolved(folder, files[1])};
         }
-        default: break;
+        default:
+            break;
     }
     YamlMap(form.value, {});
     return SyntheticData{};

@@ -25,11 +25,12 @@ std::string map_name(const std::string& path) {
 YamlMap::YamlMap(const YamlValue& value, std::vector<std::string_view> known)
     : value_(value), known_(std::move(known)) {
     if (!value.is_map()) {
-        value.fail("type",
-                   fmt::format("{} is {}, but must be a map", map_name(value.path()), value.shown()),
-                   known_.empty() ? std::string("write {}")
-                                  : fmt::format("write keys and values, such as \"{}: …\"",
-                                                known_.front()));
+        value.fail(
+            "type",
+            fmt::format("{} is {}, but must be a map", map_name(value.path()), value.shown()),
+            known_.empty()
+                ? std::string("write {}")
+                : fmt::format("write keys and values, such as \"{}: …\"", known_.front()));
     }
     for (const YamlNode::Entry& entry : value.node_->entries) {
         const std::string& key = entry.key->text;
@@ -79,7 +80,8 @@ YamlCase YamlMap::one_of(std::span<const std::string_view> keys) const {
     }
     if (!only) {
         const std::vector<std::string> all(keys.begin(), keys.end());
-        value_.fail("one-of", fmt::format("{} has none of {}", map_name(value_.path()), join_or(all)),
+        value_.fail("one-of",
+                    fmt::format("{} has none of {}", map_name(value_.path()), join_or(all)),
                     fmt::format("add one of {}", join_or(all)));
     }
     return *only;

@@ -11,17 +11,26 @@ namespace {
 constexpr double kKi = 1024.0;
 
 constexpr UnitSuffix kByteSuffixes[] = {
-    {"B", 1},           {"kB", 1e3},         {"KB", 1e3},
-    {"MB", 1e6},        {"GB", 1e9},         {"TB", 1e12},
-    {"KiB", kKi},       {"MiB", kKi * kKi},  {"GiB", kKi * kKi * kKi},
-    {"TiB", kKi * kKi * kKi * kKi},
+    {"B", 1},
+    {"kB", 1e3},
+    {"KB", 1e3},
+    {"MB", 1e6},
+    {"GB", 1e9},
+    {"TB", 1e12},
+    {"KiB", kKi},
+    {"MiB", kKi* kKi},
+    {"GiB", kKi* kKi* kKi},
+    {"TiB", kKi* kKi* kKi* kKi},
 };
 constexpr UnitSuffix kBandwidthSuffixes[] = {
-    {"B/s", 1},    {"kB/s", 1e3},       {"KB/s", 1e3},       {"MB/s", 1e6},
-    {"GB/s", 1e9}, {"TB/s", 1e12},      {"Mbit/s", 1e6 / 8}, {"Gbit/s", 1e9 / 8},
+    {"B/s", 1},    {"kB/s", 1e3},  {"KB/s", 1e3},       {"MB/s", 1e6},
+    {"GB/s", 1e9}, {"TB/s", 1e12}, {"Mbit/s", 1e6 / 8}, {"Gbit/s", 1e9 / 8},
 };
 constexpr UnitSuffix kFlopsSuffixes[] = {
-    {"FLOP/s", 1}, {"GFLOP/s", 1e9}, {"TFLOP/s", 1e12}, {"PFLOP/s", 1e15},
+    {"FLOP/s", 1},
+    {"GFLOP/s", 1e9},
+    {"TFLOP/s", 1e12},
+    {"PFLOP/s", 1e15},
 };
 constexpr UnitSuffix kTimeSuffixes[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}};
 
@@ -57,11 +66,16 @@ std::optional<double> parse_number(std::string_view text) {
 
 std::span<const UnitSuffix> suffixes_of(Unit unit) {
     switch (unit) {
-        case Unit::none: break;
-        case Unit::bytes: return kByteSuffixes;
-        case Unit::bytes_per_second: return kBandwidthSuffixes;
-        case Unit::flops_per_second: return kFlopsSuffixes;
-        case Unit::seconds: return kTimeSuffixes;
+        case Unit::none:
+            break;
+        case Unit::bytes:
+            return kByteSuffixes;
+        case Unit::bytes_per_second:
+            return kBandwidthSuffixes;
+        case Unit::flops_per_second:
+            return kFlopsSuffixes;
+        case Unit::seconds:
+            return kTimeSuffixes;
     }
     return {};
 }

@@ -26,11 +26,16 @@ std::string describe(IntegerRange range) {
 
 std::string examples_of(Unit unit) {
     switch (unit) {
-        case Unit::none: break;
-        case Unit::bytes: return " or a size such as 25MiB or 80GB";
-        case Unit::bytes_per_second: return " or a rate such as 50GB/s or 400Gbit/s";
-        case Unit::flops_per_second: return " or a rate such as 989TFLOP/s";
-        case Unit::seconds: return " or a time such as 5us or 2ms";
+        case Unit::none:
+            break;
+        case Unit::bytes:
+            return " or a size such as 25MiB or 80GB";
+        case Unit::bytes_per_second:
+            return " or a rate such as 50GB/s or 400Gbit/s";
+        case Unit::flops_per_second:
+            return " or a rate such as 989TFLOP/s";
+        case Unit::seconds:
+            return " or a time such as 5us or 2ms";
     }
     return "";
 }
@@ -54,10 +59,14 @@ void YamlValue::fail(const char* rule, const std::string& message, const std::st
 
 std::string YamlValue::shown() const {
     switch (node_->kind) {
-        case YamlNode::Kind::null: return "empty";
-        case YamlNode::Kind::sequence: return "a list";
-        case YamlNode::Kind::map: return "a map";
-        case YamlNode::Kind::scalar: break;
+        case YamlNode::Kind::null:
+            return "empty";
+        case YamlNode::Kind::sequence:
+            return "a list";
+        case YamlNode::Kind::map:
+            return "a map";
+        case YamlNode::Kind::scalar:
+            break;
     }
     return fmt::format("\"{}\"", printable(node_->text));
 }
@@ -86,9 +95,8 @@ std::string YamlValue::text() const {
 std::string YamlValue::name() const {
     constexpr std::size_t kLongest = 100;
     std::string result = text();
-    const bool one_line = std::all_of(result.begin(), result.end(), [](char c) {
-        return static_cast<unsigned char>(c) >= 0x20;
-    });
+    const bool one_line = std::all_of(result.begin(), result.end(),
+                                      [](char c) { return static_cast<unsigned char>(c) >= 0x20; });
     if (!one_line || result.size() > kLongest) {
         fail("type", fmt::format("{} is not one line of at most {} bytes", path_, kLongest),
              "write a shorter text in one line");

@@ -45,15 +45,15 @@ public:
     [[noreturn]] void fail(const char* rule, const std::string& message,
                            const std::string& fix) const;
 
-    std::string text() const;   // any scalar that is not empty
-    std::string name() const;   // text fit for a table: one line, no control characters, ≤ 100 bytes
-    bool boolean() const;       // true or false
+    std::string text() const;  // any scalar that is not empty
+    std::string name() const;  // text fit for a table: one line, no control characters, ≤ 100 bytes
+    bool boolean() const;      // true or false
     std::int64_t integer(IntegerRange range) const;
-    std::uint64_t seed() const; // 0 … 2^64 − 1
+    std::uint64_t seed() const;  // 0 … 2^64 − 1
     double number(NumberRange range, Unit unit = Unit::none) const;
     Bytes bytes(IntegerRange range) const;
-    std::vector<YamlValue> items() const;                    // of a sequence
-    std::vector<YamlValue> items(std::size_t count) const;   // of exactly this length
+    std::vector<YamlValue> items() const;                   // of a sequence
+    std::vector<YamlValue> items(std::size_t count) const;  // of exactly this length
     // The position of this word in `names`.
     std::size_t choice(std::span<const std::string_view> names, const std::string& what) const;
 

@@ -32,9 +32,7 @@ std::size_t sequence_length(std::string_view text, std::size_t i) {
     return overlong || outside ? 0 : length;
 }
 
-bool is_control(unsigned char c) {
-    return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F;
-}
+bool is_control(unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; }
 
 }  // namespace
 
@@ -44,8 +42,8 @@ void check_text(std::string_view text, const std::string& file) {
         const std::size_t length = sequence_length(text, i);
         if (length == 0 || is_control(byte_at(text, i))) {
             throw Error("encoding",
-                        fmt::format("{}:{}:{}: byte 0x{:02X} is not part of a UTF-8 text", file, line,
-                                    column, byte_at(text, i)),
+                        fmt::format("{}:{}:{}: byte 0x{:02X} is not part of a UTF-8 text", file,
+                                    line, column, byte_at(text, i)),
                         "give a text file in UTF-8");
         }
         const bool end_of_line = text[i] == '\n';

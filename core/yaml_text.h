@@ -7,7 +7,7 @@
 
 namespace shardscope {
 
-inline constexpr std::int64_t kTextMaxBytes = 16 * 1024 * 1024;
+inline constexpr std::int64_t kTextMaxBytes = 4 * 1024 * 1024;
 
 // The content of a file; a missing file, a directory or a file beyond kTextMaxBytes is an Error of
 // ErrorKind::io, rule "file". `what` says what it should be, for the message: "scenario".

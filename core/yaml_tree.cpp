@@ -68,8 +68,8 @@ public:
 private:
     struct Open {
         std::shared_ptr<YamlNode> node;
-        std::shared_ptr<YamlNode> key;                // map: read, its value not yet
-        std::unordered_map<std::string, int> lines;   // map: keys so far
+        std::shared_ptr<YamlNode> key;               // map: read, its value not yet
+        std::unordered_map<std::string, int> lines;  // map: keys so far
     };
 
     [[noreturn]] void fail(int line, int column, const char* rule, const std::string& message,
@@ -137,7 +137,8 @@ private:
 
     void add_key(Open& parent, const std::shared_ptr<YamlNode>& key) {
         if (key->kind != YamlNode::Kind::scalar) {
-            fail(key->line, key->column, "yaml", "a key that is not a plain word", "use a name as key");
+            fail(key->line, key->column, "yaml", "a key that is not a plain word",
+                 "use a name as key");
         }
         const auto [earlier, fresh] = parent.lines.emplace(key->text, key->line);
         if (!fresh) {

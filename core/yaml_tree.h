@@ -24,9 +24,9 @@ struct YamlNode {
     };
 
     Kind kind = Kind::null;
-    int line = 1, column = 1;    // 1-based
-    bool quoted = false;         // scalar: written in quotes, hence text even if it looks like a number
-    std::string text;            // scalar
+    int line = 1, column = 1;  // 1-based
+    bool quoted = false;  // scalar: written in quotes, hence text even if it looks like a number
+    std::string text;     // scalar
     std::vector<YamlNodePtr> items;
     std::vector<Entry> entries;  // in the file's order, keys unique
     std::int64_t weight = 1;

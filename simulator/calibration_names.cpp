@@ -6,7 +6,10 @@ namespace {
 bool is_gelu(Activation activation) { return activation == Activation::gelu; }
 bool is_rms(NormKind kind) { return kind == NormKind::rms_norm; }
 
-// Kernels whose cost per byte depends on a field; std::nullopt-like empty view for the others.
+// The nearest of the measured head sizes 32, 64 and 128.
+std::size_t head_size(std::int64_t head_dim) { return head_dim <= 45 ? 0 : head_dim <= 90 ? 1 : 2; }
+
+// Kernels whose cost per unit of work depends on a field; empty for the others.
 struct VariantName {
     std::string_view operator()(const Activate& k) const {
         return is_gelu(k.activation) ? "activate.gelu" : "activate.relu";
@@ -22,6 +25,15 @@ struct VariantName {
     }
     std::string_view operator()(const NormWeightGrad& k) const {
         return is_rms(k.kind) ? "norm_weight_grad.rms_norm" : "norm_weight_grad.layer_norm";
+    }
+    std::string_view operator()(const Attention& k) const {
+        constexpr std::string_view kNames[] = {"attention.d32", "attention.d64", "attention.d128"};
+        return kNames[head_size(k.head_dim)];
+    }
+    std::string_view operator()(const AttentionGrad& k) const {
+        constexpr std::string_view kNames[] = {"attention_grad.d32", "attention_grad.d64",
+                                               "attention_grad.d128"};
+        return kNames[head_size(k.head_dim)];
     }
     std::string_view operator()(const OptimizerStep& k) const {
         return k.spec.kind == OptimizerKind::sgd ? "optimizer_step.sgd" : "optimizer_step.adam";
@@ -44,11 +56,14 @@ std::string_view calibration_name(const Kernel& kernel) {
     return variant.empty() ? kernel_name(kernel) : variant;
 }
 
-double calibration_work(const Compute& compute) {
+CalibrationWork calibration_work(const Compute& compute) {
     const KernelCost cost = cost_of(compute.kernel, compute.dtype, compute.gradient);
-    const bool attention = std::holds_alternative<Attention>(compute.kernel) ||
-                           std::holds_alternative<AttentionGrad>(compute.kernel);
-    return attention ? cost.matmul.value : static_cast<double>(cost.moved().value);
+    std::int64_t heads = 0;
+    if (const auto* k = std::get_if<Attention>(&compute.kernel)) heads = k->samples * k->heads;
+    if (const auto* k = std::get_if<AttentionGrad>(&compute.kernel)) heads = k->samples * k->heads;
+    if (heads == 0) return {static_cast<double>(cost.moved().value), 1};
+    const auto parts = static_cast<double>(heads);
+    return {cost.matmul.value / parts, parts};
 }
 
 Epilogue epilogue_of(const Compute& compute) {

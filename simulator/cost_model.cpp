@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "core/error.h"
-#include "simulator/calibration_names.h"
 
 namespace shardscope {
 namespace {
@@ -83,17 +82,17 @@ double CostModel::epilogue(const Compute& compute) const {
     double seconds = 0;
     for (const std::string_view name : {parts.bias, parts.activation, parts.residual})
         if (!name.empty())
-            seconds += measured(name, compute.dtype, parts.work, memory_bound(parts.work));
+            seconds += measured(name, compute.dtype, {parts.work, 1}, memory_bound(parts.work));
     return seconds;
 }
 
 double CostModel::memory_bound(double bytes) const { return bandwidth_ > 0 ? bytes / bandwidth_ : 0; }
 
-double CostModel::measured(std::string_view name, DType dtype, double work,
+double CostModel::measured(std::string_view name, DType dtype, const CalibrationWork& work,
                            double otherwise) const {
     const auto curve = kernels_.find(std::pair(std::string(name), dtype));
     if (curve == kernels_.end() || curve->second.empty()) return otherwise;
-    return std::max(curve->second.seconds(work), overhead_);
+    return std::max(work.parts * curve->second.seconds(work.work), overhead_);
 }
 
 double CostModel::roofline(const Compute& compute, double efficiency) const {

@@ -10,6 +10,7 @@
 
 #include "core/cluster/cluster.h"
 #include "core/program/instruction.h"
+#include "simulator/calibration_names.h"
 #include "simulator/interpolation.h"
 
 namespace shardscope {
@@ -30,7 +31,8 @@ private:
     double matmul(const Compute& compute, const Shape& shape) const;
     double epilogue(const Compute& compute) const;
     double memory_bound(double bytes) const;
-    double measured(std::string_view name, DType dtype, double work, double otherwise) const;
+    double measured(std::string_view name, DType dtype, const CalibrationWork& work,
+                    double otherwise) const;
     double roofline(const Compute& compute, double efficiency) const;
     double attainable_flops(DType dtype) const;
 

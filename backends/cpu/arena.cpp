@@ -1,8 +1,8 @@
 #include "backends/cpu/arena.h"
 
-#include <sys/mman.h>
-
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "backends/arena_poison.h"
 #include "core/error.h"

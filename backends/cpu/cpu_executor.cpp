@@ -18,9 +18,9 @@ std::array<bool, kStreams> used_streams(const RoleProgram& role) {
     return used;
 }
 
-bool has_span(StreamWork::Kind kind, Stream stream) {
-    return kind == StreamWork::Kind::compute || kind == StreamWork::Kind::collective ||
-           (kind == StreamWork::Kind::wait && stream == Stream::compute);
+Span::Kind span_kind(StreamWork::Kind kind) {
+    if (kind == StreamWork::Kind::compute) return Span::Kind::compute;
+    return kind == StreamWork::Kind::wait ? Span::Kind::wait : Span::Kind::communication;
 }
 
 }  // namespace
@@ -37,7 +37,8 @@ CpuExecutor::CpuExecutor(const RoleProgram& role, StreamCommunicators communicat
         const auto stream = static_cast<Stream>(s);
         if (!used[s] || stream == Stream::compute) continue;
         workers_[s] = std::make_unique<StreamWorker>(
-            cpu::use_one_thread, [this, stream](const StreamWork& w) { execute_or_fail(stream, w); });
+            cpu::use_one_thread,
+            [this, stream](const StreamWork& w) { execute_or_fail(stream, w); });
     }
 }
 
@@ -117,19 +118,22 @@ void CpuExecutor::submit(Stream stream, const StreamWork& work) {
 }
 
 void CpuExecutor::execute(Stream stream, const StreamWork& work) {
-    SpanLog* log = has_span(work.kind, stream) ? log_ : nullptr;
-    const auto start = log != nullptr ? SpanLog::Clock::now() : SpanLog::Clock::time_point();
+    if (work.kind == StreamWork::Kind::record) return events_.reach(work.event, work.ticket);
+    const auto start = SpanLog::Clock::now();
     switch (work.kind) {
-        case StreamWork::Kind::compute: run_compute(work); break;
-        case StreamWork::Kind::collective: run_collective(stream, work); break;
-        case StreamWork::Kind::record: events_.reach(work.event, work.ticket); break;
+        case StreamWork::Kind::compute:
+            run_compute(work);
+            break;
+        case StreamWork::Kind::collective:
+            run_collective(stream, work);
+            break;
         case StreamWork::Kind::wait:
-            if (events_.wait(work.event, work.ticket)) break;
-            throw_failure();
-            throw Error("communication-aborted", "the rank was stopped while it waited", "",
-                        ErrorKind::run_failed);
+            run_wait(work);
+            break;
+        case StreamWork::Kind::record:
+            break;
     }
-    if (log != nullptr) log->add(stream, start, SpanLog::Clock::now());
+    if (log_ != nullptr) log_->add(stream, span_kind(work.kind), start, SpanLog::Clock::now());
 }
 
 void CpuExecutor::execute_or_fail(Stream stream, const StreamWork& work) noexcept {
@@ -166,6 +170,13 @@ void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {
         case CollectiveKind::all_gather:
             return group.all_gather(work.send, work.recv, c.elements / group.size(), c.dtype);
     }
+}
+
+void CpuExecutor::run_wait(const StreamWork& work) {
+    if (events_.wait(work.event, work.ticket)) return;
+    throw_failure();
+    throw Error(std::string(kCommunicationAborted), "the rank was stopped while it waited", "",
+                ErrorKind::run_failed);
 }
 
 void CpuExecutor::throw_failure() {

@@ -69,6 +69,7 @@ private:
     void execute_or_fail(Stream stream, const StreamWork& work) noexcept;
     void run_compute(const StreamWork& work);
     void run_collective(Stream stream, const StreamWork& work);
+    void run_wait(const StreamWork& work);
     void throw_failure();
 
     StreamCommunicators communicators_;
@@ -78,12 +79,12 @@ private:
     SpanLog* log_ = nullptr;
 
     EventBoard events_;
-    std::uint64_t generation_ = 0;             // tickets of events: bodies begun
-    std::vector<std::uint64_t> recorded_;      // per event, the ticket of its latest recording
+    std::uint64_t generation_ = 0;         // tickets of events: bodies begun
+    std::vector<std::uint64_t> recorded_;  // per event, the ticket of its latest recording
 
     std::atomic<bool> failed_{false};
     std::mutex failure_mutex_;
-    std::exception_ptr failure_;               // the first one
+    std::exception_ptr failure_;  // the first one
 
     std::array<std::unique_ptr<StreamWorker>, kStreams> workers_;  // last: they use the rest
 };

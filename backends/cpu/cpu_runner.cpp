@@ -18,7 +18,8 @@ void expect_precision(const TrainingSpec& training) {
     const DType gradient = training.gradient_dtype.value_or(training.precision);
     for (const DType dtype : {training.precision, gradient}) {
         if (dtype == DType::fp32 || dtype == DType::fp64) continue;
-        throw Error("unsupported", "the cpu backend does not train in " + std::string(name_of(dtype)),
+        throw Error("unsupported",
+                    "the cpu backend does not train in " + std::string(name_of(dtype)),
                     "use precision: fp32 or fp64, or simulate this strategy");
     }
 }
@@ -70,7 +71,7 @@ private:
     const int world_;
     std::vector<std::unique_ptr<Communicator>> gate_;  // all ranks, then the calling thread
     std::vector<StreamCommunicators> communicators_;
-    std::vector<std::unique_ptr<CpuRank>> ranks_;      // each made by its own thread
+    std::vector<std::unique_ptr<CpuRank>> ranks_;  // each made by its own thread
     bool stop_ = false;  // written by the calling thread while the ranks wait at the gate
     RankFailures failures_;
     MemoryProbe probe_;
@@ -85,15 +86,17 @@ Trace ThreadedRun::run() {
         try {
             for (int r = 0; r < world_; ++r) threads.emplace_back([this, r] { run_rank(r); });
             coordinate();
+        } catch (const Error& e) {
+            if (e.rule != kCommunicationAborted) own_failure = std::current_exception();
+            gate_.back()->abort();
         } catch (...) {
             own_failure = std::current_exception();
             gate_.back()->abort();
         }
     }
-    failures_.rethrow();
     if (own_failure) std::rethrow_exception(own_failure);
-    for (const auto& rank : ranks_)
-        trace_.ranks.push_back(rank->take_trace(options_.record_spans));
+    failures_.rethrow();
+    for (const auto& rank : ranks_) trace_.ranks.push_back(rank->take_trace(options_.record_spans));
     trace_.ranks.front().memory.outside_plan = probe_.growth();
     note_circumstances();
     return std::move(trace_);

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "backends/communicator.h"
+
 namespace shardscope {
 namespace {
 
@@ -23,7 +25,7 @@ Error current_error(Rank rank) {
 void RankFailures::add_current(Rank rank) noexcept {
     const Error error = current_error(rank);
     const std::lock_guard lock(mutex_);
-    if (!kept_ || (kept_->rule == "communication-aborted" && error.rule != kept_->rule))
+    if (!kept_ || (kept_->rule == kCommunicationAborted && error.rule != kept_->rule))
         kept_ = error;
 }
 

@@ -10,8 +10,7 @@
 
 namespace shardscope {
 
-// Thread-safe. Keeps the first failure, except that "communication-aborted" only says that another
-// rank failed, and gives way to anything else.
+// Thread-safe. Keeps the first failure, except that kCommunicationAborted gives way to anything else.
 class RankFailures {
 public:
     // Call in a handler: takes the exception being handled.

@@ -84,10 +84,14 @@ void sum_as(std::span<const std::byte* const> sources, std::span<std::byte* cons
 void sum_in_order(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                   std::int64_t elements, DType dtype) {
     switch (dtype) {
-        case DType::fp32: return sum_as<float>(sources, targets, elements);
-        case DType::fp64: return sum_as<double>(sources, targets, elements);
-        case DType::bf16: return sum_as<Bf16>(sources, targets, elements);
-        case DType::int32: return sum_as<std::int32_t>(sources, targets, elements);
+        case DType::fp32:
+            return sum_as<float>(sources, targets, elements);
+        case DType::fp64:
+            return sum_as<double>(sources, targets, elements);
+        case DType::bf16:
+            return sum_as<Bf16>(sources, targets, elements);
+        case DType::int32:
+            return sum_as<std::int32_t>(sources, targets, elements);
     }
 }
 

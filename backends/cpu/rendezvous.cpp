@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "backends/communicator.h"
+
 namespace shardscope {
 namespace {
 
@@ -24,10 +26,9 @@ bool same(const MemberCall& a, const MemberCall& b) {
 std::optional<Error> Rendezvous::mismatch() const {
     for (std::size_t r = 1; r < calls_.size(); ++r) {
         if (same(calls_[r], calls_[0])) continue;
-        return Error("collective-mismatch",
-                     describe(r, calls_[r]) + " while " + describe(0, calls_[0]),
-                     "every member must make the same calls in the same order",
-                     ErrorKind::run_failed);
+        return Error(
+            "collective-mismatch", describe(r, calls_[r]) + " while " + describe(0, calls_[0]),
+            "every member must make the same calls in the same order", ErrorKind::run_failed);
     }
     return std::nullopt;
 }
@@ -63,8 +64,8 @@ void Rendezvous::leave() {
 void Rendezvous::abort() noexcept {
     const std::lock_guard lock(mutex_);
     if (!failure_)
-        failure_.emplace("communication-aborted", "another rank ended the communication", "",
-                         ErrorKind::run_failed);
+        failure_.emplace(std::string(kCommunicationAborted), "another rank ended the communication",
+                         "", ErrorKind::run_failed);
     changed_.notify_all();
 }
 

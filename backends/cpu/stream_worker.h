@@ -20,11 +20,11 @@ struct StreamWork {
     Kind kind = Kind::record;
     const Compute* compute = nullptr;
     const Collective* collective = nullptr;
-    Addresses operands{};            // compute
-    StepContext context;             // compute
-    const std::byte* send = nullptr; // collective
+    Addresses operands{};             // compute
+    StepContext context;              // compute
+    const std::byte* send = nullptr;  // collective
     std::byte* recv = nullptr;
-    EventId event;                   // record, wait
+    EventId event;  // record, wait
     std::uint64_t ticket = 0;
 };
 

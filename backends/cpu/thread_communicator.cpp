@@ -91,8 +91,7 @@ void ThreadCommunicator::all_gather(const std::byte* send, std::byte* recv, std:
 std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size) {
     const auto all = std::make_shared<Rendezvous>(size);
     std::vector<std::unique_ptr<Communicator>> members;
-    for (int r = 0; r < size; ++r)
-        members.push_back(std::make_unique<ThreadCommunicator>(all, r));
+    for (int r = 0; r < size; ++r) members.push_back(std::make_unique<ThreadCommunicator>(all, r));
     return members;
 }
 

@@ -43,6 +43,11 @@ Cluster from_catalogue(const YamlValue& value) {
     return cluster;
 }
 
+Cluster from_file(const YamlValue& value, const std::string& folder) {
+    const std::string path = value.text();
+    return load_cluster(path.front() == '/' ? path : folder + path);
+}
+
 Cluster uncalibrated() {
     Cluster cluster;
     cluster.device.name = "CPU";
@@ -120,19 +125,16 @@ Cluster read_cluster(const YamlValue& value, const std::string& folder,
                      const ParseOptions& options) {
     if (!value.is_map()) return from_catalogue(value);
     const YamlMap map(value, description_keys({"gpu", "file", "this_machine"}));
-    const auto machine = map.find("this_machine");
-    if (machine && machine->is_map()) {
-        YamlMap(value, {"this_machine"});  // nothing else goes with it
-        return this_machine(*machine, options);
-    }
-    constexpr std::array<std::string_view, 3> kForms = {"gpu", "file", "device"};
+    constexpr std::array<std::string_view, 3> kForms = {"gpu", "file", "this_machine"};
+    const bool written_out = map.find("device") && !map.find("gpu") && !map.find("file");
     Cluster cluster;
-    const YamlCase form = map.find("gpu") && map.find("device") ? YamlCase{0, map.require("gpu")}
-                                                               : map.one_of(kForms);
-    if (form.index == 0) cluster = from_catalogue(form.value);
-    if (form.index == 1) {
-        const std::string path = form.value.text();
-        cluster = load_cluster(path.front() == '/' ? path : folder + path);
+    if (!written_out) {
+        const YamlCase form = map.one_of(kForms);
+        if (form.index == 2) {
+            YamlMap(value, {"this_machine"});  // nothing else goes with it
+            return this_machine(form.value, options);
+        }
+        cluster = form.index == 0 ? from_catalogue(form.value) : from_file(form.value, folder);
     }
     apply_description(map, cluster);
     map.read("this_machine", cluster.this_machine);
@@ -158,6 +160,8 @@ Cluster load_cluster(const std::string& path) {
     return parse_cluster(read_text_file(path, "cluster"), path);
 }
 
-std::string cluster_to_yaml(const Cluster& cluster) { return json_to_yaml(cluster_to_json(cluster)); }
+std::string cluster_to_yaml(const Cluster& cluster) {
+    return json_to_yaml(cluster_to_json(cluster));
+}
 
 }  // namespace shardscope

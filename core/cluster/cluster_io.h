@@ -13,7 +13,8 @@ namespace shardscope {
 
 // Reads a catalogue name, {gpu: …}, {file: …}, {this_machine: …} or a whole description. Keys beside
 // gpu and file change what the catalogue or the file says. `folder` is put before relative paths.
-Cluster read_cluster(const YamlValue& value, const std::string& folder, const ParseOptions& options);
+Cluster read_cluster(const YamlValue& value, const std::string& folder,
+                     const ParseOptions& options);
 
 // The whole description as a map that read_cluster and load_cluster read back to an equal value.
 nlohmann::ordered_json cluster_to_json(const Cluster& cluster);

@@ -13,9 +13,9 @@ constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
 constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
 constexpr IntegerRange kCores{0, 1'000'000};
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
-constexpr NumberRange kRate{0, 1e24, true};    // per second
+constexpr NumberRange kRate{0, 1e24, true};  // per second
 constexpr NumberRange kWork{0, 1e30, true};
-constexpr NumberRange kTime{0, 1e6};           // seconds
+constexpr NumberRange kTime{0, 1e6};  // seconds
 constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kFactor{1, 1e6};
 
@@ -23,14 +23,15 @@ void read_peak(const YamlValue& value, Device& device) {
     const YamlMap map(value, {"fp32", "fp64", "bf16"});
     for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16}) {
         const auto found = map.find(name_of(dtype));
-        if (found) device.peak[dtype] = FlopsPerSecond(found->number(kRate, Unit::flops_per_second));
+        if (found)
+            device.peak[dtype] = FlopsPerSecond(found->number(kRate, Unit::flops_per_second));
     }
 }
 
 void read_device(const YamlValue& value, Device& device) {
-    const YamlMap map(value, {"name", "kind", "memory", "peak", "matmul_efficiency",
-                              "memory_bandwidth", "memory_efficiency", "host_cost",
-                              "kernel_overhead", "runtime", "source"});
+    const YamlMap map(value,
+                      {"name", "kind", "memory", "peak", "matmul_efficiency", "memory_bandwidth",
+                       "memory_efficiency", "host_cost", "kernel_overhead", "runtime", "source"});
     constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
     if (const auto name = map.find("name")) device.name = name->name();
     if (const auto kind = map.find("kind")) {
@@ -64,7 +65,8 @@ MatmulSample read_matmul(const YamlValue& row) {
 
 KernelSample read_kernel(const YamlValue& row) {
     const auto cells = row.items(4);
-    return {cells[0].name(), read_precision(cells[1]), cells[2].number(kWork), cells[3].number(kRate)};
+    return {cells[0].name(), read_precision(cells[1]), cells[2].number(kWork),
+            cells[3].number(kRate)};
 }
 
 CollectiveSample read_collective(const YamlValue& row) {
@@ -83,8 +85,8 @@ void read_rows(const YamlMap& map, std::string_view key, Sample (*read)(const Ya
 }
 
 void read_calibration(const YamlValue& value, Calibration& calibration) {
-    const YamlMap map(value, {"date", "host", "compiler", "busy_slowdown", "matmul", "kernels",
-                              "collectives"});
+    const YamlMap map(
+        value, {"date", "host", "compiler", "busy_slowdown", "matmul", "kernels", "collectives"});
     map.read("date", calibration.date);
     map.read("host", calibration.host);
     map.read("compiler", calibration.compiler);

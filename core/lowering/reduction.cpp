@@ -92,7 +92,7 @@ void Reduction::finish(std::size_t keep) {
         const bool own_slice = context_.zero == 1;
         const Operand store{parameters_.unit(flight.unit).gradient, 0,
                             own_slice ? unit.shard * size_of(context_.gradient) : 0};
-        b.compute(Add{unit.shard}, context_.gradient, context_.gradient, {{flight.partial, 0, 0}, store});
+        b.compute(Add{unit.shard}, context_.gradient, context_.gradient, {store, {flight.partial, 0, 0}});
     }
 }
 

@@ -29,7 +29,8 @@ void require_size(const YamlMap& map, std::string_view key, std::int64_t& to, In
 }
 
 GptSpec read_gpt(const YamlValue& value) {
-    const YamlMap map(value, {"layers", "hidden", "heads", "vocab", "seq", "ffn", "tied_embeddings"});
+    const YamlMap map(value,
+                      {"layers", "hidden", "heads", "vocab", "seq", "ffn", "tied_embeddings"});
     GptSpec spec;
     require_size(map, "layers", spec.layers, kLayers);
     require_size(map, "hidden", spec.hidden, kWidth);
@@ -43,8 +44,8 @@ GptSpec read_gpt(const YamlValue& value) {
 }
 
 LlamaSpec read_llama(const YamlValue& value) {
-    const YamlMap map(value, {"layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "seq", "head_dim",
-                              "tied_embeddings", "rope_theta", "norm_epsilon"});
+    const YamlMap map(value, {"layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "seq",
+                              "head_dim", "tied_embeddings", "rope_theta", "norm_epsilon"});
     LlamaSpec spec;
     require_size(map, "layers", spec.layers, kLayers);
     require_size(map, "hidden", spec.hidden, kWidth);
@@ -103,8 +104,8 @@ LayerListSpec read_layers(const YamlValue& value) {
     const auto items = value.items();
     if (items.empty() || static_cast<std::int64_t>(items.size()) > kLayers.high) {
         value.fail("range",
-                   fmt::format("{} has {} layers, but must have 1 to {}", value.path(), items.size(),
-                               kLayers.high),
+                   fmt::format("{} has {} layers, but must have 1 to {}", value.path(),
+                               items.size(), kLayers.high),
                    "write a list such as [{linear: [784, 128]}, relu, {linear: [128, 10]}]");
     }
     for (const YamlValue& item : items) spec.items.push_back(read_item(item));
@@ -141,10 +142,18 @@ ModelSpec read_form(const YamlValue& value) {
     ModelSpec spec;
     spec.name = form.index == 2 ? "layers" : std::string(kForms[form.index]);
     switch (form.index) {
-        case 0: spec.kind = read_gpt(form.value); break;
-        case 1: spec.kind = read_llama(form.value); break;
-        case 2: spec.kind = read_layers(form.value); break;
-        default: spec = from_catalogue(form.value); break;
+        case 0:
+            spec.kind = read_gpt(form.value);
+            break;
+        case 1:
+            spec.kind = read_llama(form.value);
+            break;
+        case 2:
+            spec.kind = read_layers(form.value);
+            break;
+        default:
+            spec = from_catalogue(form.value);
+            break;
     }
     if (const auto seq = map.find("seq")) {
         if (form.index != 3) {
@@ -170,17 +179,26 @@ struct KindToJson {
     nlohmann::ordered_json& out;
 
     void operator()(const GptSpec& s) const {
-        out["gpt"] = {{"layers", s.layers}, {"hidden", s.hidden}, {"heads", s.heads},
-                      {"vocab", s.vocab},   {"seq", s.seq},       {"ffn", s.ffn},
+        out["gpt"] = {{"layers", s.layers},
+                      {"hidden", s.hidden},
+                      {"heads", s.heads},
+                      {"vocab", s.vocab},
+                      {"seq", s.seq},
+                      {"ffn", s.ffn},
                       {"tied_embeddings", s.tied_embeddings}};
         if (s.ffn == 0) out["gpt"].erase("ffn");
     }
     void operator()(const LlamaSpec& s) const {
-        out["llama"] = {{"layers", s.layers},       {"hidden", s.hidden},
-                        {"heads", s.heads},         {"kv_heads", s.kv_heads},
-                        {"ffn", s.ffn},             {"vocab", s.vocab},
-                        {"seq", s.seq},             {"head_dim", s.head_dim},
-                        {"rope_theta", s.rope_theta}, {"norm_epsilon", s.norm_epsilon},
+        out["llama"] = {{"layers", s.layers},
+                        {"hidden", s.hidden},
+                        {"heads", s.heads},
+                        {"kv_heads", s.kv_heads},
+                        {"ffn", s.ffn},
+                        {"vocab", s.vocab},
+                        {"seq", s.seq},
+                        {"head_dim", s.head_dim},
+                        {"rope_theta", s.rope_theta},
+                        {"norm_epsilon", s.norm_epsilon},
                         {"tied_embeddings", s.tied_embeddings}};
         if (s.head_dim == 0) out["llama"].erase("head_dim");
     }

@@ -135,7 +135,7 @@ struct SoftmaxCrossEntropy {
 struct Zero {
     std::int64_t elements = 0;
 };
-// y RW += x R (order: x, y).
+// y += x: y RW, x R.
 struct Add {
     std::int64_t elements = 0;
 };

@@ -33,9 +33,9 @@ private:
     int decimals_;
 };
 
-std::string format_count(double value);          // "12,345"; "–" for NaN
+std::string format_count(double value);  // "12,345"; "–" for NaN
 std::string format_count(std::int64_t value);
-std::string format_percent(double fraction);     // 0.4123: "41.2"
+std::string format_percent(double fraction);        // 0.4123: "41.2"
 std::string format_difference(std::int64_t value);  // "0", "+1,024", "-64"
 
 }  // namespace shardscope

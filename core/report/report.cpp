@@ -77,10 +77,14 @@ double model_flops_utilisation(const Plan& plan, const Device& device, int share
 
 std::string_view status_name(Status status) {
     switch (status) {
-        case Status::fits: return "fits";
-        case Status::does_not_fit: return "does_not_fit";
-        case Status::invalid: return "invalid";
-        case Status::failed: break;
+        case Status::fits:
+            return "fits";
+        case Status::does_not_fit:
+            return "does_not_fit";
+        case Status::invalid:
+            return "invalid";
+        case Status::failed:
+            break;
     }
     return "failed";
 }
@@ -97,8 +101,8 @@ Result summarise(const Trace& trace, const Plan& plan, const Device& device, int
     result.ranks = expanded(trace.ranks, plan);
     result.time = slowest_median(result.ranks);
     result.step_time = result.time.wall;
-    const double tokens = static_cast<double>(plan.training.global_batch) *
-                          static_cast<double>(plan.model->seq);
+    const double tokens =
+        static_cast<double>(plan.training.global_batch) * static_cast<double>(plan.model->seq);
     result.tokens_per_s = tokens / result.step_time.value;
     result.tokens_per_s_per_gpu = result.tokens_per_s / plan.layout.world;
     result.mfu = model_flops_utilisation(plan, device, shared_cores, result.step_time);

@@ -1,6 +1,7 @@
 #include "core/report/report_io.h"
 
 #include <cmath>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -14,8 +15,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
 // JSON has no NaN: a figure that is not known is null.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+// No peak is known: no utilisation either.
+double mfu_of(const Result& result) { return result.mfu > 0 ? result.mfu : kUnknown; }
 
 Json rank_json(const RankTrace& trace, bool measured) {
     Json json;
@@ -37,7 +43,7 @@ Json result_json(const std::optional<Result>& result, bool measured) {
     json["step_time_s"] = number(result->step_time.value);
     json["tokens_per_s"] = number(result->tokens_per_s);
     json["tokens_per_s_per_gpu"] = number(result->tokens_per_s_per_gpu);
-    json["mfu"] = number(result->mfu);
+    json["mfu"] = number(mfu_of(*result));
     json["losses"] = Json::array();
     for (const double loss : result->losses) json["losses"].push_back(number(loss));
     Json& memory = json["memory"];
@@ -105,10 +111,24 @@ std::string csv_line(const std::vector<std::string>& fields) {
 }
 
 std::vector<std::string> csv_columns() {
-    std::vector<std::string> columns{"strategy", "status", "layout", "result", "step_time_s",
-        "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "compute_s", "exposed_communication_s",
-        "bubble_s", "optimizer_s", "first_loss", "last_loss", "capacity_bytes", "peak_bytes",
-        "peak_rank", "peak_phase"};
+    std::vector<std::string> columns{"strategy",
+                                     "status",
+                                     "layout",
+                                     "result",
+                                     "step_time_s",
+                                     "tokens_per_s",
+                                     "tokens_per_s_per_gpu",
+                                     "mfu",
+                                     "compute_s",
+                                     "exposed_communication_s",
+                                     "bubble_s",
+                                     "optimizer_s",
+                                     "first_loss",
+                                     "last_loss",
+                                     "capacity_bytes",
+                                     "peak_bytes",
+                                     "peak_rank",
+                                     "peak_phase"};
     for (std::size_t i = 0; i < kCategories; ++i)
         columns.push_back(std::string(category_name(static_cast<Category>(i))) + "_bytes");
     columns.insert(columns.end(), {"error_rule", "error_message", "error_fix"});
@@ -121,10 +141,10 @@ std::vector<std::string> csv_result(const Result* result) {
     const MemoryUse& memory = result->peak_memory();
     const auto& losses = result->losses;
     std::vector<std::string> fields;
-    for (const double value : {result->step_time.value, result->tokens_per_s,
-                               result->tokens_per_s_per_gpu, result->mfu,
-                               result->time.compute.value, result->time.exposed_communication.value,
-                               result->time.bubble.value, result->time.optimizer.value}) {
+    for (const double value :
+         {result->step_time.value, result->tokens_per_s, result->tokens_per_s_per_gpu,
+          mfu_of(*result), result->time.compute.value, result->time.exposed_communication.value,
+          result->time.bubble.value, result->time.optimizer.value}) {
         fields.push_back(csv_number(value));
     }
     fields.push_back(losses.empty() ? "" : csv_number(losses.front()));

@@ -1,6 +1,7 @@
 #include "core/report/report_text.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 #include <variant>
@@ -44,8 +45,8 @@ std::string verdict(Status status) {
 std::string heading(const Report& report) {
     const Scenario& scenario = report.scenario;
     const Cluster& cluster = scenario.cluster;
-    std::string machine = fmt::format("{} × {} {}", cluster.nodes, cluster.gpus_per_node,
-                                      cluster.device.name);
+    std::string machine =
+        fmt::format("{} × {} {}", cluster.nodes, cluster.gpus_per_node, cluster.device.name);
     if (cluster.this_machine) {
         machine = fmt::format("{} rank{} on {} core{} of this machine", cluster.gpus_per_node,
                               cluster.gpus_per_node == 1 ? "" : "s", cluster.cores,
@@ -67,12 +68,12 @@ void add_strategy_columns(TextTable& table) {
     table.add_column("verdict", Align::left);
 }
 
+// In the order of Category; broken so that fifteen columns stay readable.
 void add_category_columns(TextTable& table, const char* unit) {
-    for (std::size_t i = 0; i < kCategories; ++i) {
-        std::string name(category_name(static_cast<Category>(i)));
-        std::replace(name.begin(), name.end(), '_', '\n');
-        table.add_column(fmt::format("{}\n{}", name, unit));
-    }
+    static constexpr std::array<const char*, kCategories> kHeaders{
+        "para-\nmeters", "gradi-\nents", "optimizer\nstates", "activa-\ntions", "commu-\nnication",
+        "work-\nspace",  "runtime"};
+    for (const char* header : kHeaders) table.add_column(fmt::format("{}\n{}", header, unit));
 }
 
 TextTable results_table(const Report& report, Pick pick, bool losses) {
@@ -105,18 +106,33 @@ TextTable results_table(const Report& report, Pick pick, bool losses) {
     return table;
 }
 
-// What failed and why, then everything a reader must know, each once.
-std::string remarks(const Report& report) {
-    std::string text;
+// Each error once, with the strategies that have it.
+std::string errors_text(const Report& report) {
+    std::vector<std::pair<std::string, std::string>> errors;  // what, "invalid: names"
     for (const StrategyReport& strategy : report.strategies) {
         if (!strategy.error) continue;
-        text += fmt::format("{}: {}: {}\n", verdict(strategy.status), strategy.name,
-                            strategy.error->what());
+        const std::string what = strategy.error->what();
+        const auto same = std::find_if(errors.begin(), errors.end(),
+                                       [&](const auto& error) { return error.first == what; });
+        if (same != errors.end()) {
+            same->second += ", " + strategy.name;
+        } else {
+            errors.emplace_back(what, verdict(strategy.status) + ": " + strategy.name);
+        }
     }
+    std::string text;
+    for (const auto& [what, strategies] : errors) text += strategies + ": " + what + '\n';
+    return text;
+}
+
+// What failed and why, then everything a reader must know, each once.
+std::string remarks(const Report& report) {
+    std::string text = errors_text(report);
     std::vector<std::string> notes = report.context.notes;
     for (const StrategyReport& strategy : report.strategies)
         for (const auto* result : {&strategy.simulated, &strategy.measured})
-            if (*result) notes.insert(notes.end(), (*result)->notes.begin(), (*result)->notes.end());
+            if (*result)
+                notes.insert(notes.end(), (*result)->notes.begin(), (*result)->notes.end());
     std::set<std::string> seen;
     for (const std::string& note : notes)
         if (seen.insert(note).second) text += fmt::format("note: {}\n", note);
@@ -149,8 +165,8 @@ TextTable overview_table(const Report& report, const Units& units) {
             row[10] = losses_text(measured->losses);
         }
         if (simulated && measured) {
-            row[5] = format_difference((simulated->peak_memory().peak -
-                                        measured->peak_memory().peak).value);
+            row[5] = format_difference(
+                (simulated->peak_memory().peak - measured->peak_memory().peak).value);
             const double error = simulated->step_time / measured->step_time - 1.0;
             row[8] = std::isfinite(error) ? fmt::format("{:+.1f}", 100.0 * error) : kUnknown;
         }
@@ -181,7 +197,8 @@ TextTable parts_table(const Report& report, const Units& units) {
     TextTable table;
     table.add_column("strategy", Align::left);
     table.add_column("", Align::left);
-    for (const char* part : {"compute", "exposed\ncommunication", "bubble", "optimizer", "step time"})
+    for (const char* part :
+         {"compute", "exposed\ncommunication", "bubble", "optimizer", "step time"})
         table.add_column(fmt::format("{}\n{}", part, units.time.name()));
     for (const StrategyReport& strategy : report.strategies) {
         std::string name = strategy.name;
@@ -190,8 +207,8 @@ TextTable parts_table(const Report& report, const Units& units) {
             const StepTime& time = (strategy.*pick)->time;
             const bool predicted = pick == &StrategyReport::simulated;
             std::vector<std::string> row{name, predicted ? "predicted" : "measured"};
-            for (const Seconds part : {time.compute, time.exposed_communication, time.bubble,
-                                       time.optimizer, time.wall})
+            for (const Seconds part :
+                 {time.compute, time.exposed_communication, time.bubble, time.optimizer, time.wall})
                 row.push_back(units.time.format(part));
             table.add_row(std::move(row));
             name.clear();  // once per strategy
@@ -217,12 +234,13 @@ std::string comparison_text(const Report& report) {
     std::string text = heading(report) + overview_table(report, units).to_string();
     const TextTable categories = categories_table(report, units);
     if (!categories.empty()) {
-        text += "\nMemory by category at the peak of the fullest rank, predicted = measured to the "
-                "byte (≠: predicted ≠ measured)\n\n" + categories.to_string();
+        text +=
+            "\nMemory by category at the peak of the fullest rank, predicted = measured to the "
+            "byte (≠: predicted ≠ measured)\n\n" +
+            categories.to_string();
     }
     const TextTable parts = parts_table(report, units);
-    if (!parts.empty())
-        text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
+    if (!parts.empty()) text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
     return text + remarks(report);
 }
 

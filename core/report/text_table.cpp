@@ -34,10 +34,18 @@ std::size_t cells_of(std::uint32_t code) {
         std::uint32_t first, last;
         std::size_t cells;
     };
-    static constexpr std::array<Range, 12> kRanges{{{0x0300, 0x036F, 0}, {0x1100, 0x115F, 2},
-        {0x200B, 0x200F, 0}, {0x20D0, 0x20FF, 0}, {0x2E80, 0xA4CF, 2}, {0xAC00, 0xD7A3, 2},
-        {0xF900, 0xFAFF, 2}, {0xFE00, 0xFE0F, 0}, {0xFE30, 0xFE6F, 2}, {0xFF00, 0xFF60, 2},
-        {0x1F300, 0x1FAFF, 2}, {0x20000, 0x3FFFD, 2}}};
+    static constexpr std::array<Range, 12> kRanges{{{0x0300, 0x036F, 0},
+                                                    {0x1100, 0x115F, 2},
+                                                    {0x200B, 0x200F, 0},
+                                                    {0x20D0, 0x20FF, 0},
+                                                    {0x2E80, 0xA4CF, 2},
+                                                    {0xAC00, 0xD7A3, 2},
+                                                    {0xF900, 0xFAFF, 2},
+                                                    {0xFE00, 0xFE0F, 0},
+                                                    {0xFE30, 0xFE6F, 2},
+                                                    {0xFF00, 0xFF60, 2},
+                                                    {0x1F300, 0x1FAFF, 2},
+                                                    {0x20000, 0x3FFFD, 2}}};
     for (const Range& range : kRanges)
         if (code >= range.first && code <= range.last) return range.cells;
     return 1;
@@ -69,8 +77,7 @@ void TextTable::add_column(std::string header, Align align) {
 void TextTable::add_row(std::vector<std::string> cells) {
     assert(cells.size() <= columns_.size());
     // Names come from files: a line break or an escape sequence in one must not reach the terminal.
-    for (std::string& cell : cells)
-        std::replace_if(cell.begin(), cell.end(), is_control, ' ');
+    for (std::string& cell : cells) std::replace_if(cell.begin(), cell.end(), is_control, ' ');
     cells.resize(columns_.size());
     rows_.push_back(std::move(cells));
 }
@@ -79,7 +86,8 @@ std::vector<std::size_t> TextTable::widths() const {
     std::vector<std::size_t> result;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
         std::size_t width = 0;
-        for (const std::string& text : columns_[c].header) width = std::max(width, display_width(text));
+        for (const std::string& text : columns_[c].header)
+            width = std::max(width, display_width(text));
         for (const auto& row : rows_) width = std::max(width, display_width(row[c]));
         result.push_back(width);
     }
@@ -101,7 +109,8 @@ std::string TextTable::line(const std::vector<std::string>& cells,
 std::string TextTable::to_string() const {
     const std::vector<std::size_t> width = widths();
     std::size_t header_lines = 0;
-    for (const Column& column : columns_) header_lines = std::max(header_lines, column.header.size());
+    for (const Column& column : columns_)
+        header_lines = std::max(header_lines, column.header.size());
     std::string text;
     for (std::size_t i = 0; i < header_lines; ++i) {
         std::vector<std::string> cells;

@@ -9,9 +9,9 @@
 namespace shardscope {
 
 struct Preset {
-    std::string_view name;         // what a scenario writes: "zero-1"
+    std::string_view name;  // what a scenario writes: "zero-1"
     std::string_view description;
-    Strategy strategy;             // its name is the preset's
+    Strategy strategy;  // its name is the preset's
 };
 
 // In the order in which a comparison shows them: single, ddp, zero-1, zero-2, zero-3. A scenario

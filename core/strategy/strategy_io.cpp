@@ -85,10 +85,10 @@ Strategy read_strategy(const YamlValue& value) {
 std::vector<Strategy> read_strategies(const YamlValue& value) {
     const auto items = value.items();
     if (items.empty() || items.size() > kMostStrategies) {
-        value.fail("range",
-                   fmt::format("{} strategies, but there must be 1 to {}", items.size(),
-                               kMostStrategies),
-                   "write a list such as [ddp, zero-1], or remove the key for all presets");
+        value.fail(
+            "range",
+            fmt::format("{} strategies, but there must be 1 to {}", items.size(), kMostStrategies),
+            "write a list such as [ddp, zero-1], or remove the key for all presets");
     }
     std::vector<Strategy> strategies;
     std::map<std::string, std::string> places;

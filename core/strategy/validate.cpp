@@ -37,8 +37,7 @@ std::string divisors_near(std::int64_t n, std::int64_t wanted) {
 
 [[noreturn]] void fail(const Strategy& s, const char* rule, const std::string& message,
                        const std::string& fix) {
-    const std::string where =
-        s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
+    const std::string where = s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
     throw Error(rule, fmt::format("{}: {}", where, message), fix);
 }
 
@@ -67,8 +66,8 @@ int world_of(const Cluster& cluster, const Strategy& s) {
     const int world = cluster.world_size();
     if (s.ranks.value_or(1) > world) {
         fail(s, "world-size",
-             fmt::format("{} ranks, but the cluster has {} ({} × {})", *s.ranks, world, cluster.nodes,
-                         cluster.gpus_per_node),
+             fmt::format("{} ranks, but the cluster has {} ({} × {})", *s.ranks, world,
+                         cluster.nodes, cluster.gpus_per_node),
              fmt::format("use ranks {} or fewer, or a larger cluster", world));
     }
     return s.ranks.value_or(world);
@@ -120,11 +119,12 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
     std::int64_t micro = s.micro_batch.value_or(training.micro_batch);
     if (micro == 0) micro = per_rank;
     if (micro < 1 || per_rank % micro != 0) {
-        fail(s, "batch",
-             fmt::format("micro_batch {} does not divide the {} samples per rank (global_batch {} / "
-                         "dp {})",
-                         micro, per_rank, global, layout.dp),
-             fmt::format("use micro_batch {}", divisors_near(per_rank, micro)));
+        fail(
+            s, "batch",
+            fmt::format("micro_batch {} does not divide the {} samples per rank (global_batch {} / "
+                        "dp {})",
+                        micro, per_rank, global, layout.dp),
+            fmt::format("use micro_batch {}", divisors_near(per_rank, micro)));
     }
     layout.micro_batch = micro;
     layout.micro_batches = per_rank / micro;

@@ -39,8 +39,8 @@ std::vector<std::vector<T>> random_buffers(int ranks, std::int64_t elements) {
         for (std::int64_t i = 0; i < elements; ++i) {
             const double unit = static_cast<double>(random()) / 4294967296.0 - 0.5;
             if constexpr (std::is_same_v<T, std::uint16_t>)
-                buffer.push_back(static_cast<T>(
-                    std::bit_cast<std::uint32_t>(static_cast<float>(unit)) >> 16));
+                buffer.push_back(
+                    static_cast<T>(std::bit_cast<std::uint32_t>(static_cast<float>(unit)) >> 16));
             else
                 buffer.push_back(static_cast<T>(unit * (std::is_integral_v<T> ? 1e6 : 1.0)));
         }
@@ -105,8 +105,8 @@ TYPED_TEST(Sums, AllGatherConcatenatesInRankOrder) {
             std::vector<TypeParam> expected;
             for (const auto& s : sends) expected.insert(expected.end(), s.begin(), s.end());
             for (const bool in_place : {false, true}) {
-                std::vector<std::vector<TypeParam>> received(
-                    ranks, std::vector<TypeParam>(shard * ranks));
+                std::vector<std::vector<TypeParam>> received(ranks,
+                                                             std::vector<TypeParam>(shard * ranks));
                 const auto members = make_thread_communicators(ranks);
                 on_ranks(ranks, [&](int r) {
                     TypeParam* own = received[r].data() + r * shard;
@@ -181,7 +181,9 @@ TEST(ThreadCommunicator, AbortWakesEveryWaitingMember) {
     });
     for (int r = 0; r < 5; ++r) {
         ASSERT_EQ(errors[r].has_value(), r != 3) << r;
-        if (r != 3) EXPECT_EQ(errors[r]->rule, "communication-aborted");
+        if (errors[r]) {
+            EXPECT_EQ(errors[r]->rule, "communication-aborted");
+        }
     }
     EXPECT_THROW(members[3]->barrier(), Error);  // and later calls fail at once
 }

@@ -1,13 +1,13 @@
 // Whatever a file holds, parsing ends with a scenario or with an Error that names place, rule and fix.
-#include <gtest/gtest.h>
-
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <ostream>
 #include <random>
-#include <regex>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "core/scenario_io.h"
@@ -25,6 +25,23 @@ const std::string kGood =
     "strategies:\n"
     "  - ddp\n"
     "  - {name: z, zero: 2, bucket: 25MiB, reduce_at: micro_batch}\n";
+
+// As another seed for mutations: layer lists and a cluster written out, with measured rows.
+const std::string kWrittenOut =
+    "model: {layers: [{linear: [4, 8]}, relu, {layer_norm: 8}, {linear: {in: 8, out: 2, bias: "
+    "false}}]}\n"
+    "training: {global_batch: 8, optimizer: sgd}\n"
+    "cluster:\n"
+    "  nodes: 1\n"
+    "  gpus_per_node: 2\n"
+    "  cores: 2\n"
+    "  device: {kind: cpu, memory: 8GB, peak: {fp32: 1e11}, memory_bandwidth: 10GB/s, host_cost: "
+    "1us}\n"
+    "  calibration:\n"
+    "    matmul:\n"
+    "      - [fp32, 1, 2, 3, 1e9]\n"
+    "    kernels: [[gelu, fp32, 100, 1e9]]\n"
+    "    collectives: [[all_reduce, 2, 1024, 1e-5]]\n";
 
 Scenario parsed(const std::string& text) { return parse_scenario(text, "bad.yaml", {}); }
 
@@ -58,6 +75,15 @@ struct BadInput {
     std::string shown;  // part of what is printed: the position, the number or the suggestion
 };
 
+void PrintTo(const BadInput& bad, std::ostream* out) { *out << bad.name; }
+
+// Whether a message starts with "bad.yaml:LINE:COLUMN: ".
+bool names_a_place(const std::string& message) {
+    int line = 0, column = 0, length = 0;
+    const int read = std::sscanf(message.c_str(), "bad.yaml:%d:%d: %n", &line, &column, &length);
+    return read == 2 && length > 0 && line > 0 && column > 0;
+}
+
 class BadInputTest : public testing::TestWithParam<BadInput> {};
 
 TEST_P(BadInputTest, NamesPlaceRuleAndFix) {
@@ -67,8 +93,7 @@ TEST_P(BadInputTest, NamesPlaceRuleAndFix) {
         FAIL() << "accepted:\n" << bad.text;
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, bad.rule) << e.what();
-        EXPECT_TRUE(std::regex_search(e.message, std::regex("^bad\\.yaml:[1-9][0-9]*:[1-9][0-9]*: ")))
-            << e.message;
+        EXPECT_TRUE(names_a_place(e.message)) << e.message;
         EXPECT_NE(std::string(e.what()).find(bad.shown), std::string::npos) << e.what();
         EXPECT_FALSE(e.fix.empty());
         EXPECT_EQ(e.exit_code(), 3);
@@ -96,7 +121,7 @@ const BadInput kTable[] = {
     {"UnknownTopKey", with("training:", "trainning:"), "unknown-key", "use \"training\""},
     {"UnknownTrainingKey", with("global_batch", "globl_batch"), "unknown-key", "4:12"},
     {"UnknownFarKey", with("clip", "qqqq"), "unknown-key", "use one of global_batch"},
-    {"UnknownStrategyKey", with("bucket", "buckets"), "unknown-key", "9:22"},
+    {"UnknownStrategyKey", with("bucket", "buckets"), "unknown-key", "9:24"},
     {"DuplicateKey", with("steps: 3", "global_batch: 3"), "duplicate-key", "line 4"},
     {"DuplicateTopKey", kGood + "name: again\n", "duplicate-key", "line 1"},
     {"DuplicateStrategy", with("name: z", "name: ddp"), "duplicate-name", "8:5"},
@@ -106,7 +131,7 @@ const BadInput kTable[] = {
     {"EmptyValue", with("steps: 3", "steps: "), "type", "training.steps is empty"},
     {"AliasLoop", "model: &a [*a]\n", "alias-loop", "1:12"},
     {"AliasLoopInMap", "model: &a {gpt: {layers: *a}}\n", "alias-loop", "contains it"},
-    {"UnknownAlias", "model: *nobody\n", "yaml", "nobody"},
+    {"UnknownAlias", "model: *nobody\n", "yaml", "not defined"},
     {"DeepNesting", nested(100), "too-large", "nested deeper"},
     {"AbsurdNesting", nested(100'000), "too-large", "nested deeper"},
     {"BillionLaughs", laughs(), "too-large", "values"},
@@ -117,7 +142,8 @@ const BadInput kTable[] = {
     {"QuotedNumber", with("steps: 3", "steps: \"3\""), "type", "in quotes"},
     {"FractionForWhole", with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
     {"MapForNumber", with("steps: 3", "steps: {a: 1}"), "type", "a map"},
-    {"ListForMap", with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type", "a list"},
+    {"ListForMap", with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type",
+     "a list"},
     {"Zero", with("steps: 3", "steps: 0"), "range", "from 1"},
     {"Negative", with("micro_batch: 2", "micro_batch: -2"), "range", "-2"},
     {"ZeroBatch", with("global_batch: 8", "global_batch: 0"), "range", "global_batch is 0"},
@@ -141,11 +167,13 @@ const BadInput kTable[] = {
     {"NameOfTwoLines", with("name: good", "name: \"a\\nb\""), "type", "one line"},
     // Names.
     {"UnknownGpu", with("h100-sxm", "h100-smx"), "unknown-name", "use \"h100-sxm\""},
-    {"UnknownModel", "model: llama-3-8\ntraining: {global_batch: 1}\n", "unknown-name", "llama-3-8b"},
+    {"UnknownModel", "model: llama-3-8\ntraining: {global_batch: 1}\n", "unknown-name",
+     "llama-3-8b"},
     {"UnknownPrecision", with("fp32", "fp33"), "unknown-name", "fp32"},
     {"UnknownOptimizer", with("adamw", "adamx"), "unknown-key", "adam"},
     {"UnknownPreset", with("- ddp", "- dpd"), "unknown-name", "ddp"},
-    {"UnknownReduceAt", with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name", "boundary"},
+    {"UnknownReduceAt", with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name",
+     "boundary"},
     {"UnknownLayer", "model: {layers: [{linear: [2, 2]}, rely]}\n", "unknown-name", "\"relu\""},
     {"TwoModels", with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of", "both"},
     {"NoModel", "model: {}\n", "one-of", "gpt, llama"},
@@ -154,13 +182,16 @@ const BadInput kTable[] = {
     {"SeqOfLayers", "model: {catalogue: mlp-784-128-10, seq: 3}\n", "unknown-key", "seq"},
     // Values that do not go together.
     {"HeadsDoNotDivide", with("heads: 4", "heads: 5"), "heads", "2:8"},
-    {"WidthsDoNotMatch", "model: {layers: [{linear: [4, 8]}, {linear: [4, 2]}]}\n", "layer-shape", "1:8"},
-    {"SizesOverflow", "model: {gpt: {layers: 10000, hidden: 16777216, heads: 1, vocab: 2, seq: 2}}\n",
+    {"WidthsDoNotMatch", "model: {layers: [{linear: [4, 8]}, {linear: [4, 2]}]}\n", "layer-shape",
+     "1:8"},
+    {"SizesOverflow",
+     "model: {gpt: {layers: 10000, hidden: 16777216, heads: 1, vocab: 2, seq: 2}}\n",
      "size-overflow", "1:8"},
     {"WideGradients", with("clip: 1.0", "gradient_dtype: fp64"), "gradient-dtype", "fp32"},
     {"BothBetas", with("lr: 3e-4", "lr: 3e-4, beta1: 0.9"), "one-of", "beta1"},
-    {"NoStrategies", "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: h200\nstrategies: []\n",
-     "range", "0 strategies"},
+    {"NoStrategies",
+     "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: h200\nstrategies: []\n", "range",
+     "0 strategies"},
     {"TextWithoutFile", with("{text: a.txt}", "{text: }"), "type", "data.text"},
     {"OneIdxFile", with("{text: a.txt}", "{idx: [a]}"), "type", "1 items"},
     // Clusters.
@@ -171,8 +202,13 @@ const BadInput kTable[] = {
     {"ZeroNodes", with("nodes: 1", "nodes: 0"), "range", "cluster.nodes"},
     {"RanksMissing", with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{this_machine: {}}"),
      "missing-key", "ranks"},
-    {"MixedForms", with("{gpu:", "{this_machine: {ranks: 2}, gpu:"), "unknown-key", "gpu"},
-    {"NoMemory", with("gpu: h100-sxm", "device: {peak: {bf16: 1e12}}"), "missing-key", "device.memory"},
+    {"MixedForms", with("{gpu:", "{this_machine: {ranks: 2}, gpu:"), "one-of", "both"},
+    {"SizedMachine", with("{gpu: h100-sxm,", "{this_machine: {ranks: 2},"), "unknown-key", "nodes"},
+    {"MachineWithoutRanks",
+     "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: {this_machine: 2}\n", "type",
+     "must be a map"},
+    {"NoMemory", with("gpu: h100-sxm", "device: {peak: {bf16: 1e12}}"), "missing-key",
+     "device.memory"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Table, BadInputTest, testing::ValuesIn(kTable),
@@ -194,7 +230,8 @@ TEST(BadFile, IsAnInputOutputError) {
 }
 
 TEST(BadFile, MissingClusterFileIsNamedFromTheScenariosFolder) {
-    const std::string text = with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{file: none.yaml}");
+    const std::string text =
+        with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{file: none.yaml}");
     try {
         parse_scenario(text, "some/folder/s.yaml", {});
         FAIL();
@@ -222,7 +259,11 @@ void survive(const std::string& text) {
 }
 
 TEST(Mutated, TruncatedAnywhere) {
-    for (std::size_t length = 0; length < kGood.size(); ++length) survive(kGood.substr(0, length));
+    for (const std::string& text : {kGood, kWrittenOut}) {
+        for (std::size_t length = 0; length < text.size(); ++length)
+            survive(text.substr(0, length));
+        parsed(text);
+    }
 }
 
 // Set SHARDSCOPE_FUZZ_SEED to repeat a failing run, SHARDSCOPE_FUZZ_ROUNDS for a longer one.
@@ -231,21 +272,68 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
     return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-std::string mutated(std::mt19937_64& random) {
-    static const std::vector<std::string> kPieces = {
-        "{", "}", "[", "]", ":", ": ", ",", "- ", "\n", "  ", "\t", "&a ", "*a", "!", "!!int ", "|", ">",
-        "?", "? ", "'", "\"", "#", "%", "@", "`", "~", "null", "0", "-1", "1e18", ".nan", ".inf", "---",
-        "...", "<<: ", "\\x", "\xEF\xBB\xBF", "\xC3\xA9", "true", "auto", "9999", "&a [*a]"};
+std::string mutated(std::string text, std::mt19937_64& random) {
+    static const std::vector<std::string> kPieces = {"{",
+                                                     "}",
+                                                     "[",
+                                                     "]",
+                                                     ":",
+                                                     ": ",
+                                                     ",",
+                                                     "- ",
+                                                     "\n",
+                                                     "  ",
+                                                     "\t",
+                                                     "&a ",
+                                                     "*a",
+                                                     "!",
+                                                     "!!int ",
+                                                     "|",
+                                                     ">",
+                                                     "?",
+                                                     "? ",
+                                                     "'",
+                                                     "\"",
+                                                     "#",
+                                                     "%",
+                                                     "@",
+                                                     "`",
+                                                     "~",
+                                                     "null",
+                                                     "0",
+                                                     "-1",
+                                                     "1e18",
+                                                     ".nan",
+                                                     ".inf",
+                                                     "---",
+                                                     "...",
+                                                     "<<: ",
+                                                     "\\x",
+                                                     "\xEF\xBB\xBF",
+                                                     "\xC3\xA9",
+                                                     "true",
+                                                     "auto",
+                                                     "9999",
+                                                     "&a [*a]"};
     const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-    std::string text = kGood;
     for (std::size_t i = 0, edits = 1 + below(4); i < edits; ++i) {
         const std::size_t at = below(text.size()), length = std::min(below(20), text.size() - at);
         switch (below(5)) {
-            case 0: text[at] = static_cast<char>(random()); break;
-            case 1: text[at] = static_cast<char>(text[at] ^ (1 << below(7))); break;
-            case 2: text.insert(at, kPieces[below(kPieces.size())]); break;
-            case 3: text.replace(at, length, kPieces[below(kPieces.size())]); break;
-            default: text.insert(below(text.size()), text.substr(at, length)); break;
+            case 0:
+                text[at] = static_cast<char>(random());
+                break;
+            case 1:
+                text[at] = static_cast<char>(text[at] ^ (1 << below(7)));
+                break;
+            case 2:
+                text.insert(at, kPieces[below(kPieces.size())]);
+                break;
+            case 3:
+                text.replace(at, length, kPieces[below(kPieces.size())]);
+                break;
+            default:
+                text.insert(below(text.size()), text.substr(at, length));
+                break;
         }
         if (text.empty()) break;
     }
@@ -258,7 +346,8 @@ TEST(Mutated, AtRandom) {
     SCOPED_TRACE("SHARDSCOPE_FUZZ_SEED=" + std::to_string(seed));
     RecordProperty("seed", std::to_string(seed));
     std::mt19937_64 random(seed);
-    for (std::uint64_t i = 0; i < rounds; ++i) survive(mutated(random));
+    for (std::uint64_t i = 0; i < rounds; ++i)
+        survive(mutated(i % 2 == 0 ? kGood : kWrittenOut, random));
 }
 
 }  // namespace

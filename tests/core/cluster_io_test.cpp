@@ -1,9 +1,9 @@
 // Cluster descriptions: units, the catalogue, changes to it, this machine, and the way out and back.
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "core/catalogue.h"
 #include "core/error.h"
@@ -45,7 +45,8 @@ Cluster calibrated() {
     c.device.name = "Some CPU";
     c.device.kind = DeviceKind::cpu;
     c.device.memory = Bytes(8'000'000'001);
-    c.device.peak = {{DType::fp32, FlopsPerSecond(165.1e9 / 3)}, {DType::fp64, FlopsPerSecond(7e10)}};
+    c.device.peak = {{DType::fp32, FlopsPerSecond(165.1e9 / 3)},
+                     {DType::fp64, FlopsPerSecond(7e10)}};
     c.device.memory_bandwidth = BytesPerSecond(1.0e10 / 3);
     c.device.host_cost = Seconds(1e-7 / 3);
     c.device.source = "measured: \"calibrate\" #1";
@@ -99,8 +100,9 @@ TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
 }
 
 TEST(ClusterFile, IsFoundFromTheScenariosFolder) {
-    const TemporaryFile file("shardscope_cluster_io_test.yaml",
-                             "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\n");
+    const TemporaryFile file(
+        "shardscope_cluster_io_test.yaml",
+        "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\n");
     const std::string beside = testing::TempDir() + "/s.yaml";
     const Cluster c = cluster("{file: shardscope_cluster_io_test.yaml}", {}, beside);
     EXPECT_EQ(c.name, "shardscope_cluster_io_test");
@@ -178,11 +180,13 @@ TEST(ClusterFile, RefusesWhatIsWrong) {
         "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\ncalibration: ";
     EXPECT_EQ(refusal("device: {memory: 1GB, peek: {}}\n"),
               "unknown-key:1:23: unknown key \"peek\" in device; use \"peak\"");
-    EXPECT_TRUE(refusal("device: {memory: 1GB, peak: {fp16: 1}}\n").starts_with("unknown-key:1:30"));
+    EXPECT_TRUE(
+        refusal("device: {memory: 1GB, peak: {fp16: 1}}\n").starts_with("unknown-key:1:30"));
     EXPECT_TRUE(refusal("device: {memory: 1s}\n").starts_with("type:1:18"));
     EXPECT_TRUE(refusal("device: {matmul_efficiency: 1.2}\n").starts_with("range:1:29"));
     EXPECT_TRUE(refusal("device: {memory_bandwidth: 0}\n").starts_with("range:1:28"));
-    EXPECT_TRUE(refusal("nodes: 2\n").starts_with("missing-key:1:1: the cluster has no device.memory"));
+    EXPECT_TRUE(
+        refusal("nodes: 2\n").starts_with("missing-key:1:1: the cluster has no device.memory"));
     EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 3]]}\n").starts_with("type:2:24"));
     EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 0, 1]]}\n").starts_with("range:2:37"));
     EXPECT_TRUE(refusal(good + "{busy_slowdown: 0.5}\n").starts_with("range:2:"));

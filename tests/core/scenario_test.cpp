@@ -1,11 +1,10 @@
 // Good scenarios: what every key means, defaults, and the way out and back in.
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/catalogue.h"
 #include "core/scenario_io.h"
@@ -17,7 +16,7 @@ const std::string kTail = "training: {global_batch: 8}\ncluster: {this_machine: 
 const std::string kGpt = "model: {gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}\n";
 
 Scenario parsed(const std::string& text, const std::string& path = "folder/s.yaml") {
-    return parse_scenario(text, path, {.this_machine_file = "", .cores = 2, .memory = Bytes(1 << 30)});
+    return parse_scenario(text, path, {"", 2, Bytes(1 << 30)});
 }
 
 Strategy strategy(const std::string& entry) {
@@ -124,7 +123,8 @@ TEST(Scenario, OptimizersHaveTheirOwnDefaults) {
 
 TEST(Scenario, TrainingReadsEveryKey) {
     const TrainingSpec t = training(
-        "{global_batch: 64, micro_batch: 4, steps: 3, precision: bf16, gradient_dtype: fp32, clip: 0.5, "
+        "{global_batch: 64, micro_batch: 4, steps: 3, precision: bf16, gradient_dtype: fp32, clip: "
+        "0.5, "
         "seed: 18446744073709551615}");
     EXPECT_EQ(t.global_batch, 64);
     EXPECT_EQ(t.micro_batch, 4);
@@ -156,8 +156,9 @@ TEST(Scenario, ANameThatIsAPresetsMeansThePreset) {
 }
 
 TEST(Scenario, StrategiesKnowTheirPlace) {
-    const Scenario s = parsed(kGpt + kTail + "strategies:\n  - ddp\n  - {name: b, zero: 1}\n", "f.yaml");
-    EXPECT_EQ(s.strategies[1].place, "f.yaml:5:5");
+    const Scenario s =
+        parsed(kGpt + kTail + "strategies:\n  - ddp\n  - {name: b, zero: 1}\n", "f.yaml");
+    EXPECT_EQ(s.strategies[1].place, "f.yaml:6:5");
 }
 
 TEST(Scenario, AliasesShareValues) {
@@ -207,7 +208,7 @@ TEST(Scenario, EveryFileInScenariosLoadsAndRoundTrips) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         if (entry.path().extension() != ".yaml") continue;
         SCOPED_TRACE(entry.path().string());
-        expect_round_trip(load_scenario(entry.path().string(), {.memory = Bytes(1 << 30)}));
+        expect_round_trip(load_scenario(entry.path().string(), {"", 2, Bytes(1 << 30)}));
         ++files;
     }
     EXPECT_GE(files, 5);

@@ -1,10 +1,11 @@
 // Degrees and batches: what works, and what the refusal says.
-#include <gtest/gtest.h>
+#include "core/strategy/validate.h"
 
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "core/error.h"
-#include "core/strategy/validate.h"
 
 namespace shardscope {
 namespace {
@@ -60,15 +61,18 @@ TEST(Layout, RefusesDegreesThatDoNotDivide) {
     Strategy s = named("s");
     s.tp = 4;
     s.pp = 3;
-    EXPECT_EQ(refusal(scenario(16, 16), s),
-              "world-size: strategy s: tp 4 × pp 3 = 12 does not divide 16 ranks; use pp 1, 2 or 4");
+    EXPECT_EQ(
+        refusal(scenario(16, 16), s),
+        "world-size: strategy s: tp 4 × pp 3 = 12 does not divide 16 ranks; use pp 1, 2 or 4");
     s.tp = 3;
     EXPECT_EQ(refusal(scenario(16, 16), s),
-              "world-size: strategy s: tp 3 × pp 3 = 9 does not divide 16 ranks; use tp 1, 2, 4, 8 or 16");
+              "world-size: strategy s: tp 3 × pp 3 = 9 does not divide 16 ranks; use tp 1, 2, 4, 8 "
+              "or 16");
     s = named("s");
     s.dp = 3;
     EXPECT_EQ(refusal(scenario(4, 12), s),
-              "world-size: strategy s: tp 1 × pp 1 × dp 3 = 3 is not the 4 ranks it runs on; use dp 4, or "
+              "world-size: strategy s: tp 1 × pp 1 × dp 3 = 3 is not the 4 ranks it runs on; use "
+              "dp 4, or "
               "ranks: 3");
 }
 
@@ -76,16 +80,19 @@ TEST(Layout, RefusesMoreRanksThanTheClusterHas) {
     Strategy s = named("s");
     s.ranks = 8;
     EXPECT_EQ(refusal(scenario(4, 8), s),
-              "world-size: strategy s: 8 ranks, but the cluster has 4 (1 × 4); use ranks 4 or fewer, or a "
+              "world-size: strategy s: 8 ranks, but the cluster has 4 (1 × 4); use ranks 4 or "
+              "fewer, or a "
               "larger cluster");
 }
 
 TEST(Layout, RefusesBatchesThatDoNotDivide) {
     EXPECT_EQ(refusal(scenario(3, 32), named("s")),
-              "batch: strategy s: global_batch 32 does not divide over dp 3; use global_batch 33, or dp 1, "
+              "batch: strategy s: global_batch 32 does not divide over dp 3; use global_batch 33, "
+              "or dp 1, "
               "2, 4, 8 or 16");
     EXPECT_EQ(refusal(scenario(2, 32, 5), named("s")),
-              "batch: strategy s: micro_batch 5 does not divide the 16 samples per rank (global_batch 32 / "
+              "batch: strategy s: micro_batch 5 does not divide the 16 samples per rank "
+              "(global_batch 32 / "
               "dp 2); use micro_batch 1, 2, 4, 8 or 16");
     EXPECT_TRUE(refusal(scenario(8, 4), named("s")).starts_with("batch: "));
     EXPECT_TRUE(refusal(scenario(1, 0), named("s")).starts_with("range: "));
@@ -121,7 +128,8 @@ TEST(Layout, PropertyBatchArithmeticHoldsWhereAccepted) {
         for (std::int64_t batch = 1; batch <= 40; ++batch) {
             for (std::int64_t micro = 0; micro <= 6; ++micro) {
                 const Scenario s = scenario(ranks, batch, micro);
-                const bool divides = batch % ranks == 0 && (micro == 0 || batch / ranks % micro == 0);
+                const bool divides =
+                    batch % ranks == 0 && (micro == 0 || batch / ranks % micro == 0);
                 ASSERT_EQ(refusal(s, named("s")) == "accepted", divides);
                 if (!divides) continue;
                 const Layout l = layout_for(s, named("s"));

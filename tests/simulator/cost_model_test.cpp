@@ -119,8 +119,11 @@ TEST(CalibrationNames, VariantsWhereTheCostPerByteDiffers) {
     EXPECT_EQ(calibration_name(Add{1}), "add");
     EXPECT_EQ(calibration_name(Norm{1, 1, NormKind::rms_norm}), "norm.rms_norm");
     EXPECT_EQ(calibration_name(Activate{1, Activation::gelu}), "activate.gelu");
-    const Attention attention{1, 64, 4, 4, 32, AttentionKind::flash};
-    EXPECT_EQ(calibration_work(compute(attention)),
+    const Attention attention{3, 64, 4, 4, 32, AttentionKind::flash};
+    EXPECT_EQ(calibration_name(attention), "attention.d32");
+    const CalibrationWork work = calibration_work(compute(attention));
+    EXPECT_EQ(work.parts, 3 * 4) << "samples and heads";
+    EXPECT_EQ(work.work * work.parts,
               cost_of(Kernel(attention), DType::fp32, DType::fp32).matmul.value);
 }
 

@@ -45,7 +45,7 @@ Scenario tiny_scenario(const ModelSpec& model, int ranks) {
     s.training.global_batch = 24;
     s.training.micro_batch = 24 / ranks;
     s.training.steps = 20;
-    s.training.optimizer.lr = 1e-2;
+    s.training.optimizer.lr = 3e-3;
     s.training.optimizer.weight_decay = 0.01;
     s.cluster.name = "this machine";
     s.cluster.this_machine = true;

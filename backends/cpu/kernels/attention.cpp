@@ -59,6 +59,17 @@ Block block_at(const Heads& h, std::int64_t first) {
     return {first, end - first, end};
 }
 
+// Keys that a row of scores is worked on for: those the query sees, up to a multiple of kLanes,
+// because whole registers are faster than a remainder. The scores of the keys after the query are
+// finite numbers that mask() replaces.
+std::int64_t padded(std::int64_t visible, std::int64_t keys) {
+    return std::min(keys, (visible + kLanes - 1) / kLanes * kLanes);
+}
+template <class T>
+SHARDSCOPE_INLINE void mask(T* row, std::int64_t visible, std::int64_t end, T value) {
+    for (std::int64_t i = visible; i < end; ++i) row[i] = value;
+}
+
 // Scores to probabilities, zero for keys after the query up to `width`; `lse` (null: not wanted)
 // receives log Σ exp(score).
 template <class T>
@@ -66,15 +77,16 @@ SHARDSCOPE_CLONES void softmax(Block block, T* scores, std::int64_t stride, std:
                                T* lse) {
     for (std::int64_t r = 0; r < block.count; ++r) {
         T* row = scores + r * stride;
-        const std::int64_t visible = block.first + r + 1;
-        const T largest = lane_max(row, visible);
+        const std::int64_t visible = block.first + r + 1, end = padded(visible, block.keys);
+        mask(row, visible, end, row[0]);
+        const T largest = lane_max(row, end);
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < visible; ++i) row[i] = exponential(row[i] - largest);
-        const T sum = lane_sum<T>(visible, [row](std::int64_t i) { return row[i]; });
+        for (std::int64_t i = 0; i < end; ++i) row[i] = exponential(row[i] - largest);
+        mask(row, visible, width, T(0));
+        const T sum = lane_sum<T>(end, [row](std::int64_t i) { return row[i]; });
         const T factor = T(1) / sum;
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < visible; ++i) row[i] *= factor;
-        for (std::int64_t i = visible; i < width; ++i) row[i] = T(0);
+        for (std::int64_t i = 0; i < end; ++i) row[i] *= factor;
         if (lse) lse[block.first + r] = largest + std::log(sum);
     }
 }
@@ -84,11 +96,11 @@ template <class T>
 SHARDSCOPE_CLONES void probabilities(Block block, const T* lse, T* scores, std::int64_t stride) {
     for (std::int64_t r = 0; r < block.count; ++r) {
         T* row = scores + r * stride;
-        const std::int64_t visible = block.first + r + 1;
+        const std::int64_t visible = block.first + r + 1, end = padded(visible, block.keys);
         const T by = lse[block.first + r];
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < visible; ++i) row[i] = exponential(row[i] - by);
-        for (std::int64_t i = visible; i < block.keys; ++i) row[i] = T(0);
+        for (std::int64_t i = 0; i < end; ++i) row[i] = exponential(row[i] - by);
+        mask(row, visible, block.keys, T(0));
     }
 }
 

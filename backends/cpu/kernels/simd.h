@@ -32,12 +32,14 @@ namespace shardscope::cpu {
 // Partial sums (and maxima) of a reduction: enough for two registers of the widest instruction set.
 constexpr int kLanes = 32;
 
-// eˣ within 1.2e-7 relative for x in [−87, 88], clamped beyond: x = n·ln 2 + r with |r| ≤ ln 2 / 2,
-// and a polynomial for eʳ (the coefficients are those of Cephes' expf).
+// eˣ within 1.2e-7 relative for x in [−87, 88], 0 below and e⁸⁸ above: x = n·ln 2 + r with
+// |r| ≤ ln 2 / 2, and a polynomial for eʳ (the coefficients are those of Cephes' expf). Never a
+// denormal number, which would cost a hundred cycles each.
 SHARDSCOPE_INLINE float exponential(float x) {
     constexpr float kRounder = 12582912.0f;  // 1.5 · 2²³: adding it rounds to an integer
     constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-    x = x < -87.0f ? -87.0f : x;
+    const bool vanishes = x < -87.0f;
+    x = vanishes ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     const float shifted = x * 1.44269504f + kRounder;
     const float n = shifted - kRounder;
@@ -51,19 +53,20 @@ SHARDSCOPE_INLINE float exponential(float x) {
     p = p * (r * r) + r + 1.0f;
     const std::int32_t exponent =
         std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(kRounder);
-    return p * std::bit_cast<float>((exponent + 127) << 23);
+    return vanishes ? 0.0f : p * std::bit_cast<float>((exponent + 127) << 23);
 }
 SHARDSCOPE_INLINE double exponential(double x) { return std::exp(x); }
 
-// s = 1 / (1 + e⁻ˣ), and 1 − s without the cancellation of that subtraction. The argument's bound
-// keeps e⁻ˣ and its reciprocal normal numbers.
+// s = 1 / (1 + e⁻ˣ), and 1 − s without the cancellation of that subtraction. Floats end at e⁻⁴⁰,
+// far below their precision: smaller ones would make denormal products.
 template <class T>
 struct Sigmoid {
     T value, complement;
 };
 template <class T>
 SHARDSCOPE_INLINE Sigmoid<T> sigmoid(T x) {
-    const T e = exponential(-(x < T(-87) ? T(-87) : x));
+    constexpr T kLeast = sizeof(T) == sizeof(float) ? T(-40) : T(-700);
+    const T e = exponential(-(x < kLeast ? kLeast : x));
     const T s = T(1) / (T(1) + e);
     return {s, e * s};
 }
@@ -76,8 +79,9 @@ SHARDSCOPE_INLINE Sum lane_sum(std::int64_t n, Term term) {
     std::int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes)
         for (int j = 0; j < kLanes; ++j) lanes[j] += term(i + j);
-    for (int j = 0; j < kLanes; ++j)
-        if (i + j < n) lanes[j] += term(i + j);
+    if (i < n)
+        for (int j = 0; j < kLanes; ++j)
+            if (i + j < n) lanes[j] += term(i + j);
     for (int width = kLanes / 2; width > 0; width /= 2)
         for (int j = 0; j < width; ++j) lanes[j] += lanes[j + width];
     return lanes[0];

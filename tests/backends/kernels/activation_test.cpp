@@ -19,7 +19,9 @@ TEST(ActivationKernel, FloatExponentialIsAccurate) {
     }
     EXPECT_LE(worst, 1.2e-7);
     EXPECT_EQ(cpu::exponential(0.0f), 1.0f);
-    EXPECT_EQ(cpu::exponential(-1e30f), cpu::exponential(-87.0f));
+    EXPECT_EQ(cpu::exponential(-87.1f), 0.0f);
+    EXPECT_EQ(cpu::exponential(-1e30f), 0.0f);
+    EXPECT_TRUE(std::isnan(cpu::exponential(std::nanf(""))));
     EXPECT_EQ(cpu::exponential(1e30f), cpu::exponential(88.0f));
 }
 

@@ -1,0 +1,30 @@
+// The kernel part of `calibrate`: which shapes are measured, and how samples come out of timings.
+#pragma once
+
+#include <vector>
+
+#include "cli/calibrate_measure.h"
+#include "core/cluster/cluster.h"
+
+namespace shardscope {
+
+// Matrix-multiply rates. A training step multiplies every shape three ways (Linear and its two
+// gradients, which read their operands transposed or not); a sample is the mean over the three.
+std::vector<MatmulSample> measure_matmul(const CalibrateOptions& options,
+                                         const CalibrateProgress& progress);
+
+// Every other kernel, from sizes that fit a core's cache to sizes that do not, and what bias,
+// activation and residual add to a matrix multiply.
+std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,
+                                          const CalibrateProgress& progress);
+
+// How much longer a mixture of kernels takes on each of `cores` threads at once than on one; ≥ 1.
+double measure_busy_slowdown(int cores, const CalibrateOptions& options);
+
+// Copy rate of memory, bytes read and bytes written counted.
+BytesPerSecond measure_memory_bandwidth(const CalibrateOptions& options);
+
+// What the CPU executor spends on an instruction beside its kernel.
+Seconds measure_host_cost();
+
+}  // namespace shardscope

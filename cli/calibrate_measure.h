@@ -1,0 +1,24 @@
+// Measures how fast this machine computes and communicates: the numbers behind predictions of thread
+// ranks. docs/cost-model.md says how the simulator uses them.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/cluster/cluster.h"
+
+namespace shardscope {
+
+struct CalibrateOptions {
+    bool quick = false;  // fewer shapes and repeats: seconds instead of half a minute, less exact
+};
+
+// Called from the measuring thread with what is being measured and how much is done (0 … 1).
+using CalibrateProgress = std::function<void(const std::string& what, double fraction)>;
+
+// A CPU cluster of one node with one rank per core and its calibration filled in. Kernels are timed in
+// processor time of their thread, so that other programs disturb little; collectives in wall time.
+// Takes at most about 30 s and some hundred MiB. Throws Error (run_failed) when a kernel does.
+Cluster calibrate_this_machine(const CalibrateOptions& options, const CalibrateProgress& progress);
+
+}  // namespace shardscope

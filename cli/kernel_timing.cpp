@@ -1,0 +1,162 @@
+#include "cli/kernel_timing.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/kernels/dispatch.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kRotation = 8 << 20;  // bytes; level-2 caches hold 1 to 2 MiB
+constexpr std::int64_t kMostSets = 64;
+constexpr std::int64_t kAlignment = 64;
+
+using Sizes = std::array<OperandSize, kMaxOperands>;
+
+OperandSize indices(std::int64_t count, std::int64_t limit) {
+    return {count, OperandSize::Type::index, limit};
+}
+constexpr OperandSize kScalar{1, OperandSize::Type::scalar, 1};
+
+OperandSize when(bool present, std::int64_t elements) { return {present ? elements : 0}; }
+
+std::int64_t stats(NormKind kind) { return kind == NormKind::layer_norm ? 2 : 1; }
+
+struct SizesOf {
+    Sizes operator()(const LoadBatch&) const { return {}; }
+    Sizes operator()(const Embedding& k) const {
+        return {indices(k.rows, k.vocab), {k.vocab * k.hidden}, {k.seq * k.hidden}, {k.rows * k.hidden}};
+    }
+    Sizes operator()(const EmbeddingGrad& k) const {
+        return {indices(k.rows, k.vocab), {k.rows * k.hidden}, {k.vocab * k.hidden}, {k.seq * k.hidden}};
+    }
+    Sizes operator()(const Linear& k) const {
+        const std::int64_t y = k.rows * k.out;
+        return {OperandSize{k.rows * k.in}, {k.in * k.out}, when(k.bias, k.out),
+                when(k.residual, y), {y}, when(k.activation == Activation::gelu, y)};
+    }
+    Sizes operator()(const LinearInputGrad& k) const {
+        const std::int64_t dx = k.rows * k.in;
+        return {OperandSize{k.rows * k.out}, {k.in * k.out},
+                when(k.activation != Activation::none, dx), {dx}};
+    }
+    Sizes operator()(const LinearWeightGrad& k) const {
+        return {OperandSize{k.rows * k.in}, {k.rows * k.out}, {k.in * k.out}, when(k.bias, k.out)};
+    }
+    Sizes operator()(const Activate& k) const { return {OperandSize{k.elements}, {k.elements}}; }
+    Sizes operator()(const ActivateGrad& k) const {
+        return {OperandSize{k.elements}, {k.elements}, {k.elements}};
+    }
+    Sizes operator()(const SwiGlu& k) const {
+        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
+    }
+    Sizes operator()(const SwiGluGrad& k) const {
+        return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
+    }
+    Sizes operator()(const Norm& k) const {
+        const std::int64_t n = k.rows * k.hidden;
+        return {OperandSize{n}, {k.hidden}, when(k.kind == NormKind::layer_norm, k.hidden), {n},
+                {k.rows * stats(k.kind)}};
+    }
+    Sizes operator()(const NormInputGrad& k) const {
+        const std::int64_t n = k.rows * k.hidden;
+        return {OperandSize{n}, {n}, {k.rows * stats(k.kind)}, {k.hidden}, when(k.residual, n), {n}};
+    }
+    Sizes operator()(const NormWeightGrad& k) const {
+        const std::int64_t n = k.rows * k.hidden;
+        return {OperandSize{n}, {n}, {k.rows * stats(k.kind)}, {k.hidden},
+                when(k.kind == NormKind::layer_norm, k.hidden)};
+    }
+    Sizes operator()(const Rope& k) const {
+        return {OperandSize{k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim}};
+    }
+    Sizes operator()(const Attention& k) const {
+        const std::int64_t rows = k.samples * k.seq;
+        return {OperandSize{rows * (k.heads + 2 * k.kv_heads) * k.head_dim},
+                {rows * k.heads * k.head_dim}, {attention_stats_elements(k)},
+                {attention_workspace_elements(k)}};
+    }
+    Sizes operator()(const AttentionGrad& k) const {
+        const std::int64_t rows = k.samples * k.seq, y = rows * k.heads * k.head_dim;
+        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
+        const Attention forward{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
+        return {OperandSize{y}, {qkv}, {y}, {attention_stats_elements(forward)}, {qkv},
+                {attention_workspace_elements(k)}};
+    }
+    Sizes operator()(const SoftmaxCrossEntropy& k) const {
+        return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};
+    }
+    Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
+    Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
+    Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
+    Sizes operator()(const OptimizerStep& k) const {
+        const int states = k.spec.states();
+        return {OperandSize{k.elements}, k.clip > 0 ? kScalar : OperandSize{}, {k.elements},
+                when(k.master, k.elements), when(states > 0, k.elements),
+                when(states > 1, k.elements)};
+    }
+};
+
+template <class T>
+void fill_with(std::byte* at, std::int64_t count, T value) {
+    std::fill_n(reinterpret_cast<T*>(at), count, value);
+}
+
+// Values as in training: small numbers, no zeros that a kernel might treat apart, no denormals.
+void fill(std::byte* at, const OperandSize& size, DType dtype) {
+    if (size.type == OperandSize::Type::scalar) return fill_with(at, size.elements, 1.0);
+    if (size.type == OperandSize::Type::index) {
+        for (std::int64_t i = 0; i < size.elements; ++i)
+            reinterpret_cast<std::int32_t*>(at)[i] =
+                static_cast<std::int32_t>(i * 2654435761 % size.limit);
+    } else if (dtype == DType::fp64) {
+        fill_with(at, size.elements, 0.01);
+    } else {
+        fill_with(at, size.elements, 0.01f);
+    }
+}
+
+std::int64_t rounded(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+Bytes OperandSize::bytes(DType dtype) const {
+    if (type == Type::scalar) return Bytes(elements * 8);
+    return Bytes(elements * (type == Type::index ? 4 : size_of(dtype)));
+}
+
+std::array<OperandSize, kMaxOperands> operand_sizes(const Kernel& kernel) {
+    return std::visit(SizesOf{}, kernel);
+}
+
+KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
+    const Sizes sizes = operand_sizes(compute.kernel);
+    std::int64_t bytes = 0;
+    for (const OperandSize& size : sizes) bytes += rounded(size.bytes(compute.dtype).value);
+    const std::int64_t sets = std::clamp<std::int64_t>(kRotation / std::max<std::int64_t>(bytes, 1) + 1,
+                                                       1, kMostSets);
+    memory_.resize(static_cast<std::size_t>(sets * bytes + kAlignment));
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
+    std::byte* next = memory_.data() + (kAlignment - address % kAlignment) % kAlignment;
+    for (std::int64_t set = 0; set < sets; ++set) {
+        Addresses& addresses = sets_.emplace_back();
+        for (std::size_t i = 0; i < kMaxOperands; ++i) {
+            if (sizes[i].elements == 0) continue;
+            fill(next, sizes[i], compute.dtype);
+            addresses[i] = next;
+            next += rounded(sizes[i].bytes(compute.dtype).value);
+        }
+    }
+}
+
+void KernelTiming::call() {
+    cpu::execute(compute_, sets_[next_], StepContext{});
+    next_ = next_ + 1 < sets_.size() ? next_ + 1 : 0;
+}
+
+Seconds KernelTiming::median(const Repeats& repeats) {
+    return median_time([this] { call(); }, repeats);
+}
+
+}  // namespace shardscope

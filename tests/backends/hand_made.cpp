@@ -1,0 +1,96 @@
+#include "tests/backends/hand_made.h"
+
+#include <algorithm>
+
+namespace shardscope::test {
+
+HandMade::HandMade(int ranks) {
+    program.groups.push_back({"dp", ranks, 1});
+    RoleProgram role;
+    role.name = "all ranks";
+    for (int r = 0; r < ranks; ++r) role.ranks.push_back(Rank(r));
+    program.roles.push_back(role);
+}
+
+BufferId HandMade::place(Bytes offset, Buffer buffer) {
+    const std::int64_t end = (offset + buffer.size()).value;
+    plan.arena = std::max(plan.arena,
+                          Bytes((end + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment));
+    plan.offset.push_back(offset);
+    role().buffers.push_back(std::move(buffer));
+    return BufferId(role().buffers.size() - 1);
+}
+
+BufferId HandMade::buffer(const std::string& name, std::int64_t elements, Residence residence,
+                          Category category) {
+    return place(plan.arena, {name, elements, DType::fp32, category, residence});
+}
+
+BufferId HandMade::buffer_at(Bytes offset, const std::string& name, std::int64_t elements,
+                             Category category) {
+    return place(offset, {name, elements, DType::fp32, category, Residence::transient});
+}
+
+HandMade& HandMade::append(Operation operation, Stream stream) {
+    role().bodies.back().instructions.push_back({std::move(operation), stream, phase_, -1});
+    return *this;
+}
+
+HandMade& HandMade::body(const std::string& name) {
+    role().schedule.push_back({BodyId(role().bodies.size()), 0});
+    role().bodies.push_back({name, {}});
+    return *this;
+}
+
+HandMade& HandMade::zero(BufferId x, Stream stream) {
+    Compute c;
+    c.kernel = Zero{role().buffers[x.index()].elements};
+    c.operands[0] = {x, 0, 0};
+    return append(c, stream);
+}
+
+HandMade& HandMade::add(BufferId x, BufferId y, Stream stream) {
+    Compute c;
+    c.kernel = Add{role().buffers[y.index()].elements};
+    c.operands[0] = {y, 0, 0};
+    c.operands[1] = {x, 0, 0};
+    return append(c, stream);
+}
+
+HandMade& HandMade::collective(CollectiveKind kind, Stream stream, Operand send, Operand recv,
+                               std::int64_t elements) {
+    Collective c;
+    c.kind = kind;
+    c.group = GroupId(0);
+    c.elements = elements;
+    c.send = send;
+    c.recv = recv;
+    return append(c, stream);
+}
+
+HandMade& HandMade::all_reduce(BufferId x, Stream stream) {
+    return collective(CollectiveKind::all_reduce, stream, {}, {x, 0, 0},
+                      role().buffers[x.index()].elements);
+}
+
+HandMade& HandMade::order(Stream from, Stream to) {
+    const EventId event(role().events++);
+    return record(event, from).wait(event, to);
+}
+
+HandMade& HandMade::record(EventId event, Stream stream) {
+    return append(RecordEvent{event}, stream);
+}
+
+HandMade& HandMade::wait(EventId event, Stream stream) { return append(WaitEvent{event}, stream); }
+
+HandMade& HandMade::copy_to_host(CopyToHost::What what, BufferId x) {
+    return append(CopyToHost{what, {x, 0, 0}}, Stream::compute);
+}
+
+HandMade& HandMade::phase(Phase phase) {
+    phase_ = phase;
+    return *this;
+}
+
+}  // namespace shardscope::test

@@ -1,0 +1,51 @@
+// Tiny programs written by hand, for tests of what executes them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/program/memory_plan.h"
+#include "core/program/program.h"
+
+namespace shardscope::test {
+
+// A one-role program under construction. Buffers are fp32, laid out one after the other unless a place
+// is given; instructions go to the body begun last; the schedule runs the bodies once, in order.
+class HandMade {
+public:
+    explicit HandMade(int ranks = 1);
+
+    BufferId buffer(const std::string& name, std::int64_t elements,
+                    Residence residence = Residence::transient,
+                    Category category = Category::workspace);
+    BufferId buffer_at(Bytes offset, const std::string& name, std::int64_t elements,
+                       Category category = Category::workspace);
+
+    HandMade& body(const std::string& name);
+    HandMade& zero(BufferId x, Stream stream = Stream::compute);
+    // y += x.
+    HandMade& add(BufferId x, BufferId y, Stream stream = Stream::compute);
+    HandMade& collective(CollectiveKind kind, Stream stream, Operand send, Operand recv,
+                         std::int64_t elements);
+    HandMade& all_reduce(BufferId x, Stream stream);
+    // Makes `to` wait for all that `from` has done so far.
+    HandMade& order(Stream from, Stream to);
+    HandMade& record(EventId event, Stream stream);
+    HandMade& wait(EventId event, Stream stream);
+    HandMade& copy_to_host(CopyToHost::What what, BufferId x);
+    HandMade& phase(Phase phase);
+
+    RoleProgram& role() { return program.roles.front(); }
+    const RoleProgram& role() const { return program.roles.front(); }
+
+    Program program;
+    MemoryPlan plan;
+
+private:
+    HandMade& append(Operation operation, Stream stream);
+    BufferId place(Bytes offset, Buffer buffer);
+
+    Phase phase_ = Phase::forward;
+};
+
+}  // namespace shardscope::test

@@ -1,0 +1,112 @@
+// What the interpreter tells an executor, read as text from one that only writes down its calls.
+#include "backends/interpreter.h"
+
+#include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "tests/backends/hand_made.h"
+
+namespace shardscope {
+namespace {
+
+using test::HandMade;
+using testing::ElementsAre;
+
+class RecordingExecutor final : public Executor {
+public:
+    std::byte* allocate_arena(Bytes size) override {
+        memory_.resize(static_cast<std::size_t>(size.value));
+        return memory_.data();
+    }
+    void compute(Stream stream, const Compute& c, const Addresses& operands,
+                 const StepContext& context) override {
+        std::string text = name(stream) + std::string(kernel_name(c.kernel)) + " step " +
+                           std::to_string(context.step) + " micro-batch " +
+                           std::to_string(context.micro_batch);
+        for (const std::byte* p : operands) text += p == nullptr ? "" : " " + place(p);
+        calls.push_back(text);
+    }
+    void collective(Stream stream, const Collective& c, const std::byte* send,
+                    std::byte* recv) override {
+        calls.push_back(name(stream) + std::string(collective_name(c.kind)) + " " +
+                        (send == nullptr ? "-" : place(send)) + " to " + place(recv));
+    }
+    void record(Stream stream, EventId e) override {
+        calls.push_back(name(stream) + "record " + std::to_string(e.value));
+    }
+    void wait(Stream stream, EventId e) override {
+        calls.push_back(name(stream) + "wait " + std::to_string(e.value));
+    }
+    double read_scalar(Stream stream, const std::byte* value) override {
+        calls.push_back(name(stream) + "read " + place(value));
+        return ++scalar;
+    }
+    void synchronize() override { calls.push_back("synchronize"); }
+    void begin_body() override { calls.push_back("begin"); }
+
+    std::vector<std::string> calls;
+    double scalar = 0;
+
+private:
+    static std::string name(Stream stream) { return std::string(stream_name(stream)) + ": "; }
+    std::string place(const std::byte* p) const { return "@" + std::to_string(p - memory_.data()); }
+    std::vector<std::byte> memory_;
+};
+
+TEST(Interpreter, WalksTheScheduleAndResolvesOperands) {
+    HandMade p;
+    const BufferId x = p.buffer("x", 16), y = p.buffer("y", 16);
+    p.body("forward").add(x, y).order(Stream::compute, Stream::reduce);
+    p.body("optimizer").all_reduce(y, Stream::reduce).copy_to_host(CopyToHost::What::loss, y);
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
+    RecordingExecutor executor;
+    Interpreter interpreter(p.program, Rank(0), p.plan, executor);
+    const StepScalars scalars = interpreter.run_step(4);
+    EXPECT_THAT(executor.calls, ElementsAre("begin", "compute: add step 4 micro-batch 0 @64 @0",
+                                            "compute: record 0", "reduce: wait 0",  //
+                                            "begin", "compute: add step 4 micro-batch 1 @64 @0",
+                                            "compute: record 0", "reduce: wait 0",  //
+                                            "begin", "reduce: all_reduce - to @64",
+                                            "compute: read @64", "synchronize"));
+    EXPECT_EQ(scalars.loss, 1.0);
+    EXPECT_FALSE(scalars.gradient_norm_squared);
+}
+
+TEST(Interpreter, RankStrideSelectsTheShardOfTheRank) {
+    HandMade p(3);
+    const BufferId whole = p.buffer("whole", 48);
+    p.body("body").collective(CollectiveKind::all_gather, Stream::gather, {whole, 8, 64},
+                              {whole, 0, 0}, 48);
+    for (const auto& [rank, expected] : {std::pair{0, "@8"}, {1, "@72"}, {2, "@136"}}) {
+        RecordingExecutor executor;
+        Interpreter(p.program, Rank(rank), p.plan, executor).run_step(0);
+        EXPECT_EQ(executor.calls[1], "gather: all_gather " + std::string(expected) + " to @0");
+    }
+}
+
+TEST(Interpreter, TheLastOfSeveralScalarsCounts) {
+    HandMade p;
+    const BufferId loss = p.buffer("loss", 2, Residence::persistent);
+    p.body("body").copy_to_host(CopyToHost::What::loss, loss);
+    p.copy_to_host(CopyToHost::What::gradient_norm, loss);
+    p.copy_to_host(CopyToHost::What::loss, loss);
+    RecordingExecutor executor;
+    const StepScalars scalars = Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    EXPECT_EQ(scalars.loss, 3.0);
+    EXPECT_EQ(scalars.gradient_norm_squared, 2.0);
+}
+
+TEST(Interpreter, ExchangesAreRefusedBeforeAnythingRuns) {
+    HandMade p;
+    p.body("send");
+    p.role().bodies[0].instructions.push_back({Exchange{}, Stream::copy, Phase::forward, -1});
+    RecordingExecutor executor;
+    EXPECT_THROW(Interpreter(p.program, Rank(0), p.plan, executor), Error);
+    EXPECT_TRUE(executor.calls.empty());
+}
+
+}  // namespace
+}  // namespace shardscope

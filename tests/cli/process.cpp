@@ -1,0 +1,133 @@
+#include "tests/cli/process.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace shardscope::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<char*> pointers(std::vector<std::string>& words) {
+    std::vector<char*> result;
+    for (std::string& word : words) result.push_back(word.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+// The caller's environment with another home, so that nothing of the user is read or written.
+std::vector<std::string> environment_at(const std::string& home) {
+    std::vector<std::string> result{"HOME=" + home};
+    for (char** entry = environ; *entry; ++entry) {
+        const std::string text = *entry;
+        if (!text.starts_with("HOME=") && !text.starts_with("XDG_CACHE_HOME="))
+            result.push_back(text);
+    }
+    return result;
+}
+
+}  // namespace
+
+CommandLine::CommandLine() {
+    std::string name = (fs::temp_directory_path() / "shardscope-test-XXXXXX").string();
+    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+    folder_ = name;
+}
+
+CommandLine::~CommandLine() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+}
+
+Finished CommandLine::shardscope(const std::vector<std::string>& words) const {
+    std::vector<std::string> line{SHARDSCOPE_BINARY};
+    line.insert(line.end(), words.begin(), words.end());
+    std::vector<std::string> variables = environment_at(folder_.string());
+    const fs::path streams = folder_.string() + "-streams";
+    fs::create_directory(streams);
+    const std::string out = streams / "out", err = streams / "err";
+
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    posix_spawn_file_actions_addchdir_np(&actions, folder_.c_str());
+    pid_t child = 0;
+    const int failed = posix_spawn(&child, line[0].c_str(), &actions, nullptr,
+                                   pointers(line).data(), pointers(variables).data());
+    posix_spawn_file_actions_destroy(&actions);
+    if (failed) throw std::runtime_error("cannot start " + line[0]);
+    int status = 0;
+    waitpid(child, &status, 0);
+
+    const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    Finished finished{exit_code, read(out), read(err)};
+    fs::remove_all(streams);
+    return finished;
+}
+
+std::string CommandLine::write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return path(name);
+}
+
+std::vector<std::string> CommandLine::files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_))
+        names.push_back(entry.path().filename());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::string CommandLine::calibration() const {
+    return write("calibration.yaml",
+                 "this_machine: true\n"
+                 "nodes: 1\n"
+                 "gpus_per_node: 2\n"
+                 "cores: 2\n"
+                 "device:\n"
+                 "  {name: Test CPU, kind: cpu, memory: 8GiB, peak: {fp32: 1e11},\n"
+                 "   memory_bandwidth: 1e10, host_cost: 1e-6, kernel_overhead: 1e-6}\n"
+                 "intra_node: {bandwidth: 1e9, latency: 1e-5}\n"
+                 "calibration:\n"
+                 "  date: 2026-01-01\n"
+                 "  host: elsewhere\n"
+                 "  matmul: [[fp32, 64, 64, 64, 1e10], [fp32, 1024, 1024, 1024, 1e11]]\n"
+                 "  collectives: [[all_reduce, 2, 1024, 1e-5], [all_reduce, 2, 1048576, 1e-3]]\n");
+}
+
+std::string read(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+std::string source(const std::string& path) { return SHARDSCOPE_SOURCE_DIR "/" + path; }
+
+std::string tiny_scenario_text(const std::string& strategies) {
+    return "name: tiny\n"
+           "model: {gpt: {layers: 2, hidden: 16, heads: 2, vocab: 64, seq: 8}}\n"
+           "training: {global_batch: 4, micro_batch: 2, steps: 3}\n"
+           "cluster: {this_machine: {ranks: 2}}\n"
+           "strategies: " +
+           strategies + "\n";
+}
+
+void expect_one_line_error(const Finished& finished) {
+    EXPECT_TRUE(finished.err.starts_with("shardscope: ")) << finished.err;
+    EXPECT_EQ(std::count(finished.err.begin(), finished.err.end(), '\n'), 1) << finished.err;
+    for (const char* inside : {"terminate", "what()", "std::", ".cpp", "Aborted"})
+        EXPECT_EQ(finished.err.find(inside), std::string::npos) << finished.err;
+}
+
+}  // namespace shardscope::test

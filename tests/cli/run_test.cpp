@@ -1,0 +1,146 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/process.h"
+
+namespace shardscope {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using Run = test::CommandLine;
+
+const char* const kStrategies = "[{name: ddp}, {name: zero-1, zero: 1}, {name: zero-3, zero: 3}]";
+
+// Removes what legitimately differs between two runs: the clock's readings and the place.
+void mask(json& value) {
+    if (value.is_array())
+        for (json& item : value) mask(item);
+    if (!value.is_object()) return;
+    for (auto& [key, item] : value.items()) {
+        const bool timed = key.ends_with("_s") || key.find("_per_s") != key.npos || key == "mfu";
+        const bool place = key == "date" || key == "host";
+        if (timed || place || key == "outside_plan_bytes") {
+            item = "masked";
+        } else {
+            mask(item);
+        }
+    }
+}
+
+TEST_F(Run, TrainsEveryStrategyAndReportsIt) {
+    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    const auto finished = shardscope({"run", "tiny.yaml", "--json"});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    const json report = json::parse(finished.out);
+    EXPECT_EQ(report["context"]["backend"], "cpu");
+    for (const json& strategy : report["strategies"]) {
+        EXPECT_EQ(strategy["status"], "fits");
+        EXPECT_TRUE(strategy["simulated"].is_null());
+        const json& result = strategy["measured"];
+        EXPECT_EQ(result["losses"].size(), 3u);
+        EXPECT_EQ(result["memory"]["ranks"].size(), 2u);
+        EXPECT_GT(result["tokens_per_s"], 0.0);
+    }
+    EXPECT_THAT(finished.err, HasSubstr("zero-3: 3 steps done\n"));
+    EXPECT_EQ(finished.err.find('\r'), std::string::npos);  // no terminal: nothing is redrawn
+}
+
+TEST_F(Run, SameScenarioAndSeedGiveTheSameReport) {
+    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    json first = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
+    json second = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
+    mask(first);
+    mask(second);
+    EXPECT_EQ(first.dump(1), second.dump(1));
+}
+
+TEST_F(Run, StepsAndRanksReplaceTheScenarios) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto finished =
+        shardscope({"run", "tiny.yaml", "--steps", "5", "--ranks", "1", "--json"});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    const json report = json::parse(finished.out);
+    EXPECT_EQ(report["scenario"]["training"]["steps"], 5);
+    EXPECT_EQ(report["strategies"][0]["measured"]["losses"].size(), 5u);
+    EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 1u);
+}
+
+TEST_F(Run, AMissingBackendIsANamedErrorOfEveryStrategy) {
+    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    const auto finished = shardscope({"run", "tiny.yaml", "--backend", "cuda", "--json"});
+    EXPECT_EQ(finished.exit_code, 1);
+    for (const json& strategy : json::parse(finished.out)["strategies"]) {
+        EXPECT_EQ(strategy["status"], "failed");
+        EXPECT_EQ(strategy["error"]["rule"], "backend-missing");
+        EXPECT_THAT(strategy["error"]["fix"], HasSubstr("--backend cpu"));
+        EXPECT_TRUE(strategy["measured"].is_null());
+    }
+}
+
+TEST_F(Run, OnlyInvalidStrategiesExitWith3AfterTheObject) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: bad, dp: 7}]"));
+    const auto finished = shardscope({"run", "tiny.yaml", "--json"});
+    EXPECT_EQ(finished.exit_code, 3);
+    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "invalid");
+}
+
+TEST_F(Run, ACompareShowsBothSidesWithEqualMemory) {
+    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    const auto finished =
+        shardscope({"compare", "tiny.yaml", "--json", "--calibration", calibration()});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    for (const json& strategy : json::parse(finished.out)["strategies"]) {
+        const json &simulated = strategy["simulated"], &measured = strategy["measured"];
+        EXPECT_EQ(simulated["memory"]["peak_bytes"], measured["memory"]["peak_bytes"]);
+        EXPECT_EQ(simulated["memory"]["ranks"].size(), measured["memory"]["ranks"].size());
+        EXPECT_EQ(simulated["memory"]["ranks"][0]["categories"],
+                  measured["memory"]["ranks"][0]["categories"]);
+        EXPECT_GT(simulated["step_time_s"], 0.0);
+    }
+    const auto text = shardscope({"compare", "tiny.yaml", "--calibration", calibration()});
+    EXPECT_THAT(text.out, HasSubstr("predicted"));
+    EXPECT_THAT(text.out, HasSubstr("optimizer"));
+}
+
+TEST_F(Run, AScenarioForAClusterRunsHereAndSaysSo) {
+    write("gpu.yaml",
+          "name: gpu\nmodel: {gpt: {layers: 1, hidden: 16, heads: 2, vocab: 64, seq: 8}}\n"
+          "training: {global_batch: 4, micro_batch: 2, steps: 2}\n"
+          "cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 2}\nstrategies: [{name: ddp}]\n");
+    const auto finished =
+        shardscope({"compare", "gpu.yaml", "--json", "--calibration", calibration()});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    const json report = json::parse(finished.out);
+    EXPECT_THAT(report["context"]["notes"].dump(), HasSubstr("threads of this machine"));
+    EXPECT_EQ(report["scenario"]["cluster"]["this_machine"], true);
+    EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 2u);
+}
+
+using RunSlow = test::CommandLine;
+
+TEST_F(RunSlow, CalibrateWritesAFileThatCompareUses) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto calibrated = shardscope({"calibrate", "--quick", "--output", "measured.yaml"});
+    ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
+    EXPECT_THAT(calibrated.out, HasSubstr("GFLOP/s"));
+    const auto finished =
+        shardscope({"compare", "tiny.yaml", "--json", "--calibration", "measured.yaml"});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_NE(json::parse(finished.out)["context"]["calibration"], "");
+    EXPECT_EQ(files(), (std::vector<std::string>{"measured.yaml", "tiny.yaml"}));
+}
+
+TEST_F(RunSlow, CompareCalibratesAMachineThatIsNew) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto finished = shardscope({"compare", "tiny.yaml"});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_THAT(finished.err, HasSubstr("calibrating"));
+    EXPECT_TRUE(std::filesystem::exists(path(".cache/shardscope/this-machine.yaml")));
+    EXPECT_EQ(shardscope({"simulate", "tiny.yaml"}).exit_code, 0);
+    EXPECT_THAT(shardscope({"devices"}).out, HasSubstr("this-machine.yaml"));
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,155 @@
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/process.h"
+
+namespace shardscope {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using Simulate = test::CommandLine;
+
+std::vector<std::string> shipped_scenarios() {
+    std::vector<std::string> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(test::source("scenarios")))
+        if (entry.path().extension() == ".yaml") paths.push_back(entry.path().stem());
+    std::sort(paths.begin(), paths.end());
+    return paths;
+}
+
+class ShippedScenario : public Simulate, public testing::WithParamInterface<std::string> {
+protected:
+    std::string file() const { return test::source("scenarios/" + GetParam() + ".yaml"); }
+};
+
+TEST_P(ShippedScenario, Simulates) {
+    const auto finished =
+        shardscope({"simulate", file(), "--json", "--calibration", calibration()});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    const json report = json::parse(finished.out);
+    EXPECT_EQ(report["schema_version"], 1);
+    EXPECT_FALSE(report["strategies"].empty());
+    for (const json& strategy : report["strategies"]) {
+        EXPECT_THAT(strategy["status"], testing::AnyOf("fits", "does_not_fit"));
+        EXPECT_TRUE(strategy["measured"].is_null());
+        EXPECT_TRUE(strategy["error"].is_null());
+        const json& result = strategy["simulated"];
+        EXPECT_GT(result["step_time_s"], 0.0);
+        const json& time = result["time"];
+        const double parts = time["compute_s"].get<double>() + time["bubble_s"].get<double>() +
+                             time["exposed_communication_s"].get<double>() +
+                             time["optimizer_s"].get<double>();
+        EXPECT_NEAR(parts, result["step_time_s"], 1e-9 * parts);
+        std::int64_t sum = 0;
+        for (const json& bytes : result["memory"]["ranks"][0]["categories"])
+            sum += bytes.get<std::int64_t>();
+        EXPECT_EQ(sum, result["memory"]["ranks"][0]["peak_bytes"]);
+    }
+}
+
+TEST_P(ShippedScenario, IsShownAndReadBackTheSame) {
+    const auto shown = shardscope({"show", file()});
+    ASSERT_EQ(shown.exit_code, 0) << shown.err;
+    const auto again = shardscope({"show", write("shown.yaml", shown.out)});
+    EXPECT_EQ(again.exit_code, 0) << again.err;
+    EXPECT_EQ(again.out, shown.out);
+    const auto parts = shardscope({"show", file(), "--model", "--program", "--memory"});
+    EXPECT_EQ(parts.exit_code, 0) << parts.err;
+    EXPECT_THAT(parts.out, HasSubstr("parameters"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedScenario, testing::ValuesIn(shipped_scenarios()),
+                         [](const auto& info) {
+                             std::string name = info.param;
+                             std::replace_if(
+                                 name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
+                                 '_');
+                             return name;
+                         });
+
+TEST_F(Simulate, OneInvalidStrategyDoesNotHideTheOthers) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: good}, {name: bad, dp: 7}]"));
+    const auto finished =
+        shardscope({"simulate", "tiny.yaml", "--json", "--calibration", calibration()});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    const json strategies = json::parse(finished.out)["strategies"];
+    EXPECT_EQ(strategies[0]["status"], "fits");
+    EXPECT_EQ(strategies[1]["status"], "invalid");
+    EXPECT_TRUE(strategies[1]["simulated"].is_null());
+    for (const char* member : {"rule", "message", "fix"})
+        EXPECT_NE(strategies[1]["error"][member], "") << member;
+}
+
+TEST_F(Simulate, OnlyInvalidStrategiesExitWith3AfterTheObject) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: bad, dp: 7}]"));
+    const auto finished =
+        shardscope({"simulate", "tiny.yaml", "--json", "--calibration", calibration()});
+    EXPECT_EQ(finished.exit_code, 3);
+    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "invalid");
+    const auto text = shardscope({"simulate", "tiny.yaml", "--calibration", calibration()});
+    EXPECT_EQ(text.exit_code, 3);
+    EXPECT_THAT(text.out, HasSubstr("invalid: bad: "));
+}
+
+TEST_F(Simulate, WhatDoesNotFitIsAVerdictWithFigures) {
+    write("large.yaml",
+          "name: large\nmodel: llama-3-8b\ntraining: {global_batch: 8, micro_batch: 1}\n"
+          "cluster: {gpu: a100-80gb, nodes: 1, gpus_per_node: 8}\nstrategies: [{name: ddp}]\n");
+    const auto finished = shardscope({"simulate", "large.yaml", "--json"});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    const json strategy = json::parse(finished.out)["strategies"][0];
+    EXPECT_EQ(strategy["status"], "does_not_fit");
+    const json& memory = strategy["simulated"]["memory"];
+    EXPECT_GT(memory["peak_bytes"], memory["capacity_bytes"]);
+    EXPECT_EQ(memory["ranks"].size(), 8u);
+    EXPECT_GT(strategy["simulated"]["step_time_s"], 0.0);
+}
+
+TEST_F(Simulate, StrategiesAreChosenByNameInTheOrderOfTheLine) {
+    write("tiny.yaml",
+          test::tiny_scenario_text("[{name: a}, {name: b, zero: 1}, {name: c, zero: 2}]"));
+    const auto finished = shardscope({"simulate", "--strategy", "c", "a", "tiny.yaml", "--json",
+                                      "--calibration", calibration()});
+    ASSERT_EQ(finished.exit_code, 0) << finished.err;
+    const json strategies = json::parse(finished.out)["strategies"];
+    ASSERT_EQ(strategies.size(), 2u);
+    EXPECT_EQ(strategies[0]["name"], "c");
+    EXPECT_EQ(strategies[1]["name"], "a");
+}
+
+TEST_F(Simulate, OutputFileHoldsWhatWouldBePrinted) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto printed =
+        shardscope({"simulate", "tiny.yaml", "--csv", "--calibration", calibration()});
+    const auto written = shardscope({"simulate", "tiny.yaml", "--csv", "--output", "report.csv",
+                                     "--calibration", calibration()});
+    EXPECT_EQ(written.exit_code, 0) << written.err;
+    EXPECT_EQ(written.out, "");
+    EXPECT_EQ(test::read(path("report.csv")), printed.out);
+    EXPECT_THAT(printed.out, HasSubstr("\nddp,fits,"));
+}
+
+TEST_F(Simulate, PipesAndDevicesAreWrittenToNotReplaced) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto finished = shardscope({"simulate", "tiny.yaml", "--json", "--output", "/dev/stdout",
+                                      "--calibration", calibration()});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_TRUE(json::accept(finished.out));
+    const auto full = shardscope(
+        {"simulate", "tiny.yaml", "--output", "/dev/full", "--calibration", calibration()});
+    EXPECT_EQ(full.exit_code, 2);
+    test::expect_one_line_error(full);
+}
+
+TEST_F(Simulate, AnotherMachinesCalibrationIsNoted) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto finished = shardscope({"simulate", "tiny.yaml", "--calibration", calibration()});
+    EXPECT_THAT(finished.out, HasSubstr("note: predictions use a calibration of elsewhere"));
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,39 @@
+// Trains a scenario on CPU ranks and collects what every rank holds into whole tensors, by name.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backends/cpu/cpu_runner.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope::test {
+
+using Tensors = std::map<std::string, std::vector<double>>;
+
+struct Trained {
+    Trace trace;
+    std::map<std::int64_t, Tensors> gradients;  // after steps 0 and 1: reduced, before clipping
+    Tensors parameters;                         // after the last step
+    bool replicas_agree = true;                 // what several ranks hold is equal bit for bit
+};
+
+struct Tampering {
+    std::function<void(Plan&)> plan;            // changes the plan before it runs
+    std::function<void(int rank, std::int64_t step, const RankState&)> state;  // after each step
+};
+
+Trained train(const Scenario& scenario, const Tampering& tampering = {});
+
+// ‖a − b‖₂ / ‖b‖₂ of one tensor and of all together; `b` is the reference. Attention key biases are
+// left out: their gradient is zero in exact arithmetic, and Adam turns rounding noise into steps.
+struct Difference {
+    double whole = 0;
+    double worst = 0;
+    std::string worst_name;
+};
+Difference compare(const Tensors& a, const Tensors& b);
+
+}  // namespace shardscope::test
