@@ -8,10 +8,11 @@
 
 namespace shardscope {
 
-// All-reduce, reduce-scatter and all-gather of 1 KiB … 64 MiB among 2 and 4 ranks, in wall time from
-// the last rank's call to the last rank's return. The lower quartile of several repeats: what
-// delays a thread from outside only ever adds.
-std::vector<CollectiveSample> measure_collectives(const CalibrateOptions& options,
+// All-reduce, reduce-scatter and all-gather of 1 KiB … 64 MiB among 2 and 4 ranks that share `cores`.
+// A sample's time is put together from what other programs hardly disturb: the processor time of the
+// slowest rank, times how many ranks take turns on a core, plus the latency of meeting, which is the
+// wall time (lower quartile of many) less the processor time of the smallest call.
+std::vector<CollectiveSample> measure_collectives(int cores, const CalibrateOptions& options,
                                                   const CalibrateProgress& progress);
 
 }  // namespace shardscope

@@ -88,7 +88,11 @@ double measure_busy_slowdown(int cores, const CalibrateOptions& options) {
         cpu::use_one_thread();
         std::vector<KernelTiming> kernels;
         for (const Compute& compute : typical_mixture()) kernels.emplace_back(compute);
-        *time = median_time([&kernels] { for (KernelTiming& k : kernels) k.call(); }, each);
+        *time = median_time(
+            [&kernels] {
+                for (KernelTiming& k : kernels) k.call();
+            },
+            each);
     };
     if (cores <= 1) return 1;
     Seconds alone;

@@ -42,7 +42,8 @@ void set_links(Cluster& cluster) {
     for (const CollectiveSample& sample : cluster.device.calibration.collectives) {
         if (sample.kind != "all_reduce" || sample.ranks != 2) continue;
         if (link.latency.value == 0) link.latency = sample.time / 2;
-        link.bandwidth = BytesPerSecond(static_cast<double>(sample.bytes.value) / sample.time.value);
+        link.bandwidth =
+            BytesPerSecond(static_cast<double>(sample.bytes.value) / sample.time.value);
     }
     link.source = "calibrate: all-reduce of two threads";
     cluster.inter_node = link;
@@ -72,7 +73,8 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
     part(progress, kBusyEnd, kMemoryEnd)("memory", 0);
     device.memory_bandwidth = measure_memory_bandwidth(options);
     device.host_cost = measure_host_cost();
-    calibration.collectives = measure_collectives(options, part(progress, kMemoryEnd, 1));
+    calibration.collectives =
+        measure_collectives(machine.cores, options, part(progress, kMemoryEnd, 1));
     set_peaks(device);
     set_links(cluster);
     return cluster;

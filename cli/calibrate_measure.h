@@ -16,9 +16,9 @@ struct CalibrateOptions {
 // Called from the measuring thread with what is being measured and how much is done (0 … 1).
 using CalibrateProgress = std::function<void(const std::string& what, double fraction)>;
 
-// A CPU cluster of one node with one rank per core and its calibration filled in. Kernels are timed in
-// processor time of their thread, so that other programs disturb little; collectives in wall time.
-// Takes at most about 30 s and some hundred MiB. Throws Error (run_failed) when a kernel does.
+// A CPU cluster of one node with one rank per core and its calibration filled in. Times
+// are processor times of the measuring threads, so that other programs disturb little. Takes about
+// 20 s on an idle machine, and some hundred MiB. Throws Error (run_failed) when a kernel does.
 Cluster calibrate_this_machine(const CalibrateOptions& options, const CalibrateProgress& progress);
 
 }  // namespace shardscope

@@ -13,9 +13,9 @@ OptimizerSpec optimizer(OptimizerKind kind) {
 }
 
 void add_element_wise(std::vector<Kernel>& out, std::int64_t n) {
-    out.insert(out.end(), {Zero{n}, Add{n}, SumSquares{n},
-                           Activate{n, Activation::relu}, Activate{n, Activation::gelu},
-                           ActivateGrad{n, Activation::relu}, ActivateGrad{n, Activation::gelu},
+    out.insert(out.end(), {Zero{n}, Add{n}, SumSquares{n}, Activate{n, Activation::relu},
+                           Activate{n, Activation::gelu}, ActivateGrad{n, Activation::relu},
+                           ActivateGrad{n, Activation::gelu},
                            OptimizerStep{n, optimizer(OptimizerKind::adamw), 1.0},
                            OptimizerStep{n, optimizer(OptimizerKind::sgd), 1.0}});
 }
@@ -27,8 +27,7 @@ void add_row_wise(std::vector<Kernel>& out, std::int64_t rows) {
                                NormWeightGrad{rows, kWidth, kind}});
     out.insert(out.end(), {SwiGlu{rows, 2 * kWidth}, SwiGluGrad{rows, 2 * kWidth},
                            Rope{rows, seq, heads, heads, head_dim},
-                           SoftmaxCrossEntropy{rows, kWidth},
-                           Embedding{rows, seq, vocab, kWidth},
+                           SoftmaxCrossEntropy{rows, kWidth}, Embedding{rows, seq, vocab, kWidth},
                            EmbeddingGrad{rows, seq, vocab, kWidth, true, true}});
 }
 
@@ -95,7 +94,8 @@ std::vector<Compute> kernel_cases(bool quick) {
         add_cases(cases, DType::fp64, {1 << 16}, {128});
         return cases;
     }
-    add_cases(cases, DType::fp32, {1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22}, {32, 128, 512, 1024});
+    add_cases(cases, DType::fp32, {1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22},
+              {32, 128, 512, 1024});
     add_cases(cases, DType::fp64, {1 << 12, 1 << 17, 1 << 21}, {64, 256});
     return cases;
 }
@@ -107,7 +107,9 @@ std::vector<EpilogueCase> epilogue_cases(bool quick) {
         if (quick && width == 64) continue;
         const Linear plain{rows, thin, width}, bias{rows, thin, width, true};
         const LinearInputGrad input{rows, width, thin};
-        const auto activated = [&](Activation a) { return Linear{rows, thin, width, true, false, a}; };
+        const auto activated = [&](Activation a) {
+            return Linear{rows, thin, width, true, false, a};
+        };
         const auto derived = [&](Activation a) { return LinearInputGrad{rows, width, thin, a}; };
         cases.insert(cases.end(),
                      {{"linear.bias", bias, plain},
@@ -124,11 +126,11 @@ std::vector<EpilogueCase> epilogue_cases(bool quick) {
 
 std::vector<Compute> typical_mixture() {
     std::vector<Compute> mixture;
-    for (const Kernel& kernel : {Kernel(Linear{512, 256, 1024, true, false, Activation::gelu}),
-                                 Kernel(LinearInputGrad{512, 256, 1024}),
-                                 Kernel(LinearWeightGrad{512, 256, 1024}),
-                                 Kernel(Norm{512, 256}), Kernel(NormInputGrad{512, 256}),
-                                 Kernel(Attention{4, 128, 8, 8, 32})})
+    for (const Kernel& kernel :
+         {Kernel(Linear{512, 256, 1024, true, false, Activation::gelu}),
+          Kernel(LinearInputGrad{512, 256, 1024}), Kernel(LinearWeightGrad{512, 256, 1024}),
+          Kernel(Norm{512, 256}), Kernel(NormInputGrad{512, 256}),
+          Kernel(Attention{4, 128, 8, 8, 32})})
         mixture.push_back(with_dtype(kernel, DType::fp32));
     return mixture;
 }

@@ -26,20 +26,32 @@ std::int64_t stats(NormKind kind) { return kind == NormKind::layer_norm ? 2 : 1;
 struct SizesOf {
     Sizes operator()(const LoadBatch&) const { return {}; }
     Sizes operator()(const Embedding& k) const {
-        return {indices(k.rows, k.vocab), {k.vocab * k.hidden}, {k.seq * k.hidden}, {k.rows * k.hidden}};
+        return {indices(k.rows, k.vocab),
+                {k.vocab * k.hidden},
+                {k.seq * k.hidden},
+                {k.rows * k.hidden}};
     }
     Sizes operator()(const EmbeddingGrad& k) const {
-        return {indices(k.rows, k.vocab), {k.rows * k.hidden}, {k.vocab * k.hidden}, {k.seq * k.hidden}};
+        return {indices(k.rows, k.vocab),
+                {k.rows * k.hidden},
+                {k.vocab * k.hidden},
+                {k.seq * k.hidden}};
     }
     Sizes operator()(const Linear& k) const {
         const std::int64_t y = k.rows * k.out;
-        return {OperandSize{k.rows * k.in}, {k.in * k.out}, when(k.bias, k.out),
-                when(k.residual, y), {y}, when(k.activation == Activation::gelu, y)};
+        return {OperandSize{k.rows * k.in},
+                {k.in * k.out},
+                when(k.bias, k.out),
+                when(k.residual, y),
+                {y},
+                when(k.activation == Activation::gelu, y)};
     }
     Sizes operator()(const LinearInputGrad& k) const {
         const std::int64_t dx = k.rows * k.in;
-        return {OperandSize{k.rows * k.out}, {k.in * k.out},
-                when(k.activation != Activation::none, dx), {dx}};
+        return {OperandSize{k.rows * k.out},
+                {k.in * k.out},
+                when(k.activation != Activation::none, dx),
+                {dx}};
     }
     Sizes operator()(const LinearWeightGrad& k) const {
         return {OperandSize{k.rows * k.in}, {k.rows * k.out}, {k.in * k.out}, when(k.bias, k.out)};
@@ -56,16 +68,23 @@ struct SizesOf {
     }
     Sizes operator()(const Norm& k) const {
         const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n}, {k.hidden}, when(k.kind == NormKind::layer_norm, k.hidden), {n},
+        return {OperandSize{n},
+                {k.hidden},
+                when(k.kind == NormKind::layer_norm, k.hidden),
+                {n},
                 {k.rows * stats(k.kind)}};
     }
     Sizes operator()(const NormInputGrad& k) const {
         const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n}, {n}, {k.rows * stats(k.kind)}, {k.hidden}, when(k.residual, n), {n}};
+        return {OperandSize{n},      {n}, {k.rows * stats(k.kind)}, {k.hidden},
+                when(k.residual, n), {n}};
     }
     Sizes operator()(const NormWeightGrad& k) const {
         const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n}, {n}, {k.rows * stats(k.kind)}, {k.hidden},
+        return {OperandSize{n},
+                {n},
+                {k.rows * stats(k.kind)},
+                {k.hidden},
                 when(k.kind == NormKind::layer_norm, k.hidden)};
     }
     Sizes operator()(const Rope& k) const {
@@ -74,14 +93,19 @@ struct SizesOf {
     Sizes operator()(const Attention& k) const {
         const std::int64_t rows = k.samples * k.seq;
         return {OperandSize{rows * (k.heads + 2 * k.kv_heads) * k.head_dim},
-                {rows * k.heads * k.head_dim}, {attention_stats_elements(k)},
+                {rows * k.heads * k.head_dim},
+                {attention_stats_elements(k)},
                 {attention_workspace_elements(k)}};
     }
     Sizes operator()(const AttentionGrad& k) const {
         const std::int64_t rows = k.samples * k.seq, y = rows * k.heads * k.head_dim;
         const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
         const Attention forward{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
-        return {OperandSize{y}, {qkv}, {y}, {attention_stats_elements(forward)}, {qkv},
+        return {OperandSize{y},
+                {qkv},
+                {y},
+                {attention_stats_elements(forward)},
+                {qkv},
                 {attention_workspace_elements(k)}};
     }
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
@@ -92,8 +116,11 @@ struct SizesOf {
     Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
     Sizes operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();
-        return {OperandSize{k.elements}, k.clip > 0 ? kScalar : OperandSize{}, {k.elements},
-                when(k.master, k.elements), when(states > 0, k.elements),
+        return {OperandSize{k.elements},
+                k.clip > 0 ? kScalar : OperandSize{},
+                {k.elements},
+                when(k.master, k.elements),
+                when(states > 0, k.elements),
                 when(states > 1, k.elements)};
     }
 };
@@ -117,7 +144,9 @@ void fill(std::byte* at, const OperandSize& size, DType dtype) {
     }
 }
 
-std::int64_t rounded(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::int64_t rounded(std::int64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
@@ -134,8 +163,8 @@ KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
     const Sizes sizes = operand_sizes(compute.kernel);
     std::int64_t bytes = 0;
     for (const OperandSize& size : sizes) bytes += rounded(size.bytes(compute.dtype).value);
-    const std::int64_t sets = std::clamp<std::int64_t>(kRotation / std::max<std::int64_t>(bytes, 1) + 1,
-                                                       1, kMostSets);
+    const std::int64_t sets =
+        std::clamp<std::int64_t>(kRotation / std::max<std::int64_t>(bytes, 1) + 1, 1, kMostSets);
     memory_.resize(static_cast<std::size_t>(sets * bytes + kAlignment));
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     std::byte* next = memory_.data() + (kAlignment - address % kAlignment) % kAlignment;

@@ -32,6 +32,7 @@ std::array<OperandSize, kMaxOperands> operand_sizes(const Kernel& kernel);
 class KernelTiming {
 public:
     explicit KernelTiming(const Compute& compute);
+    KernelTiming(KernelTiming&&) = default;  // a copy's operands would be the original's
     void call();
     Seconds median(const Repeats& repeats);
 

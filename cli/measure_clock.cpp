@@ -1,9 +1,10 @@
 #include "cli/measure_clock.h"
 
-#include <time.h>
-
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+
+#include <time.h>
 
 namespace shardscope {
 namespace {
@@ -26,20 +27,25 @@ Seconds thread_time() {
 }
 
 Seconds median_time(const std::function<void()>& call, const Repeats& repeats) {
+    const auto deadline = std::chrono::steady_clock::now() +
+                          std::chrono::duration<double>(kPatience * repeats.budget.value);
     call();
     const Seconds start = thread_time();
     int batch = 1;
     Seconds first = time_of(call, batch);
     while (first < kShortestTiming && batch < (1 << 20)) first = time_of(call, batch *= 2);
     std::vector<double> times{first.value / batch};
-    while (static_cast<int>(times.size()) < repeats.least || thread_time() - start < repeats.budget)
-        times.push_back(time_of(call, batch).value / batch);
+    const auto unfinished = [&] {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        return std::ssize(times) < repeats.least || thread_time() - start < repeats.budget;
+    };
+    while (unfinished()) times.push_back(time_of(call, batch).value / batch);
     return Seconds(quantile(std::move(times), 0.5));
 }
 
 double quantile(std::vector<double> values, double q) {
-    const auto at = static_cast<std::size_t>(
-        std::floor(q * static_cast<double>(values.size() - 1) + 0.5));
+    const auto at =
+        static_cast<std::size_t>(std::floor(q * static_cast<double>(values.size() - 1) + 0.5));
     const auto nth = values.begin() + static_cast<std::ptrdiff_t>(at);
     std::nth_element(values.begin(), nth, values.end());
     return *nth;

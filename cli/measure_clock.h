@@ -11,11 +11,13 @@ namespace shardscope {
 // Processor time of the calling thread: a kernel's cost without what other programs take.
 Seconds thread_time();
 
-// How long to repeat something: until `budget` is spent, but at least `least` times.
+// How long to repeat something: until `budget` of thread time is spent, but at least `least` times;
+// and no longer than kPatience times the budget on the wall, which a busy machine soon takes.
 struct Repeats {
     Seconds budget{0.02};
     int least = 5;
 };
+constexpr double kPatience = 3;
 
 // Median thread time of one call; calls too short for the clock are timed in batches. The first
 // call is not timed.

@@ -46,8 +46,9 @@ CollectiveCost::CollectiveCost(const Cluster& cluster)
     : intra_(cluster.intra_node), inter_(cluster.inter_node), sharing_(CoreSharing::of(cluster)) {
     std::array<std::map<int, std::vector<TimeCurve::Point>>, 3> points;
     for (const CollectiveSample& sample : cluster.device.calibration.collectives)
-        for (const CollectiveKind kind : {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
-                                          CollectiveKind::all_gather})
+        for (const CollectiveKind kind :
+             {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
+              CollectiveKind::all_gather})
             if (sample.kind == collective_name(kind) && sample.ranks > 1)
                 // The samples already share the cores among their ranks; keep one thread's work.
                 points[index_of(kind)][sample.ranks].push_back(
@@ -58,7 +59,8 @@ CollectiveCost::CollectiveCost(const Cluster& cluster)
             curves_[kind].emplace(ranks, TimeCurve(std::move(list)));
 }
 
-Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const {
+Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes,
+                                   const GroupShape& shape) const {
     if (shape.size <= 1) return Seconds(0);
     const double size = static_cast<double>(bytes.value);
     if (shape.nodes == 1 && !curves_[index_of(kind)].empty())
@@ -69,8 +71,10 @@ Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes, const Group
 double CollectiveCost::modelled(CollectiveKind kind, double bytes, const GroupShape& shape) const {
     const bool alone = shape.per_node == 1 && shape.nodes > 1;
     double bus = bandwidth(intra_);
-    if (alone) bus = bandwidth(inter_);
-    else if (shape.nodes > 1) bus = std::min(bus, shape.per_node * bandwidth(inter_));
+    if (alone)
+        bus = bandwidth(inter_);
+    else if (shape.nodes > 1)
+        bus = std::min(bus, shape.per_node * bandwidth(inter_));
     const double intra = intra_.latency.value, inter = inter_.latency.value;
     const double across = shape.nodes - 1, inside = shape.size - 1 - across;
     const double move = bytes * bus_factor(kind, shape.size) / bus;

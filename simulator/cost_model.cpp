@@ -86,7 +86,9 @@ double CostModel::epilogue(const Compute& compute) const {
     return seconds;
 }
 
-double CostModel::memory_bound(double bytes) const { return bandwidth_ > 0 ? bytes / bandwidth_ : 0; }
+double CostModel::memory_bound(double bytes) const {
+    return bandwidth_ > 0 ? bytes / bandwidth_ : 0;
+}
 
 double CostModel::measured(std::string_view name, DType dtype, const CalibrationWork& work,
                            double otherwise) const {

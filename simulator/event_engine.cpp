@@ -39,7 +39,7 @@ struct RoleState {
     // Separate host, by epoch: the instruction at index i of the step is issued at
     // host_origin + (i + 1)·host_cost. Every sync begins an epoch.
     std::vector<double> host_origin{0.0};
-    double weight = 1;                   // threads per node that one lane stands for
+    double weight = 1;  // threads per node that one lane stands for
     StepTime time;
     std::vector<Span> spans;
 };
@@ -149,11 +149,19 @@ private:
     bool perform(Lane& lane) {
         switch (lane.op->kind) {
             case OpKind::run:
-            case OpKind::sync: return start_run(lane);
-            case OpKind::meet: meet(lane); return false;
-            case OpKind::wait: return pass_wait(lane);
-            case OpKind::record: record(lane); break;
-            case OpKind::post: post(lane); break;
+            case OpKind::sync:
+                return start_run(lane);
+            case OpKind::meet:
+                meet(lane);
+                return false;
+            case OpKind::wait:
+                return pass_wait(lane);
+            case OpKind::record:
+                record(lane);
+                break;
+            case OpKind::post:
+                post(lane);
+                break;
         }
         done_with_op(lane);
         return true;
@@ -248,8 +256,8 @@ private:
         const Op& op = *lane.op;
         active_ -= state(lane).weight;
         if (op.kind == OpKind::sync) {
-            state(lane).host_origin.push_back(
-                now_ - static_cast<double>(index_in_step(lane) + 1) * program_.host_cost);
+            state(lane).host_origin.push_back(now_ - static_cast<double>(index_in_step(lane) + 1) *
+                                                         program_.host_cost);
             for (std::size_t stream = 0; stream < kStreams; ++stream)
                 if (lane_of(lane, stream).sleep == Sleep::host) wake(lane_of(lane, stream));
         } else if (op.kind == OpKind::meet) {
@@ -275,9 +283,12 @@ private:
         StepTime& time = state(lane).time;
         if (compute_stream) {
             const Seconds length(end - start);
-            if (kind != Span::Kind::compute) time.exposed_communication += length;
-            else if (lane.op->phase == Phase::optimizer) time.optimizer += length;
-            else time.compute += length;
+            if (kind != Span::Kind::compute)
+                time.exposed_communication += length;
+            else if (lane.op->phase == Phase::optimizer)
+                time.optimizer += length;
+            else
+                time.compute += length;
         }
         if (!record_spans_ || (kind == Span::Kind::wait && !compute_stream)) return;
         const LaneProgram::Role& role = prepared(lane);
@@ -326,8 +337,8 @@ private:
         StepTime& time = role.time;
         if (!program_.inline_host) {
             const auto issued = program_.roles[index].tasks.back().first_instruction;
-            const double host = role.host_origin.back() +
-                                static_cast<double>(issued) * program_.host_cost;
+            const double host =
+                role.host_origin.back() + static_cast<double>(issued) * program_.host_cost;
             time.wall = std::max(time.wall, Seconds(host));
         }
         time.bubble = time.wall - time.compute - time.exposed_communication - time.optimizer;
@@ -353,9 +364,12 @@ private:
 
     static std::string reason(const Lane& lane) {
         switch (lane.sleep) {
-            case Sleep::event: return "event " + std::to_string(lane.op->target);
-            case Sleep::meeting: return "other ranks to join its communication";
-            default: return "its host";
+            case Sleep::event:
+                return "event " + std::to_string(lane.op->target);
+            case Sleep::meeting:
+                return "other ranks to join its communication";
+            default:
+                return "its host";
         }
     }
 

@@ -41,7 +41,8 @@ TimeCurve::TimeCurve(std::vector<Point> points) {
 double TimeCurve::seconds(double work) const {
     if (points_.empty() || work <= 0) return 0;
     const double x = std::log(work);
-    if (x <= points_.front().work) return std::exp(points_.front().seconds + x - points_.front().work);
+    if (x <= points_.front().work)
+        return std::exp(points_.front().seconds + x - points_.front().work);
     if (x >= points_.back().work) return std::exp(points_.back().seconds + x - points_.back().work);
     const auto above = std::upper_bound(points_.begin(), points_.end(), x,
                                         [](double v, const Point& p) { return v < p.work; });
@@ -71,7 +72,8 @@ double MatmulRates::rate(double m, double n, double k) const {
         const Near near{dx * dx + dy * dy + dz * dz, s.log_rate};
         if (near.distance >= nearest.back().distance) continue;
         std::size_t at = kNearest - 1;
-        for (; at > 0 && nearest[at - 1].distance > near.distance; --at) nearest[at] = nearest[at - 1];
+        for (; at > 0 && nearest[at - 1].distance > near.distance; --at)
+            nearest[at] = nearest[at - 1];
         nearest[at] = near;
     }
     double weights = 0, sum = 0;

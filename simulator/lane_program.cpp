@@ -88,9 +88,12 @@ private:
             const auto same = std::find_if(parties.begin(), parties.end(), [&](const Party& p) {
                 return p.channel == party.channel;
             });
-            if (party.channel < 0) own = std::max(own, party.seconds);
-            else if (same != parties.end()) same->seconds += party.seconds;
-            else parties.push_back(party);
+            if (party.channel < 0)
+                own = std::max(own, party.seconds);
+            else if (same != parties.end())
+                same->seconds += party.seconds;
+            else
+                parties.push_back(party);
         }
         if (parties.empty()) return add_run(stream, own, true);
         add_meeting(stream, parties, own);

@@ -69,7 +69,7 @@ struct LaneProgram {
         std::vector<Op> ops;
         std::vector<Party> parties;
         std::vector<Body> bodies;
-        std::vector<Task> tasks;             // as scheduled, and one past the end
+        std::vector<Task> tasks;  // as scheduled, and one past the end
         std::int32_t events = 0;  // the role's own and those of inline-host copies
         int multiplicity = 1;     // ranks that it stands for
     };

@@ -10,6 +10,7 @@
 #include "backends/cpu/thread_communicator.h"
 #include "backends/memory_probe.h"
 #include "core/error.h"
+#include "core/program/check.h"
 
 namespace shardscope {
 namespace {
@@ -182,6 +183,7 @@ void ThreadedRun::note_circumstances() {
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     expect_precision(plan.training);
+    check_program(plan.program, plan.memory);
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

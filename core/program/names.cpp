@@ -5,42 +5,60 @@ namespace shardscope {
 
 std::string_view stream_name(Stream stream) {
     switch (stream) {
-        case Stream::compute: return "compute";
-        case Stream::gather: return "gather";
-        case Stream::reduce: return "reduce";
-        case Stream::copy: return "copy";
+        case Stream::compute:
+            return "compute";
+        case Stream::gather:
+            return "gather";
+        case Stream::reduce:
+            return "reduce";
+        case Stream::copy:
+            return "copy";
     }
     return "unknown";
 }
 
 std::string_view phase_name(Phase phase) {
     switch (phase) {
-        case Phase::load: return "load";
-        case Phase::forward: return "forward";
-        case Phase::backward: return "backward";
-        case Phase::optimizer: return "optimizer";
+        case Phase::load:
+            return "load";
+        case Phase::forward:
+            return "forward";
+        case Phase::backward:
+            return "backward";
+        case Phase::optimizer:
+            return "optimizer";
     }
     return "unknown";
 }
 
 std::string_view collective_name(CollectiveKind kind) {
     switch (kind) {
-        case CollectiveKind::all_reduce: return "all_reduce";
-        case CollectiveKind::reduce_scatter: return "reduce_scatter";
-        case CollectiveKind::all_gather: return "all_gather";
+        case CollectiveKind::all_reduce:
+            return "all_reduce";
+        case CollectiveKind::reduce_scatter:
+            return "reduce_scatter";
+        case CollectiveKind::all_gather:
+            return "all_gather";
     }
     return "unknown";
 }
 
 std::string_view category_name(Category category) {
     switch (category) {
-        case Category::parameters: return "parameters";
-        case Category::gradients: return "gradients";
-        case Category::optimizer_states: return "optimizer_states";
-        case Category::activations: return "activations";
-        case Category::communication: return "communication";
-        case Category::workspace: return "workspace";
-        case Category::runtime: return "runtime";
+        case Category::parameters:
+            return "parameters";
+        case Category::gradients:
+            return "gradients";
+        case Category::optimizer_states:
+            return "optimizer_states";
+        case Category::activations:
+            return "activations";
+        case Category::communication:
+            return "communication";
+        case Category::workspace:
+            return "workspace";
+        case Category::runtime:
+            return "runtime";
     }
     return "unknown";
 }

@@ -42,19 +42,24 @@ std::string verdict(Status status) {
     return status == Status::does_not_fit ? "does not fit" : std::string(status_name(status));
 }
 
+std::string plural(int count, const char* noun) {
+    return fmt::format("{} {}{}", format_count(std::int64_t{count}), noun, count == 1 ? "" : "s");
+}
+
+std::string machine_text(const Cluster& cluster) {
+    if (cluster.this_machine) {
+        return fmt::format("{} on {} of this machine", plural(cluster.world_size(), "rank"),
+                           plural(cluster.cores, "core"));
+    }
+    return fmt::format("{} {} ({} × {})", format_count(std::int64_t{cluster.world_size()}),
+                       cluster.device.name, plural(cluster.nodes, "node"), cluster.gpus_per_node);
+}
+
 std::string heading(const Report& report) {
     const Scenario& scenario = report.scenario;
-    const Cluster& cluster = scenario.cluster;
-    std::string machine =
-        fmt::format("{} × {} {}", cluster.nodes, cluster.gpus_per_node, cluster.device.name);
-    if (cluster.this_machine) {
-        machine = fmt::format("{} rank{} on {} core{} of this machine", cluster.gpus_per_node,
-                              cluster.gpus_per_node == 1 ? "" : "s", cluster.cores,
-                              cluster.cores == 1 ? "" : "s");
-    }
-    return fmt::format("{}: global batch {}, {}, on {}, {:.1f} GiB each\n\n", scenario.name,
+    return fmt::format("{}: global batch {}, {}; {}, {:.1f} GiB each\n\n", scenario.name,
                        scenario.training.global_batch, name_of(scenario.training.precision),
-                       machine, gib(cluster.device.memory));
+                       machine_text(scenario.cluster), gib(scenario.cluster.device.memory));
 }
 
 std::string losses_text(const std::vector<double>& losses) {
@@ -175,22 +180,34 @@ TextTable overview_table(const Report& report, const Units& units) {
     return table;
 }
 
-TextTable categories_table(const Report& report, const Units& units) {
+// "12.43", with predicted − measured in bytes behind it where that is not zero.
+std::string category_text(Bytes predicted, Bytes measured, const Units& units) {
+    std::string text = units.memory.format(predicted);
+    if (predicted != measured)
+        text += fmt::format(" ({} B)", format_difference((predicted - measured).value));
+    return text;
+}
+
+std::string categories_text(const Report& report, const Units& units) {
     TextTable table;
     table.add_column("strategy", Align::left);
     add_category_columns(table, units.memory.name());
+    bool equal = true;
     for (const StrategyReport& strategy : report.strategies) {
         if (!strategy.simulated || !strategy.measured) continue;
         const auto& predicted = strategy.simulated->peak_memory().categories;
         const auto& measured = strategy.measured->peak_memory().categories;
+        equal &= predicted == measured;
         std::vector<std::string> row{strategy.name};
-        for (std::size_t i = 0; i < kCategories; ++i) {
-            row.push_back(units.memory.format(predicted[i]));
-            if (predicted[i] != measured[i]) row.back() += " ≠ " + units.memory.format(measured[i]);
-        }
+        for (std::size_t i = 0; i < kCategories; ++i)
+            row.push_back(category_text(predicted[i], measured[i], units));
         table.add_row(std::move(row));
     }
-    return table;
+    if (table.empty()) return "";
+    return fmt::format("\nMemory by category at the peak of the fullest rank: predicted {}\n\n{}",
+                       equal ? "= measured, to the byte"
+                             : "(in parentheses: predicted − measured, where they differ)",
+                       table.to_string());
 }
 
 TextTable parts_table(const Report& report, const Units& units) {
@@ -232,13 +249,7 @@ std::string measurement_text(const Report& report) {
 std::string comparison_text(const Report& report) {
     const Units units = units_of(report);
     std::string text = heading(report) + overview_table(report, units).to_string();
-    const TextTable categories = categories_table(report, units);
-    if (!categories.empty()) {
-        text +=
-            "\nMemory by category at the peak of the fullest rank, predicted = measured to the "
-            "byte (≠: predicted ≠ measured)\n\n" +
-            categories.to_string();
-    }
+    text += categories_text(report, units);
     const TextTable parts = parts_table(report, units);
     if (!parts.empty()) text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
     return text + remarks(report);

@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-using Run = test::CommandLine;
+using RunCommand = test::CommandLine;
 
 const char* const kStrategies = "[{name: ddp}, {name: zero-1, zero: 1}, {name: zero-3, zero: 3}]";
 
@@ -29,7 +29,7 @@ void mask(json& value) {
     }
 }
 
-TEST_F(Run, TrainsEveryStrategyAndReportsIt) {
+TEST_F(RunCommand, TrainsEveryStrategyAndReportsIt) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     const auto finished = shardscope({"run", "tiny.yaml", "--json"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
@@ -47,7 +47,7 @@ TEST_F(Run, TrainsEveryStrategyAndReportsIt) {
     EXPECT_EQ(finished.err.find('\r'), std::string::npos);  // no terminal: nothing is redrawn
 }
 
-TEST_F(Run, SameScenarioAndSeedGiveTheSameReport) {
+TEST_F(RunCommand, SameScenarioAndSeedGiveTheSameReport) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     json first = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
     json second = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
@@ -56,7 +56,7 @@ TEST_F(Run, SameScenarioAndSeedGiveTheSameReport) {
     EXPECT_EQ(first.dump(1), second.dump(1));
 }
 
-TEST_F(Run, StepsAndRanksReplaceTheScenarios) {
+TEST_F(RunCommand, StepsAndRanksReplaceTheScenarios) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
     const auto finished =
         shardscope({"run", "tiny.yaml", "--steps", "5", "--ranks", "1", "--json"});
@@ -67,7 +67,7 @@ TEST_F(Run, StepsAndRanksReplaceTheScenarios) {
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 1u);
 }
 
-TEST_F(Run, AMissingBackendIsANamedErrorOfEveryStrategy) {
+TEST_F(RunCommand, AMissingBackendIsANamedErrorOfEveryStrategy) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     const auto finished = shardscope({"run", "tiny.yaml", "--backend", "cuda", "--json"});
     EXPECT_EQ(finished.exit_code, 1);
@@ -79,14 +79,14 @@ TEST_F(Run, AMissingBackendIsANamedErrorOfEveryStrategy) {
     }
 }
 
-TEST_F(Run, OnlyInvalidStrategiesExitWith3AfterTheObject) {
+TEST_F(RunCommand, OnlyInvalidStrategiesExitWith3AfterTheObject) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: bad, dp: 7}]"));
     const auto finished = shardscope({"run", "tiny.yaml", "--json"});
     EXPECT_EQ(finished.exit_code, 3);
     EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "invalid");
 }
 
-TEST_F(Run, ACompareShowsBothSidesWithEqualMemory) {
+TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     const auto finished =
         shardscope({"compare", "tiny.yaml", "--json", "--calibration", calibration()});
@@ -104,7 +104,7 @@ TEST_F(Run, ACompareShowsBothSidesWithEqualMemory) {
     EXPECT_THAT(text.out, HasSubstr("optimizer"));
 }
 
-TEST_F(Run, AScenarioForAClusterRunsHereAndSaysSo) {
+TEST_F(RunCommand, AScenarioForAClusterRunsHereAndSaysSo) {
     write("gpu.yaml",
           "name: gpu\nmodel: {gpt: {layers: 1, hidden: 16, heads: 2, vocab: 64, seq: 8}}\n"
           "training: {global_batch: 4, micro_batch: 2, steps: 2}\n"
@@ -118,9 +118,9 @@ TEST_F(Run, AScenarioForAClusterRunsHereAndSaysSo) {
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 2u);
 }
 
-using RunSlow = test::CommandLine;
+using RunCommandSlow = test::CommandLine;
 
-TEST_F(RunSlow, CalibrateWritesAFileThatCompareUses) {
+TEST_F(RunCommandSlow, CalibrateWritesAFileThatCompareUses) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
     const auto calibrated = shardscope({"calibrate", "--quick", "--output", "measured.yaml"});
     ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
@@ -132,7 +132,7 @@ TEST_F(RunSlow, CalibrateWritesAFileThatCompareUses) {
     EXPECT_EQ(files(), (std::vector<std::string>{"measured.yaml", "tiny.yaml"}));
 }
 
-TEST_F(RunSlow, CompareCalibratesAMachineThatIsNew) {
+TEST_F(RunCommandSlow, CompareCalibratesAMachineThatIsNew) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
     const auto finished = shardscope({"compare", "tiny.yaml"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;

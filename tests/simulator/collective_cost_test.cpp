@@ -1,8 +1,8 @@
 #include "simulator/collective_cost.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 
 namespace shardscope {
 namespace {

@@ -110,7 +110,8 @@ TEST(EventRunner, OneTracePerRoleWithItsMultiplicityAndMemory) {
     EXPECT_TRUE(trace.losses.empty());
     EXPECT_TRUE(trace.ranks[0].spans.empty());
     EXPECT_FALSE(runner.run(scenario, plan, {.record_spans = true, .on_step = {}, .stop = {}})
-                     .ranks[0].spans.empty());
+                     .ranks[0]
+                     .spans.empty());
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ TEST(CostModel, LargeMultipliesReachTheAttainableRate) {
 
 TEST(CostModel, ThinMultipliesAreBoundByMemory) {
     const Compute c = compute(Linear{1, 8192, 8192});
-    const double bytes = static_cast<double>(cost_of(c.kernel, DType::fp32, DType::fp32).moved().value);
+    const double bytes =
+        static_cast<double>(cost_of(c.kernel, DType::fp32, DType::fp32).moved().value);
     EXPECT_NEAR(seconds(gpu(), c), bytes / (2e12 * 0.9) + 2e-6, 1e-9);
 }
 
@@ -51,7 +52,8 @@ TEST(CostModel, MonotoneInDeviceAndShape) {
     faster.peak[DType::fp32] = FlopsPerSecond(200e12);
     wider.memory_bandwidth = BytesPerSecond(4e12);
     for (std::int64_t rows = 1; rows < 10000; rows = rows * 3 / 2 + 1) {
-        const Compute c = compute(Linear{rows, 1024, 4096}), more = compute(Linear{rows + 1, 1024, 4096});
+        const Compute c = compute(Linear{rows, 1024, 4096}),
+                      more = compute(Linear{rows + 1, 1024, 4096});
         EXPECT_LE(seconds(faster, c), seconds(gpu(), c));
         EXPECT_LE(seconds(wider, c), seconds(gpu(), c));
         EXPECT_LE(seconds(gpu(), c), seconds(gpu(), more));
@@ -87,9 +89,12 @@ TEST(CostModel, MeasuredMultipliesAtTheSampleAndBetween) {
     const double flops = 2.0 * 64 * 128 * 256;
     // rows, in, out: C[m = rows, n = out] over k = in; the gradients permute the three.
     EXPECT_NEAR(seconds(measured_cpu(), compute(Linear{64, 256, 128})), flops / 50e9, 1e-9);
-    EXPECT_NEAR(seconds(measured_cpu(), compute(LinearInputGrad{64, 128, 256})), flops / 50e9, 1e-9);
-    EXPECT_NEAR(seconds(measured_cpu(), compute(LinearWeightGrad{256, 128, 64})), flops / 50e9, 1e-9);
-    const double between = 2.0 * 256 * 256 * 256 / seconds(measured_cpu(), compute(Linear{256, 256, 256}));
+    EXPECT_NEAR(seconds(measured_cpu(), compute(LinearInputGrad{64, 128, 256})), flops / 50e9,
+                1e-9);
+    EXPECT_NEAR(seconds(measured_cpu(), compute(LinearWeightGrad{256, 128, 64})), flops / 50e9,
+                1e-9);
+    const double between =
+        2.0 * 256 * 256 * 256 / seconds(measured_cpu(), compute(Linear{256, 256, 256}));
     EXPECT_GT(between, 50e9);
     EXPECT_LT(between, 90e9);
 }
@@ -98,8 +103,7 @@ TEST(CostModel, EpilogueIsAddedToAMeasuredMultiply) {
     const double plain = seconds(measured_cpu(), compute(Linear{64, 256, 128}));
     const double with_bias = seconds(measured_cpu(), compute(Linear{64, 256, 128, true}));
     EXPECT_NEAR(with_bias - plain, 2 * 64 * 128 * 4 / 20e9, 1e-12);
-    const double unmeasured =
-        seconds(measured_cpu(), compute(Linear{64, 256, 128, false, true}));
+    const double unmeasured = seconds(measured_cpu(), compute(Linear{64, 256, 128, false, true}));
     EXPECT_NEAR(unmeasured - plain, 2 * 64 * 128 * 4 / 10e9, 1e-12) << "memory bandwidth otherwise";
 }
 

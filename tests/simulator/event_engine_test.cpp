@@ -139,7 +139,8 @@ TEST(EventEngine, TransfersOfTwoRolesMeetPairwise) {
 
 TEST(EventEngine, ExchangedTransfersGoTogether) {
     const auto transfer = [](int peer, bool send, double seconds) {
-        return Exchange::Transfer{GroupId(0), peer, send, elements_taking(seconds), DType::fp32, {}};
+        return Exchange::Transfer{GroupId(0),  peer, send, elements_taking(seconds),
+                                  DType::fp32, {}};
     };
     BodyText first, second;
     first.exchange({transfer(1, true, 2), transfer(1, false, 5)}, kCompute);

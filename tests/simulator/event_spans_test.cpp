@@ -83,8 +83,7 @@ TEST_P(EventSpans, TwoRunsAgreeBitForBit) {
     EXPECT_EQ(a.bubble.value, b.bubble.value);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, EventSpans,
-                         ::testing::Values(DeviceKind::gpu, DeviceKind::cpu),
+INSTANTIATE_TEST_SUITE_P(Devices, EventSpans, ::testing::Values(DeviceKind::gpu, DeviceKind::cpu),
                          [](const auto& tested) {
                              return tested.param == DeviceKind::gpu ? "gpu" : "cpu";
                          });

@@ -62,7 +62,9 @@ BodyText& BodyText::wait(int event, Stream stream) {
     return add(WaitEvent{EventId(event)}, stream, Phase::forward);
 }
 
-BodyText& BodyText::copy_to_host(Stream stream) { return add(CopyToHost{}, stream, Phase::optimizer); }
+BodyText& BodyText::copy_to_host(Stream stream) {
+    return add(CopyToHost{}, stream, Phase::optimizer);
+}
 
 BodyText& BodyText::exchange(std::vector<Exchange::Transfer> transfers, Stream stream) {
     return add(Exchange{std::move(transfers)}, stream, Phase::forward);

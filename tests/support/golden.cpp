@@ -10,9 +10,7 @@
 namespace shardscope::test {
 
 void expect_golden(const std::string& name, const std::string& text) {
-    // This file is <root>/tests/support/golden.cpp.
-    const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
-    const auto path = root / "tests" / "golden" / name;
+    const auto path = std::filesystem::path(SHARDSCOPE_SOURCE_DIR) / "tests" / "golden" / name;
     if (std::getenv("SHARDSCOPE_UPDATE_GOLDEN")) {
         std::ofstream(path, std::ios::binary) << text;
         return;

@@ -1,5 +1,6 @@
 // Linear layers: one matrix multiply, then what is fused to it in one pass over the rows.
 #include "backends/cpu/kernels/activation_functions.h"
+#include "backends/cpu/kernels/column_sums.h"
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
@@ -39,25 +40,10 @@ SHARDSCOPE_CLONES void times_derivative(const LinearInputGrad& k, const T* aux, 
     activate_grad(k.activation, dx, aux, dx, k.rows * k.in);
 }
 
-// sums[c] (+)= Σ_rows x[r, c]. Rows are summed in blocks, which keeps rounding errors small, and
-// columns in blocks, which keeps the partial sums in the first-level cache.
 template <class T>
-SHARDSCOPE_CLONES void column_sums(const T* x, std::int64_t rows, std::int64_t columns,
-                                   bool accumulate, T* sums) {
-    constexpr std::int64_t kColumns = 256, kRows = 32;
-    for (std::int64_t first = 0; first < columns; first += kColumns) {
-        const std::int64_t count = columns - first < kColumns ? columns - first : kColumns;
-        T total[kColumns];
-        for (std::int64_t c = 0; c < count; ++c) total[c] = accumulate ? sums[first + c] : T(0);
-        for (std::int64_t r = 0; r < rows; r += kRows) {
-            T partial[kColumns] = {};
-            const std::int64_t end = rows - r < kRows ? rows : r + kRows;
-            for (std::int64_t i = r; i < end; ++i)
-                for (std::int64_t c = 0; c < count; ++c) partial[c] += x[i * columns + first + c];
-            for (std::int64_t c = 0; c < count; ++c) total[c] += partial[c];
-        }
-        for (std::int64_t c = 0; c < count; ++c) sums[first + c] = total[c];
-    }
+SHARDSCOPE_CLONES void bias_gradient(const LinearWeightGrad& k, const T* dy, T* db) {
+    column_sums(k.rows, k.out, k.accumulate, db,
+                [dy, out = k.out](std::int64_t r, std::int64_t c) { return dy[r * out + c]; });
 }
 
 }  // namespace
@@ -85,7 +71,7 @@ void run(const LinearWeightGrad& k, const Addresses& at) {
     const T *x = as<T>(at[0]), *dy = as<T>(at[1]);
     gemm<T>(k.out, k.in, k.rows, T(1), {dy, k.out, true}, {x, k.in}, k.accumulate ? T(1) : T(0),
             as<T>(at[2]), k.in);
-    if (k.bias) column_sums(dy, k.rows, k.out, k.accumulate, as<T>(at[3]));
+    if (k.bias) bias_gradient(k, dy, as<T>(at[3]));
 }
 
 SHARDSCOPE_INSTANTIATE(Linear);

@@ -1,4 +1,5 @@
 // LayerNorm and RMSNorm, a row at a time.
+#include "backends/cpu/kernels/column_sums.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
 
@@ -88,37 +89,19 @@ SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const
     }
 }
 
-// dw (+)= Σ_rows dy·n, db (+)= Σ_rows dy, by blocks of columns and rows as in linear.cpp.
+// dw (+)= Σ_rows dy·n, db (+)= Σ_rows dy.
 template <class T>
 SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, const T* x,
                                        const T* stats, T* dw, T* db) {
-    constexpr std::int64_t kColumns = 256, kRows = 32;
-    for (std::int64_t first = 0; first < k.hidden; first += kColumns) {
-        const std::int64_t count = k.hidden - first < kColumns ? k.hidden - first : kColumns;
-        T weight[kColumns], bias[kColumns];
-        for (std::int64_t c = 0; c < count; ++c) {
-            weight[c] = k.accumulate ? dw[first + c] : T(0);
-            bias[c] = k.accumulate && db ? db[first + c] : T(0);
-        }
-        for (std::int64_t r = 0; r < k.rows; r += kRows) {
-            T partial_weight[kColumns] = {}, partial_bias[kColumns] = {};
-            const std::int64_t end = k.rows - r < kRows ? k.rows : r + kRows;
-            for (std::int64_t i = r; i < end; ++i) {
-                const RowStats<T> s = load(k.kind, stats, i);
-                const T *in = x + i * k.hidden + first, *d = dy + i * k.hidden + first;
-                for (std::int64_t c = 0; c < count; ++c) {
-                    partial_weight[c] += d[c] * ((in[c] - s.mean) * s.inverse);
-                    partial_bias[c] += d[c];
-                }
-            }
-            for (std::int64_t c = 0; c < count; ++c) {
-                weight[c] += partial_weight[c];
-                bias[c] += partial_bias[c];
-            }
-        }
-        for (std::int64_t c = 0; c < count; ++c) dw[first + c] = weight[c];
-        for (std::int64_t c = 0; db && c < count; ++c) db[first + c] = bias[c];
-    }
+    const std::int64_t hidden = k.hidden;
+    const NormKind kind = k.kind;
+    column_sums(k.rows, hidden, k.accumulate, dw, [=](std::int64_t r, std::int64_t c) {
+        const RowStats<T> s = load(kind, stats, r);
+        return dy[r * hidden + c] * ((x[r * hidden + c] - s.mean) * s.inverse);
+    });
+    if (db)
+        column_sums(k.rows, hidden, k.accumulate, db,
+                    [=](std::int64_t r, std::int64_t c) { return dy[r * hidden + c]; });
 }
 
 }  // namespace
