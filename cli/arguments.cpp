@@ -50,7 +50,9 @@ std::string ArgumentParser::fix_for(const std::string& word) const {
 void ReportArguments::add_input_to(CLI::App& app, const Environment& environment) {
     calibration = environment.calibration_file;
     app.add_option("FILE", file, "Scenario (YAML or JSON)")->required();
-    app.add_option("--strategy", strategies, "Only these strategies, by name")->type_name("NAME");
+    app.add_option("--strategy", strategies, "Only this strategy; may be repeated")
+        ->type_name("NAME")
+        ->allow_extra_args(false);  // else it would swallow FILE
     app.add_option("--calibration", calibration, "What `calibrate` measured of this machine")
         ->type_name("FILE");
 }

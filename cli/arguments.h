@@ -32,8 +32,8 @@ struct ReportArguments {
     std::string file;                     // scenario
     std::vector<std::string> strategies;  // by name; empty: all
     bool json = false, csv = false;
-    std::string output;       // file; empty: standard output
-    std::string calibration;  // file; preset to the default one
+    std::optional<std::string> output;  // file; empty: standard output
+    std::string calibration;            // file; preset to the default one
 
     void add_input_to(CLI::App& app, const Environment& environment);  // which scenario
     void add_to(CLI::App& app, const Environment& environment);        // and how to report

@@ -21,15 +21,23 @@ struct Range {
     }
 };
 
+// What KernelSample::work counts.
+const char* unit_of(const std::string& kernel) {
+    return kernel.starts_with("attention") ? "GFLOP/s" : "GB/s";
+}
+
 std::string summary(const Cluster& cluster) {
     const Device& device = cluster.device;
     std::map<std::string, Range> ranges;  // by what was measured and its unit
     for (const MatmulSample& sample : device.calibration.matmul)
         ranges[fmt::format("matrix multiply {}, GFLOP/s", name_of(sample.dtype))].add(
             sample.rate.value / 1e9);
-    for (const KernelSample& sample : device.calibration.kernels)
-        ranges[fmt::format("kernel {} {}, G/s", sample.kernel, name_of(sample.dtype))].add(
+    for (const KernelSample& sample : device.calibration.kernels) {
+        const std::string kernel =
+            sample.kernel.substr(0, sample.kernel.find('.'));  // all variants
+        ranges[fmt::format("{} {}, {}", kernel, name_of(sample.dtype), unit_of(kernel))].add(
             sample.rate / 1e9);
+    }
     for (const CollectiveSample& sample : device.calibration.collectives)
         ranges[fmt::format("{} of {} ranks, GB/s", sample.kind, sample.ranks)].add(
             static_cast<double>(sample.bytes.value) / sample.time.value / kGB);

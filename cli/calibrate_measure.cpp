@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <future>
 
 #include <fmt/chrono.h>
@@ -28,6 +29,13 @@ CalibrateProgress part(const CalibrateProgress& progress, double from, double to
     };
 }
 
+// Four digits are more than a measurement is worth, and make a file that people can read.
+double rounded(double value) {
+    if (!(value > 0)) return value;
+    const double scale = std::pow(10.0, 3 - std::floor(std::log10(value)));
+    return std::round(value * scale) / scale;
+}
+
 void set_peaks(Device& device) {
     for (const MatmulSample& sample : device.calibration.matmul) {
         FlopsPerSecond& peak = device.peak[sample.dtype];
@@ -47,6 +55,18 @@ void set_links(Cluster& cluster) {
     }
     link.source = "calibrate: all-reduce of two threads";
     cluster.inter_node = link;
+}
+
+void round_figures(Device& device) {
+    for (MatmulSample& s : device.calibration.matmul) s.rate.value = rounded(s.rate.value);
+    for (KernelSample& s : device.calibration.kernels) {
+        s.work = rounded(s.work);
+        s.rate = rounded(s.rate);
+    }
+    for (CollectiveSample& s : device.calibration.collectives) s.time.value = rounded(s.time.value);
+    device.calibration.busy_slowdown = rounded(device.calibration.busy_slowdown);
+    device.memory_bandwidth.value = rounded(device.memory_bandwidth.value);
+    device.host_cost.value = rounded(device.host_cost.value);
 }
 
 Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progress) {
@@ -75,6 +95,7 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
     device.host_cost = measure_host_cost();
     calibration.collectives =
         measure_collectives(machine.cores, options, part(progress, kMemoryEnd, 1));
+    round_figures(device);
     set_peaks(device);
     set_links(cluster);
     return cluster;

@@ -53,7 +53,7 @@ int exit_code_of(const Report& report, bool ran) {
 
 Evaluation::Evaluation(const ReportArguments& arguments, const Environment& environment)
     : arguments_(arguments), environment_(environment) {
-    if (!arguments.output.empty()) check_writable(arguments.output);
+    if (arguments.output) check_writable(*arguments.output);
     report_.scenario =
         load_scenario(arguments.file, parse_options(environment, arguments.calibration));
     select_strategies();
@@ -158,11 +158,11 @@ int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&
     const std::string text = arguments_.json  ? report_to_json(report_)
                              : arguments_.csv ? report_to_csv(report_)
                                               : to_text(report_);
-    if (arguments_.output.empty()) {
-        environment_.out << text;
+    if (arguments_.output) {
+        write_atomically(*arguments_.output, text);
+        environment_.err << "report written to " << *arguments_.output << '\n';
     } else {
-        write_atomically(arguments_.output, text);
-        environment_.err << "report written to " << arguments_.output << '\n';
+        environment_.out << text;
     }
     return exit_code_of(report_, ran);
 }

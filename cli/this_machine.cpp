@@ -54,7 +54,8 @@ Cluster calibrate_to(const std::string& file, bool quick, const Environment& env
         throw Error("output", "there is no home folder for the calibration file", "name a file",
                     ErrorKind::io);
     }
-    make_folder_of(file);
+    if (file == environment.calibration_file)
+        make_folder_of(file);  // others are the user's to make
     check_writable(file);
     Progress progress(environment);
     CalibrateOptions options;

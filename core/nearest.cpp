@@ -37,12 +37,26 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
     return last[b.size()];
 }
 
+// The only candidate that begins with the word.
+std::optional<std::string_view> completion(const std::string& word,
+                                           std::span<const std::string_view> candidates) {
+    constexpr std::size_t kShortest = 3;
+    std::optional<std::string_view> only;
+    for (const std::string_view candidate : candidates) {
+        if (word.size() < kShortest || !folded(candidate).starts_with(word)) continue;
+        if (only) return std::nullopt;
+        only = candidate;
+    }
+    return only;
+}
+
 }  // namespace
 
 std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates) {
     constexpr std::size_t kLongest = 64;  // a longer word is no misspelt name
     if (word.size() > kLongest) return std::nullopt;
+    if (const auto only = completion(folded(word), candidates)) return only;
     std::optional<std::string_view> best;
     std::size_t limit = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : candidates) {

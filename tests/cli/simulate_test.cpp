@@ -62,14 +62,14 @@ TEST_P(ShippedScenario, IsShownAndReadBackTheSame) {
     EXPECT_THAT(parts.out, HasSubstr("parameters"));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedScenario, testing::ValuesIn(shipped_scenarios()),
-                         [](const auto& info) {
-                             std::string name = info.param;
-                             std::replace_if(
-                                 name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
-                                 '_');
-                             return name;
-                         });
+std::string test_name(const testing::TestParamInfo<std::string>& scenario) {
+    std::string name = scenario.param;
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+    return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedScenario, testing::ValuesIn(shipped_scenarios()), test_name);
 
 TEST_F(Simulate, OneInvalidStrategyDoesNotHideTheOthers) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: good}, {name: bad, dp: 7}]"));
@@ -112,8 +112,8 @@ TEST_F(Simulate, WhatDoesNotFitIsAVerdictWithFigures) {
 TEST_F(Simulate, StrategiesAreChosenByNameInTheOrderOfTheLine) {
     write("tiny.yaml",
           test::tiny_scenario_text("[{name: a}, {name: b, zero: 1}, {name: c, zero: 2}]"));
-    const auto finished = shardscope({"simulate", "--strategy", "c", "a", "tiny.yaml", "--json",
-                                      "--calibration", calibration()});
+    const auto finished = shardscope({"simulate", "--strategy", "c", "tiny.yaml", "--strategy=a",
+                                      "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
     const json strategies = json::parse(finished.out)["strategies"];
     ASSERT_EQ(strategies.size(), 2u);

@@ -70,8 +70,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongLine{{"simulate", "missing.yaml"}, "missing.yaml"},
         WrongLine{{"simulate", "."}, "file: "},
         WrongLine{{"simulate", "tiny.yaml"}, "run `shardscope calibrate`"},
-        WrongLine{{"calibrate", "--output", "/no/such/folder/file"}, "/no/such/folder/file"},
-        WrongLine{{"run", "tiny.yaml", "--output", "/no/such/folder/file"}, "/no/such/folder/file"},
+        WrongLine{{"calibrate", "--output", "missing/file"}, "missing/file: cannot write"},
+        WrongLine{{"run", "tiny.yaml", "--output", "tiny.yaml/file"},
+                  "tiny.yaml/file: cannot write"},
         WrongLine{{"run", "tiny.yaml", "--output", "."}, "directory"},
         WrongLine{{"run", "tiny.yaml", "--output", ""}, "cannot write"}));
 

@@ -218,6 +218,7 @@ TEST(Scenario, EveryCatalogueModelLoads) {
     ASSERT_GE(model_catalogue().size(), 5u);
     for (const CatalogueEntry& entry : model_catalogue()) {
         EXPECT_EQ(model(std::string(entry.name)).name, entry.name);
+        EXPECT_EQ(entry.path, "scenarios/models/" + std::string(entry.name) + ".yaml");
     }
 }
 

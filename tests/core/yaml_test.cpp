@@ -48,6 +48,10 @@ TEST(Nearest, FindsMisspelledNames) {
     EXPECT_EQ(nearest_name("globalbatch", kNames), "global_batch");
     EXPECT_EQ(nearest_name("micro-batch", kNames), "micro_batch");
     EXPECT_EQ(nearest_name("sede", kNames), "seed");
+    EXPECT_EQ(nearest_name("micro", kNames), "micro_batch");
+    constexpr std::array<std::string_view, 3> kGpus = {"a100-80gb", "h100-sxm", "h200"};
+    EXPECT_EQ(nearest_name("H100", kGpus), "h100-sxm");
+    EXPECT_EQ(nearest_name("h300", kGpus), "h200");
     EXPECT_EQ(nearest_name("learning", kNames), std::nullopt);
     EXPECT_EQ(nearest_name(std::string(100'000, 'x'), kNames), std::nullopt);
     EXPECT_EQ(suggest_name("x", kNames), "use one of micro_batch, global_batch or seed");
@@ -92,6 +96,13 @@ TEST(YamlWriter, BreaksLongLines) {
     const std::string yaml = json_to_yaml(value);
     EXPECT_TRUE(yaml.starts_with("rows:\n  - [fp32, 0, 1024, 1024, 333333333.3333333]\n")) << yaml;
     EXPECT_EQ(parse_yaml(yaml, "f")->entries[0].value->items.size(), 30u);
+}
+
+TEST(YamlWriter, StartsMapsBesideTheirDash) {
+    nlohmann::ordered_json value;
+    value["list"].push_back({{"name", "/a/b"}, {"text", std::string(100, 'x')}});
+    EXPECT_EQ(json_to_yaml(value),
+              "list:\n  - name: /a/b\n    text: " + std::string(100, 'x') + "\n");
 }
 
 }  // namespace

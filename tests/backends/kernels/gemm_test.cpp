@@ -1,9 +1,13 @@
 // The matrix multiply itself, and what dispatch refuses.
 #include "backends/cpu/kernels/gemm.h"
 
+#include <barrier>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
+#include <string>
+#include <thread>
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "core/error.h"
@@ -78,6 +82,42 @@ TEST(Gemm, BitsDoNotDependOnAlignment) {
                          c.data() + 3 * shift, n);
         EXPECT_EQ(std::memcmp(c.data() + 3 * shift, first.data(), first.size() * sizeof(float)), 0);
     }
+}
+
+// Threads of this process, from /proc.
+int threads() {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+        if (word == "Threads:") {
+            int count = 0;
+            status >> count;
+            return count;
+        }
+    return -1;
+}
+
+TEST(Gemm, RanksMultiplyOnTheirOwnThread) {
+    Random random;
+    SCOPED_TRACE(random.trace());
+    const int64_t n = 300;
+    const auto a = stored<float>(random.normal(n * n)), b = stored<float>(random.normal(n * n));
+    std::vector<std::vector<float>> c(3, std::vector<float>(a.size()));
+    std::vector<int> seen(c.size());
+    std::vector<std::thread> ranks;
+    std::barrier all(static_cast<std::ptrdiff_t>(c.size()));
+    const int before = threads();
+    for (std::size_t rank = 0; rank < c.size(); ++rank)
+        ranks.emplace_back([&, rank] {
+            cpu::use_one_thread();
+            cpu::gemm<float>(n, n, n, 1, {a.data(), n}, {b.data(), n}, 0, c[rank].data(), n);
+            all.arrive_and_wait();
+            seen[rank] = threads();
+            all.arrive_and_wait();
+        });
+    for (std::thread& rank : ranks) rank.join();
+    EXPECT_EQ(seen, std::vector<int>(c.size(), before + static_cast<int>(c.size())));
+    EXPECT_EQ(c[1], c[0]);
+    EXPECT_EQ(c[2], c[0]);
 }
 
 TEST(Gemm, EmptyShapes) {
