@@ -24,9 +24,11 @@ public:
     virtual int size() const = 0;
     virtual void all_reduce(std::byte* buffer, std::int64_t elements, DType dtype) = 0;
     // send[shard · size] → recv[shard]
-    virtual void reduce_scatter(const std::byte* send, std::byte* recv, std::int64_t shard, DType dtype) = 0;
+    virtual void reduce_scatter(const std::byte* send, std::byte* recv, std::int64_t shard,
+                                DType dtype) = 0;
     // send[shard] → recv[shard · size]
-    virtual void all_gather(const std::byte* send, std::byte* recv, std::int64_t shard, DType dtype) = 0;
+    virtual void all_gather(const std::byte* send, std::byte* recv, std::int64_t shard,
+                            DType dtype) = 0;
     virtual void barrier() = 0;
     // Makes every pending and later call of every member throw. Thread-safe, idempotent.
     virtual void abort() noexcept = 0;

@@ -16,8 +16,8 @@ using Addresses = std::array<std::byte*, kMaxOperands>;
 
 // Everything a kernel may depend on beside its operands.
 struct StepContext {
-    std::int64_t step = 0;          // 0-based; the optimizer's bias correction uses step + 1
-    std::int32_t micro_batch = 0;   // of the running task
+    std::int64_t step = 0;         // 0-based; the optimizer's bias correction uses step + 1
+    std::int32_t micro_batch = 0;  // of the running task
 };
 
 class Executor {

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
-#include <eigen3/Eigen/Core>
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "backends/cpu/kernels/gemm.h"

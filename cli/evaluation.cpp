@@ -119,13 +119,15 @@ void Evaluation::simulate(Candidate& candidate) const {
     }
 }
 
-void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress& progress) const {
+void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress& progress) {
     StrategyReport& report = candidate.report;
-    if (report.status != Status::fits) {
-        if (report.status == Status::does_not_fit)
-            progress.done(fmt::format("{}: does not fit, not run", report.name));
-        return;
+    if (report.status == Status::does_not_fit) {
+        const double needed = gib(largest_peak(*candidate.plan));
+        const double there = gib(report_.scenario.cluster.device.memory);
+        note(fmt::format("{} needs {:.2f} GiB per rank, but {:.2f} GiB are there: not run",
+                         report.name, needed, there));
     }
+    if (report.status != Status::fits) return;
     const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
                           static_cast<double>(model_->seq);
     RunOptions options;

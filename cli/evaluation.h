@@ -31,9 +31,10 @@ public:
 
     const std::vector<Strategy>& strategies() const { return report_.scenario.strategies; }
     Candidate plan(const Strategy& strategy) const;
-    // Each fills its part of the candidate's report; errors become its status.
+    // Each fills its part of the candidate's report; errors become its status. What does not fit is
+    // simulated, but not run.
     void simulate(Candidate& candidate) const;
-    void measure(Candidate& candidate, const Backend& backend, Progress& progress) const;
+    void measure(Candidate& candidate, const Backend& backend, Progress& progress);
     void add(Candidate candidate) { report_.strategies.push_back(std::move(candidate.report)); }
 
     // Writes the report as asked: text by `to_text` unless --json or --csv. Returns the exit code;

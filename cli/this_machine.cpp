@@ -36,9 +36,8 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
     scenario.cluster = this_machine_cluster(count, options);
     if (asked.this_machine) return std::nullopt;
     return fmt::format(
-        "the scenario names {}; its {} ranks ran as threads of this machine, for "
-        "which the prediction was made too",
-        asked.name, count);
+        "the scenario's cluster is {}; here {} rank{} of this machine, and predictions are for it",
+        asked.name, count, count == 1 ? " is a thread" : "s are threads");
 }
 
 void require_calibration(const Scenario& scenario, const std::string& calibration_file) {

@@ -10,9 +10,12 @@ enum class DType : std::uint8_t { fp32, fp64, bf16, int32 };
 
 constexpr std::int64_t size_of(DType t) {
     switch (t) {
-        case DType::fp64: return 8;
-        case DType::bf16: return 2;
-        default: return 4;
+        case DType::fp64:
+            return 8;
+        case DType::bf16:
+            return 2;
+        default:
+            return 4;
     }
 }
 

@@ -10,9 +10,12 @@ Error::Error(std::string rule_, std::string message_, std::string fix_, ErrorKin
 
 int Error::exit_code() const {
     switch (kind) {
-        case ErrorKind::run_failed: return 1;
-        case ErrorKind::io: return 2;
-        case ErrorKind::invalid_input: break;
+        case ErrorKind::run_failed:
+            return 1;
+        case ErrorKind::io:
+            return 2;
+        case ErrorKind::invalid_input:
+            break;
     }
     return 3;
 }

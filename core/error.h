@@ -15,9 +15,10 @@ enum class ErrorKind { invalid_input, io, run_failed };
 
 struct Error : std::exception {
     ErrorKind kind = ErrorKind::invalid_input;
-    std::string rule;     // short stable name, e.g. "world-size"
-    std::string message;  // one sentence with place ("file.yaml:12:5: …" where there is one) and arithmetic
-    std::string fix;      // what would work
+    std::string rule;  // short stable name, e.g. "world-size"
+    std::string
+        message;  // one sentence with place ("file.yaml:12:5: …" where there is one) and arithmetic
+    std::string fix;  // what would work
 
     Error(std::string rule_, std::string message_, std::string fix_,
           ErrorKind kind_ = ErrorKind::invalid_input);

@@ -21,12 +21,12 @@ struct Id {
     constexpr auto operator<=>(const Id&) const = default;
 };
 
-using Rank = Id<struct RankTag>;        // position in the world, 0 … world size − 1
-using BufferId = Id<struct BufferTag>;  // RoleProgram::buffers
-using BodyId = Id<struct BodyTag>;      // RoleProgram::bodies
-using EventId = Id<struct EventTag>;    // 0 … RoleProgram::events − 1
-using GroupId = Id<struct GroupTag>;    // Program::groups
-using UnitId = Id<struct UnitTag>;      // UnitLayout list of a plan
+using Rank = Id<struct RankTag>;              // position in the world, 0 … world size − 1
+using BufferId = Id<struct BufferTag>;        // RoleProgram::buffers
+using BodyId = Id<struct BodyTag>;            // RoleProgram::bodies
+using EventId = Id<struct EventTag>;          // 0 … RoleProgram::events − 1
+using GroupId = Id<struct GroupTag>;          // Program::groups
+using UnitId = Id<struct UnitTag>;            // UnitLayout list of a plan
 using ParameterId = Id<struct ParameterTag>;  // Model::parameters
 
 }  // namespace shardscope

@@ -19,9 +19,9 @@ struct StepProgress {
 };
 
 struct RunOptions {
-    bool record_spans = false;                            // fill RankTrace::spans
-    std::function<void(const StepProgress&)> on_step;     // may be empty
-    std::stop_token stop;                                 // ends after the current step
+    bool record_spans = false;                         // fill RankTrace::spans
+    std::function<void(const StepProgress&)> on_step;  // may be empty
+    std::stop_token stop;                              // ends after the current step
 };
 
 class Runner {

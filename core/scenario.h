@@ -15,10 +15,16 @@
 
 namespace shardscope {
 
-struct TextData { std::string path; };                // bytes as tokens
-struct TokenData { std::string path; };               // llm.c .bin: 256-int32 header, then uint16 tokens
-struct IdxData { std::string images, labels; };       // MNIST idx files
-struct SyntheticData {};                              // counter-based random samples
+struct TextData {
+    std::string path;
+};  // bytes as tokens
+struct TokenData {
+    std::string path;
+};  // llm.c .bin: 256-int32 header, then uint16 tokens
+struct IdxData {
+    std::string images, labels;
+};                        // MNIST idx files
+struct SyntheticData {};  // counter-based random samples
 using DataSpec = std::variant<SyntheticData, TextData, TokenData, IdxData>;
 
 enum class OptimizerKind { adamw, adam, sgd };
@@ -28,8 +34,8 @@ struct OptimizerSpec {
     OptimizerKind kind = OptimizerKind::adamw;
     double lr = 1e-3;
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-    double weight_decay = 0.0;   // the parser's default is 0.01 for adamw, 0 else
-    double momentum = 0.0;       // sgd
+    double weight_decay = 0.0;  // the parser's default is 0.01 for adamw, 0 else
+    double momentum = 0.0;      // sgd
 
     // State tensors per parameter: Adam 2, SGD 1 with momentum, else 0.
     int states() const { return kind == OptimizerKind::sgd ? (momentum != 0.0 ? 1 : 0) : 2; }
@@ -37,18 +43,19 @@ struct OptimizerSpec {
 
 struct TrainingSpec {
     std::int64_t global_batch = 0;  // samples per optimizer step over all ranks
-    std::int64_t micro_batch = 0;   // samples per rank and micro-batch; 0: as large as global_batch/dp allows
+    std::int64_t micro_batch =
+        0;  // samples per rank and micro-batch; 0: as large as global_batch/dp allows
     std::int64_t steps = 20;
-    DType precision = DType::fp32;  // fp32, fp64, bf16 (storage bf16, master weights fp32)
+    DType precision = DType::fp32;        // fp32, fp64, bf16 (storage bf16, master weights fp32)
     std::optional<DType> gradient_dtype;  // empty: same as precision
     OptimizerSpec optimizer;
-    double clip = 0.0;              // global-norm clipping threshold; 0: off
+    double clip = 0.0;  // global-norm clipping threshold; 0: off
     std::uint64_t seed = 1;
 };
 
 struct Scenario {
     std::string name;
-    std::string file;               // where it was read from; data paths in it are already resolved
+    std::string file;  // where it was read from; data paths in it are already resolved
     ModelSpec model;
     DataSpec data;
     TrainingSpec training;

@@ -17,15 +17,16 @@ struct ParseOptions {
     // The file `calibrate` wrote for this machine; needed by `cluster: {this_machine: …}`. Where it is
     // empty or missing, this_machine yields an uncalibrated device (Calibration::empty()).
     std::string this_machine_file;
-    int cores = 1;            // of this machine, for this_machine
-    Bytes memory;             // of this machine, for this_machine
+    int cores = 1;  // of this machine, for this_machine
+    Bytes memory;   // of this machine, for this_machine
 };
 
 // Reads, fills every default and validates what can be said without lowering: degrees that divide,
 // positive sizes, unique names, batches that divide (validate_strategy per strategy is separate, so
 // that one invalid strategy does not hide the others).
 Scenario load_scenario(const std::string& path, const ParseOptions& options);
-Scenario parse_scenario(const std::string& text, const std::string& path, const ParseOptions& options);
+Scenario parse_scenario(const std::string& text, const std::string& path,
+                        const ParseOptions& options);
 
 Cluster load_cluster(const std::string& path);
 // The cluster as YAML that load_cluster reads back to an equal value.

@@ -19,10 +19,20 @@ struct Quantity {
     constexpr explicit Quantity(Rep v) : value(v) {}
 
     constexpr auto operator<=>(const Quantity&) const = default;
-    constexpr Quantity& operator+=(Quantity o) { value += o.value; return *this; }
-    constexpr Quantity& operator-=(Quantity o) { value -= o.value; return *this; }
-    friend constexpr Quantity operator+(Quantity a, Quantity b) { return Quantity(a.value + b.value); }
-    friend constexpr Quantity operator-(Quantity a, Quantity b) { return Quantity(a.value - b.value); }
+    constexpr Quantity& operator+=(Quantity o) {
+        value += o.value;
+        return *this;
+    }
+    constexpr Quantity& operator-=(Quantity o) {
+        value -= o.value;
+        return *this;
+    }
+    friend constexpr Quantity operator+(Quantity a, Quantity b) {
+        return Quantity(a.value + b.value);
+    }
+    friend constexpr Quantity operator-(Quantity a, Quantity b) {
+        return Quantity(a.value - b.value);
+    }
     friend constexpr Quantity operator*(Quantity a, Rep s) { return Quantity(a.value * s); }
     friend constexpr Quantity operator*(Rep s, Quantity a) { return Quantity(a.value * s); }
     friend constexpr Quantity operator/(Quantity a, Rep s) { return Quantity(a.value / s); }

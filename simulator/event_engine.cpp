@@ -53,7 +53,7 @@ public:
             state.recorded.resize(static_cast<std::size_t>(role.events));
             state.waiting.resize(static_cast<std::size_t>(role.events));
             state.host_origin.reserve(static_cast<std::size_t>(role.tasks.back().first_epoch) + 1);
-            state.weight = role.multiplicity / std::max(1, nodes);
+            state.weight = role.multiplicity / static_cast<double>(std::max(1, nodes));
             for (std::size_t stream = 0; stream < kStreams; ++stream) {
                 Lane& lane = lanes_.emplace_back();
                 lane.role = static_cast<std::int32_t>(roles_.size() - 1);

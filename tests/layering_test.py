@@ -43,8 +43,8 @@ LIBRARIES = [
     (r"benchmark/.*", r"bench/.*", "in bench"),
     (
         r"Eigen/.*|unsupported/Eigen/.*|(oneapi/dnnl/)?dnnl.*|omp\.h|cblas\.h",
-        r"backends/cpu/.*",
-        "in backends/cpu",
+        r"(backends/cpu|bench)/.*",
+        "in backends/cpu, and in bench to compare with",
     ),
     (
         r"cu(da|blas|dnn|rand|pti|solver|sparse).*|nccl.*|nvml.*|nvtx.*|cub/.*",

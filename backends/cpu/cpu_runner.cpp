@@ -183,7 +183,7 @@ void ThreadedRun::note_circumstances() {
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     expect_precision(plan.training);
-    check_program(plan.program, plan.memory);
+    if (options_.check_program) check_program(plan.program, plan.memory);
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

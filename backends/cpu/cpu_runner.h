@@ -14,6 +14,8 @@ namespace shardscope {
 struct CpuRunnerOptions {
     // Slept before every collective: exposes missing waits, and proves overlap.
     std::chrono::nanoseconds communication_delay{0};
+    // Whether programs are checked before they run (core/program/check.h).
+    bool check_program = true;
     // Called after each step (0, 1, …) on each rank's thread, ranks at the same time; may change the
     // state. Times do not include it.
     std::function<void(int rank, std::int64_t step, const RankState& state)> inspect;

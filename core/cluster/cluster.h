@@ -53,17 +53,18 @@ struct Calibration {
 };
 
 struct Device {
-    std::string name;                         // "NVIDIA H100 SXM"
+    std::string name;  // "NVIDIA H100 SXM"
     DeviceKind kind = DeviceKind::gpu;
-    Bytes memory;                             // usable capacity of one device (for CPUs: RAM / ranks)
-    std::map<DType, FlopsPerSecond> peak;     // dense peak per precision, data sheet (CPUs: measured best)
-    double matmul_efficiency = 1.0;           // best achievable fraction of peak for large multiplies
-    BytesPerSecond memory_bandwidth;          // data sheet (CPUs: measured copy, read + written bytes)
-    double memory_efficiency = 1.0;           // achievable fraction of it
-    Seconds host_cost;                        // host time to issue one instruction
-    Seconds kernel_overhead;                  // device time of an empty kernel
-    Bytes runtime;                            // context, libraries: memory outside the plan
-    std::string source;                       // where the figures come from
+    Bytes memory;  // usable capacity of one device (for CPUs: RAM / ranks)
+    std::map<DType, FlopsPerSecond>
+        peak;                         // dense peak per precision, data sheet (CPUs: measured best)
+    double matmul_efficiency = 1.0;   // best achievable fraction of peak for large multiplies
+    BytesPerSecond memory_bandwidth;  // data sheet (CPUs: measured copy, read + written bytes)
+    double memory_efficiency = 1.0;   // achievable fraction of it
+    Seconds host_cost;                // host time to issue one instruction
+    Seconds kernel_overhead;          // device time of an empty kernel
+    Bytes runtime;                    // context, libraries: memory outside the plan
+    std::string source;               // where the figures come from
     Calibration calibration;
 };
 
@@ -79,8 +80,8 @@ struct Cluster {
     std::string name;
     Device device;
     int nodes = 1;
-    int gpus_per_node = 1;    // ranks per node, for CPUs too
-    int cores = 0;            // CPUs: cores that all ranks of a node share; 0: every rank has its own device
+    int gpus_per_node = 1;  // ranks per node, for CPUs too
+    int cores = 0;  // CPUs: cores that all ranks of a node share; 0: every rank has its own device
     Link intra_node;
     Link inter_node;
     bool this_machine = false;  // ranks are threads of this process; see `calibrate`

@@ -23,7 +23,8 @@ public:
                         std::span<std::int32_t> targets) const = 0;
 
     // Feature models: the feature vector and its label.
-    virtual void features(std::uint64_t index, std::span<float> values, std::int32_t& label) const = 0;
+    virtual void features(std::uint64_t index, std::span<float> values,
+                          std::int32_t& label) const = 0;
 };
 
 // Opens what the scenario names and checks it against the model (rules "corpus", "token-range",

@@ -35,9 +35,7 @@ void RoleBuilder::compute(Kernel kernel, DType dtype, DType gradient,
     append(std::move(c), Stream::compute);
 }
 
-void RoleBuilder::collective(Stream stream, Collective collective) {
-    append(collective, stream);
-}
+void RoleBuilder::collective(Stream stream, Collective collective) { append(collective, stream); }
 
 void RoleBuilder::copy_to_host(CopyToHost::What what, Operand operand) {
     append(CopyToHost{what, operand}, Stream::compute);

@@ -15,13 +15,13 @@ struct Context {
     const Strategy& strategy;
     const ExecutionTarget& target;
     Layout layout;
-    int zero = 0;              // effective stage: 0 when dp is 1
-    DType storage;             // activations and the parameters that kernels read
-    DType gradient;            // parameter gradients
-    DType state;               // moments, master weights, statistics: fp32, or fp64 in fp64
-    GroupId dp;                // invalid when dp is 1
+    int zero = 0;    // effective stage: 0 when dp is 1
+    DType storage;   // activations and the parameters that kernels read
+    DType gradient;  // parameter gradients
+    DType state;     // moments, master weights, statistics: fp32, or fp64 in fp64
+    GroupId dp;      // invalid when dp is 1
     std::vector<Unit> units;
-    std::vector<Place> places; // per parameter
+    std::vector<Place> places;  // per parameter
     RoleBuilder builder;
 
     bool master() const { return storage == DType::bf16; }

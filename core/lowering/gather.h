@@ -35,11 +35,12 @@ private:
     Context& context_;
     ParameterBuffers& parameters_;
     std::vector<std::size_t> layers_;
-    std::vector<EventId> ready_;   // per entry of layers_: the gather is complete; invalid: nothing to wait for
+    std::vector<EventId>
+        ready_;  // per entry of layers_: the gather is complete; invalid: nothing to wait for
     Direction direction_ = Direction::forward;
     bool kept_ = false;
-    std::size_t next_ = 0;         // the next entry to issue
-    std::size_t current_ = 0;      // the entry that computes next
+    std::size_t next_ = 0;     // the next entry to issue
+    std::size_t current_ = 0;  // the entry that computes next
 };
 
 }  // namespace shardscope

@@ -33,9 +33,9 @@ void LayerLowering::load_batch() {
 
 void LayerLowering::forward(std::size_t layer) {
     context_.builder.at(Phase::forward, static_cast<std::int32_t>(layer));
-    inputs_[layer + 1] = std::visit(
-        [&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
-        context_.model.layers[layer].kind);
+    inputs_[layer + 1] =
+        std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
+                   context_.model.layers[layer].kind);
 }
 
 void LayerLowering::backward(std::size_t layer) {

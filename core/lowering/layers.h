@@ -17,16 +17,16 @@ struct Value {
     BufferId buffer;
     std::int64_t width = 0;
     Activation activation = Activation::none;
-    BufferId aux;              // gelu: the value before the activation; relu: the output itself
+    BufferId aux;  // gelu: the value before the activation; relu: the output itself
 };
 
 class LayerLowering {
 public:
     LayerLowering(Context& context, ParameterBuffers& parameters);
 
-    void load_batch();                          // LoadBatch into the batch buffers
-    void forward(std::size_t layer);            // layers in order
-    void backward(std::size_t layer);           // layers in reverse order, after all forwards
+    void load_batch();                 // LoadBatch into the batch buffers
+    void forward(std::size_t layer);   // layers in order
+    void backward(std::size_t layer);  // layers in reverse order, after all forwards
 
     // Whether the pass reads any weight of the layer (a first linear layer's backward does not).
     bool reads_weights(std::size_t layer, bool backward) const;
@@ -80,7 +80,7 @@ private:
     ParameterBuffers& parameters_;
     std::vector<Value> inputs_;  // per layer
     BufferId batch_inputs_, batch_targets_, loss_;
-    BufferId gradient_;          // of the current layer's output, in the backward pass
+    BufferId gradient_;  // of the current layer's output, in the backward pass
 };
 
 }  // namespace shardscope

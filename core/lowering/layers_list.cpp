@@ -11,7 +11,8 @@ Operand at(BufferId buffer) { return {buffer, 0, 0}; }
 Value LayerLowering::forward_layer(std::size_t l, const LinearLayer& layer, const Value& x) {
     const std::int64_t elements = context_.rows() * layer.linear.out;
     const BufferId y = saved(l, "output", elements);
-    const BufferId pre = layer.activation == Activation::gelu ? saved(l, "pre", elements) : BufferId();
+    const BufferId pre =
+        layer.activation == Activation::gelu ? saved(l, "pre", elements) : BufferId();
     linear(layer.linear, x.buffer, y, {}, layer.activation, pre);
     return {y, layer.linear.out, layer.activation, layer.activation == Activation::gelu ? pre : y};
 }

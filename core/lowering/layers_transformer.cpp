@@ -48,8 +48,7 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.target.attention);
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
-    emit(a, {at(qkv), at(o),
-             at(attention_stats(l, a)),
+    emit(a, {at(qkv), at(o), at(attention_stats(l, a)),
              at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0))});
     const BufferId s = saved(l, "attention.residual", rows * h);
     linear(b.projection, o, s, x.buffer);
@@ -102,8 +101,8 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
     const BufferId d_o = temporary(l, "d attention", rows * q);
     linear_input_grad(b.projection, ds, d_o);
     const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(b));
-    emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o),
-             at(attention_stats(l, a)), at(dqkv),
+    emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o), at(attention_stats(l, a)),
+             at(dqkv),
              at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0))});
     if (b.rotary)
         emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, true}, {at(dqkv)});

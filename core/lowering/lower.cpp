@@ -13,7 +13,8 @@ namespace shardscope {
 namespace {
 
 // Layers whose pass reads weights, in the order the pass visits them.
-std::vector<std::size_t> reading_layers(const LayerLowering& layers, std::size_t count, bool backward) {
+std::vector<std::size_t> reading_layers(const LayerLowering& layers, std::size_t count,
+                                        bool backward) {
     std::vector<std::size_t> list;
     for (std::size_t l = 0; l < count; ++l)
         if (layers.reads_weights(l, backward)) list.push_back(l);
@@ -24,8 +25,11 @@ std::vector<std::size_t> reading_layers(const LayerLowering& layers, std::size_t
 class StepLowering {
 public:
     explicit StepLowering(Context& context)
-        : context_(context), parameters_(context), layers_(context, parameters_),
-          gather_(context, parameters_), reduction_(context, parameters_) {}
+        : context_(context),
+          parameters_(context),
+          layers_(context, parameters_),
+          gather_(context, parameters_),
+          reduction_(context, parameters_) {}
 
     void run() {
         const BodyId forward = lower_forward();
@@ -75,7 +79,8 @@ private:
         // The last layer computes forward and backward back to back: its weights stay gathered.
         const auto forward = reading_layers(layers_, layer_count(), false);
         const auto backward = reading_layers(layers_, layer_count(), true);
-        const bool keep = !forward.empty() && !backward.empty() && forward.back() == backward.front();
+        const bool keep =
+            !forward.empty() && !backward.empty() && forward.back() == backward.front();
         gather_.begin_body(Gather::Direction::backward, backward, keep);
         for (std::size_t l = layer_count(); l-- > 0;) {
             context_.builder.at(Phase::backward, static_cast<std::int32_t>(l));
@@ -127,11 +132,19 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     const DType storage = scenario.training.precision;
     const int dp = plan.layout.dp;
     check_sizes(*model, plan.layout);
-    Context context{*model, plan.training, plan.strategy, target, plan.layout,
-                    dp > 1 ? strategy.zero : 0, storage,
+    Context context{*model,
+                    plan.training,
+                    plan.strategy,
+                    target,
+                    plan.layout,
+                    dp > 1 ? strategy.zero : 0,
+                    storage,
                     scenario.training.gradient_dtype.value_or(storage),
                     storage == DType::fp64 ? DType::fp64 : DType::fp32,
-                    dp > 1 ? GroupId(0) : GroupId(), {}, {}, {}};
+                    dp > 1 ? GroupId(0) : GroupId(),
+                    {},
+                    {},
+                    {}};
     context.units = make_units(*model, strategy, dp, context.gradient);
     context.places = places_of(*model, context.units);
     StepLowering(context).run();

@@ -3,7 +3,9 @@
 namespace shardscope {
 
 ParameterBuffers::ParameterBuffers(Context& context)
-    : context_(context), value_(context.units.size()), gradient_(context.units.size()),
+    : context_(context),
+      value_(context.units.size()),
+      gradient_(context.units.size()),
       fresh_(context.model.parameters.size()) {
     auto& b = context.builder;
     const int states = context.training.optimizer.states();
@@ -53,7 +55,8 @@ ParameterBuffers::Target ParameterBuffers::gradient(ParameterId p) {
     const Place& place = context_.places[p.index()];
     const bool accumulate = !fresh_[p.index()];
     fresh_[p.index()] = false;
-    return {{gradient_[place.unit.index()], place.offset * size_of(context_.gradient), 0}, accumulate};
+    return {{gradient_[place.unit.index()], place.offset * size_of(context_.gradient), 0},
+            accumulate};
 }
 
 }  // namespace shardscope

@@ -30,7 +30,7 @@ public:
     // From now on gradients of unit `u` are written, not accumulated, into `buffer`.
     void set_gradient(UnitId u, BufferId buffer);
 
-    Operand value(ParameterId p) const;       // invalid for an invalid parameter
+    Operand value(ParameterId p) const;  // invalid for an invalid parameter
     struct Target {
         Operand operand;
         bool accumulate = false;

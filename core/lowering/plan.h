@@ -28,14 +28,14 @@ struct ExecutionTarget {
 struct Unit {
     struct Entry {
         ParameterId parameter;
-        std::int64_t offset = 0;      // elements from the unit's start
+        std::int64_t offset = 0;  // elements from the unit's start
     };
-    std::string name;                 // "blocks.0 … blocks.3"
+    std::string name;  // "blocks.0 … blocks.3"
     std::vector<Entry> entries;
-    std::int64_t elements = 0;        // sum of the parameters'
-    std::int64_t shard = 0;           // elements one rank owns; = elements when nothing is sharded.
-                                      // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
-    std::int64_t padded = 0;          // shard · dp, or elements when nothing is sharded
+    std::int64_t elements = 0;  // sum of the parameters'
+    std::int64_t shard = 0;     // elements one rank owns; = elements when nothing is sharded.
+                                // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
+    std::int64_t padded = 0;    // shard · dp, or elements when nothing is sharded
 };
 constexpr std::int64_t kShardAlignment = 16;  // elements
 
@@ -46,7 +46,7 @@ struct ShardSlice {
     Tensor tensor = Tensor::parameter;
     std::int64_t global_first = 0, count = 0;  // elements of the parameter
     BufferId buffer;
-    std::int64_t buffer_first = 0;             // elements into the buffer
+    std::int64_t buffer_first = 0;  // elements into the buffer
 };
 
 struct Plan {
@@ -56,7 +56,7 @@ struct Plan {
     std::shared_ptr<const Model> model;
     std::vector<Unit> units;
     Program program;
-    std::vector<MemoryPlan> memory;            // per role
+    std::vector<MemoryPlan> memory;  // per role
 
     const MemoryPlan& memory_of(Rank rank) const { return memory[program.role_of(rank)]; }
 };

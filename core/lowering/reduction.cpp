@@ -5,7 +5,9 @@
 namespace shardscope {
 
 Reduction::Reduction(Context& context, ParameterBuffers& parameters)
-    : context_(context), parameters_(parameters), last_writer_(context.units.size(), -1),
+    : context_(context),
+      parameters_(parameters),
+      last_writer_(context.units.size(), -1),
       bucket_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
     for (std::size_t l = context.model.layers.size(); l-- > 0;) {
@@ -92,7 +94,8 @@ void Reduction::finish(std::size_t keep) {
         const bool own_slice = context_.zero == 1;
         const Operand store{parameters_.unit(flight.unit).gradient, 0,
                             own_slice ? unit.shard * size_of(context_.gradient) : 0};
-        b.compute(Add{unit.shard}, context_.gradient, context_.gradient, {store, {flight.partial, 0, 0}});
+        b.compute(Add{unit.shard}, context_.gradient, context_.gradient,
+                  {store, {flight.partial, 0, 0}});
     }
 }
 

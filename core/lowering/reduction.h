@@ -24,16 +24,16 @@ public:
     void end_body();
 
 private:
-    bool reduces() const;              // anything is reduced in this body
-    bool uses_bucket() const;          // gradients of this body go to transient buckets
+    bool reduces() const;      // anything is reduced in this body
+    bool uses_bucket() const;  // gradients of this body go to transient buckets
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
-    void finish(std::size_t keep);     // waits until at most `keep` reductions are in flight
+    void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
     struct Flight {
         UnitId unit;
         EventId done;
-        BufferId partial;              // reduced gradients still to be added; invalid: none
+        BufferId partial;  // reduced gradients still to be added; invalid: none
     };
     Context& context_;
     ParameterBuffers& parameters_;

@@ -20,7 +20,8 @@ BufferId find_buffer(const RoleProgram& role, std::string_view what, const Unit&
 // Adds the slices of every parameter of the unit that lie in unit elements [first, first + count),
 // of which element `first` is the buffer's element `buffer_first`.
 void add_slices(std::vector<ShardSlice>& out, const Model& model, const Unit& unit, Tensor tensor,
-                BufferId buffer, std::int64_t first, std::int64_t count, std::int64_t buffer_first) {
+                BufferId buffer, std::int64_t first, std::int64_t count,
+                std::int64_t buffer_first) {
     if (!buffer.valid()) return;
     for (const auto& entry : unit.entries) {
         const std::int64_t begin = std::max(first, entry.offset);

@@ -13,8 +13,8 @@ Unit make_unit(const Model& model, std::size_t first, std::size_t last, bool sha
     for (std::size_t l = first; l <= last; ++l) {
         for (ParameterId p : model.layers[l].parameters) {
             unit.entries.push_back({p, unit.elements});
-            unit.elements =
-                checked_add(unit.elements, model.parameters[p.index()].elements(), "a parameter bucket");
+            unit.elements = checked_add(unit.elements, model.parameters[p.index()].elements(),
+                                        "a parameter bucket");
         }
     }
     unit.name = model.layers[first].name;
@@ -30,7 +30,7 @@ std::vector<Unit> make_units(const Model& model, const Strategy& strategy, int d
     const bool sharded = strategy.zero >= 1 && dp > 1;
     const std::int64_t enough = strategy.zero == 3 ? 0 : strategy.bucket.value;
     std::vector<Unit> units;
-    std::int64_t filled = 0;          // bytes in the open bucket
+    std::int64_t filled = 0;                // bytes in the open bucket
     std::size_t end = model.layers.size();  // one past the open bucket's last layer
     for (std::size_t l = model.layers.size(); l-- > 0;) {
         std::int64_t bytes = 0;

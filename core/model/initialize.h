@@ -14,7 +14,8 @@ namespace shardscope {
 // words from a 128-bit counter and a 64-bit key.
 struct Philox {
     std::uint64_t key = 0;
-    void operator()(std::uint64_t counter_low, std::uint64_t counter_high, std::uint32_t (&out)[4]) const;
+    void operator()(std::uint64_t counter_low, std::uint64_t counter_high,
+                    std::uint32_t (&out)[4]) const;
 };
 
 // The key of the generator that belongs to `name`: seed ^ FNV-1a(name).

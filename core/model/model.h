@@ -23,7 +23,7 @@ struct Initializer {
 };
 
 struct Parameter {
-    std::string name;                 // "blocks.3.attention.qkv.weight"
+    std::string name;  // "blocks.3.attention.qkv.weight"
     std::vector<std::int64_t> shape;
     Initializer init;
     std::int64_t elements() const;
@@ -35,17 +35,17 @@ enum class NormKind : std::uint8_t { layer_norm, rms_norm };
 struct NormParameters {
     NormKind kind = NormKind::layer_norm;
     double epsilon = 1e-5;
-    ParameterId weight, bias;         // bias invalid for rms_norm
+    ParameterId weight, bias;  // bias invalid for rms_norm
 };
 
 struct LinearParameters {
     std::int64_t in = 0, out = 0;
-    ParameterId weight, bias;         // bias invalid: none
+    ParameterId weight, bias;  // bias invalid: none
 };
 
 struct EmbeddingLayer {
     std::int64_t vocab = 0, hidden = 0, seq = 0;
-    ParameterId table, positions;     // positions invalid: none (rotary models)
+    ParameterId table, positions;  // positions invalid: none (rotary models)
 };
 
 // Pre-norm transformer block: x + proj(attention(norm(x))), then + mlp(norm(·)).
@@ -54,9 +54,9 @@ struct BlockLayer {
     bool rotary = false, swiglu = false;
     double rope_theta = 10000.0;
     NormParameters attention_norm, mlp_norm;
-    LinearParameters qkv;             // rows of the weight: q heads, then k heads, then v heads
+    LinearParameters qkv;  // rows of the weight: q heads, then k heads, then v heads
     LinearParameters projection;
-    LinearParameters up;              // gelu: [ffn, hidden]; swiglu: [2·ffn, hidden], gate rows first
+    LinearParameters up;  // gelu: [ffn, hidden]; swiglu: [2·ffn, hidden], gate rows first
     LinearParameters down;
 };
 
@@ -89,20 +89,20 @@ using LayerKind = std::variant<EmbeddingLayer, BlockLayer, HeadLayer, LinearLaye
                                NormLayer, LossLayer>;
 
 struct Layer {
-    std::string name;                    // "embedding", "blocks.3", "head", "layers.0"
+    std::string name;  // "embedding", "blocks.3", "head", "layers.0"
     LayerKind kind;
-    std::vector<ParameterId> parameters; // owned by this layer, in storage order
-    std::vector<ParameterId> borrowed;   // used but owned by another layer (tied embeddings)
+    std::vector<ParameterId> parameters;  // owned by this layer, in storage order
+    std::vector<ParameterId> borrowed;    // used but owned by another layer (tied embeddings)
 };
 
 struct Model {
     std::string name;
     std::vector<Parameter> parameters;
     std::vector<Layer> layers;
-    bool tokens = true;                  // inputs are token ids (else feature vectors)
-    std::int64_t seq = 1;                // tokens per sample; 1 for feature vectors
-    std::int64_t input_width = 0;        // feature vectors: their width
-    std::int64_t classes = 0;            // vocabulary or number of classes
+    bool tokens = true;            // inputs are token ids (else feature vectors)
+    std::int64_t seq = 1;          // tokens per sample; 1 for feature vectors
+    std::int64_t input_width = 0;  // feature vectors: their width
+    std::int64_t classes = 0;      // vocabulary or number of classes
 
     std::int64_t parameter_count() const;
     // Forward + backward matrix-multiply FLOPs per sample, attention counted with its causal half

@@ -1,12 +1,12 @@
 #include "core/program/check.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
 #include <numeric>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "core/error.h"
 
@@ -33,9 +33,9 @@ void check_bounds(const Program& program, const RoleProgram& role) {
             for_each_operand(body.instructions[i], [&](const Operand& o, Access) {
                 const std::int64_t begin = o.offset + last * o.rank_stride;
                 if (o.offset < 0 || begin >= extent_of(role, o))
-                    fail("program-bounds", fmt::format("{}: offset {} lies outside {}",
-                                                       place(body, i), begin,
-                                                       role.buffers[o.buffer.index()].name));
+                    fail("program-bounds",
+                         fmt::format("{}: offset {} lies outside {}", place(body, i), begin,
+                                     role.buffers[o.buffer.index()].name));
             });
 }
 
@@ -76,8 +76,9 @@ void check_overlap(const RoleProgram& role, const MemoryPlan& plan) {
         const Bytes end = plan.offset[i] + role.buffers[i].size();
         for (std::size_t b = a + 1; b < order.size() && plan.offset[order[b]] < end; ++b)
             if (meet(lives[i], lives[order[b]]))
-                fail("program-overlap", fmt::format("\"{}\" and \"{}\" share bytes while both live",
-                                                    role.buffers[i].name, role.buffers[order[b]].name));
+                fail("program-overlap",
+                     fmt::format("\"{}\" and \"{}\" share bytes while both live",
+                                 role.buffers[i].name, role.buffers[order[b]].name));
     }
 }
 
@@ -90,7 +91,8 @@ std::map<std::pair<int, int>, Signature> collectives_of(const RoleProgram& role)
         for (const Instruction& i : role.bodies[task.body.index()].instructions)
             if (const auto* c = std::get_if<Collective>(&i.operation))
                 result[{c->group.value, static_cast<int>(i.stream)}].push_back(
-                    {static_cast<std::int64_t>(c->kind), c->elements, static_cast<std::int64_t>(c->dtype)});
+                    {static_cast<std::int64_t>(c->kind), c->elements,
+                     static_cast<std::int64_t>(c->dtype)});
     return result;
 }
 
@@ -146,7 +148,7 @@ private:
         std::int64_t count = 0;  // the instruction's number on its stream
         BufferId buffer;
     };
-    struct Segment {             // a range of bytes that no buffer's edge divides
+    struct Segment {  // a range of bytes that no buffer's edge divides
         std::optional<Touch> writer;
         std::array<Touch, kStreams> readers{};  // last reader per stream; count 0: none
     };
@@ -163,14 +165,15 @@ private:
 
     void touch(std::size_t stream, const Operand& o, Access access) {
         const Buffer& b = role_.buffers[o.buffer.index()];
-        if (access != Access::write && b.residence == Residence::transient && !written_[o.buffer.index()])
+        if (access != Access::write && b.residence == Residence::transient &&
+            !written_[o.buffer.index()])
             fail("program-uninitialised", fmt::format("{}: \"{}\" is read before anything wrote it",
                                                       place(*body_, index_), b.name));
         if (access != Access::read) written_[o.buffer.index()] = true;
         const std::int64_t begin = plan_.offset[o.buffer.index()].value;
         const std::int64_t end = begin + b.size().value;
-        auto e = static_cast<std::size_t>(
-            std::lower_bound(edges_.begin(), edges_.end(), begin) - edges_.begin());
+        auto e = static_cast<std::size_t>(std::lower_bound(edges_.begin(), edges_.end(), begin) -
+                                          edges_.begin());
         const Touch now{stream, clock_[stream][stream], o.buffer};
         for (; e < edges_.size() && edges_[e] < end; ++e) visit(segments_[e], now, access);
     }
@@ -188,14 +191,16 @@ private:
     }
 
     void require_order(const Touch& before, const Touch& now) const {
-        if (before.stream == now.stream || clock_[now.stream][before.stream] >= before.count) return;
-        fail("program-race",
-             fmt::format("{}: \"{}\" on stream {} may run together with \"{}\" on stream {}, in the "
-                         "same bytes",
-                         place(*body_, index_), role_.buffers[now.buffer.index()].name,
-                         stream_name(static_cast<Stream>(now.stream)),
-                         role_.buffers[before.buffer.index()].name,
-                         stream_name(static_cast<Stream>(before.stream))));
+        if (before.stream == now.stream || clock_[now.stream][before.stream] >= before.count)
+            return;
+        fail(
+            "program-race",
+            fmt::format("{}: \"{}\" on stream {} may run together with \"{}\" on stream {}, in the "
+                        "same bytes",
+                        place(*body_, index_), role_.buffers[now.buffer.index()].name,
+                        stream_name(static_cast<Stream>(now.stream)),
+                        role_.buffers[before.buffer.index()].name,
+                        stream_name(static_cast<Stream>(before.stream))));
     }
 
     const RoleProgram& role_;

@@ -33,8 +33,8 @@ struct Operand {
 
 struct Compute {
     Kernel kernel;
-    DType dtype = DType::fp32;      // storage of activations and parameters
-    DType gradient = DType::fp32;   // storage of parameter gradients
+    DType dtype = DType::fp32;     // storage of activations and parameters
+    DType gradient = DType::fp32;  // storage of parameter gradients
     std::array<Operand, kMaxOperands> operands{};
 };
 
@@ -51,7 +51,8 @@ std::string_view collective_name(CollectiveKind kind);
 struct Collective {
     CollectiveKind kind = CollectiveKind::all_reduce;
     GroupId group;
-    std::int64_t elements = 0;      // of the whole buffer, divisible by the group size but for all_reduce
+    std::int64_t elements =
+        0;  // of the whole buffer, divisible by the group size but for all_reduce
     DType dtype = DType::fp32;
     Operand send, recv;
     Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
@@ -61,7 +62,7 @@ struct Collective {
 struct Exchange {
     struct Transfer {
         GroupId group;
-        int peer = 0;               // index in the group
+        int peer = 0;  // index in the group
         bool send = false;
         std::int64_t elements = 0;
         DType dtype = DType::fp32;
@@ -82,17 +83,16 @@ struct WaitEvent {
 // A scalar that the host reports after the step.
 struct CopyToHost {
     enum class What : std::uint8_t { loss, gradient_norm } what = What::loss;
-    Operand operand;                // one double; gradient_norm holds Σ g²
+    Operand operand;  // one double; gradient_norm holds Σ g²
 };
 
-using Operation =
-    std::variant<Compute, Collective, Exchange, RecordEvent, WaitEvent, CopyToHost>;
+using Operation = std::variant<Compute, Collective, Exchange, RecordEvent, WaitEvent, CopyToHost>;
 
 struct Instruction {
     Operation operation;
     Stream stream = Stream::compute;
     Phase phase = Phase::forward;
-    std::int32_t layer = -1;        // Model::layers; −1: none
+    std::int32_t layer = -1;  // Model::layers; −1: none
 };
 
 // Calls visit(operand, access) for every memory operand of the instruction.

@@ -155,11 +155,10 @@ struct OptimizerStep {
     bool master = false;
 };
 
-using Kernel =
-    std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
-                 Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm, NormInputGrad, NormWeightGrad,
-                 Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, Zero, Add, SumSquares,
-                 OptimizerStep>;
+using Kernel = std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad,
+                            LinearWeightGrad, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm,
+                            NormInputGrad, NormWeightGrad, Rope, Attention, AttentionGrad,
+                            SoftmaxCrossEntropy, Zero, Add, SumSquares, OptimizerStep>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 
@@ -173,7 +172,7 @@ std::array<Access, kMaxOperands> accesses(const Kernel& kernel);
 // at least once when operands come from memory. `dtype` is the storage type of activations and
 // parameters, `gradient` that of parameter gradients.
 struct KernelCost {
-    Flops matmul;       // 2·m·n·k per multiply; attention: causal half
+    Flops matmul;  // 2·m·n·k per multiply; attention: causal half
     Flops other;
     Bytes read, written;
     Bytes moved() const { return read + written; }

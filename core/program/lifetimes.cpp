@@ -18,7 +18,10 @@ struct BodyUse {
 class BodyWalk {
 public:
     BodyWalk(const RoleProgram& role, std::int32_t base, std::vector<std::optional<BodyUse>>& uses)
-        : role_(role), base_(base), position_(base), uses_(uses),
+        : role_(role),
+          base_(base),
+          position_(base),
+          uses_(uses),
           recorded_(static_cast<std::size_t>(role.events)) {
         known_.fill(kUnknown);
     }
@@ -87,8 +90,8 @@ private:
     // The compute stream has waited for the event: what its stream did before is over.
     void retire(const Recorded& r) {
         auto& list = pending_[static_cast<std::size_t>(r.stream)];
-        const auto done = std::stable_partition(list.begin(), list.end(),
-                                                [&](const Pending& p) { return p.issue > r.issue; });
+        const auto done = std::stable_partition(
+            list.begin(), list.end(), [&](const Pending& p) { return p.issue > r.issue; });
         for (auto it = done; it != list.end(); ++it) extend(it->buffer, position_);
         list.erase(done, list.end());
     }

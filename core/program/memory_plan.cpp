@@ -56,7 +56,8 @@ struct LiveSums {
     }
     std::size_t integrate() {  // returns the position of the peak
         for (std::size_t p = 1; p < total.size(); ++p) total[p] += total[p - 1];
-        return static_cast<std::size_t>(std::max_element(total.begin(), total.end()) - total.begin());
+        return static_cast<std::size_t>(std::max_element(total.begin(), total.end()) -
+                                        total.begin());
     }
 };
 
@@ -72,7 +73,8 @@ void account(MemoryPlan& plan, const RoleProgram& role, const std::vector<Lifeti
     Bytes live(0);
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         if (!lives_at(lives[i], peak)) continue;
-        plan.categories[static_cast<std::size_t>(role.buffers[i].category)] += role.buffers[i].size();
+        plan.categories[static_cast<std::size_t>(role.buffers[i].category)] +=
+            role.buffers[i].size();
         live += role.buffers[i].size();
     }
     plan.live_peak = live;

@@ -36,13 +36,13 @@ struct Lifetime {
 std::vector<Lifetime> lifetimes(const RoleProgram& role);
 
 struct MemoryPlan {
-    std::vector<Bytes> offset;        // per buffer, from the arena's start
-    Bytes arena;                      // size of the one allocation = planned high-water mark
-    Bytes live_peak;                  // the largest sum of sizes of live buffers: no plan can be smaller
+    std::vector<Bytes> offset;  // per buffer, from the arena's start
+    Bytes arena;                // size of the one allocation = planned high-water mark
+    Bytes live_peak;            // the largest sum of sizes of live buffers: no plan can be smaller
     std::array<Bytes, kCategories> categories;  // at the peak; sums to arena + runtime (slack and
                                                 // alignment are counted as workspace)
     Phase peak_phase = Phase::forward;
-    Bytes runtime;                    // Device::runtime
+    Bytes runtime;  // Device::runtime
     Bytes peak() const { return arena + runtime; }
 };
 

@@ -39,7 +39,8 @@ std::int64_t first_gap(std::vector<std::pair<std::int64_t, std::int64_t>>& block
 class FirstFit {
 public:
     FirstFit(const std::vector<PackItem>& items, std::int32_t positions)
-        : items_(items), floor_(static_cast<std::size_t>(positions) + 1, 0),
+        : items_(items),
+          floor_(static_cast<std::size_t>(positions) + 1, 0),
           buckets_(static_cast<std::size_t>(positions / kBucket) + 1) {
         packing_.offset.assign(items.size(), 0);
     }
@@ -51,8 +52,7 @@ public:
             packing_.offset[i] = top;
             top += items_[i].size;
             for_each_span(i, [&](const PackItem::Span& s) {
-                for (auto p = s.first; p <= s.last; ++p)
-                    floor_[static_cast<std::size_t>(p)] = top;
+                for (auto p = s.first; p <= s.last; ++p) floor_[static_cast<std::size_t>(p)] = top;
             });
         }
         packing_.extent = std::max(packing_.extent, top);
@@ -67,7 +67,8 @@ public:
             for (auto b = s.first / kBucket; b <= s.last / kBucket; ++b)
                 for (std::size_t j : buckets_[static_cast<std::size_t>(b)])
                     if (items_[j].overlaps(items_[i]))
-                        blocked_.emplace_back(packing_.offset[j], packing_.offset[j] + items_[j].size);
+                        blocked_.emplace_back(packing_.offset[j],
+                                              packing_.offset[j] + items_[j].size);
         });
         packing_.offset[i] = first_gap(blocked_, floor, items_[i].size);
         packing_.extent = std::max(packing_.extent, packing_.offset[i] + items_[i].size);
@@ -82,13 +83,14 @@ public:
 private:
     template <class Visit>
     void for_each_span(std::size_t i, Visit&& visit) const {
-        for (int s = 0; s < items_[i].span_count; ++s) visit(items_[i].spans[static_cast<std::size_t>(s)]);
+        for (int s = 0; s < items_[i].span_count; ++s)
+            visit(items_[i].spans[static_cast<std::size_t>(s)]);
     }
 
     const std::vector<PackItem>& items_;
     Packing packing_;
-    std::vector<std::int64_t> floor_;               // per position: top of the live stack
-    std::vector<std::vector<std::size_t>> buckets_; // placed items per time bucket
+    std::vector<std::int64_t> floor_;                // per position: top of the live stack
+    std::vector<std::vector<std::size_t>> buckets_;  // placed items per time bucket
     std::vector<std::pair<std::int64_t, std::int64_t>> blocked_;
 };
 

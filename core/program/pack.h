@@ -13,10 +13,10 @@ struct PackItem {
     struct Span {
         std::int32_t first = 0, last = 0;
     };
-    std::int64_t size = 0;             // already rounded up to the alignment
+    std::int64_t size = 0;  // already rounded up to the alignment
     std::array<Span, kMaxSpans> spans{};
     int span_count = 0;
-    bool stacked = false;              // released roughly in reverse order of creation (saved activations)
+    bool stacked = false;  // released roughly in reverse order of creation (saved activations)
 
     bool overlaps(const PackItem& other) const;
 };

@@ -16,8 +16,8 @@ namespace shardscope {
 
 // Memory categories, in the order every report prints them.
 enum class Category : std::uint8_t {
-    parameters,        // weights kept between steps (a rank's shard, and the bf16 copy of master weights)
-    gradients,         // accumulated gradients kept over micro-batches
+    parameters,  // weights kept between steps (a rank's shard, and the bf16 copy of master weights)
+    gradients,   // accumulated gradients kept over micro-batches
     optimizer_states,  // moments and fp32 master weights
     activations,       // saved by the forward for the backward pass, and the batch itself
     communication,     // gathered parameters, gradient buckets in flight
@@ -65,8 +65,8 @@ struct Group {
 };
 
 struct RoleProgram {
-    std::string name;          // "all ranks"
-    std::vector<Rank> ranks;   // ascending
+    std::string name;         // "all ranks"
+    std::vector<Rank> ranks;  // ascending
     std::vector<Buffer> buffers;
     std::vector<Body> bodies;
     std::vector<Task> schedule;

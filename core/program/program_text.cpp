@@ -1,7 +1,7 @@
 // Stable text of programs and memory plans: what `show` prints and golden tests compare.
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "core/program/memory_plan.h"
 #include "core/program/program.h"
@@ -46,8 +46,12 @@ struct OperationText {
         return fmt::format("exchange of {} transfers{}", x.transfers.size(),
                            operands_text(role, instruction));
     }
-    std::string operator()(const RecordEvent& r) const { return fmt::format("record event {}", r.event.value); }
-    std::string operator()(const WaitEvent& w) const { return fmt::format("wait event {}", w.event.value); }
+    std::string operator()(const RecordEvent& r) const {
+        return fmt::format("record event {}", r.event.value);
+    }
+    std::string operator()(const WaitEvent& w) const {
+        return fmt::format("wait event {}", w.event.value);
+    }
     std::string operator()(const CopyToHost& h) const {
         return fmt::format("copy to host {}{}",
                            h.what == CopyToHost::What::loss ? "loss" : "gradient norm",
@@ -58,7 +62,8 @@ struct OperationText {
 std::string schedule_text(const RoleProgram& role) {
     std::string text;
     for (const Task& t : role.schedule)
-        text += fmt::format("  {} · micro-batch {}\n", role.bodies[t.body.index()].name, t.micro_batch);
+        text +=
+            fmt::format("  {} · micro-batch {}\n", role.bodies[t.body.index()].name, t.micro_batch);
     return text;
 }
 

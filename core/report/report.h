@@ -16,17 +16,17 @@ constexpr int kReportSchemaVersion = 1;
 
 // One runner's answer for one strategy.
 struct Result {
-    Seconds step_time;                 // median over the timed steps of the slowest rank
-    double tokens_per_s = 0;           // samples/s for models without a sequence
+    Seconds step_time;        // median over the timed steps of the slowest rank
+    double tokens_per_s = 0;  // samples/s for models without a sequence
     double tokens_per_s_per_gpu = 0;
     // Model FLOPs utilisation: Model::training_flops_per_sample (causal attention counted once, no
     // recomputation) over step time, ranks and the device's dense peak of the precision; 0: no peak known.
     double mfu = 0;
     std::vector<double> losses;
-    Bytes capacity;                    // of one device
-    Rank peak_rank;                    // the rank whose peak is largest (lowest number among equals)
-    std::vector<RankTrace> ranks;      // memory and times, by rank (or one per role when simulated)
-    StepTime time;                     // parts of the slowest rank's median step
+    Bytes capacity;                // of one device
+    Rank peak_rank;                // the rank whose peak is largest (lowest number among equals)
+    std::vector<RankTrace> ranks;  // memory and times, by rank (or one per role when simulated)
+    StepTime time;                 // parts of the slowest rank's median step
     std::vector<std::string> notes;
     const MemoryUse& peak_memory() const;
 };
@@ -37,14 +37,14 @@ std::string_view status_name(Status status);
 struct StrategyReport {
     std::string name;
     Status status = Status::fits;
-    std::string layout;                // "dp4 zero3, 8 × 4 samples"
+    std::string layout;  // "dp4 zero3, 8 × 4 samples"
     std::optional<Result> simulated, measured;
-    std::optional<Error> error;        // set for invalid and failed
+    std::optional<Error> error;  // set for invalid and failed
 };
 
 struct Context {
     std::string host, date, version, compiler, backend;  // backend: "simulator", "cpu threads"
-    std::string calibration;                             // date of this machine's calibration, or empty
+    std::string calibration;  // date of this machine's calibration, or empty
     std::vector<std::string> notes;
 };
 

@@ -57,9 +57,11 @@ std::string machine_text(const Cluster& cluster) {
 
 std::string heading(const Report& report) {
     const Scenario& scenario = report.scenario;
-    return fmt::format("{}: global batch {}, {}; {}, {:.1f} GiB each\n\n", scenario.name,
+    const Bytes capacity = scenario.cluster.device.memory;
+    const MemoryUnit unit(capacity);
+    return fmt::format("{}: global batch {}, {}; {}, {} {} each\n\n", scenario.name,
                        scenario.training.global_batch, name_of(scenario.training.precision),
-                       machine_text(scenario.cluster), gib(scenario.cluster.device.memory));
+                       machine_text(scenario.cluster), unit.format(capacity), unit.name());
 }
 
 std::string losses_text(const std::vector<double>& losses) {

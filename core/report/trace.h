@@ -47,15 +47,15 @@ struct MemoryUse {
 
 struct RankTrace {
     Rank rank;
-    int multiplicity = 1;            // simulated: how many ranks of this role it stands for
-    std::vector<StepTime> steps;     // timed steps only (warm-up excluded)
-    std::vector<Span> spans;         // of the last timed step, in order of start; empty unless asked
+    int multiplicity = 1;         // simulated: how many ranks of this role it stands for
+    std::vector<StepTime> steps;  // timed steps only (warm-up excluded)
+    std::vector<Span> spans;      // of the last timed step, in order of start; empty unless asked
     MemoryUse memory;
 };
 
 struct Trace {
     std::vector<RankTrace> ranks;
-    std::vector<double> losses;          // per step, mean over the global batch; empty when simulated
+    std::vector<double> losses;  // per step, mean over the global batch; empty when simulated
     std::vector<double> gradient_norms;  // per step, before clipping; empty when clipping is off
     std::vector<std::string> notes;      // what a reader must know (cores shared, …)
 };

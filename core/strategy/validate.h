@@ -11,8 +11,8 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
-    std::int64_t micro_batch = 0;      // samples per rank and micro-batch
-    std::int64_t micro_batches = 0;    // per rank and step (gradient accumulation)
+    std::int64_t micro_batch = 0;    // samples per rank and micro-batch
+    std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
 };
 
 // Throws Error with the arithmetic and degrees that would work: "world-size: tp 4 × pp 3 = 12 does

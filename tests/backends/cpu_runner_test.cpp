@@ -179,12 +179,24 @@ double shortest_step(const Scenario& s, const Plan& plan, std::chrono::nanosecon
     CpuRunnerOptions diagnosis;
     diagnosis.communication_delay = delay;
     double shortest = std::numeric_limits<double>::infinity();
-    for (const StepTime& t : CpuRunner(diagnosis).run(s, plan, {}).ranks[0].steps)
-        shortest = std::min(shortest, t.wall.value);
+    const Trace trace = CpuRunner(diagnosis).run(s, plan, {});
+    for (const StepTime& t : trace.ranks[0].steps) shortest = std::min(shortest, t.wall.value);
     return shortest;
 }
 
-// A delay that sleeps takes no core, so that what computation goes on meanwhile hides it.
+// By how much of the delays that were added to its collectives, in all half a step, a step grows.
+double exposed_share(const Scenario& s, const Plan& plan) {
+    const double plain = shortest_step(s, plan, {});
+    const auto collectives = static_cast<double>(collectives_per_step(plan));
+    const std::chrono::duration<double> delay(0.5 * plain / collectives);
+    const double delayed =
+        shortest_step(s, plan, std::chrono::duration_cast<std::chrono::nanoseconds>(delay));
+    return (delayed - plain) / (collectives * delay.count());
+}
+
+// A delay that sleeps takes no core, so that what computation goes on meanwhile hides it. Without
+// overlap the share is 1 or more. With it, stages 1 and 2 still show their gathers of updated weights
+// (half of all collectives). Other programs can only lengthen a step, so the best of five attempts counts.
 TEST(CpuRunnerSlow, CommunicationOverlapsComputation) {
     GptSpec model;
     model.layers = 6;
@@ -198,14 +210,10 @@ TEST(CpuRunnerSlow, CommunicationOverlapsComputation) {
         s.strategies[0].zero = zero;
         s.strategies[0].bucket = Bytes(500'000);
         const Plan plan = test::lower_tiny(s);
-        const double plain = shortest_step(s, plan, {});
-        const auto collectives = static_cast<double>(collectives_per_step(plan));
-        // In all half the time of a step.
-        const std::chrono::duration<double> delay(0.5 * plain / collectives);
-        const double delayed =
-            shortest_step(s, plan, std::chrono::duration_cast<std::chrono::nanoseconds>(delay));
-        EXPECT_LT(delayed - plain, 0.7 * collectives * delay.count())
-            << "zero " << zero << ": " << collectives << " collectives, step " << plain << " s";
+        double share = std::numeric_limits<double>::infinity();
+        for (int attempt = 0; attempt < 5 && share >= 0.85; ++attempt)
+            share = std::min(share, exposed_share(s, plan));
+        EXPECT_LT(share, 0.85) << "zero " << zero;
     }
 }
 
@@ -228,6 +236,13 @@ TEST(CpuRunner, AFailingRankEndsAllAndIsNamed) {
     }
 }
 
+// What the checks while running find must not depend on the check before it.
+CpuRunnerOptions unchecked() {
+    CpuRunnerOptions options;
+    options.check_program = false;
+    return options;
+}
+
 // One rank fails inside a step while the others wait for it in a collective.
 TEST(CpuRunner, AProgramThatDiffersBetweenRanksIsAMismatchNotAHang) {
     Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
@@ -246,7 +261,7 @@ TEST(CpuRunner, AProgramThatDiffersBetweenRanksIsAMismatchNotAHang) {
     plan.program.roles.push_back(other);
     plan.memory.push_back(plan.memory[0]);
     try {
-        CpuRunner().run(s, plan, {});
+        CpuRunner(unchecked()).run(s, plan, {});
         FAIL() << "no error";
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, "collective-mismatch");
@@ -266,7 +281,7 @@ TEST(CpuRunner, APlanThatOverlapsLiveBuffersIsRefused) {
         if (buffers[b].category == Category::activations) plan.memory[0].offset[b] = place;
     }
     try {
-        CpuRunner().run(s, plan, {});
+        CpuRunner(unchecked()).run(s, plan, {});
         FAIL() << "no error";
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, "arena-overlap");

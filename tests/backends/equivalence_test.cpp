@@ -4,10 +4,10 @@
 // Tolerances are relative differences ‖Δ‖₂/‖reference‖₂. What differs between shardings is the order
 // of sums over samples, so errors are a few units in the last place of each sum, carried through 20
 // steps: fp64 per tensor 1e-11; fp32 whole model 1e-5, per tensor 1e-4.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <tuple>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/training.h"
 

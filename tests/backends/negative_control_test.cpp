@@ -1,9 +1,9 @@
 // Negative controls: runs that are wrong on purpose must differ from the reference by far more than
 // the tolerances of equivalence_test.cpp. A test that cannot fail proves nothing.
-#include <gtest/gtest.h>
-
 #include <array>
 #include <barrier>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/training.h"
 
@@ -96,10 +96,10 @@ TEST(NegativeControl, DoubledGradientsAreSeenInGradientsAndUnderSgd) {
 TEST(NegativeControl, SwappedShardsAreSeen) {
     const auto reference = train(make(1, 0));
     SwapShards swap;
-    const auto wrong = train(
-        make(2, 3), {{}, [&swap](int rank, std::int64_t step, const RankState& state) {
-                         swap(rank, step, state);
-                     }});
+    const auto wrong =
+        train(make(2, 3), {{}, [&swap](int rank, std::int64_t step, const RankState& state) {
+                               swap(rank, step, state);
+                           }});
     EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
     EXPECT_GT(compare(wrong.gradients.at(1), reference.gradients.at(1)).worst, kFarAboveTolerance);
 }

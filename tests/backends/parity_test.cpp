@@ -1,10 +1,10 @@
 // The same scenarios through every runner: what is predicted and what is measured have one type, and
 // here they are held against each other. Times are compared in benchmarks only (bench/), since a test
 // must not depend on how busy the machine is.
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <tuple>
+
+#include <gtest/gtest.h>
 
 #include "backends/cpu/cpu_runner.h"
 #include "simulator/event_runner.h"
@@ -42,7 +42,8 @@ class Parity : public testing::TestWithParam<Case> {
 protected:
     Parity() {
         const auto [runner, model, ranks, zero] = GetParam();
-        scenario_ = test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)], ranks);
+        scenario_ =
+            test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)], ranks);
         describe_machine(scenario_);
         scenario_.training.steps = 3;
         scenario_.training.micro_batch = 24 / ranks / 2;

@@ -113,9 +113,22 @@ TEST_F(RunCommand, AScenarioForAClusterRunsHereAndSaysSo) {
         shardscope({"compare", "gpu.yaml", "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
     const json report = json::parse(finished.out);
-    EXPECT_THAT(report["context"]["notes"].dump(), HasSubstr("threads of this machine"));
+    EXPECT_THAT(report["context"]["notes"].dump(),
+                HasSubstr("2 ranks are threads of this machine"));
     EXPECT_EQ(report["scenario"]["cluster"]["this_machine"], true);
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 2u);
+}
+
+TEST_F(RunCommand, WhatDoesNotFitIsNotRun) {
+    write("large.yaml",
+          "name: large\nmodel: llama-3-8b\ntraining: {global_batch: 512, micro_batch: 1}\n"
+          "cluster: {this_machine: {ranks: 512}}\nstrategies: [{name: ddp}]\n");
+    const auto finished = shardscope({"run", "large.yaml", "--json"});
+    EXPECT_EQ(finished.exit_code, 3) << finished.err;
+    const json report = json::parse(finished.out);
+    EXPECT_EQ(report["strategies"][0]["status"], "does_not_fit");
+    EXPECT_TRUE(report["strategies"][0]["measured"].is_null());
+    EXPECT_THAT(report["context"]["notes"].dump(), HasSubstr("GiB are there: not run"));
 }
 
 using RunCommandSlow = test::CommandLine;

@@ -32,15 +32,13 @@ void expect_program(const ModelSpec& model, const Case& c) {
 
 TEST(GoldenProgram, Mlp) {
     using enum ReduceAt;
-    for (const Case& c : {Case{"mlp_one_rank.program", 1, 0, 24},
-                          Case{"mlp_ddp.program"},
-                          Case{"mlp_ddp_accumulation_clip.program", 2, 0, 4, 1.0},
-                          Case{"mlp_ddp_reduce_every_micro_batch.program", 2, 0, 6, 0, DType::fp32,
-                               micro_batch},
-                          Case{"mlp_zero1.program", 2, 1},
-                          Case{"mlp_zero2_accumulation.program", 2, 2, 4},
-                          Case{"mlp_zero3_clip.program", 2, 3, 12, 1.0},
-                          Case{"mlp_zero3_bf16.program", 2, 3, 12, 0, DType::bf16}})
+    for (const Case& c :
+         {Case{"mlp_one_rank.program", 1, 0, 24}, Case{"mlp_ddp.program"},
+          Case{"mlp_ddp_accumulation_clip.program", 2, 0, 4, 1.0},
+          Case{"mlp_ddp_reduce_every_micro_batch.program", 2, 0, 6, 0, DType::fp32, micro_batch},
+          Case{"mlp_zero1.program", 2, 1}, Case{"mlp_zero2_accumulation.program", 2, 2, 4},
+          Case{"mlp_zero3_clip.program", 2, 3, 12, 1.0},
+          Case{"mlp_zero3_bf16.program", 2, 3, 12, 0, DType::bf16}})
         expect_program(test::tiny_mlp(), c);
 }
 

@@ -1,9 +1,9 @@
 // Properties of every lowered Program over a grid of models and strategies: it is free of races, its
 // memory plan is tight, and what is kept between steps costs what the formulas say.
-#include <gtest/gtest.h>
-
 #include <map>
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "core/program/check.h"
@@ -178,7 +178,8 @@ TEST(Lowering, GatheredLayersAreBoundedByPrefetch) {
                     const std::string& name = role.buffers[i].name;
                     if (name.rfind("gathered ", 0) != 0) continue;
                     for (const Interval& v : lives[i].intervals)
-                        if (v.first <= p && p <= v.last) layers.insert(name.substr(name.find(" for ")));
+                        if (v.first <= p && p <= v.last)
+                            layers.insert(name.substr(name.find(" for ")));
                 }
                 most = std::max(most, layers.size());
             }

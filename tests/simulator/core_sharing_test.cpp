@@ -46,6 +46,7 @@ TEST(CoreSharing, NodesDoNotShare) {
     cluster.nodes = 2;
     cluster.gpus_per_node = 2;
     EXPECT_NEAR(wall(one_role(BodyText().kernel(3), 4), cluster), 3, 1e-12);
+    EXPECT_NEAR(wall(one_role(BodyText().kernel(3), 5), cluster), 3 * 2.5 / 2, 1e-12);
 }
 
 // Two ranks, each a kernel of 4 s beside a collective of 2 s, on two cores: four threads at half

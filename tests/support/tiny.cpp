@@ -7,10 +7,9 @@ namespace shardscope::test {
 ModelSpec tiny_mlp() {
     using Item = LayerListSpec::Item;
     using Kind = LayerListSpec::Kind;
-    return {"mlp",
-            LayerListSpec{{Item{Kind::linear, 20, 32, true}, Item{Kind::gelu, 0, 0, true},
-                           Item{Kind::linear, 32, 17, true}, Item{Kind::relu, 0, 0, true},
-                           Item{Kind::linear, 17, 7, true}}}};
+    return {"mlp", LayerListSpec{{Item{Kind::linear, 20, 32, true}, Item{Kind::gelu, 0, 0, true},
+                                  Item{Kind::linear, 32, 17, true}, Item{Kind::relu, 0, 0, true},
+                                  Item{Kind::linear, 17, 7, true}}}};
 }
 
 ModelSpec tiny_gpt() {

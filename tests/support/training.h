@@ -21,7 +21,7 @@ struct Trained {
 };
 
 struct Tampering {
-    std::function<void(Plan&)> plan;            // changes the plan before it runs
+    std::function<void(Plan&)> plan;  // changes the plan before it runs
     std::function<void(int rank, std::int64_t step, const RankState&)> state;  // after each step
 };
 
