@@ -95,15 +95,16 @@ double measure_busy_slowdown(int cores, const CalibrateOptions& options) {
             each);
     };
     if (cores <= 1) return 1;
-    Seconds alone;
-    mixture_time(&alone);
+    Seconds before, after;
+    mixture_time(&before);
     std::vector<Seconds> together(static_cast<std::size_t>(cores));
-    std::vector<std::jthread> threads;
-    for (Seconds& time : together) threads.emplace_back(mixture_time, &time);
-    threads.clear();
-    double sum = 0;
-    for (const Seconds time : together) sum += time / alone;
-    return std::max(1.0, sum / cores);
+    {
+        std::vector<std::jthread> threads;
+        for (Seconds& time : together) threads.emplace_back(mixture_time, &time);
+    }
+    mixture_time(&after);
+    const Seconds alone = (before + after) / 2;
+    return std::max(1.0, *std::max_element(together.begin(), together.end()) / alone);
 }
 
 BytesPerSecond measure_memory_bandwidth(const CalibrateOptions& options) {

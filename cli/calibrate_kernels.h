@@ -18,7 +18,9 @@ std::vector<MatmulSample> measure_matmul(const CalibrateOptions& options,
 std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,
                                           const CalibrateProgress& progress);
 
-// How much longer a mixture of kernels takes on each of `cores` threads at once than on one; ≥ 1.
+// How much longer a mixture of kernels takes on the slowest of `cores` threads at once than on a
+// thread alone; ≥ 1. The slowest, because ranks wait for each other in every step, and cores are not
+// equal: on virtual machines one often shares its physical core with a stranger.
 double measure_busy_slowdown(int cores, const CalibrateOptions& options);
 
 // Copy rate of memory, bytes read and bytes written counted.

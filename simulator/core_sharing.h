@@ -8,7 +8,8 @@
 namespace shardscope {
 
 // Processor sharing: the scheduler gives every active thread an equal share of the cores. With all
-// cores busy each is slower by the measured factor, since caches and memory are shared too.
+// cores busy each is slower by the measured factor, since caches and memory are shared too, and
+// ranks in lock-step go at the pace of the slowest core.
 struct CoreSharing {
     double cores = 0;     // 0: every thread has a core of its own
     double slowdown = 1;  // Calibration::busy_slowdown

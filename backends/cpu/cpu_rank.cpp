@@ -1,5 +1,7 @@
 #include "backends/cpu/cpu_rank.h"
 
+#include <algorithm>
+
 #include "backends/arena_poison.h"
 
 namespace shardscope {
@@ -39,7 +41,7 @@ CpuRank::CpuRank(const Plan& plan, Rank rank, const DataSource& data,
     write_initial_weights(plan, state_);
     account_ = std::make_unique<LiveBuffers>(role_, plan.memory_of(rank),
                                              poison_dead_bytes(interpreter_.arena()));
-    steps_.reserve(static_cast<std::size_t>(plan.training.steps));
+    steps_.reserve(static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps)));
     executor_.log_spans(&log_);
 }
 

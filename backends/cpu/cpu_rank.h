@@ -17,6 +17,10 @@
 
 namespace shardscope {
 
+// Steps that records have room for before the run, so that they are not counted as memory that steps
+// take.
+inline constexpr std::int64_t kReservedSteps = 1 << 16;
+
 // Constructed and driven by the rank's thread; only abort() may come from others. `plan` and `data`
 // must outlive it.
 class CpuRank {

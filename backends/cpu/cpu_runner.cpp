@@ -1,5 +1,6 @@
 #include "backends/cpu/cpu_runner.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <thread>
@@ -137,8 +138,9 @@ void ThreadedRun::run_rank_steps(int rank) {
 // Passes the gate as often as run_rank_steps.
 void ThreadedRun::coordinate() {
     const std::int64_t steps = plan_.training.steps;
-    trace_.losses.reserve(static_cast<std::size_t>(steps));
-    trace_.gradient_norms.reserve(static_cast<std::size_t>(steps));
+    const auto reserved = static_cast<std::size_t>(std::min(steps, kReservedSteps));
+    trace_.losses.reserve(reserved);
+    trace_.gradient_norms.reserve(reserved);
     pass(world_);
     probe_.start();
     start_ = SpanLog::Clock::now();

@@ -96,6 +96,19 @@ const MemoryUse& Result::peak_memory() const {
     return none;
 }
 
+std::vector<std::string> all_notes(const Report& report) {
+    std::vector<std::string> notes;
+    const auto add = [&](const std::vector<std::string>& more) {
+        for (const std::string& note : more)
+            if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    };
+    add(report.context.notes);
+    for (const StrategyReport& strategy : report.strategies)
+        for (const auto* result : {&strategy.simulated, &strategy.measured})
+            if (*result) add((*result)->notes);
+    return notes;
+}
+
 Result summarise(const Trace& trace, const Plan& plan, const Device& device, int shared_cores) {
     Result result;
     result.ranks = expanded(trace.ranks, plan);

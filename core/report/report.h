@@ -54,6 +54,9 @@ struct Report {
     std::vector<StrategyReport> strategies;
 };
 
+// The context's notes and those of the results, each once, in the order of the report.
+std::vector<std::string> all_notes(const Report& report);
+
 // Above this many ranks, simulated ranks of one role stay one entry of Result::ranks.
 constexpr int kExpandedRanks = 64;
 

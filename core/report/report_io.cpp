@@ -74,7 +74,8 @@ Json strategy_json(const StrategyReport& strategy) {
     return json;
 }
 
-Json context_json(const Context& context) {
+Json context_json(const Report& report) {
+    const Context& context = report.context;
     Json json;
     json["host"] = context.host;
     json["date"] = context.date;
@@ -82,7 +83,7 @@ Json context_json(const Context& context) {
     json["compiler"] = context.compiler;
     json["backend"] = context.backend;
     json["calibration"] = context.calibration;
-    json["notes"] = context.notes;
+    json["notes"] = all_notes(report);
     return json;
 }
 
@@ -175,7 +176,7 @@ std::string csv_row(const StrategyReport& strategy, std::string_view kind, const
 std::string report_to_json(const Report& report) {
     Json json;
     json["schema_version"] = kReportSchemaVersion;
-    json["context"] = context_json(report.context);
+    json["context"] = context_json(report);
     json["scenario"] = Json::parse(scenario_to_json(report.scenario));
     json["strategies"] = Json::array();
     for (const StrategyReport& strategy : report.strategies)

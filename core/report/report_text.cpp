@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <set>
 #include <variant>
 
 #include <fmt/format.h>
@@ -135,14 +134,7 @@ std::string errors_text(const Report& report) {
 // What failed and why, then everything a reader must know, each once.
 std::string remarks(const Report& report) {
     std::string text = errors_text(report);
-    std::vector<std::string> notes = report.context.notes;
-    for (const StrategyReport& strategy : report.strategies)
-        for (const auto* result : {&strategy.simulated, &strategy.measured})
-            if (*result)
-                notes.insert(notes.end(), (*result)->notes.begin(), (*result)->notes.end());
-    std::set<std::string> seen;
-    for (const std::string& note : notes)
-        if (seen.insert(note).second) text += fmt::format("note: {}\n", note);
+    for (const std::string& note : all_notes(report)) text += fmt::format("note: {}\n", note);
     return text.empty() ? text : '\n' + text;
 }
 

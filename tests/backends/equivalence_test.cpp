@@ -19,6 +19,16 @@ using test::Difference;
 using test::train;
 using test::Trained;
 
+// Sanitizers look at memory, not at values, and make this suite ten times slower: one odd rank count
+// in one precision shows them every path.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+const std::vector<int> kRankCounts =
+    kSanitized ? std::vector<int>{3} : std::vector<int>{2, 3, 4, 8};
+
 struct Tolerance {
     double whole, tensor;
 };
@@ -69,7 +79,13 @@ void expect_same_training(const Trained& actual, const Trained& reference, DType
 
 using Case = std::tuple<int, DType>;  // index into tiny_models, precision
 
-class Equivalence : public testing::TestWithParam<Case> {};
+class Equivalence : public testing::TestWithParam<Case> {
+protected:
+    void SetUp() override {
+        if (kSanitized && std::get<1>(GetParam()) == DType::fp64)
+            GTEST_SKIP() << "fp32 takes the same paths";
+    }
+};
 
 std::string name_of_case(const testing::TestParamInfo<Case>& info) {
     const std::string models[] = {"Mlp", "Gpt", "Llama"};
@@ -84,7 +100,7 @@ TEST_P(Equivalence, EveryStageOnEveryRankCountMatchesOneRank) {
         const Trained reference = train(one);
         // A reference that does not learn would agree with anything.
         EXPECT_LT(reference.trace.losses.back(), 0.9 * reference.trace.losses.front());
-        for (const int ranks : {2, 3, 4, 8})
+        for (const int ranks : kRankCounts)
             for (const int zero : {0, 1, 2, 3}) {
                 const Scenario s = make(model, ranks, zero, precision, clip);
                 SCOPED_TRACE(test::describe(s, s.strategies[0]));
