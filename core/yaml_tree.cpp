@@ -173,7 +173,7 @@ YamlNodePtr parse_yaml(const std::string& text, const std::string& file) {
                                 std::max(e.mark.column, 0) + 1, e.msg),
                     "check indentation, brackets and quotes around this place");
     }
-    const YamlNodePtr root = builder.root();
+    YamlNodePtr root = builder.root();
     if (root == nullptr || root->kind == YamlNode::Kind::null) {
         throw Error("empty-file", fmt::format("{}:1:1: the file holds no value", file),
                     "start from a file in scenarios/");

@@ -30,9 +30,9 @@ Instruction& RoleBuilder::append(Operation operation, Stream stream) {
 
 void RoleBuilder::compute(Kernel kernel, DType dtype, DType gradient,
                           std::initializer_list<Operand> operands) {
-    Compute c{std::move(kernel), dtype, gradient, {}};
+    Compute c{kernel, dtype, gradient, {}};
     std::copy(operands.begin(), operands.end(), c.operands.begin());
-    append(std::move(c), Stream::compute);
+    append(c, Stream::compute);
 }
 
 void RoleBuilder::collective(Stream stream, Collective collective) { append(collective, stream); }

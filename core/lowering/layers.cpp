@@ -69,7 +69,7 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 }
 
 void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {
-    context_.builder.compute(std::move(kernel), context_.storage, context_.gradient, operands);
+    context_.builder.compute(kernel, context_.storage, context_.gradient, operands);
 }
 
 void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, BufferId residual,

@@ -48,7 +48,7 @@ LinearParameters ModelBuilder::linear(const std::string& name, std::int64_t in, 
 void ModelBuilder::borrow(ParameterId id) { layer_.borrowed.push_back(id); }
 
 void ModelBuilder::end_layer(LayerKind kind) {
-    layer_.kind = std::move(kind);
+    layer_.kind = kind;
     model_.layers.push_back(std::move(layer_));
 }
 

@@ -211,7 +211,7 @@ struct KindToJson {
 }  // namespace
 
 ModelSpec read_model(const YamlValue& value) {
-    const ModelSpec spec = read_form(value);
+    ModelSpec spec = read_form(value);
     try {
         build_model(spec);
     } catch (const Error& e) {

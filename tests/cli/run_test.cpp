@@ -71,7 +71,8 @@ TEST_F(RunCommand, AMissingBackendIsANamedErrorOfEveryStrategy) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     const auto finished = shardscope({"run", "tiny.yaml", "--backend", "cuda", "--json"});
     EXPECT_EQ(finished.exit_code, 1);
-    for (const json& strategy : json::parse(finished.out)["strategies"]) {
+    const json report = json::parse(finished.out);
+    for (const json& strategy : report["strategies"]) {
         EXPECT_EQ(strategy["status"], "failed");
         EXPECT_EQ(strategy["error"]["rule"], "backend-missing");
         EXPECT_THAT(strategy["error"]["fix"], HasSubstr("--backend cpu"));
@@ -91,7 +92,8 @@ TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     const auto finished =
         shardscope({"compare", "tiny.yaml", "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    for (const json& strategy : json::parse(finished.out)["strategies"]) {
+    const json report = json::parse(finished.out);
+    for (const json& strategy : report["strategies"]) {
         const json &simulated = strategy["simulated"], &measured = strategy["measured"];
         EXPECT_EQ(simulated["memory"]["peak_bytes"], measured["memory"]["peak_bytes"]);
         EXPECT_EQ(simulated["memory"]["ranks"].size(), measured["memory"]["ranks"].size());
