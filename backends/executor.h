@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 
 #include "core/program/instruction.h"
 #include "core/units.h"
@@ -18,6 +19,8 @@ using Addresses = std::array<std::byte*, kMaxOperands>;
 struct StepContext {
     std::int64_t step = 0;         // 0-based; the optimizer's bias correction uses step + 1
     std::int32_t micro_batch = 0;  // of the running task
+    int data_index = 0;            // of the rank in its data-parallel group
+    int tensor_index = 0;          // of the rank in its tensor-parallel group
 };
 
 class Executor {
@@ -33,14 +36,16 @@ public:
                          const StepContext& context) = 0;
     virtual void collective(Stream stream, const Collective& instruction, const std::byte* send,
                             std::byte* recv) = 0;
+    // All transfers at once; addresses in their order.
+    virtual void exchange(Stream stream, const Exchange& instruction,
+                          std::span<std::byte* const> addresses) = 0;
     virtual void record(Stream stream, EventId event) = 0;
+    // For the latest recording issued so far; nothing to wait for before the first.
     virtual void wait(Stream stream, EventId event) = 0;
     // The value of a device scalar after everything issued so far on `stream`.
     virtual double read_scalar(Stream stream, const std::byte* value) = 0;
     // Waits for all streams.
     virtual void synchronize() = 0;
-    // Called once at the start of each body: events are free to be recorded again.
-    virtual void begin_body() = 0;
 };
 
 }  // namespace shardscope

@@ -23,26 +23,23 @@ struct StepScalars {
 // Runs one rank's steps; not thread-safe. Program, plan and executor must outlive it.
 class Interpreter {
 public:
-    // Allocates the arena of `plan`. Throws Error{run_failed, "unsupported"} for instructions that no
-    // real backend executes yet.
+    // Allocates the arena of `plan`.
     Interpreter(const Program& program, Rank rank, const MemoryPlan& plan, Executor& executor);
 
     // Issues one step (0-based) and waits for all streams. `account`, when given, follows it.
     StepScalars run_step(std::int64_t step, LiveBuffers* account = nullptr);
 
     std::byte* arena() const { return arena_; }
-    std::byte* address_of(BufferId buffer) const {
-        return arena_ + plan_.offset[buffer.index()].value;
-    }
 
 private:
-    void issue(const Instruction& instruction, const StepContext& context, StepScalars& scalars);
+    void issue(const Instruction& instruction, StepScalars& scalars);
     std::byte* resolve(const Operand& operand) const;
 
     const RoleProgram& role_;
     const MemoryPlan& plan_;
     Executor& executor_;
-    std::int64_t data_parallel_index_ = 0;  // what Operand::rank_stride is multiplied with
+    StepContext context_;                 // of the running task
+    std::vector<std::byte*> addresses_;   // of an exchange; kept, so that a call does not allocate
     std::byte* arena_ = nullptr;
 };
 

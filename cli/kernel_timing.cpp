@@ -56,6 +56,10 @@ struct SizesOf {
     Sizes operator()(const LinearWeightGrad& k) const {
         return {OperandSize{k.rows * k.in}, {k.rows * k.out}, {k.in * k.out}, when(k.bias, k.out)};
     }
+    Sizes operator()(const BiasResidual& k) const {
+        const std::int64_t y = k.rows * k.hidden;
+        return {OperandSize{y}, when(k.bias, k.hidden), when(k.residual, y)};
+    }
     Sizes operator()(const Activate& k) const { return {OperandSize{k.elements}, {k.elements}}; }
     Sizes operator()(const ActivateGrad& k) const {
         return {OperandSize{k.elements}, {k.elements}, {k.elements}};
@@ -111,8 +115,18 @@ struct SizesOf {
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
         return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};
     }
+    Sizes operator()(const VocabularyMax& k) const {
+        return {OperandSize{k.rows * k.columns}, {k.rows}};
+    }
+    Sizes operator()(const VocabularySum& k) const {
+        return {OperandSize{k.rows * k.columns}, {k.rows}, indices(k.rows, k.vocab), {2 * k.rows}};
+    }
+    Sizes operator()(const VocabularyLoss& k) const {
+        return {OperandSize{k.rows * k.columns}, {2 * k.rows}, indices(k.rows, k.vocab), kScalar};
+    }
     Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
     Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
+    Sizes operator()(const Copy& k) const { return {OperandSize{k.elements}, {k.elements}}; }
     Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
     Sizes operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();

@@ -33,6 +33,7 @@ void BatchLoader::load(const LoadBatch& kernel, DType dtype, const Addresses& op
     if (source_ == nullptr)
         throw Error("no-data", "the program loads a batch but no data was given", "",
                     ErrorKind::run_failed);
+    auto* inputs = reinterpret_cast<std::int32_t*>(operands[0]);
     auto* targets = reinterpret_cast<std::int32_t*>(operands[1]);
     const std::int64_t per_micro_batch = layout_.micro_batch * layout_.dp;
     const std::int64_t first = context.step * layout_.micro_batches * per_micro_batch +
@@ -42,12 +43,17 @@ void BatchLoader::load(const LoadBatch& kernel, DType dtype, const Addresses& op
         const auto sample = static_cast<std::uint64_t>(first + i);
         if (kernel.tokens) {
             const auto seq = static_cast<std::size_t>(kernel.seq);
-            auto* inputs = reinterpret_cast<std::int32_t*>(operands[0]) + i * kernel.seq;
-            source_->tokens(sample, {inputs, seq}, {targets + i * kernel.seq, seq});
+            tokens_.resize(2 * seq);
+            const std::span<std::int32_t> pair(tokens_);
+            source_->tokens(sample, pair.first(seq), pair.last(seq));
+            if (kernel.inputs) std::copy_n(pair.data(), seq, inputs + i * kernel.seq);
+            if (kernel.targets) std::copy_n(pair.data() + seq, seq, targets + i * kernel.seq);
         } else {
             features_.resize(static_cast<std::size_t>(kernel.width));
-            source_->features(sample, features_, targets[i]);
-            store_features(features_, dtype, operands[0], i * kernel.width);
+            std::int32_t target = 0;
+            source_->features(sample, features_, target);
+            if (kernel.inputs) store_features(features_, dtype, operands[0], i * kernel.width);
+            if (kernel.targets) targets[i] = target;
         }
     }
 }

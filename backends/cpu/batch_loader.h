@@ -25,6 +25,7 @@ private:
     const DataSource* source_ = nullptr;
     Layout layout_;
     int data_parallel_index_ = 0;
+    std::vector<std::int32_t> tokens_;  // of one sample: inputs, then targets
     std::vector<float> features_;  // of one sample, before conversion to the compute type
 };
 

@@ -47,11 +47,12 @@ public:
                  const StepContext& context) override;
     void collective(Stream stream, const Collective& instruction, const std::byte* send,
                     std::byte* recv) override;
+    void exchange(Stream stream, const Exchange& instruction,
+                  std::span<std::byte* const> addresses) override;
     void record(Stream stream, EventId event) override;
     void wait(Stream stream, EventId event) override;
     double read_scalar(Stream stream, const std::byte* value) override;
     void synchronize() override;
-    void begin_body() override { ++generation_; }
 
     // Times go to `log` from the next instruction on; null: nowhere. Call while no stream runs.
     void log_spans(SpanLog* log) { log_ = log; }
@@ -79,8 +80,7 @@ private:
     SpanLog* log_ = nullptr;
 
     EventBoard events_;
-    std::uint64_t generation_ = 0;         // tickets of events: bodies begun
-    std::vector<std::uint64_t> recorded_;  // per event, the ticket of its latest recording
+    std::vector<std::uint64_t> recorded_;  // per event, the ticket of its latest recording, from 1
 
     std::atomic<bool> failed_{false};
     std::mutex failure_mutex_;

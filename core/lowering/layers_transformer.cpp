@@ -45,7 +45,7 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     linear(b.qkv, y1, qkv);
     if (b.rotary)
         emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, false}, {at(qkv)});
-    const Attention a = attention_of(b, context_.layout.micro_batch, context_.target.attention);
+    const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
     emit(a, {at(qkv), at(o), at(attention_stats(l, a)),
@@ -93,7 +93,7 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
 
 BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b, BufferId ds) {
     const std::int64_t rows = context_.rows(), q = b.heads * b.head_dim;
-    const Attention a = attention_of(b, context_.layout.micro_batch, context_.target.attention);
+    const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);

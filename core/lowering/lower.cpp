@@ -152,8 +152,8 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     RoleProgram& role = context.builder.role;
     role.name = plan.layout.world == 1 ? "rank 0" : "all ranks";
     for (int r = 0; r < plan.layout.world; ++r) role.ranks.push_back(Rank(r));
-    plan.units = std::move(context.units);
-    plan.program.groups.push_back({"dp", dp, plan.layout.tp});
+    plan.units.push_back(std::move(context.units));
+    plan.program.groups = {{"dp", dp, 1}, {"tp", 1, 1}, {"pp", 1, dp}};
     plan.program.roles.push_back(std::move(role));
     plan.memory.push_back(plan_memory(plan.program.roles[0], scenario.cluster.device.runtime));
     return plan;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/lowering/tensor_split.h"
 #include "core/model/model.h"
 #include "core/program/memory_plan.h"
 #include "core/program/program.h"
@@ -16,7 +17,6 @@ namespace shardscope {
 
 // What the executing device has, so that the plan decides and executors obey.
 struct ExecutionTarget {
-    AttentionKind attention = AttentionKind::flash;
     // Bytes of temporary the device's attention kernels want (forward, backward), per call.
     // cpu: one score tile per call; gpu: none beyond registers.
     bool tiled_attention_workspace = false;
@@ -30,12 +30,23 @@ struct Unit {
         ParameterId parameter;
         std::int64_t offset = 0;  // elements from the unit's start
     };
+    // Elements that several tensor-parallel ranks hold alike.
+    struct Shared {
+        std::int64_t first = 0, last = 0;  // elements of the unit
+        GroupId group;                     // who holds them
+        int ranks = 1;                     // the group's size
+        bool partial = false;  // each rank's gradient is a part: they are summed over the group
+    };
     std::string name;  // "blocks.0 … blocks.3"
     std::vector<Entry> entries;
     std::int64_t elements = 0;  // sum of the parameters'
     std::int64_t shard = 0;     // elements one rank owns; = elements when nothing is sharded.
                                 // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
     std::int64_t padded = 0;    // shard · dp, or elements when nothing is sharded
+    std::vector<Shared> shared;  // ascending, disjoint
+    // A tied embedding that the first and the last pipeline stage each hold: their gradients are
+    // exchanged and added before the optimizer steps; only the first stage's count in the norm.
+    bool tied = false;
 };
 constexpr std::int64_t kShardAlignment = 16;  // elements
 
@@ -49,14 +60,30 @@ struct ShardSlice {
     std::int64_t buffer_first = 0;  // elements into the buffer
 };
 
+// Program::groups of every plan. Ranks are numbered with the tensor-parallel index fastest, then the
+// data-parallel one, then the stage.
+constexpr std::size_t kDataGroup = 0, kTensorGroup = 1, kPipelineGroup = 2;
+constexpr std::size_t kHeadGroup = 3;  // ranks that share key and value heads (kv_heads < tp)
+
+// Layers [first, last) of the model.
+struct LayerRange {
+    std::size_t first = 0, last = 0;
+};
+
 struct Plan {
     Strategy strategy;
     Layout layout;
     TrainingSpec training;
     std::shared_ptr<const Model> model;
-    std::vector<Unit> units;
+    std::vector<std::vector<Unit>> units;     // per role
+    std::vector<TensorSplit> splits;          // per parameter of the model
+    std::vector<std::vector<LayerRange>> chunks;  // per role: what its chunks are made of
     Program program;
     std::vector<MemoryPlan> memory;  // per role
+
+    // The rank's index in its groups.
+    int data_index(Rank rank) const { return program.groups[kDataGroup].index_of(rank); }
+    int tensor_index(Rank rank) const { return program.groups[kTensorGroup].index_of(rank); }
 
     const MemoryPlan& memory_of(Rank rank) const { return memory[program.role_of(rank)]; }
 };

@@ -40,7 +40,7 @@ std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
     const int index = plan.program.groups[0].index_of(rank);
     const int zero = plan.layout.dp > 1 ? plan.strategy.zero : 0;
     std::vector<ShardSlice> slices;
-    for (const Unit& unit : plan.units) {
+    for (const Unit& unit : plan.units[plan.program.role_of(rank)]) {
         const std::int64_t first = zero >= 1 ? unit.shard * index : 0;
         const auto add = [&](Tensor tensor, std::string_view what, int whole_below) {
             const BufferId buffer = find_buffer(role, what, unit);

@@ -38,14 +38,20 @@ struct NormParameters {
     ParameterId weight, bias;  // bias invalid for rms_norm
 };
 
+// What a linear layer of a tensor-parallel rank's local model (core/lowering/tensor_split.h) is a part
+// of: column, its outputs are a part of the layer's; row, its output is a partial sum.
+enum class TensorParallel : std::uint8_t { none, column, row };
+
 struct LinearParameters {
     std::int64_t in = 0, out = 0;
     ParameterId weight, bias;  // bias invalid: none
+    TensorParallel parallel = TensorParallel::none;
 };
 
 struct EmbeddingLayer {
     std::int64_t vocab = 0, hidden = 0, seq = 0;
     ParameterId table, positions;  // positions invalid: none (rotary models)
+    bool vocabulary_parallel = false;  // `vocab` is the rank's share, rounded up
 };
 
 // Pre-norm transformer block: x + proj(attention(norm(x))), then + mlp(norm(·)).

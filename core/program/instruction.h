@@ -12,14 +12,26 @@
 
 namespace shardscope {
 
-// In-order queues of one rank. Gathers and reductions have their own communicators, so that a
-// reduce-scatter cannot block the prefetch behind it.
-enum class Stream : std::uint8_t { compute, gather, reduce, copy };
-constexpr std::size_t kStreams = 4;
+// In-order queues of one rank, each with its own communicators. Gathers and reductions are apart, so
+// that a reduce-scatter cannot block the prefetch behind it. Tensor-parallel collectives go on the
+// compute stream: nothing could run beside them. A pipeline stage has a queue per direction and end:
+// activations come in and go on to the next stage, gradients come in and go back to the one before, so
+// that a transfer only ever waits for its own peer.
+enum class Stream : std::uint8_t {
+    compute,
+    gather,
+    reduce,
+    activations_in,
+    activations_out,
+    gradients_in,
+    gradients_out,
+};
+constexpr std::size_t kStreams = 7;
 std::string_view stream_name(Stream stream);
 
-enum class Phase : std::uint8_t { load, forward, backward, optimizer };
-constexpr std::size_t kPhases = 4;
+// recompute: forward kernels that the backward pass runs again.
+enum class Phase : std::uint8_t { load, forward, recompute, backward, optimizer };
+constexpr std::size_t kPhases = 5;
 std::string_view phase_name(Phase phase);
 
 // A place in a buffer: byte offset + index of this rank in the instruction's data-parallel group
@@ -40,8 +52,9 @@ struct Compute {
 
 enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather };
 std::string_view collective_name(CollectiveKind kind);
+enum class ReduceOp : std::uint8_t { sum, maximum };
 
-// Sum over the group, in group order (one order per transport, so that all-reduce and
+// Sum (all_reduce: or maximum) over the group, in group order (one order per transport, so that all-reduce and
 // reduce-scatter give the same bits).
 //   all_reduce      recv[elements] in place; send unused
 //   reduce_scatter  send[elements] → recv[elements / size]
@@ -55,10 +68,15 @@ struct Collective {
         0;  // of the whole buffer, divisible by the group size but for all_reduce
     DType dtype = DType::fp32;
     Operand send, recv;
+    ReduceOp reduce = ReduceOp::sum;  // all_reduce alone knows maximum
     Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
 };
 
-// Point-to-point transfers issued together; rendezvous semantics in every runner.
+// Point-to-point transfers issued together; rendezvous semantics in every runner: a transfer starts
+// when both ends have come to it, the exchange is over when all its transfers are. Transfers between
+// the same two ranks in one direction of a group match in the order in which they are issued there,
+// whatever streams they are issued on; a rank issues all its sends to one peer on one stream, and so
+// its receives.
 struct Exchange {
     struct Transfer {
         GroupId group;
@@ -71,8 +89,9 @@ struct Exchange {
     std::vector<Transfer> transfers;
 };
 
-// An event marks a point of its stream; a waiting stream goes on once that point is reached. Each
-// event is recorded once per execution of the body that owns it.
+// An event marks a point of its stream; a waiting stream goes on once that point is reached. One
+// instruction of one body records it. A wait, in whatever body, is for the latest recording issued
+// before it in the schedule of all steps; before the first one there is nothing to wait for.
 struct RecordEvent {
     EventId event;
 };

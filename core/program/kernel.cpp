@@ -19,7 +19,9 @@ bool needs_pre(const Linear& k) { return k.activation == Activation::gelu; }
 bool has_bias(NormKind kind) { return kind == NormKind::layer_norm; }
 
 struct AccessOf {
-    Accesses operator()(const LoadBatch&) const { return {W, W}; }
+    Accesses operator()(const LoadBatch& k) const {
+        return {write_if(k.inputs), write_if(k.targets)};
+    }
     Accesses operator()(const Embedding&) const { return {R, R, R, W}; }
     Accesses operator()(const EmbeddingGrad& k) const {
         return {R, R, write_or_add(k.accumulate_table), write_or_add(k.accumulate_positions)};
@@ -33,6 +35,9 @@ struct AccessOf {
     Accesses operator()(const LinearWeightGrad& k) const {
         const Access out = write_or_add(k.accumulate);
         return {R, R, out, k.bias ? out : Access::none};
+    }
+    Accesses operator()(const BiasResidual& k) const {
+        return {RW, read_if(k.bias), read_if(k.residual)};
     }
     Accesses operator()(const Activate&) const { return {R, W}; }
     Accesses operator()(const ActivateGrad&) const { return {R, R, W}; }
@@ -52,8 +57,12 @@ struct AccessOf {
     Accesses operator()(const SoftmaxCrossEntropy& k) const {
         return {RW, R, write_or_add(k.accumulate_loss)};
     }
+    Accesses operator()(const VocabularyMax&) const { return {R, W}; }
+    Accesses operator()(const VocabularySum&) const { return {RW, R, R, W}; }
+    Accesses operator()(const VocabularyLoss&) const { return {RW, R, R, RW}; }
     Accesses operator()(const Zero&) const { return {W}; }
     Accesses operator()(const Add&) const { return {RW, R}; }
+    Accesses operator()(const Copy&) const { return {R, W}; }
     Accesses operator()(const SumSquares& k) const { return {R, write_or_add(k.accumulate)}; }
     Accesses operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();
@@ -73,6 +82,7 @@ struct NameOf {
     std::string_view operator()(const Linear&) const { return "linear"; }
     std::string_view operator()(const LinearInputGrad&) const { return "linear_input_grad"; }
     std::string_view operator()(const LinearWeightGrad&) const { return "linear_weight_grad"; }
+    std::string_view operator()(const BiasResidual&) const { return "bias_residual"; }
     std::string_view operator()(const Activate&) const { return "activate"; }
     std::string_view operator()(const ActivateGrad&) const { return "activate_grad"; }
     std::string_view operator()(const SwiGlu&) const { return "swiglu"; }
@@ -86,8 +96,12 @@ struct NameOf {
     std::string_view operator()(const SoftmaxCrossEntropy&) const {
         return "softmax_cross_entropy";
     }
+    std::string_view operator()(const VocabularyMax&) const { return "vocabulary_max"; }
+    std::string_view operator()(const VocabularySum&) const { return "vocabulary_sum"; }
+    std::string_view operator()(const VocabularyLoss&) const { return "vocabulary_loss"; }
     std::string_view operator()(const Zero&) const { return "zero"; }
     std::string_view operator()(const Add&) const { return "add"; }
+    std::string_view operator()(const Copy&) const { return "copy"; }
     std::string_view operator()(const SumSquares&) const { return "sum_squares"; }
     std::string_view operator()(const OptimizerStep&) const { return "optimizer_step"; }
 };

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <variant>
 
@@ -20,22 +21,29 @@
 
 namespace shardscope {
 
-// Fetches the micro-batch: inputs W (int32 [samples, seq], or features [samples, width]),
-// targets W (int32 [samples · seq]).
+// Fetches the micro-batch: inputs W? (int32 [samples, seq], or features [samples, width]),
+// targets W? (int32 [samples · seq]). A pipeline's first stage wants inputs, its last stage targets.
 struct LoadBatch {
     std::int64_t samples = 0, seq = 1, width = 0;
     bool tokens = true;
+    bool inputs = true, targets = true;
 };
 
-// y = table[token] + positions[t]: tokens R, table R, positions R?, y W.
+// y = table[token] + positions[t]: tokens R, table R, positions R?, y W. Vocabulary-parallel: the
+// table is rank i's rows [i·vocab, (i+1)·vocab) of the whole one, i the rank's index in its
+// tensor-parallel group; tokens outside contribute zero and only rank 0 adds the positions, so that
+// the sum of y over the group is the embedding.
 struct Embedding {
     std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
+    bool vocabulary_parallel = false;
 };
 // tokens R, dy R, dtable W, dpositions W?; without accumulate the whole gradient is overwritten
-// (zero where no token fell).
+// (zero where no token fell). Vocabulary-parallel: tokens outside the rank's rows are skipped, the
+// positions' gradient is complete on every rank.
 struct EmbeddingGrad {
     std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
     bool accumulate_table = false, accumulate_positions = false;
+    bool vocabulary_parallel = false;
 };
 
 // y = act(x·Wᵀ + b) + residual: x R, w R, b R?, residual R?, y W, pre W?. `pre` receives the value
@@ -55,6 +63,13 @@ struct LinearInputGrad {
 struct LinearWeightGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, accumulate = false;
+};
+
+// y += bias + residual, what a row-parallel linear layer adds once its partial products are summed:
+// y RW [rows, hidden], bias R? [hidden], residual R? [rows, hidden].
+struct BiasResidual {
+    std::int64_t rows = 0, hidden = 0;
+    bool bias = false, residual = false;
 };
 
 // Element-wise activation not fused into a linear layer: x R, y W.
@@ -105,11 +120,6 @@ struct Rope {
     bool inverse = false;
 };
 
-enum class AttentionKind : std::uint8_t {
-    flash,    // never stores the score matrix; stats = log-sum-exp per query
-    unfused,  // stores the probabilities; stats = [samples, heads, seq, seq]
-};
-
 // Causal self-attention, scores scaled by 1/√head_dim; qkv rows hold q heads, k heads, v heads:
 // qkv R, y W [rows, heads·head_dim], stats W, workspace W?.
 struct Attention {
@@ -131,6 +141,27 @@ struct SoftmaxCrossEntropy {
     bool accumulate_loss = false;
 };
 
+// Vocabulary-parallel softmax cross-entropy: three kernels around an all-reduce of `largest`
+// (maximum) and one of `sums` (sum). Rank i of the tensor-parallel group holds columns
+// [i·columns, (i+1)·columns) of the logits, of which those from `vocab` on are padding: their gradient
+// is zero. `largest` and `sums` are of the statistics type.
+//
+// logits R [rows, columns], largest W [rows]: the maximum over the rank's columns (−∞ if it has none).
+struct VocabularyMax {
+    std::int64_t rows = 0, columns = 0, vocab = 0;
+};
+// logits RW (replaced by e^(logit − largest)), largest R, targets R, sums W [rows, 2]: Σ over the
+// rank's columns, and the target's logit − largest where the rank holds it, else 0.
+struct VocabularySum {
+    std::int64_t rows = 0, columns = 0, vocab = 0;
+};
+// logits RW (the exponentials, replaced by scale·(softmax − one-hot)), sums R, targets R, loss RW
+// (one double): rank 0 of the group alone adds scale·Σ −log p(target).
+struct VocabularyLoss {
+    std::int64_t rows = 0, columns = 0, vocab = 0;
+    double scale = 1.0;
+};
+
 // x W := 0.
 struct Zero {
     std::int64_t elements = 0;
@@ -139,10 +170,19 @@ struct Zero {
 struct Add {
     std::int64_t elements = 0;
 };
-// sum W (one double) := Σ x² in double precision: x R, sum W.
+// y W := x: x R, y W.
+struct Copy {
+    std::int64_t elements = 0;
+};
+// sum W (one double) := weight · Σ x² in double precision: x R, sum W. The operand holds the elements
+// [i·elements, (i+1)·elements) of a unit, i the rank's index in the data-parallel group when
+// `sharded`, else 0; only those in [first, last) of the unit count.
 struct SumSquares {
     std::int64_t elements = 0;
     bool accumulate = false;
+    double weight = 1.0;
+    std::int64_t first = 0, last = std::numeric_limits<std::int64_t>::max();
+    bool sharded = false;
 };
 // One optimizer step over a flat range: gradient R, norm R? (one double, the global Σ g²; present
 // when clip > 0: gradients are scaled by min(1, clip/(√norm + 1e-6)), PyTorch's clip_grad_norm_),
@@ -156,9 +196,10 @@ struct OptimizerStep {
 };
 
 using Kernel = std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad,
-                            LinearWeightGrad, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm,
+                            LinearWeightGrad, BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm,
                             NormInputGrad, NormWeightGrad, Rope, Attention, AttentionGrad,
-                            SoftmaxCrossEntropy, Zero, Add, SumSquares, OptimizerStep>;
+                            SoftmaxCrossEntropy, VocabularyMax, VocabularySum, VocabularyLoss, Zero,
+                            Add, Copy, SumSquares, OptimizerStep>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

@@ -47,7 +47,8 @@ struct CostOf {
     // Tokens or features, and one target per position.
     KernelCost operator()(const LoadBatch& k) const {
         const std::int64_t inputs = k.tokens ? k.samples * k.seq * 4 : k.samples * k.width * e;
-        return cost(0, 0, 0, inputs + k.samples * k.seq * 4);
+        return cost(0, 0, 0,
+                    (k.inputs ? inputs : 0) + (k.targets ? k.samples * k.seq * 4 : 0));
     }
     // One table row per token. Positions, seq·hidden read once if there are any, are left out:
     // the kernel does not know of them.
@@ -84,6 +85,11 @@ struct CostOf {
         return cost(
             2 * real(k.rows) * real(k.in) * real(k.out), k.bias ? real(k.rows) * real(k.out) : 0,
             k.rows * (k.in + k.out) * e + (k.accumulate ? gradients * g : 0), gradients * g);
+    }
+    KernelCost operator()(const BiasResidual& k) const {
+        const std::int64_t y = k.rows * k.hidden;
+        return cost(0, real(y) * ((k.bias ? 1 : 0) + (k.residual ? 1 : 0)),
+                    (y + (k.residual ? y : 0) + (k.bias ? k.hidden : 0)) * e, y * e);
     }
     KernelCost operator()(const Activate& k) const {
         return cost(0, real(k.elements) * forward_flops(k.activation), k.elements * e,
@@ -158,12 +164,30 @@ struct CostOf {
         return cost(0, real(n) * (4 + kTranscendental),
                     n * e + k.rows * 4 + (k.accumulate_loss ? 8 : 0), n * e + 8);
     }
+    KernelCost operator()(const VocabularyMax& k) const {
+        const std::int64_t n = k.rows * k.columns;
+        return cost(0, real(n), n * e, k.rows * s);
+    }
+    KernelCost operator()(const VocabularySum& k) const {
+        const std::int64_t n = k.rows * k.columns;
+        return cost(0, real(n) * (2 + kTranscendental), n * e + k.rows * (4 + s),
+                    n * e + 2 * k.rows * s);
+    }
+    KernelCost operator()(const VocabularyLoss& k) const {
+        const std::int64_t n = k.rows * k.columns;
+        return cost(0, real(n), n * e + k.rows * (4 + 2 * s) + 8, n * e + 8);
+    }
     KernelCost operator()(const Zero& k) const { return cost(0, 0, 0, k.elements * e); }
     KernelCost operator()(const Add& k) const {
         return cost(0, real(k.elements), 2 * k.elements * e, k.elements * e);
     }
+    KernelCost operator()(const Copy& k) const {
+        return cost(0, 0, k.elements * e, k.elements * e);
+    }
+    // A rank's share of the range when the unit is sharded: ranks differ by at most one shard.
     KernelCost operator()(const SumSquares& k) const {
-        return cost(0, 2 * real(k.elements), k.elements * g + (k.accumulate ? 8 : 0), 8);
+        const std::int64_t n = std::min(k.elements, k.last - k.first);
+        return cost(0, 2 * real(n), n * g + (k.accumulate ? 8 : 0), 8);
     }
     // Adam: two moments, root and division. With a master copy the parameter is only written.
     KernelCost operator()(const OptimizerStep& k) const {

@@ -88,6 +88,7 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
     MemoryPlan plan;
     plan.runtime = runtime;
     plan.offset.assign(role.buffers.size(), Bytes(0));
+    plan.frame.assign(role.buffers.size(), -1);
     const std::vector<Lifetime> lives = lifetimes(role);
     const std::vector<Phase> phases = phases_of(role);
 

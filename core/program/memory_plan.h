@@ -35,8 +35,21 @@ struct Lifetime {
 // it first. Other transient buffers live from their first to their last access in each body.
 std::vector<Lifetime> lifetimes(const RoleProgram& role);
 
+// Buffers that later bodies of a micro-batch read, when a pipeline keeps several micro-batches in
+// flight: all those of one chunk that live from the same body to the same body. Every micro-batch has
+// its own frame for as long as its tasks need it; frames of micro-batches that are not in flight
+// together may share bytes.
+struct Frame {
+    int chunk = 0;
+    Bytes size;
+    std::vector<Bytes> base;  // per micro-batch, from the arena's start
+};
+
 struct MemoryPlan {
-    std::vector<Bytes> offset;  // per buffer, from the arena's start
+    // Per buffer, from the arena's start, or from the frame's base for buffers in a frame.
+    std::vector<Bytes> offset;
+    std::vector<std::int32_t> frame;  // per buffer: index into `frames`, −1: in none
+    std::vector<Frame> frames;
     Bytes arena;                // size of the one allocation = planned high-water mark
     Bytes live_peak;            // the largest sum of sizes of live buffers: no plan can be smaller
     std::array<Bytes, kCategories> categories;  // at the peak; sums to arena + runtime (slack and
@@ -44,6 +57,14 @@ struct MemoryPlan {
     Phase peak_phase = Phase::forward;
     Bytes runtime;  // Device::runtime
     Bytes peak() const { return arena + runtime; }
+
+    // Where a buffer lies for the tasks of a micro-batch.
+    Bytes place(BufferId buffer, std::int32_t micro_batch) const {
+        const std::int32_t f = frame[buffer.index()];
+        if (f < 0) return offset[buffer.index()];
+        return offset[buffer.index()] + frames[static_cast<std::size_t>(f)]
+                                            .base[static_cast<std::size_t>(micro_batch)];
+    }
 };
 
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);

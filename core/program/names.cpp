@@ -11,8 +11,14 @@ std::string_view stream_name(Stream stream) {
             return "gather";
         case Stream::reduce:
             return "reduce";
-        case Stream::copy:
-            return "copy";
+        case Stream::activations_in:
+            return "fwd-in";
+        case Stream::activations_out:
+            return "fwd-out";
+        case Stream::gradients_in:
+            return "bwd-in";
+        case Stream::gradients_out:
+            return "bwd-out";
     }
     return "unknown";
 }
@@ -23,6 +29,8 @@ std::string_view phase_name(Phase phase) {
             return "load";
         case Phase::forward:
             return "forward";
+        case Phase::recompute:
+            return "recompute";
         case Phase::backward:
             return "backward";
         case Phase::optimizer:

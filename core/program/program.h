@@ -29,7 +29,9 @@ std::string_view category_name(Category category);
 
 enum class Residence : std::uint8_t {
     persistent,  // lives from step to step
-    transient,   // lives from its first to its last access, within the bodies of one micro-batch
+    // Lives from its first to its last access, within the bodies of one chunk for one micro-batch. Of
+    // those that a later body reads, every micro-batch in flight has its own (MemoryPlan::frame).
+    transient,
 };
 
 struct Buffer {
@@ -44,6 +46,7 @@ struct Buffer {
 struct Body {
     std::string name;  // "forward", "backward", "backward (last)", "optimizer"
     std::vector<Instruction> instructions;
+    int chunk = -1;  // the model chunk it belongs to; −1: the whole role (optimizer)
 };
 
 // One execution of a body for a micro-batch.

@@ -7,6 +7,18 @@
 #include "core/strategy/presets.h"
 
 namespace shardscope {
+
+std::string_view schedule_name(Schedule schedule) {
+    switch (schedule) {
+        case Schedule::gpipe:
+            return "gpipe";
+        case Schedule::one_f_one_b:
+            return "1f1b";
+        case Schedule::zero_bubble:
+            return "zb-h1";
+    }
+    return "unknown";
+}
 namespace {
 
 Strategy named(std::string_view name, int zero) {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/units.h"
 
@@ -16,6 +18,44 @@ enum class ReduceAt {
     by_stage,  // what the ZeRO stage implies: stages 0 and 1 at the boundary, 2 and 3 every micro-batch
     boundary,     // once per step, after the last micro-batch (refused with zero ≥ 2)
     micro_batch,  // after every micro-batch
+};
+
+// In which order a pipeline stage works on its micro-batches.
+enum class Schedule {
+    gpipe,         // all forwards, then all backwards (Huang et al. 2019)
+    one_f_one_b,   // one forward, one backward after the warm-up (PipeDream-Flush, Narayanan 2021);
+                   // interleaved where virtual_stages > 1
+    zero_bubble,   // ZB-H1 (Qi et al. 2024): 1F1B whose weight gradients fill the bubbles
+};
+
+// How layers are divided over pipeline stages.
+struct Partition {
+    enum class Kind {
+        blocks,      // transformer blocks evenly, what surrounds them goes along; layer lists: uniform
+        uniform,     // every layer counts one
+        parameters,  // every layer counts its parameters
+        pattern,     // layers whose name matches `pattern` (ECMAScript, anywhere) count one
+        counts,      // `counts`: layers of each chunk, in model order
+    } kind = Kind::blocks;
+    std::string pattern;
+    std::vector<std::int64_t> counts;
+    bool operator==(const Partition&) const = default;
+};
+
+// Which activations the backward pass computes again instead of keeping.
+struct Recompute {
+    enum class Kind {
+        none,
+        selective,  // the core of attention: its statistics (or probabilities) are not kept
+        full,       // of the blocks, every `every`-th keeps only its input: 1 is all of them
+    } kind = Kind::none;
+    int every = 1;
+    bool operator==(const Recompute&) const = default;
+};
+
+enum class AttentionKind : std::uint8_t {
+    flash,    // never stores the score matrix (Dao et al. 2022); statistics: log-sum-exp per query
+    unfused,  // stores the probabilities, [samples, heads, seq, seq]
 };
 
 struct Strategy {
@@ -32,6 +72,12 @@ struct Strategy {
                          // DDP's default); zero 3 reduces and gathers layer by layer
     int prefetch = 1;    // zero 3: layers gathered ahead of the one that computes
     ReduceAt reduce_at = ReduceAt::by_stage;
+    bool sequence_parallel = false;  // tp > 1: norms and residuals on 1/tp of the rows (Korthikanti 2022)
+    Schedule schedule = Schedule::one_f_one_b;
+    int virtual_stages = 1;  // model chunks per pipeline stage; > 1 with schedule 1f1b: interleaved
+    Partition partition;
+    Recompute recompute;
+    AttentionKind attention = AttentionKind::flash;
     std::string place;  // "scenario.yaml:12:5" for messages, empty without a file; not a value
 
     bool reduces_every_micro_batch() const {
@@ -41,5 +87,8 @@ struct Strategy {
 
 // "dp4 zero3" – the layout column of reports.
 std::string layout_of(const Strategy& strategy, int dp);
+
+// The words that scenarios use: "1f1b", "zb-h1", …
+std::string_view schedule_name(Schedule schedule);
 
 }  // namespace shardscope

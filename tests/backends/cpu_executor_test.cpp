@@ -44,7 +44,7 @@ std::vector<float> run(const HandMade& p, BufferId result, CpuExecutorOptions op
         auto* arena = reinterpret_cast<float*>(interpreter.arena());
         std::fill_n(arena, p.plan.arena.value / 4, static_cast<float>(r + 1));
         for (int step = 0; step < steps; ++step) interpreter.run_step(step);
-        std::memcpy(&values[i], interpreter.address_of(result), sizeof(float));
+        std::memcpy(&values[i], interpreter.arena() + p.plan.offset[result.index()].value, sizeof(float));
     });
     for (const auto& error : errors)
         if (error) throw *error;
@@ -163,7 +163,6 @@ TEST(CpuExecutor, DestructionDoesNotWaitForOthers) {
     CpuExecutor executor(p.role(), std::move(all[0]), BatchLoader());
     std::byte* arena = executor.allocate_arena(p.plan.arena);
     const auto& c = std::get<Collective>(p.role().bodies[0].instructions[0].operation);
-    executor.begin_body();
     executor.collective(Stream::reduce, c, nullptr, arena);
 }
 

@@ -45,7 +45,6 @@ public:
         return ++scalar;
     }
     void synchronize() override { calls.push_back("synchronize"); }
-    void begin_body() override { calls.push_back("begin"); }
 
     std::vector<std::string> calls;
     double scalar = 0;

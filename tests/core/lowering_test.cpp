@@ -97,7 +97,7 @@ TEST(Lowering, StatesCostWhatTheFormulasSay) {
         const std::int64_t n = plan.layout.dp;
         const int zero = n > 1 ? s.strategies[0].zero : 0;
         std::int64_t elements = 0, padded = 0;
-        for (const Unit& u : plan.units) {
+        for (const Unit& u : plan.units[0]) {
             elements += u.elements;
             padded += u.padded;
             EXPECT_LT(u.padded - u.elements, n * kShardAlignment);

@@ -19,8 +19,20 @@ struct Run {
     void operator()(const Kernel& kernel) const {
         run<T>(kernel, operands);
     }
+    void operator()(const Embedding& kernel) const { indexed(kernel); }
+    void operator()(const EmbeddingGrad& kernel) const { indexed(kernel); }
+    void operator()(const VocabularyMax& kernel) const { indexed(kernel); }
+    void operator()(const VocabularySum& kernel) const { indexed(kernel); }
+    void operator()(const VocabularyLoss& kernel) const { indexed(kernel); }
+    void operator()(const SumSquares& kernel) const {
+        run<T>(kernel, operands, context.data_index);
+    }
     void operator()(const OptimizerStep& kernel) const {
         run<T>(kernel, operands, context.step + 1);
+    }
+    template <class Kernel>
+    void indexed(const Kernel& kernel) const {
+        run<T>(kernel, operands, context.tensor_index);
     }
     void operator()(const LoadBatch&) const {
         throw std::logic_error("load_batch is the executor's, not a kernel");

@@ -1,4 +1,4 @@
-// Zero, add, and the sum of squares for clipping.
+// Zero, add, copy, bias and residual, and the sum of squares for clipping.
 #include <algorithm>
 
 #include "backends/cpu/kernels/kernels.h"
@@ -11,6 +11,19 @@ template <class T>
 SHARDSCOPE_CLONES void add(T* y, const T* x, std::int64_t n) {
     SHARDSCOPE_INDEPENDENT
     for (std::int64_t i = 0; i < n; ++i) y[i] += x[i];
+}
+
+template <class T>
+SHARDSCOPE_CLONES void add_bias_residual(const BiasResidual& k, T* y, const T* bias,
+                                         const T* residual) {
+    for (std::int64_t r = 0; r < k.rows; ++r) {
+        T* row = y + r * k.hidden;
+        if (bias) {
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i) row[i] += bias[i];
+        }
+        if (residual) add(row, residual + r * k.hidden, k.hidden);
+    }
 }
 
 template <class T>
@@ -34,13 +47,29 @@ void run(const Add& k, const Addresses& at) {
 }
 
 template <class T>
-void run(const SumSquares& k, const Addresses& at) {
+void run(const Copy& k, const Addresses& at) {
+    std::copy_n(as<const T>(at[0]), k.elements, as<T>(at[1]));
+}
+
+template <class T>
+void run(const BiasResidual& k, const Addresses& at) {
+    add_bias_residual(k, as<T>(at[0]), as<const T>(at[1]), as<const T>(at[2]));
+}
+
+template <class T>
+void run(const SumSquares& k, const Addresses& at, int index) {
+    const std::int64_t origin = k.sharded ? index * k.elements : 0;
+    const std::int64_t first = std::clamp<std::int64_t>(k.first - origin, 0, k.elements);
+    const std::int64_t last = std::clamp<std::int64_t>(k.last - origin, first, k.elements);
     double* sum = as<double>(at[1]);
-    *sum = (k.accumulate ? *sum : 0.0) + sum_squares(as<const T>(at[0]), k.elements);
+    *sum = (k.accumulate ? *sum : 0.0) +
+           k.weight * sum_squares(as<const T>(at[0]) + first, last - first);
 }
 
 SHARDSCOPE_INSTANTIATE(Zero);
 SHARDSCOPE_INSTANTIATE(Add);
-SHARDSCOPE_INSTANTIATE(SumSquares);
+SHARDSCOPE_INSTANTIATE(Copy);
+SHARDSCOPE_INSTANTIATE(BiasResidual);
+SHARDSCOPE_INSTANTIATE_INDEXED(SumSquares);
 
 }  // namespace shardscope::cpu

@@ -37,11 +37,11 @@ void run(const NormInputGrad& kernel, const Addresses& operands);
 template <class T>
 void run(const NormWeightGrad& kernel, const Addresses& operands);
 
-// embedding.cpp; tokens must be below `vocab`
+// embedding.cpp; tokens must be below `vocab` (of all ranks together); `index` as for the loss
 template <class T>
-void run(const Embedding& kernel, const Addresses& operands);
+void run(const Embedding& kernel, const Addresses& operands, int index);
 template <class T>
-void run(const EmbeddingGrad& kernel, const Addresses& operands);
+void run(const EmbeddingGrad& kernel, const Addresses& operands, int index);
 
 // rope.cpp; head_dim is even
 template <class T>
@@ -57,13 +57,26 @@ void run(const AttentionGrad& kernel, const Addresses& operands);
 template <class T>
 void run(const SoftmaxCrossEntropy& kernel, const Addresses& operands);
 
-// elementwise.cpp
+// vocabulary_loss.cpp; `index`: of the rank in its tensor-parallel group
+template <class T>
+void run(const VocabularyMax& kernel, const Addresses& operands, int index);
+template <class T>
+void run(const VocabularySum& kernel, const Addresses& operands, int index);
+template <class T>
+void run(const VocabularyLoss& kernel, const Addresses& operands, int index);
+
+// elementwise.cpp; biases come with residuals
 template <class T>
 void run(const Zero& kernel, const Addresses& operands);
 template <class T>
 void run(const Add& kernel, const Addresses& operands);
 template <class T>
-void run(const SumSquares& kernel, const Addresses& operands);
+void run(const Copy& kernel, const Addresses& operands);
+template <class T>
+void run(const BiasResidual& kernel, const Addresses& operands);
+// `index`: of the rank in its data-parallel group
+template <class T>
+void run(const SumSquares& kernel, const Addresses& operands, int index);
 
 // optimizer.cpp; `step` counts from 1
 template <class T>
@@ -77,5 +90,8 @@ T* as(std::byte* address) {
 #define SHARDSCOPE_INSTANTIATE(Kernel)                         \
     template void run<float>(const Kernel&, const Addresses&); \
     template void run<double>(const Kernel&, const Addresses&)
+#define SHARDSCOPE_INSTANTIATE_INDEXED(Kernel)                      \
+    template void run<float>(const Kernel&, const Addresses&, int); \
+    template void run<double>(const Kernel&, const Addresses&, int)
 
 }  // namespace shardscope::cpu
