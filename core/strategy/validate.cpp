@@ -95,18 +95,6 @@ int data_parallel_degree(const Strategy& s, int world) {
     return static_cast<int>(dp);
 }
 
-// Refused last, so that a degree that could never work is named first.
-void check_supported(const Strategy& s) {
-    if (s.tp > 1) {
-        fail(s, "unsupported", fmt::format("tp {}: tensor parallelism is not built yet", s.tp),
-             "use tp 1");
-    }
-    if (s.pp > 1) {
-        fail(s, "unsupported", fmt::format("pp {}: pipeline parallelism is not built yet", s.pp),
-             "use pp 1");
-    }
-}
-
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
     const std::int64_t global = training.global_batch;
     if (global % layout.dp != 0) {
@@ -139,7 +127,6 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
     layout.dp = data_parallel_degree(strategy, layout.world);
-    check_supported(strategy);
     split_batch(scenario.training, strategy, layout);
     return layout;
 }
