@@ -141,8 +141,9 @@ void ThreadedRun::coordinate() {
 }
 
 void ThreadedRun::collect(std::int64_t step) {
-    double loss = 0;  // of the ranks that compute one: the last stage's
-    for (const auto& rank : ranks_) loss += rank->scalars().loss.value_or(0);
+    double loss = 0;  // the last stage has one; tensor-parallel ranks compute the same rows
+    for (std::size_t r = 0; r < ranks_.size(); ++r)
+        if (plan_.tensor_index(Rank(r)) == 0) loss += ranks_[r]->scalars().loss.value_or(0);
     trace_.losses.push_back(loss);
     // The norm is already summed over ranks: whoever has it tells it.
     const auto has_norm = [](const auto& rank) {
