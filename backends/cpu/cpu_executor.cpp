@@ -140,7 +140,7 @@ void CpuExecutor::execute(Stream stream, const StreamWork& work) {
             run_collective(stream, work);
             break;
         case StreamWork::Kind::exchange:
-            run_exchange(work);
+            run_exchange(stream, work);
             break;
         case StreamWork::Kind::wait:
             run_wait(work);
@@ -188,7 +188,7 @@ void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {
     }
 }
 
-void CpuExecutor::run_exchange(const StreamWork& work) {
+void CpuExecutor::run_exchange(Stream stream, const StreamWork& work) {
     if (options_.communication_delay.count() > 0)
         std::this_thread::sleep_for(options_.communication_delay);
     const auto& transfers = work.exchange->transfers;
@@ -197,7 +197,8 @@ void CpuExecutor::run_exchange(const StreamWork& work) {
     for (std::size_t i = 0; i < transfers.size(); ++i)
         ends[i] = {transfers[i].peer, transfers[i].send, work.operands[i],
                    transfers[i].elements * size_of(transfers[i].dtype)};
-    communicators_.transfers.at(transfers.front().group.index())
+    communicators_.transfers[static_cast<std::size_t>(transfer_lane(stream))]
+        .at(transfers.front().group.index())
         ->exchange(std::span(ends).first(transfers.size()));
 }
 

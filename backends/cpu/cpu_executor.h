@@ -67,7 +67,7 @@ private:
     void execute_or_fail(Stream stream, const StreamWork& work) noexcept;
     void run_compute(const StreamWork& work);
     void run_collective(Stream stream, const StreamWork& work);
-    void run_exchange(const StreamWork& work);
+    void run_exchange(Stream stream, const StreamWork& work);
     void run_wait(const StreamWork& work);
     void throw_failure();
 

@@ -5,10 +5,15 @@
 namespace shardscope {
 namespace {
 
-constexpr std::size_t kTransfers = kStreams;  // after the streams of collectives
+constexpr std::size_t kTransfers = kStreams;  // lanes follow the streams of collectives
+constexpr std::size_t kUses = kStreams + kTransferLanes;
 
-// What the instructions of a role need: [stream or kTransfers][group].
-using Uses = std::array<std::vector<bool>, kStreams + 1>;
+std::size_t use_of_transfers(Stream stream) {
+    return kTransfers + static_cast<std::size_t>(transfer_lane(stream));
+}
+
+// What the instructions of a role need: [stream, or kTransfers + lane][group].
+using Uses = std::array<std::vector<bool>, kUses>;
 
 Uses uses_of(const RoleProgram& role, std::size_t groups) {
     Uses uses;
@@ -18,13 +23,14 @@ Uses uses_of(const RoleProgram& role, std::size_t groups) {
             if (const auto* c = std::get_if<Collective>(&i.operation))
                 uses[static_cast<std::size_t>(i.stream)].at(c->group.index()) = true;
             if (const auto* x = std::get_if<Exchange>(&i.operation))
-                for (const auto& t : x->transfers) uses[kTransfers].at(t.group.index()) = true;
+                for (const auto& t : x->transfers)
+                    uses[use_of_transfers(i.stream)].at(t.group.index()) = true;
         }
     return uses;
 }
 
 std::unique_ptr<Communicator>& slot(RankCommunicators& rank, std::size_t use, std::size_t group) {
-    auto& list = use == kTransfers ? rank.transfers : rank.collectives[use];
+    auto& list = use >= kTransfers ? rank.transfers[use - kTransfers] : rank.collectives[use];
     return list[group];
 }
 
@@ -34,8 +40,9 @@ void RankCommunicators::abort() const noexcept {
     for (const auto& of_stream : collectives)
         for (const auto& c : of_stream)
             if (c != nullptr) c->abort();
-    for (const auto& c : transfers)
-        if (c != nullptr) c->abort();
+    for (const auto& of_lane : transfers)
+        for (const auto& c : of_lane)
+            if (c != nullptr) c->abort();
 }
 
 std::vector<RankCommunicators> make_rank_communicators(const Program& program, int world) {
@@ -45,7 +52,7 @@ std::vector<RankCommunicators> make_rank_communicators(const Program& program, i
     std::vector<RankCommunicators> ranks(static_cast<std::size_t>(world));
     for (RankCommunicators& rank : ranks) {
         for (auto& of_stream : rank.collectives) of_stream.resize(groups);
-        rank.transfers.resize(groups);
+        for (auto& of_lane : rank.transfers) of_lane.resize(groups);
     }
     const auto connect = [&](std::size_t use, std::size_t g, Rank first) {
         const Group& group = program.groups[g];
@@ -58,7 +65,7 @@ std::vector<RankCommunicators> make_rank_communicators(const Program& program, i
             slot(ranks[group.member(first, i).index()], use, g) =
                 std::move(members[static_cast<std::size_t>(i)]);
     };
-    for (std::size_t use = 0; use <= kTransfers; ++use)
+    for (std::size_t use = 0; use < kUses; ++use)
         for (std::size_t g = 0; g < groups; ++g)
             for (int r = 0; r < world; ++r)
                 if (program.groups[g].index_of(Rank(r)) == 0) connect(use, g, Rank(r));

@@ -11,12 +11,13 @@
 namespace shardscope {
 
 // Of one rank. Collectives of different streams run at the same time and so never share a
-// communicator. The two ends of a transfer are issued on different streams: transfers have one
-// communicator per group.
+// communicator. The two ends of a transfer are issued on different streams of one lane: transfers have
+// a communicator per lane and group.
 struct RankCommunicators {
     std::array<std::vector<std::unique_ptr<Communicator>>, kStreams>
         collectives;                                       // [stream][group]
-    std::vector<std::unique_ptr<Communicator>> transfers;  // [group]
+    std::array<std::vector<std::unique_ptr<Communicator>>, kTransferLanes>
+        transfers;  // [lane][group]
 
     void abort() const noexcept;  // all of them
 };

@@ -281,7 +281,7 @@ TEST(RankCommunicators, OnlyWhatProgramsUseExists) {
     p.stage[1].all_reduce(a, Stream::reduce);
     const auto ranks = make_rank_communicators(p.program(), 2);
     for (const RankCommunicators& rank : ranks) {
-        EXPECT_NE(rank.transfers[0], nullptr);
+        EXPECT_NE(rank.transfers[0][0], nullptr);
         for (std::size_t s = 0; s < kStreams; ++s)
             EXPECT_EQ(rank.collectives[s][0] != nullptr, static_cast<Stream>(s) == Stream::reduce);
     }
