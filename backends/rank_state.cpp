@@ -1,8 +1,10 @@
 #include "backends/rank_state.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <type_traits>
 
-#include "core/error.h"
+#include "core/bf16.h"
 #include "core/model/initialize.h"
 
 namespace shardscope {
@@ -16,11 +18,20 @@ void with_type(DType dtype, std::byte* address, Use use) {
             return use(reinterpret_cast<float*>(address));
         case DType::fp64:
             return use(reinterpret_cast<double*>(address));
-        default:
-            throw Error("unsupported",
-                        "tensors of " + std::string(name_of(dtype)) + " cannot be read on the host",
-                        "use precision fp32 or fp64", ErrorKind::run_failed);
+        case DType::bf16:
+            return use(reinterpret_cast<Bf16*>(address));
+        case DType::int32:
+            throw std::logic_error("slices of parameters are never int32");
     }
+}
+
+// A bf16 weight is its fp32 master copy rounded, so it goes through fp32 as well.
+template <class T>
+T stored(double value) {
+    if constexpr (std::is_same_v<T, double>)
+        return value;
+    else
+        return static_cast<float>(value);
 }
 
 }  // namespace
@@ -39,7 +50,7 @@ std::vector<double> RankState::read(const ShardSlice& slice) const {
 
 void RankState::write(const ShardSlice& slice, std::span<const double> values) const {
     with_type(dtype(slice), address(slice), [&]<class T>(T* to) {
-        for (std::size_t i = 0; i < values.size(); ++i) to[i] = static_cast<T>(values[i]);
+        for (std::size_t i = 0; i < values.size(); ++i) to[i] = stored<T>(values[i]);
     });
 }
 

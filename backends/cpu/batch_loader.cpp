@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <span>
+#include <stdexcept>
 
+#include "core/bf16.h"
 #include "core/error.h"
 
 namespace shardscope {
@@ -16,10 +18,11 @@ void store_features(std::span<const float> from, DType dtype, std::byte* to, std
         case DType::fp64:
             std::copy(from.begin(), from.end(), reinterpret_cast<double*>(to) + first);
             return;
-        default:
-            throw Error("unsupported",
-                        "features cannot be loaded as " + std::string(name_of(dtype)),
-                        "use precision fp32 or fp64", ErrorKind::run_failed);
+        case DType::bf16:
+            std::copy(from.begin(), from.end(), reinterpret_cast<Bf16*>(to) + first);
+            return;
+        case DType::int32:
+            throw std::logic_error("features are never int32");
     }
 }
 

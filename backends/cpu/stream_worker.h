@@ -16,11 +16,12 @@ namespace shardscope {
 
 // One thing to do on a stream. Instructions are borrowed: they belong to the Program.
 struct StreamWork {
-    enum class Kind : std::uint8_t { compute, collective, record, wait };
+    enum class Kind : std::uint8_t { compute, collective, exchange, record, wait };
     Kind kind = Kind::record;
     const Compute* compute = nullptr;
     const Collective* collective = nullptr;
-    Addresses operands{};             // compute
+    const Exchange* exchange = nullptr;
+    Addresses operands{};             // compute, exchange
     StepContext context;              // compute
     const std::byte* send = nullptr;  // collective
     std::byte* recv = nullptr;

@@ -34,12 +34,15 @@ SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, T* logits, const T* 
                                     std::int64_t valid) {
     for (std::int64_t r = 0; r < k.rows; ++r) {
         T* row = logits + r * k.columns;
+        // Finite even where the rank's own maximum was −∞: another rank holds the vocabulary.
+        const T most = largest[r];
         const std::int64_t target = column_of(k, targets[r], index);
-        sums[2 * r + 1] = target < 0 ? T(0) : row[target] - largest[r];
+        sums[2 * r + 1] = target < 0 ? T(0) : row[target] - most;
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < valid; ++i) row[i] = exponential(row[i] - largest[r]);
+        for (std::int64_t i = 0; i < valid; ++i) row[i] = exponential(row[i] - most);
         std::fill(row + valid, row + k.columns, T(0));
-        sums[2 * r] = valid > 0 ? lane_sum<T>(valid, [row](std::int64_t i) { return row[i]; }) : T(0);
+        sums[2 * r] =
+            valid > 0 ? lane_sum<T>(valid, [row](std::int64_t i) { return row[i]; }) : T(0);
     }
 }
 
@@ -76,8 +79,8 @@ void run(const VocabularySum& k, const Addresses& at, int index) {
 
 template <class T>
 void run(const VocabularyLoss& k, const Addresses& at, int index) {
-    const double sum = gradient_of_rows(k, as<T>(at[0]), as<const T>(at[1]),
-                                        as<const std::int32_t>(at[2]), index);
+    const double sum =
+        gradient_of_rows(k, as<T>(at[0]), as<const T>(at[1]), as<const std::int32_t>(at[2]), index);
     if (index == 0) *as<double>(at[3]) += k.scale * sum;
 }
 

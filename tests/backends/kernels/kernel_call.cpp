@@ -7,6 +7,8 @@
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "backends/cpu/kernels/gemm.h"
+#include "core/bf16.h"
+#include "core/program/operand_types.h"
 
 namespace shardscope::testing {
 namespace {
@@ -17,11 +19,11 @@ constexpr std::byte kGuardByte{0x5a};
 // One operand in memory: its elements as stored, then the guard.
 class Stored {
 public:
-    Stored(const Tensor& tensor, DType dtype, bool poison) : tensor_(tensor), dtype_(dtype) {
-        if (tensor.storage == Tensor::Storage::absent) return;
-        size_ = tensor.values.size() * width();
-        bytes_.assign(size_ + kGuard, kGuardByte);
-        for (std::size_t i = 0; i < tensor.values.size(); ++i)
+    Stored(const Tensor& tensor, DType dtype, bool poison) : dtype_(dtype) {
+        if (!tensor.present) return;
+        count_ = tensor.values.size();
+        bytes_.assign(size() + kGuard, kGuardByte);
+        for (std::size_t i = 0; i < count_; ++i)
             put(i, poison ? std::numeric_limits<double>::quiet_NaN() : tensor.values[i]);
         before_ = bytes_;
     }
@@ -29,51 +31,56 @@ public:
     std::byte* address() { return bytes_.empty() ? nullptr : bytes_.data(); }
     bool unchanged() const { return bytes_ == before_; }
     bool guard_unchanged() const {
-        for (std::size_t i = size_; i < bytes_.size(); ++i)
+        for (std::size_t i = size(); i < bytes_.size(); ++i)
             if (bytes_[i] != kGuardByte) return false;
         return true;
     }
     Values values() const {
-        Values out(bytes_.empty() ? 0 : tensor_.values.size());
-        for (std::size_t i = 0; i < out.size(); ++i) out[i] = get(i);
+        Values out(count_);
+        for (std::size_t i = 0; i < count_; ++i) out[i] = get(i);
         return out;
     }
 
 private:
-    bool is_double() const {
-        return tensor_.storage == Tensor::Storage::scalar || dtype_ == DType::fp64;
-    }
-    std::size_t width() const {
-        if (tensor_.storage == Tensor::Storage::token) return sizeof(std::int32_t);
-        return is_double() ? sizeof(double) : sizeof(float);
-    }
+    std::size_t size() const { return count_ * static_cast<std::size_t>(size_of(dtype_)); }
     template <class T>
-    void put_as(std::size_t i, double value) {
-        const T stored = static_cast<T>(value);
+    void put_as(std::size_t i, T stored) {
         std::memcpy(bytes_.data() + i * sizeof(T), &stored, sizeof(T));
     }
     template <class T>
-    double get_as(std::size_t i) const {
+    T get_as(std::size_t i) const {
         T stored;
         std::memcpy(&stored, bytes_.data() + i * sizeof(T), sizeof(T));
-        return static_cast<double>(stored);
+        return stored;
     }
     void put(std::size_t i, double value) {
-        if (tensor_.storage == Tensor::Storage::token)
-            put_as<std::int32_t>(i, std::isnan(value) ? -1 : value);
-        else if (is_double())
-            put_as<double>(i, value);
-        else
-            put_as<float>(i, value);
+        switch (dtype_) {
+            case DType::int32:
+                return put_as(i, std::isnan(value) ? -1 : static_cast<std::int32_t>(value));
+            case DType::fp64:
+                return put_as(i, value);
+            case DType::fp32:
+                return put_as(i, static_cast<float>(value));
+            case DType::bf16:
+                return put_as(i, Bf16(static_cast<float>(value)));
+        }
     }
     double get(std::size_t i) const {
-        if (tensor_.storage == Tensor::Storage::token) return get_as<std::int32_t>(i);
-        return is_double() ? get_as<double>(i) : get_as<float>(i);
+        switch (dtype_) {
+            case DType::int32:
+                return get_as<std::int32_t>(i);
+            case DType::fp64:
+                return get_as<double>(i);
+            case DType::fp32:
+                return static_cast<double>(get_as<float>(i));
+            case DType::bf16:
+                break;
+        }
+        return static_cast<double>(static_cast<float>(get_as<Bf16>(i)));
     }
 
-    Tensor tensor_;
     DType dtype_;
-    std::size_t size_ = 0;
+    std::size_t count_ = 0;
     std::vector<std::byte> bytes_, before_;
 };
 
@@ -84,20 +91,24 @@ Tensor space(std::int64_t elements) {
 }
 
 std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Tensor>& operands,
-                         std::int64_t step) {
+                         const CallOptions& options) {
     cpu::use_one_thread();
+    Compute instruction;
+    instruction.kernel = kernel;
+    instruction.dtype = dtype;
+    instruction.gradient = options.gradient.value_or(dtype);
     const auto access = accesses(kernel);
+    const auto types = operand_dtypes(instruction);
     std::vector<Stored> stored;
     for (std::size_t i = 0; i < operands.size(); ++i)
-        stored.emplace_back(operands[i], dtype, access[i] == Access::write);
+        stored.emplace_back(operands[i], types[i], access[i] == Access::write);
     Addresses addresses{};
     for (std::size_t i = 0; i < stored.size(); ++i) addresses[i] = stored[i].address();
 
-    Compute instruction;
-    instruction.kernel = kernel;
-    instruction.dtype = instruction.gradient = dtype;
     StepContext context;
-    context.step = step;
+    context.step = options.step;
+    context.data_index = options.data_index;
+    context.tensor_index = options.tensor_index;
     cpu::execute(instruction, addresses, context);
 
     std::vector<Values> after;
@@ -135,6 +146,12 @@ Values Random::integers(std::int64_t count, std::int64_t below) {
 
 Values as_float(Values values) {
     for (double& v : values) v = static_cast<double>(static_cast<float>(v));
+    return values;
+}
+
+Values as_bf16(Values values) {
+    for (double& v : values)
+        v = static_cast<double>(static_cast<float>(Bf16(static_cast<float>(v))));
     return values;
 }
 

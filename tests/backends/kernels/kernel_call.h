@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -21,20 +22,27 @@ namespace shardscope::testing {
 
 using Values = std::vector<double>;
 
+// One operand; core/program/operand_types.h says how it is stored.
 struct Tensor {
-    enum class Storage { absent, element, token, scalar } storage = Storage::absent;
+    bool present = false;
     Values values;
 };
 inline Tensor absent() { return {}; }
-inline Tensor tensor(Values values) { return {Tensor::Storage::element, std::move(values)}; }
-inline Tensor tokens(Values values) { return {Tensor::Storage::token, std::move(values)}; }
-inline Tensor scalar(double value = 0) { return {Tensor::Storage::scalar, {value}}; }
-// An element tensor whose content before the call does not matter.
+inline Tensor tensor(Values values) { return {true, std::move(values)}; }
+inline Tensor tokens(Values values) { return tensor(std::move(values)); }
+inline Tensor scalar(double value = 0) { return tensor({value}); }
+// A tensor whose content before the call does not matter.
 Tensor space(std::int64_t elements);
 
-// The operands' values after the call. `step` is 0-based.
+struct CallOptions {
+    std::int64_t step = 0;  // 0-based
+    int data_index = 0, tensor_index = 0;
+    std::optional<DType> gradient = {};  // empty: as the call's dtype
+};
+
+// The operands' values after the call, rounded to the types they are stored in before and after.
 std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Tensor>& operands,
-                         std::int64_t step = 0);
+                         const CallOptions& options = {});
 
 // Random numbers of one test. The seed is another one every run; trace() prints it on failure and
 // --gtest_random_seed=N repeats it.
@@ -50,8 +58,9 @@ private:
     std::mt19937 engine_;
 };
 
-// Values as fp32 stores them, so that fp32 and fp64 runs start from the same numbers.
+// Values as fp32 or bf16 stores them, so that a run in fp64 starts from the same numbers.
 Values as_float(Values values);
+Values as_bf16(Values values);
 
 // Largest |got − want| over the largest |want|, at least 1: the tests' numbers are near 1, and a
 // single output may be small by cancellation. Not-a-number and unequal sizes never pass.

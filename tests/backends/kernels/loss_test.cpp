@@ -1,4 +1,4 @@
-// Softmax cross-entropy, sums of squares and the other reductions.
+// Softmax cross-entropy.
 #include <cmath>
 
 #include "tests/backends/kernels/kernel_call.h"
@@ -67,33 +67,6 @@ TEST(LossKernel, LargeLogitsDoNotOverflow) {
         const auto after = in.run(in.logits, dtype);
         EXPECT_DOUBLE_EQ(after[2][0], 0.25 * 1e4);
         EXPECT_TRUE(close(after[0], {0, 0, 0, 0.25, -0.25, 0}, 1e-15));
-    }
-}
-
-TEST(ReductionKernel, SumOfSquares) {
-    Random random;
-    SCOPED_TRACE(random.trace());
-    for (const int64_t n : {1, 31, 32, 33, 100000}) {
-        const Values x = as_float(random.normal(n));
-        for (const DType dtype : {DType::fp32, DType::fp64}) {
-            const double sum = call(SumSquares{n, false}, dtype, {tensor(x), scalar()})[1][0];
-            EXPECT_NEAR(sum, dot(x, x), 1e-13 * dot(x, x));
-            EXPECT_DOUBLE_EQ(call(SumSquares{n, true}, dtype, {tensor(x), scalar(3)})[1][0],
-                             3 + sum);
-        }
-    }
-}
-
-TEST(ReductionKernel, ZeroAndAdd) {
-    Random random;
-    SCOPED_TRACE(random.trace());
-    for (const int64_t n : {1, 37, 1000}) {
-        const Values x = random.normal(n);
-        Values y = random.normal(n);
-        const Values sum = call(Add{n}, DType::fp64, {tensor(y), tensor(x)})[0];
-        for (std::size_t i = 0; i < y.size(); ++i) y[i] += x[i];
-        EXPECT_TRUE(close(sum, y, 0));
-        EXPECT_TRUE(close(call(Zero{n}, DType::fp32, {space(n)})[0], Values(x.size(), 0.0), 0));
     }
 }
 

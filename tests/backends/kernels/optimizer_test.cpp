@@ -57,7 +57,7 @@ void train(Random& random, const OptimizerSpec& spec, DType dtype, bool master, 
                  {tensor(g), clip > 0 ? scalar(norm) : absent(), tensor(w),
                   master ? tensor(w) : absent(), spec.states() > 0 ? tensor(s1) : absent(),
                   spec.states() > 1 ? tensor(s2) : absent()},
-                 step);
+                 {.step = step});
         w = after[2];
         if (master) {
             EXPECT_TRUE(close(after[3], w, 0));

@@ -1,0 +1,48 @@
+#include "core/program/operand_types.h"
+
+namespace shardscope {
+namespace {
+
+using Types = std::array<DType, kMaxOperands>;
+
+constexpr DType kIndex = DType::int32;
+constexpr DType kScalar = DType::fp64;
+
+struct TypesOf {
+    DType e, g, s;  // storage, gradient, state
+
+    // The unfused kind's statistics are its probabilities, an activation like any other.
+    template <class AnyAttention>
+    DType attention_stats(const AnyAttention& k) const {
+        return k.kind == AttentionKind::flash ? s : e;
+    }
+
+    Types operator()(const LoadBatch& k) const { return {k.tokens ? kIndex : e, kIndex}; }
+    Types operator()(const Embedding&) const { return {kIndex, e, e, e}; }
+    Types operator()(const EmbeddingGrad&) const { return {kIndex, e, g, g}; }
+    Types operator()(const LinearWeightGrad&) const { return {e, e, g, g}; }
+    Types operator()(const Norm&) const { return {e, e, e, e, s}; }
+    Types operator()(const NormInputGrad&) const { return {e, e, s, e, e, e}; }
+    Types operator()(const NormWeightGrad&) const { return {e, e, s, g, g}; }
+    Types operator()(const Attention& k) const { return {e, e, attention_stats(k), s}; }
+    Types operator()(const AttentionGrad& k) const { return {e, e, e, attention_stats(k), e, s}; }
+    Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalar}; }
+    Types operator()(const VocabularyMax&) const { return {e, s}; }
+    Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }
+    Types operator()(const VocabularyLoss&) const { return {e, s, kIndex, kScalar}; }
+    Types operator()(const SumSquares&) const { return {g, kScalar}; }
+    Types operator()(const OptimizerStep&) const { return {g, kScalar, e, s, s, s}; }
+    template <class Other>
+    Types operator()(const Other&) const {
+        return {e, e, e, e, e, e};
+    }
+};
+
+}  // namespace
+
+std::array<DType, kMaxOperands> operand_dtypes(const Compute& compute) {
+    return std::visit(TypesOf{compute.dtype, compute.gradient, state_dtype(compute.dtype)},
+                      compute.kernel);
+}
+
+}  // namespace shardscope
