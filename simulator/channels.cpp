@@ -8,6 +8,20 @@ namespace {
 // First number of a channel's key: collectives and transfers never share one.
 constexpr std::int32_t kCollectives = 0, kTransfers = 1;
 
+// What a transfer of that stream carries: activations, gradients, or anything else.
+std::int32_t cargo_of(Stream stream) {
+    switch (stream) {
+        case Stream::activations_in:
+        case Stream::activations_out:
+            return 0;
+        case Stream::gradients_in:
+        case Stream::gradients_out:
+            return 1;
+        default:
+            return 2;
+    }
+}
+
 }  // namespace
 
 Channels::Channels(const Program& program, const Cluster& cluster)
@@ -49,7 +63,7 @@ Party Channels::collective(std::size_t role, Stream stream, const Collective& co
     return {channel(std::move(key), group.roles.size()), time.value};
 }
 
-Party Channels::transfer(std::size_t role, const Exchange::Transfer& transfer) {
+Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
     const Rank rank = first_rank(role), peer = group.member(rank, transfer.peer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
@@ -59,7 +73,7 @@ Party Channels::transfer(std::size_t role, const Exchange::Transfer& transfer) {
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     if (other == self) return {-1, seconds};
     const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;
-    return {channel({kTransfers, transfer.group.value, from, to}, 2), seconds};
+    return {channel({kTransfers, transfer.group.value, from, to, cargo_of(stream)}, 2), seconds};
 }
 
 }  // namespace shardscope
