@@ -21,6 +21,8 @@ struct Transfer {
     bool send = false;
     std::byte* address = nullptr;  // read if `send`, else written
     std::int64_t bytes = 0;
+    // Which one of all between these members in this direction, in the order of issue. Both ends count.
+    std::int64_t number = 0;
 };
 constexpr std::size_t kMaxTransfers = 64;  // of one exchange
 
@@ -45,10 +47,9 @@ public:
     virtual void barrier() = 0;
 
     // All transfers at once, at most kMaxTransfers; returns when all are done, which takes the peers'
-    // ends of them. Threads of one member may be in calls at the same time, but of those that send to
-    // one peer only one, and of those that receive from it: what a member sends to another matches
-    // what that one receives from it in the order of the calls. Lengths that differ throw
-    // Error{run_failed, "exchange-mismatch"} on all members.
+    // ends of them: what a member sends to another is received by that one's transfer of the same
+    // number. Threads of one member may be in calls at the same time, and call in any order. Lengths
+    // that differ throw Error{run_failed, "exchange-mismatch"} on all members.
     virtual void exchange(std::span<const Transfer> transfers) = 0;
 
     // Makes every pending and later call of every member throw. Thread-safe, idempotent.

@@ -33,6 +33,8 @@ CpuExecutor::CpuExecutor(const RoleProgram& role, RankCommunicators communicator
       options_(options),
       events_(role.events),
       recorded_(static_cast<std::size_t>(role.events)) {
+    for (const auto& group : communicators_.transfers)
+        transferred_.emplace_back(group == nullptr ? 0 : static_cast<std::size_t>(group->size()));
     const auto used = used_streams(role);
     for (std::size_t s = 0; s < kStreams; ++s) {
         const auto stream = static_cast<Stream>(s);
@@ -87,6 +89,11 @@ void CpuExecutor::exchange(Stream stream, const Exchange& instruction,
     work.kind = StreamWork::Kind::exchange;
     work.exchange = &instruction;
     std::ranges::copy(addresses, work.operands.begin());
+    // Counted here and not where they execute: streams may reach them in another order.
+    for (std::size_t i = 0; i < transfers.size(); ++i) {
+        const auto peer = static_cast<std::size_t>(transfers[i].peer);
+        work.numbers[i] = transferred_[transfers[i].group.index()].at(peer)[transfers[i].send]++;
+    }
     submit(stream, work);
 }
 
@@ -196,7 +203,7 @@ void CpuExecutor::run_exchange(const StreamWork& work) {
     std::array<Transfer, kMaxOperands> ends;
     for (std::size_t i = 0; i < transfers.size(); ++i)
         ends[i] = {transfers[i].peer, transfers[i].send, work.operands[i],
-                   transfers[i].elements * size_of(transfers[i].dtype)};
+                   transfers[i].elements * size_of(transfers[i].dtype), work.numbers[i]};
     communicators_.transfers.at(transfers.front().group.index())
         ->exchange(std::span(ends).first(transfers.size()));
 }

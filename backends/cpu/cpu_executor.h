@@ -78,6 +78,8 @@ private:
     SpanLog* log_ = nullptr;
 
     EventBoard events_;
+    // Transfers issued so far: [group][peer][send].
+    std::vector<std::vector<std::array<std::int64_t, 2>>> transferred_;
     std::vector<std::uint64_t> recorded_;  // per event, the ticket of its latest recording, from 1
 
     std::atomic<bool> failed_{false};

@@ -1,5 +1,6 @@
 #include "backends/cpu/mailboxes.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -51,20 +52,24 @@ bool Mailboxes::receive_one(int rank, std::span<const Transfer> transfers, Call&
     for (std::size_t i = 0; i < transfers.size(); ++i) {
         const std::uint64_t bit = std::uint64_t{1} << i;
         const Transfer& t = transfers[i];
-        if (t.send || (call.open & bit) == 0 || box(t.peer, rank).empty()) continue;
-        receive(rank, t, lock);
+        if (t.send || (call.open & bit) == 0) continue;
+        Box& posted = box(t.peer, rank);
+        const auto sent = std::ranges::find_if(
+            posted, [&](const Post& p) { return p.transfer->number == t.number; });
+        if (sent == posted.end()) continue;
+        const Post post = *sent;
+        posted.erase(sent);
+        receive(rank, t, post, lock);
         if (!failure_) call.open &= ~bit;
         return true;
     }
     return false;
 }
 
-void Mailboxes::receive(int rank, const Transfer& into, std::unique_lock<std::mutex>& lock) {
-    std::vector<Post>& posted = box(into.peer, rank);
-    const Post post = posted.front();
+void Mailboxes::receive(int rank, const Transfer& into, const Post& post,
+                        std::unique_lock<std::mutex>& lock) {
     if (post.transfer->bytes != into.bytes)
         return fail(mismatch(into.peer, rank, post.transfer->bytes, into.bytes));
-    posted.erase(posted.begin());
     ++post.call->being_read;
     lock.unlock();
     if (into.bytes > 0 && into.address != post.transfer->address)

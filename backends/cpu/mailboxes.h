@@ -39,7 +39,9 @@ private:
         std::condition_variable changed;  // a post for it, an end of one of its sends, or a failure
     };
 
-    std::vector<Post>& box(int from, int to) {
+    using Box = std::vector<Post>;  // posted and not yet taken: few, one per stream that sends
+
+    Box& box(int from, int to) {
         return boxes_[static_cast<std::size_t>(from) * members_.size() +
                       static_cast<std::size_t>(to)];
     }
@@ -47,12 +49,13 @@ private:
     void post_sends(int rank, std::span<const Transfer> transfers, Call& call);
     bool receive_one(int rank, std::span<const Transfer> transfers, Call& call,
                      std::unique_lock<std::mutex>& lock);
-    void receive(int rank, const Transfer& into, std::unique_lock<std::mutex>& lock);
+    void receive(int rank, const Transfer& into, const Post& post,
+                 std::unique_lock<std::mutex>& lock);
     void fail(Error error);
 
     std::mutex mutex_;
     std::vector<Member> members_;
-    std::vector<std::vector<Post>> boxes_;  // posted and not yet taken, oldest first
+    std::vector<Box> boxes_;
     std::optional<Error> failure_;
 };
 

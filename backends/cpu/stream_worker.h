@@ -2,6 +2,7 @@
 // which it was pushed.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -21,9 +22,10 @@ struct StreamWork {
     const Compute* compute = nullptr;
     const Collective* collective = nullptr;
     const Exchange* exchange = nullptr;
-    Addresses operands{};             // compute, exchange
-    StepContext context;              // compute
-    const std::byte* send = nullptr;  // collective
+    Addresses operands{};                              // compute, exchange
+    std::array<std::int64_t, kMaxOperands> numbers{};  // exchange: Transfer::number
+    StepContext context;                               // compute
+    const std::byte* send = nullptr;                   // collective
     std::byte* recv = nullptr;
     EventId event;  // record, wait
     std::uint64_t ticket = 0;

@@ -19,11 +19,16 @@ using testing::HasSubstr;
 
 using Values = std::vector<std::int32_t>;
 
-Transfer end(int peer, bool send, Values& values) {
-    return {peer, send, reinterpret_cast<std::byte*>(values.data()), std::ssize(values) * 4};
+Transfer end(int peer, bool send, Values& values, std::int64_t number) {
+    auto* address = reinterpret_cast<std::byte*>(values.data());
+    return {peer, send, address, std::ssize(values) * 4, number};
 }
-Transfer send(int peer, Values& values) { return end(peer, true, values); }
-Transfer receive(int peer, Values& values) { return end(peer, false, values); }
+Transfer send(int peer, Values& values, std::int64_t number = 0) {
+    return end(peer, true, values, number);
+}
+Transfer receive(int peer, Values& values, std::int64_t number = 0) {
+    return end(peer, false, values, number);
+}
 
 void exchange(Communicator& member, std::initializer_list<Transfer> transfers) {
     member.exchange({transfers.begin(), transfers.size()});
@@ -97,19 +102,36 @@ TEST(Exchange, TransfersOfOnePairMatchInOrder) {
             if (r == 0) {
                 a.assign(16, 2 * i), b.assign(16, 2 * i + 1);
                 if (i % 2 == 0) {
-                    exchange(*members[0], {send(1, a), send(1, b)});
+                    exchange(*members[0], {send(1, a, 2 * i), send(1, b, 2 * i + 1)});
                 } else {
-                    exchange(*members[0], {send(1, a)});
-                    exchange(*members[0], {send(1, b)});
+                    exchange(*members[0], {send(1, a, 2 * i)});
+                    exchange(*members[0], {send(1, b, 2 * i + 1)});
                 }
             } else {
-                exchange(*members[1], {receive(0, a), receive(0, b)});
+                exchange(*members[1], {receive(0, a, 2 * i), receive(0, b, 2 * i + 1)});
                 for (const int x : a) wrong += x != 2 * i;
                 for (const int x : b) wrong += x != 2 * i + 1;
             }
         }
     });
     EXPECT_EQ(wrong, 0);
+}
+
+// Two streams of a sender reach their transfers in another order than they were issued in.
+TEST(Exchange, NumbersMatchWhateverComesFirst) {
+    const auto members = make_thread_communicators(2);
+    std::vector<Values> sent{Values(8, 10), Values(9, 11)}, got{Values(8), Values(9)};
+    const auto errors = on_ranks(4, [&](int thread) {
+        const int number = thread / 2;
+        if (thread % 2 == 0) {
+            if (number == 0) std::this_thread::sleep_for(20ms);
+            exchange(*members[0], {send(1, sent[number], number)});
+        } else {
+            exchange(*members[1], {receive(0, got[number], number)});
+        }
+    });
+    for (const auto& e : errors) EXPECT_FALSE(e);
+    EXPECT_EQ(got, sent);
 }
 
 // Four threads for two members, as the streams of two stages have: activations one way, gradients the
@@ -124,9 +146,9 @@ TEST(Exchange, StreamsOfOneMemberDoNotWaitForEachOther) {
         for (int i = 0; i < kRounds; ++i) {
             if (member == from) {
                 x.assign(256, i + from);
-                exchange(*members[member], {send(1 - member, x)});
+                exchange(*members[member], {send(1 - member, x, i)});
             } else {
-                exchange(*members[member], {receive(1 - member, x)});
+                exchange(*members[member], {receive(1 - member, x, i)});
                 for (const int v : x) wrong += v != i + from;
             }
         }
@@ -164,9 +186,9 @@ TEST(Exchange, AbortNeverLeavesACopyBehind) {
                 std::this_thread::sleep_for(std::chrono::microseconds(round));
                 return members[0]->abort();
             }
-            while (true) {
+            for (int i = 0;; ++i) {
                 Values mine(4096, r), theirs(4096);
-                exchange(*members[r], {send(1 - r, mine), receive(1 - r, theirs)});
+                exchange(*members[r], {send(1 - r, mine, i), receive(1 - r, theirs, i)});
             }
         });
     }
