@@ -18,12 +18,14 @@ namespace {
 
 void expect_precision(const TrainingSpec& training) {
     const DType gradient = training.gradient_dtype.value_or(training.precision);
-    for (const DType dtype : {training.precision, gradient}) {
-        if (dtype == DType::fp32 || dtype == DType::fp64) continue;
-        throw Error("unsupported",
-                    "the cpu backend does not train in " + std::string(name_of(dtype)),
-                    "use precision: fp32 or fp64, or simulate this strategy");
-    }
+    if (training.precision != DType::int32 &&
+        (gradient == training.precision ||
+         (training.precision == DType::bf16 && gradient == DType::fp32)))
+        return;
+    throw Error("unsupported",
+                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
+                    " with gradients in " + std::string(name_of(gradient)),
+                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
 }
 
 // One run: a thread per rank, and the calling thread, which meets them around every step and talks to

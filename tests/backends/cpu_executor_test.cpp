@@ -150,7 +150,7 @@ TEST(CpuExecutor, AFailureOnAStreamReachesEveryRank) {
     p.order(Stream::gather, Stream::compute).zero(x);
     HandMade bad = p;
     auto& instruction = bad.role().bodies[0].instructions[0];
-    std::get<Compute>(instruction.operation).dtype = DType::bf16;  // no kernel has it
+    std::get<Compute>(instruction.operation).dtype = DType::int32;  // no kernel has it
     auto all = make_rank_communicators(p.program, 3);
     const auto errors = on_ranks(3, [&](int r) {
         const HandMade& mine = r == 1 ? bad : p;
