@@ -8,20 +8,6 @@ namespace {
 // First number of a channel's key: collectives and transfers never share one.
 constexpr std::int32_t kCollectives = 0, kTransfers = 1;
 
-// What a transfer of that stream carries: activations, gradients, or anything else.
-std::int32_t cargo_of(Stream stream) {
-    switch (stream) {
-        case Stream::activations_in:
-        case Stream::activations_out:
-            return 0;
-        case Stream::gradients_in:
-        case Stream::gradients_out:
-            return 1;
-        default:
-            return 2;
-    }
-}
-
 }  // namespace
 
 Channels::Channels(const Program& program, const Cluster& cluster)
@@ -73,7 +59,8 @@ Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transf
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     if (other == self) return {-1, seconds};
     const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;
-    return {channel({kTransfers, transfer.group.value, from, to, cargo_of(stream)}, 2), seconds};
+    const auto lane = static_cast<std::int32_t>(transfer_lane(stream));
+    return {channel({kTransfers, transfer.group.value, from, to, lane}, 2), seconds};
 }
 
 }  // namespace shardscope

@@ -22,8 +22,7 @@ public:
 
     // Seconds of a collective of `role`, and its channel; channel −1: no other role takes part.
     Party collective(std::size_t role, Stream stream, const Collective& collective);
-    // The same for one transfer of an exchange on `stream`. Activations meet activations and gradients
-    // gradients, which between two stages of an interleaved pipeline may go the same way.
+    // The same for one transfer of an exchange on `stream`: only those of one TransferLane meet.
     Party transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer);
 
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }

@@ -3,15 +3,8 @@
 namespace shardscope {
 
 Span::Kind wait_kind(Stream recorded_on) {
-    switch (recorded_on) {
-        case Stream::activations_in:
-        case Stream::activations_out:
-        case Stream::gradients_in:
-        case Stream::gradients_out:
-            return Span::Kind::pipeline_wait;
-        default:
-            return Span::Kind::wait;
-    }
+    return transfer_lane(recorded_on) == TransferLane::other ? Span::Kind::wait
+                                                             : Span::Kind::pipeline_wait;
 }
 
 StepTime cut(const std::vector<Span>& spans, Seconds wall) {
