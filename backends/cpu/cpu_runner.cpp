@@ -12,6 +12,7 @@
 #include "backends/memory_probe.h"
 #include "core/error.h"
 #include "core/program/check.h"
+#include "core/program/check_progress.h"
 
 namespace shardscope {
 namespace {
@@ -176,7 +177,10 @@ void ThreadedRun::note_circumstances() {
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     expect_precision(plan.training);
-    if (options_.check_program) check_program(plan.program, plan.memory);
+    if (options_.check_program) {
+        check_program(plan.program, plan.memory);
+        check_progress(plan.program, Host::runs_compute);
+    }
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

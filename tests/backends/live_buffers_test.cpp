@@ -6,7 +6,7 @@
 
 #include "backends/arena_poison.h"
 #include "core/error.h"
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 namespace shardscope {
 namespace {
