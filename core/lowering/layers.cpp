@@ -63,9 +63,14 @@ BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t 
     return saved(layer, what, elements, context_.storage);
 }
 
+BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int64_t elements,
+                                  DType type) {
+    return context_.builder.buffer(context_.model.layers[layer].name + "." + what, elements, type,
+                                   Category::workspace);
+}
+
 BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int64_t elements) {
-    return context_.builder.buffer(context_.model.layers[layer].name + "." + what, elements,
-                                   context_.storage, Category::workspace);
+    return temporary(layer, what, elements, context_.storage);
 }
 
 void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {

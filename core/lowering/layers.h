@@ -38,6 +38,7 @@ private:
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements, DType type);
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements);
+    BufferId temporary(std::size_t layer, const char* what, std::int64_t elements, DType type);
     void emit(Kernel kernel, std::initializer_list<Operand> operands);
 
     // y = linear(x); returns y. `residual` may be invalid; `pre` only where the activation saves it.

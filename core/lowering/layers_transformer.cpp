@@ -49,7 +49,8 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
     emit(a, {at(qkv), at(o), at(attention_stats(l, a)),
-             at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0))});
+             at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0,
+                          context_.state))});
     const BufferId s = saved(l, "attention.residual", rows * h);
     linear(b.projection, o, s, x.buffer);
     const BufferId y2 = saved(l, "mlp_norm", rows * h);
@@ -103,7 +104,8 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
     const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(b));
     emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o), at(attention_stats(l, a)),
              at(dqkv),
-             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0))});
+             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
+                          context_.state))});
     if (b.rotary)
         emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, true}, {at(dqkv)});
     linear_weight_grad(b.qkv, saved(l, "attention_norm", rows * b.hidden), dqkv);
