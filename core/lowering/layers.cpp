@@ -17,9 +17,9 @@ struct WidthOf {
     std::int64_t operator()(const LossLayer& l) const { return l.classes; }
 };
 
-bool is_weight_gradient(const Kernel& kernel) {
+bool is_weight_gradient(const Kernel& kernel, bool norms) {
     return std::holds_alternative<LinearWeightGrad>(kernel) ||
-           std::holds_alternative<NormWeightGrad>(kernel) ||
+           (norms && std::holds_alternative<NormWeightGrad>(kernel)) ||
            std::holds_alternative<EmbeddingGrad>(kernel);
 }
 
@@ -33,7 +33,10 @@ bool has_loss(const Layer& layer) {
 std::int64_t output_width(const Layer& layer) { return std::visit(WidthOf{}, layer.kind); }
 
 LayerLowering::LayerLowering(Context& context, ParameterBuffers& parameters)
-    : context_(context), parameters_(parameters), inputs_(context.model.layers.size() + 1) {
+    : context_(context),
+      parameters_(parameters),
+      inputs_(context.model.layers.size() + 1),
+      norm_gradients_wait_(context.dp.valid() && context.strategy.reduces_every_micro_batch()) {
     auto& b = context.builder;
     const Model& m = context.model;
     const std::int64_t samples = context.layout.micro_batch;
@@ -135,8 +138,8 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 }
 
 void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {
-    if (part_ == BackwardPart::input && is_weight_gradient(kernel)) return;
-    if (part_ == BackwardPart::weight && !is_weight_gradient(kernel)) return;
+    const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
+    if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
     context_.builder.compute(kernel, context_.storage, context_.gradient, operands);
 }
 
@@ -253,7 +256,7 @@ void LayerLowering::norm(const NormParameters& p, std::int64_t width, BufferId x
 void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, BufferId dy, BufferId x,
                               BufferId stats, BufferId dresidual, BufferId dx) {
     const std::int64_t rows = context_.local_rows();
-    if (part_ != BackwardPart::input) {
+    if (part_ != (norm_gradients_wait_ ? BackwardPart::input : BackwardPart::weight)) {
         const auto dw = parameters_.gradient(p.weight);
         const auto db = parameters_.gradient(p.bias);
         emit(NormWeightGrad{rows, width, p.kind, dw.accumulate},

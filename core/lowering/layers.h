@@ -126,6 +126,9 @@ private:
     BufferId batch_inputs_, batch_targets_, loss_;
     BufferId gradient_;                 // of the current layer's output, in the backward pass
     BackwardPart part_ = BackwardPart::both;
+    // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
+    // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.
+    bool norm_gradients_wait_ = false;
     bool recomputing_ = false;  // the last linear layer of a block need not be computed again
 };
 

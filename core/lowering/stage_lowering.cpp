@@ -45,8 +45,7 @@ StageLowering::StageLowering(Context& context)
       layers_(context, parameters_),
       gather_(context, parameters_),
       reduction_(context, parameters_),
-      transfers_(context),
-      done_(context.chunks.size(), 0) {}
+      transfers_(context) {}
 
 void StageLowering::run() {
     // Backward bodies refer to what the forward bodies left.
@@ -136,12 +135,9 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
 
 BodyId StageLowering::backward_body(const StageTask& task) {
     const BackwardPart part = part_of(task.kind);
-    MicroBatchKind kind;
-    if (part != BackwardPart::input) {
-        std::int64_t& done = done_[static_cast<std::size_t>(task.chunk)];
-        kind = {done == 0, done + 1 == context_.layout.micro_batches};
-        ++done;
-    }
+    std::int64_t& done = done_[{task.chunk, part}];
+    const MicroBatchKind kind{done == 0, done + 1 == context_.layout.micro_batches};
+    ++done;
     BodyId& body = backward_[{task.chunk, part, kind.first, kind.last}];
     if (!body.valid()) body = lower_backward(task.chunk, part, kind);
     return body;

@@ -44,7 +44,7 @@ private:
     std::vector<BodyId> forward_;  // per chunk
     std::map<std::tuple<int, BackwardPart, bool, bool>, BodyId> backward_;
     std::map<std::pair<Transfers::Port, int>, BodyId> transfer_bodies_;
-    std::vector<std::int64_t> done_;  // per chunk: micro-batches whose weight gradients are scheduled
+    std::map<std::pair<int, BackwardPart>, std::int64_t> done_;  // micro-batches seen so far
 };
 
 }  // namespace shardscope

@@ -96,26 +96,35 @@ private:
 
     void place() {
         const auto tasks = static_cast<std::int32_t>(role_.schedule.size());
+        struct Owner {
+            std::size_t frame = 0, micro_batch = 0;
+            std::int32_t start = 0;
+        };
+        std::vector<Owner> owners;
+        for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
+            plan_.frames[f].base.assign(plan_.lives[f].size(), Bytes(0));
+            for (std::size_t m = 0; m < plan_.lives[f].size(); ++m)
+                if (const Interval& life = plan_.lives[f][m]; life.first <= life.last)
+                    owners.push_back({f, m, life.first});
+        }
+        // First fit in order of start wastes nothing where sizes are equal.
+        std::stable_sort(owners.begin(), owners.end(),
+                         [](const Owner& a, const Owner& b) { return a.start < b.start; });
         std::vector<PackItem> items;
         std::vector<std::int64_t> live(role_.schedule.size() + 1, 0);
-        for (std::size_t f = 0; f < plan_.frames.size(); ++f)
-            for (const Interval& life : plan_.lives[f]) {
-                if (life.first > life.last) continue;
-                PackItem item;
-                item.size = plan_.frames[f].size.value;
-                item.spans[0] = {life.first, life.last};
-                item.span_count = 1;
-                items.push_back(item);
-                live[static_cast<std::size_t>(life.first)] += item.size;
-                live[static_cast<std::size_t>(life.last) + 1] -= item.size;
-            }
+        for (const Owner& owner : owners) {
+            const Interval& life = plan_.lives[owner.frame][owner.micro_batch];
+            PackItem& item = items.emplace_back();
+            item.size = plan_.frames[owner.frame].size.value;
+            item.spans[0] = {life.first, life.last};
+            item.span_count = 1;
+            live[static_cast<std::size_t>(life.first)] += item.size;
+            live[static_cast<std::size_t>(life.last) + 1] -= item.size;
+        }
         for (std::size_t t = 1; t < live.size(); ++t) live[t] += live[t - 1];
         const Packing packing = pack(items, tasks, *std::max_element(live.begin(), live.end()));
-        std::size_t k = 0;
-        for (std::size_t f = 0; f < plan_.frames.size(); ++f)
-            for (const Interval& life : plan_.lives[f])
-                plan_.frames[f].base.push_back(
-                    Bytes(life.first > life.last ? 0 : packing.offset[k++]));
+        for (std::size_t k = 0; k < owners.size(); ++k)
+            plan_.frames[owners[k].frame].base[owners[k].micro_batch] = Bytes(packing.offset[k]);
         plan_.extent = Bytes(packing.extent);
     }
 
