@@ -1,6 +1,7 @@
 #include "core/program/frames.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -94,12 +95,34 @@ private:
         }
     }
 
+    struct Owner {
+        std::size_t frame = 0, micro_batch = 0;
+        std::int32_t start = 0;
+    };
+
+    // Every frame in a region of its own, as large as its micro-batches in flight need.
+    Packing pack_apart(const std::vector<Owner>& owners, const std::vector<PackItem>& items,
+                       std::int32_t tasks) const {
+        Packing result;
+        result.offset.resize(items.size());
+        for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
+            std::vector<PackItem> mine;
+            std::vector<std::size_t> number;
+            for (std::size_t k = 0; k < owners.size(); ++k) {
+                if (owners[k].frame != f) continue;
+                mine.push_back(items[k]);
+                number.push_back(k);
+            }
+            const Packing packing = pack(mine, tasks, std::numeric_limits<std::int64_t>::max() / 2);
+            for (std::size_t k = 0; k < number.size(); ++k)
+                result.offset[number[k]] = result.extent + packing.offset[k];
+            result.extent += packing.extent;
+        }
+        return result;
+    }
+
     void place() {
         const auto tasks = static_cast<std::int32_t>(role_.schedule.size());
-        struct Owner {
-            std::size_t frame = 0, micro_batch = 0;
-            std::int32_t start = 0;
-        };
         std::vector<Owner> owners;
         for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
             plan_.frames[f].base.assign(plan_.lives[f].size(), Bytes(0));
@@ -122,7 +145,10 @@ private:
             live[static_cast<std::size_t>(life.last) + 1] -= item.size;
         }
         for (std::size_t t = 1; t < live.size(); ++t) live[t] += live[t - 1];
-        const Packing packing = pack(items, tasks, *std::max_element(live.begin(), live.end()));
+        const std::int64_t enough = *std::max_element(live.begin(), live.end());
+        const Packing together = pack(items, tasks, enough);
+        Packing packing = together.extent <= enough ? together : pack_apart(owners, items, tasks);
+        if (together.extent < packing.extent) packing = together;
         for (std::size_t k = 0; k < owners.size(); ++k)
             plan_.frames[owners[k].frame].base[owners[k].micro_batch] = Bytes(packing.offset[k]);
         plan_.extent = Bytes(packing.extent);

@@ -1,6 +1,7 @@
 // Tensor and pipeline parallelism, their hybrids with data parallelism and ZeRO, and recomputation
 // train the same model as one rank: gradients after steps 1 and 2, their norm, and the weights after the
-// last step, for MLP, GPT and Llama on up to 8 ranks. Tolerances: same_training.h.
+// last step, for MLP, GPT and Llama on up to 8 ranks (tolerances: same_training.h). And each of them
+// takes exactly the memory that was planned, on every rank.
 #include <map>
 #include <random>
 #include <tuple>
@@ -64,10 +65,23 @@ const Trained& reference(Model model, const Training& t) {
     return trained;
 }
 
+// To the byte: what the account saw on every rank is what the plan said.
+void expect_planned_memory(const Trace& trace, const Plan& plan) {
+    for (const RankTrace& rank : trace.ranks) {
+        const MemoryPlan& memory = plan.memory_of(rank.rank);
+        EXPECT_EQ(rank.memory.peak.value, memory.peak().value) << "rank " << rank.rank.value;
+        for (std::size_t c = 0; c < kCategories; ++c)
+            EXPECT_EQ(rank.memory.categories[c].value, memory.categories[c].value)
+                << "rank " << rank.rank.value << ": " << category_name(static_cast<Category>(c));
+    }
+}
+
 void check(Model model, const Strategy& strategy, const Training& training = {}) {
     const Scenario s = make(model, strategy, training);
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
-    expect_same_training(train(s), reference(model, training), training.precision);
+    const Trained trained = train(s);
+    expect_same_training(trained, reference(model, training), training.precision);
+    expect_planned_memory(trained.trace, test::lower_tiny(s));
 }
 
 TEST(TensorParallelSlow, EveryDegreeMatchesOneRank) {
