@@ -8,7 +8,7 @@
 namespace shardscope {
 
 // The upper half of an fp32 number: 8 bits of precision, so that rounding changes a normal number by
-// at most 2⁻⁹ of itself. Rounds to nearest, ties to even; NaN stays NaN.
+// at most 2⁻⁸ of itself. Rounds to nearest, ties to even; NaN stays NaN.
 class Bf16 {
 public:
     Bf16() = default;  // uninitialised, as float is

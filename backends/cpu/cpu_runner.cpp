@@ -12,18 +12,21 @@
 #include "backends/memory_probe.h"
 #include "core/error.h"
 #include "core/program/check.h"
+#include "core/program/check_progress.h"
 
 namespace shardscope {
 namespace {
 
 void expect_precision(const TrainingSpec& training) {
     const DType gradient = training.gradient_dtype.value_or(training.precision);
-    for (const DType dtype : {training.precision, gradient}) {
-        if (dtype == DType::fp32 || dtype == DType::fp64) continue;
-        throw Error("unsupported",
-                    "the cpu backend does not train in " + std::string(name_of(dtype)),
-                    "use precision: fp32 or fp64, or simulate this strategy");
-    }
+    if (training.precision != DType::int32 &&
+        (gradient == training.precision ||
+         (training.precision == DType::bf16 && gradient == DType::fp32)))
+        return;
+    throw Error("unsupported",
+                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
+                    " with gradients in " + std::string(name_of(gradient)),
+                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
 }
 
 // One run: a thread per rank, and the calling thread, which meets them around every step and talks to
@@ -174,7 +177,10 @@ void ThreadedRun::note_circumstances() {
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     expect_precision(plan.training);
-    if (options_.check_program) check_program(plan.program, plan.memory);
+    if (options_.check_program) {
+        check_program(plan.program, plan.memory);
+        check_progress(plan.program, Host::runs_compute);
+    }
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

@@ -165,13 +165,13 @@ void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elem
 }
 
 BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
-                                 std::int64_t width) {
+                                 std::int64_t width, For reader) {
     if (!context_.sequence_parallel()) return local;
+    if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
     const std::int64_t elements = context_.rows() * width;
     const BufferId whole =
         context_.builder.buffer(context_.model.layers[layer].name + "." + what + " (all rows)",
                                 elements, context_.storage, Category::communication);
-    if (part_ == BackwardPart::weight) return whole;
     Collective c;
     c.kind = CollectiveKind::all_gather;
     c.group = context_.tp;

@@ -64,8 +64,11 @@ private:
     void all_reduce(BufferId buffer, std::int64_t elements, DType type,
                     ReduceOp reduce = ReduceOp::sum);
     void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);
-    // With sequence parallelism all rows of `local`, else `local` itself.
-    BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width);
+    // With sequence parallelism all rows of `local`, gathered, else `local` itself. Where weight
+    // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
+    enum class For { all, weight_gradient };
+    BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width,
+                      For reader = For::all);
 
     // y = linear(x) for a layer that is whole or column parallel, x with all rows.
     void linear(const LinearParameters& p, BufferId x, BufferId y,

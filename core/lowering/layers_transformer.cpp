@@ -29,7 +29,7 @@ Value LayerLowering::forward_layer(std::size_t l, const EmbeddingLayer& e, const
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const EmbeddingLayer& e, BufferId dy) {
-    const BufferId all = all_rows(l, "d output", dy, e.hidden);
+    const BufferId all = all_rows(l, "d output", dy, e.hidden, For::weight_gradient);
     if (part_ == BackwardPart::input) return {};
     const auto table = parameters_.gradient(e.table);
     const auto positions = parameters_.gradient(e.positions);
@@ -106,7 +106,8 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
     } else {
         linear_input_grad(b.down, dy_all, dup, Activation::gelu, up);
     }
-    const BufferId y2 = all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden);
+    const BufferId y2 = all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden,
+                                 For::weight_gradient);
     linear_weight_grad(b.up, y2, dup);
     const BufferId dy2 = temporary(l, "d mlp_norm", local);
     summed_input_grad(l, "d mlp_norm partial", b.up, dup, dy2);
@@ -133,7 +134,8 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
                           context_.state))});
     if (b.rotary)
         emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, true}, {at(dqkv)});
-    const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden);
+    const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden,
+                                 For::weight_gradient);
     linear_weight_grad(b.qkv, y1, dqkv);
     const BufferId dy1 = temporary(l, "d attention_norm", local);
     summed_input_grad(l, "d attention_norm partial", b.qkv, dqkv, dy1);
@@ -158,7 +160,8 @@ Value LayerLowering::forward_layer(std::size_t l, const HeadLayer& head, const V
 
 BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, BufferId) {
     const std::int64_t local = context_.local_rows() * head.hidden;
-    const BufferId y = all_rows(l, "norm", saved(l, "norm", local), head.hidden);
+    const BufferId y =
+        all_rows(l, "norm", saved(l, "norm", local), head.hidden, For::weight_gradient);
     const BufferId dlogits = saved(l, "logits", context_.rows() * head.vocab);
     linear_weight_grad(head.classifier, y, dlogits);
     const BufferId dy = temporary(l, "d norm", local);

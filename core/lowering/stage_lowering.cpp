@@ -53,9 +53,14 @@ void StageLowering::run() {
     for (std::size_t c = 0; c < context_.chunks.size(); ++c)
         forward_.push_back(lower_forward(static_cast<int>(c)));
     const std::int64_t micro_batches = context_.layout.micro_batches;
-    for (const StageTask& task : stage_schedule(context_.strategy, context_.stage,
-                                                context_.layout.pp, micro_batches))
-        schedule(task);
+    const std::vector<StageTask> tasks =
+        stage_schedule(context_.strategy, context_.stage, context_.layout.pp, micro_batches);
+    std::vector<BodyId> bodies;
+    for (const StageTask& task : tasks)
+        bodies.push_back(task.kind == TaskKind::forward
+                             ? forward_[static_cast<std::size_t>(task.chunk)]
+                             : backward_body(task));
+    for (std::size_t t = 0; t < tasks.size(); ++t) schedule(tasks[t], bodies[t]);
     const BodyId optimizer = lower_optimizer(context_, parameters_, layers_.loss());
     context_.builder.role.schedule.push_back(
         {optimizer, static_cast<std::int32_t>(micro_batches - 1)});
@@ -149,13 +154,11 @@ void StageLowering::schedule_transfer(Port port, const StageTask& task) {
     context_.builder.role.schedule.push_back({body, task.micro_batch});
 }
 
-void StageLowering::schedule(const StageTask& task) {
+void StageLowering::schedule(const StageTask& task, BodyId body) {
     auto& list = context_.builder.role.schedule;
     const bool forward = task.kind == TaskKind::forward;
     const bool transfers = task.kind != TaskKind::weight_gradient;
     if (transfers) schedule_transfer(forward ? Port::activations_in : Port::gradients_in, task);
-    const BodyId body =
-        forward ? forward_[static_cast<std::size_t>(task.chunk)] : backward_body(task);
     list.push_back({body, task.micro_batch});
     if (transfers) schedule_transfer(forward ? Port::activations_out : Port::gradients_out, task);
 }

@@ -27,7 +27,7 @@ private:
     BodyId lower_backward(int chunk, BackwardPart part, MicroBatchKind kind);
     // The body of a task of the schedule, lowered at its first use.
     BodyId backward_body(const StageTask& task);
-    void schedule(const StageTask& task);
+    void schedule(const StageTask& task, BodyId body);
     // Adds the task that transfers, where the chunk has such a transfer.
     void schedule_transfer(Transfers::Port port, const StageTask& task);
     std::string body_name(const char* what, int chunk) const;

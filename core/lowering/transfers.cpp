@@ -36,7 +36,7 @@ Transfers::Transfers(Context& context) : context_(context) {
             const std::int64_t width =
                 none ? 0 : output_width(context.model.layers[boundary - 1]);
             e.elements.push_back(context.local_rows() * width);
-            e.ready.push_back(none ? EventId() : context.builder.new_event());
+            e.ready.emplace_back();
             e.done.push_back(none ? EventId() : context.builder.new_event());
             largest = std::max(largest, e.elements.back());
         }
@@ -52,20 +52,20 @@ void Transfers::copy(BufferId from, BufferId to, std::int64_t elements) {
 }
 
 void Transfers::take(Port port, int chunk, BufferId to) {
-    const End& e = end(port);
+    End& e = end(port);
     auto& b = context_.builder;
     b.wait(Stream::compute, e.done[index(chunk)]);
     copy(e.buffer, to, e.elements[index(chunk)]);
-    b.record(Stream::compute, e.ready[index(chunk)]);
+    e.ready[index(chunk)].push_back(b.record(Stream::compute));
 }
 
 void Transfers::fill(Port port, int chunk, BufferId from) {
-    const End& e = end(port);
+    End& e = end(port);
     auto& b = context_.builder;
     for (const EventId done : e.done)
         if (done.valid()) b.wait(Stream::compute, done);
     copy(from, e.buffer, e.elements[index(chunk)]);
-    b.record(Stream::compute, e.ready[index(chunk)]);
+    e.ready[index(chunk)].push_back(b.record(Stream::compute));
 }
 
 BodyId Transfers::lower_body(Port port, int chunk) {
@@ -75,13 +75,10 @@ BodyId Transfers::lower_body(Port port, int chunk) {
     if (context_.chunks.size() > 1) name += fmt::format(", chunk {}", chunk);
     const BodyId body = b.begin_body(std::move(name), chunk);
     b.at(e.phase, -1);
-    if (e.send) {
-        b.wait(e.stream, e.ready[index(chunk)]);
-    } else {
-        // Whichever chunk's content came last must have been taken.
-        for (const EventId taken : e.ready)
-            if (taken.valid()) b.wait(e.stream, taken);
-    }
+    // Whichever chunk's content came last must have been taken; only its own must have been filled.
+    for (std::size_t c = 0; c < e.ready.size(); ++c)
+        if (!e.send || c == index(chunk))
+            for (const EventId ready : e.ready[c]) b.wait(e.stream, ready);
     Exchange::Transfer transfer;
     transfer.group = context_.pp;
     transfer.peer = e.peer;

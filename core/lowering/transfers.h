@@ -28,7 +28,7 @@ public:
     // In a body of the chunk: copies `from` into the buffer, once its last content has left.
     void fill(Port port, int chunk, BufferId from);
 
-    // The body that transfers; lower it behind the bodies that take and fill.
+    // The body that transfers; lower it behind all bodies that take and fill.
     BodyId lower_body(Port port, int chunk);
 
 private:
@@ -39,10 +39,12 @@ private:
         int peer = 0;  // stage
         BufferId buffer;
         std::vector<std::int64_t> elements;  // per chunk, 0: none
-        std::vector<EventId> ready;  // per chunk: the buffer has been filled, or taken from
-        std::vector<EventId> done;   // per chunk: the transfer is over
+        // Per chunk: a body has filled the buffer, or taken from it; one event per body.
+        std::vector<std::vector<EventId>> ready;
+        std::vector<EventId> done;  // per chunk: the transfer is over
     };
     const End& end(Port port) const { return ends_[static_cast<std::size_t>(port)]; }
+    End& end(Port port) { return ends_[static_cast<std::size_t>(port)]; }
     static std::size_t index(int chunk) { return static_cast<std::size_t>(chunk); }
     void copy(BufferId from, BufferId to, std::int64_t elements);
 

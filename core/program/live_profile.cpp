@@ -27,10 +27,18 @@ LiveProfile::LiveProfile(const RoleProgram& role, const std::vector<Lifetime>& l
     sum_frames();
 }
 
+bool LiveProfile::whole_frame(std::size_t buffer, std::size_t position) const {
+    if (frames_.frame[buffer] < 0) return false;
+    const auto body = std::upper_bound(first_.begin(), first_.end(), position) - first_.begin() - 1;
+    return !frames_.used_by[static_cast<std::size_t>(frames_.frame[buffer])]
+                           [static_cast<std::size_t>(body)];
+}
+
 void LiveProfile::sum_positions() {
     std::vector<std::int64_t> change(phases_.size() + 1, 0);
     for (std::size_t i = 0; i < role_.buffers.size(); ++i)
         for (const Interval& v : lives_[i].intervals) {
+            if (whole_frame(i, static_cast<std::size_t>(v.first))) continue;
             change[static_cast<std::size_t>(v.first)] += role_.buffers[i].size().value;
             change[static_cast<std::size_t>(v.last) + 1] -= role_.buffers[i].size().value;
         }
@@ -80,7 +88,8 @@ LiveProfile::Moment LiveProfile::peak() const {
     for (std::size_t i = 0; i < role_.buffers.size(); ++i) {
         const Buffer& b = role_.buffers[i];
         Bytes& category = peak.categories[static_cast<std::size_t>(b.category)];
-        if (lives_at(lives_[i], peak.position)) category += b.size();
+        if (lives_at(lives_[i], peak.position) && !whole_frame(i, peak.position))
+            category += b.size();
         if (frames_.frame[i] < 0) continue;
         const auto f = static_cast<std::size_t>(frames_.frame[i]);
         const auto now = static_cast<std::int32_t>(peak.task);

@@ -34,6 +34,8 @@ public:
     std::size_t positions(BodyId body) const { return first_[body.index() + 1] - first_[body.index()]; }
 
 private:
+    // Whether the buffer's frame is untouched by the body at `position`, and so counted as a whole.
+    bool whole_frame(std::size_t buffer, std::size_t position) const;
     void sum_positions();
     void sum_frames();
 

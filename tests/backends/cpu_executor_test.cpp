@@ -8,8 +8,8 @@
 
 #include "backends/interpreter.h"
 #include "core/error.h"
-#include "tests/backends/hand_made.h"
 #include "tests/backends/thread_ranks.h"
+#include "tests/support/hand_made.h"
 
 namespace shardscope {
 namespace {
@@ -150,7 +150,7 @@ TEST(CpuExecutor, AFailureOnAStreamReachesEveryRank) {
     p.order(Stream::gather, Stream::compute).zero(x);
     HandMade bad = p;
     auto& instruction = bad.role().bodies[0].instructions[0];
-    std::get<Compute>(instruction.operation).dtype = DType::bf16;  // no kernel has it
+    std::get<Compute>(instruction.operation).dtype = DType::int32;  // no kernel has it
     auto all = make_rank_communicators(p.program, 3);
     const auto errors = on_ranks(3, [&](int r) {
         const HandMade& mine = r == 1 ? bad : p;
@@ -178,20 +178,12 @@ TEST(CpuExecutor, DestructionDoesNotWaitForOthers) {
 
 // Two ranks with programs of their own, as two stages have.
 struct TwoStages {
-    HandMade stage[2] = {HandMade(2), HandMade(2)};
-
-    Program program() const {
-        Program both = stage[0].program;
-        both.roles[0].ranks = {Rank(0)};
-        both.roles.push_back(stage[1].role());
-        both.roles[1].ranks = {Rank(1)};
-        return both;
-    }
+    std::vector<HandMade> stage{HandMade(2), HandMade(2)};
 
     // Runs one step; buffers start with rank + 1 in every element. Returns the first value of
     // `result` (the same buffer number on both).
     std::vector<float> run(BufferId result, const CpuExecutorOptions& options = {}) const {
-        const Program both = program();
+        const Program both = test::stages_of(stage);
         auto all = make_rank_communicators(both, 2);
         std::vector<float> values(2);
         const auto errors = on_ranks(2, [&](int r) {
@@ -279,7 +271,7 @@ TEST(RankCommunicators, OnlyWhatProgramsUseExists) {
     p.stage[0].body("body").exchange({{1, true, a}}, Stream::activations_out);
     p.stage[1].body("body").exchange({{0, false, a}}, Stream::activations_in);
     p.stage[1].all_reduce(a, Stream::reduce);
-    const auto ranks = make_rank_communicators(p.program(), 2);
+    const auto ranks = make_rank_communicators(test::stages_of(p.stage), 2);
     for (const RankCommunicators& rank : ranks) {
         EXPECT_NE(rank.transfers[0][0], nullptr);
         for (std::size_t s = 0; s < kStreams; ++s)

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 namespace shardscope {
 namespace {

@@ -34,6 +34,20 @@ ModelSpec tiny_llama() {
     return {"llama", spec};
 }
 
+ModelSpec deep_gpt() {
+    ModelSpec spec = tiny_gpt();
+    spec.name = "deep gpt";
+    std::get<GptSpec>(spec.kind).layers = 6;
+    return spec;
+}
+
+ModelSpec deep_llama() {
+    ModelSpec spec = tiny_llama();
+    spec.name = "deep llama";
+    std::get<LlamaSpec>(spec.kind).layers = 6;
+    return spec;
+}
+
 std::vector<ModelSpec> tiny_models() { return {tiny_mlp(), tiny_gpt(), tiny_llama()}; }
 
 Scenario tiny_scenario(const ModelSpec& model, int ranks) {

@@ -22,13 +22,17 @@ SHARDSCOPE_CLONES void forward(const SwiGlu& k, const T* gate_up, T* y) {
         const T* up = gate + k.ffn;
         T* out = y + r * k.ffn;
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.ffn; ++i) out[i] = gate[i] * sigmoid(gate[i]).value * up[i];
+        for (std::int64_t i = 0; i < k.ffn; ++i) {
+            const Real<T> g = gate[i];
+            out[i] = g * sigmoid(g).value * up[i];
+        }
     }
 }
 
 // silu(g) = g·s, silu'(g) = s·(1 + g·(1 − s)).
 template <class T>
 SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_up, T* dgate_up) {
+    using R = Real<T>;
     for (std::int64_t r = 0; r < k.rows; ++r) {
         const T* gate = gate_up + 2 * r * k.ffn;
         const T* up = gate + k.ffn;
@@ -37,9 +41,9 @@ SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_
         T* dup = dgate + k.ffn;
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < k.ffn; ++i) {
-            const Sigmoid<T> s = sigmoid(gate[i]);
-            const T silu = gate[i] * s.value;
-            const T gradient = d[i];
+            const R g = gate[i], gradient = d[i];
+            const Sigmoid<R> s = sigmoid(g);
+            const R silu = g * s.value;
             dgate[i] = gradient * up[i] * (s.value + silu * s.complement);
             dup[i] = gradient * silu;
         }

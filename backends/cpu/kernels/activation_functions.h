@@ -22,42 +22,44 @@ SHARDSCOPE_INLINE T gelu_derivative(T x) {
 }
 
 // y = act(x); y may be x.
-template <class T>
-SHARDSCOPE_INLINE void activate(Activation activation, const T* x, T* y, std::int64_t n) {
+template <class X, class Y>
+SHARDSCOPE_INLINE void activate(Activation activation, const X* x, Y* y, std::int64_t n) {
+    using R = Real<X>;
     switch (activation) {
         case Activation::none:
-            if (x == y) return;
+            if (static_cast<const void*>(x) == y) return;
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < n; ++i) y[i] = x[i];
             return;
         case Activation::relu:
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] > T(0) ? x[i] : T(0);
+            for (std::int64_t i = 0; i < n; ++i) y[i] = R(x[i]) > R(0) ? R(x[i]) : R(0);
             return;
         case Activation::gelu:
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < n; ++i) y[i] = gelu(x[i]);
+            for (std::int64_t i = 0; i < n; ++i) y[i] = gelu(R(x[i]));
             return;
     }
 }
 
 // dx = dy · act'(x); dx may be dy or x. For relu x may be the activation's output as well.
-template <class T>
-SHARDSCOPE_INLINE void activate_grad(Activation activation, const T* dy, const T* x, T* dx,
+template <class Dy, class X, class Dx>
+SHARDSCOPE_INLINE void activate_grad(Activation activation, const Dy* dy, const X* x, Dx* dx,
                                      std::int64_t n) {
+    using R = Real<X>;
     switch (activation) {
         case Activation::none:
-            if (dx == dy) return;
+            if (static_cast<const void*>(dy) == dx) return;
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i];
             return;
         case Activation::relu:
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < n; ++i) dx[i] = x[i] > T(0) ? dy[i] : T(0);
+            for (std::int64_t i = 0; i < n; ++i) dx[i] = R(x[i]) > R(0) ? R(dy[i]) : R(0);
             return;
         case Activation::gelu:
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < n; ++i) dx[i] = dy[i] * gelu_derivative(x[i]);
+            for (std::int64_t i = 0; i < n; ++i) dx[i] = R(dy[i]) * gelu_derivative(R(x[i]));
             return;
     }
 }

@@ -1,12 +1,17 @@
 // Causal attention by blocks of queries. Flash keeps the scores of one block in the workspace and
 // saves log-sum-exp; the backward pass makes the probabilities again from it (Dao et al.,
 // FlashAttention, 2022). The unfused kind keeps all probabilities in the statistics instead.
+//
+// bf16: scores and probabilities of flash stay in fp32 until they are operands of a multiply; those of
+// the unfused kind are stored in bf16, scores as well, as a GPU without fusion does.
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
+#include <vector>
 
-#include "backends/cpu/kernels/gemm.h"
+#include "backends/cpu/kernels/gemm_tiles.h"
 #include "backends/cpu/kernels/kernels.h"
-#include "backends/cpu/kernels/simd.h"
+#include "backends/cpu/kernels/softmax_row.h"
 
 namespace shardscope::cpu {
 namespace {
@@ -50,145 +55,228 @@ struct Heads {
     }
 };
 
-// Queries first … first + count − 1; they see the keys before `keys`.
+// Queries first … first + count − 1 and `keys` keys from first_key on.
 struct Block {
-    std::int64_t first, count, keys;
+    std::int64_t first, count, first_key, keys;
+    // How many of the keys the block's query `r` sees.
+    std::int64_t visible(std::int64_t r) const {
+        return std::clamp<std::int64_t>(first + r + 1 - first_key, 0, keys);
+    }
 };
-Block block_at(const Heads& h, std::int64_t first) {
+// With those of the keys first_key … last_key − 1 that the queries see.
+Block block_at(const Heads& h, std::int64_t first, std::int64_t first_key, std::int64_t last_key) {
     const std::int64_t end = std::min(h.seq, first + kAttentionQueryBlock);
-    return {first, end - first, end};
+    return {first, end - first, first_key, std::min(end, last_key) - first_key};
 }
+Block block_at(const Heads& h, std::int64_t first) { return block_at(h, first, 0, h.seq); }
 
 // Keys that a row of scores is worked on for: those the query sees, up to a multiple of kLanes,
-// because whole registers are faster than a remainder. The scores of the keys after the query are
-// finite numbers that mask() replaces.
+// because whole registers are faster than a remainder.
 std::int64_t padded(std::int64_t visible, std::int64_t keys) {
     return std::min(keys, (visible + kLanes - 1) / kLanes * kLanes);
 }
-template <class T>
-SHARDSCOPE_INLINE void mask(T* row, std::int64_t visible, std::int64_t end, T value) {
+template <class P>
+SHARDSCOPE_INLINE void mask(P* row, std::int64_t visible, std::int64_t end, P value) {
     for (std::int64_t i = visible; i < end; ++i) row[i] = value;
 }
 
 // Scores to probabilities, zero for keys after the query up to `width`; `lse` (null: not wanted)
 // receives log Σ exp(score).
-template <class T>
-SHARDSCOPE_CLONES void softmax(Block block, T* scores, std::int64_t stride, std::int64_t width,
-                               T* lse) {
+template <class P>
+SHARDSCOPE_CLONES void softmax(Block block, P* scores, std::int64_t stride, std::int64_t width,
+                               Real<P>* lse) {
+    using R = Real<P>;
     for (std::int64_t r = 0; r < block.count; ++r) {
-        T* row = scores + r * stride;
-        const std::int64_t visible = block.first + r + 1, end = padded(visible, block.keys);
-        mask(row, visible, end, row[0]);
-        const T largest = lane_max(row, end);
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < end; ++i) row[i] = exponential(row[i] - largest);
-        mask(row, visible, width, T(0));
-        const T sum = lane_sum<T>(end, [row](std::int64_t i) { return row[i]; });
-        const T factor = T(1) / sum;
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < end; ++i) row[i] *= factor;
+        P* row = scores + r * stride;
+        const std::int64_t visible = block.visible(r), end = padded(visible, block.keys);
+        mask(row, visible, end, P(-std::numeric_limits<R>::infinity()));
+        const R largest = lane_max(row, end);
+        const R sum = sum_exponentials(row, end, largest);
+        scale_exponentials(row, end, largest, R(1) / sum);
+        mask(row, visible, width, P(0));
         if (lse) lse[block.first + r] = largest + std::log(sum);
     }
 }
 
 // Scores to probabilities with the log-sum-exp that forward saved.
-template <class T>
-SHARDSCOPE_CLONES void probabilities(Block block, const T* lse, T* scores, std::int64_t stride) {
+template <class R>
+SHARDSCOPE_CLONES void probabilities(Block block, const R* lse, R* scores, std::int64_t stride) {
     for (std::int64_t r = 0; r < block.count; ++r) {
-        T* row = scores + r * stride;
-        const std::int64_t visible = block.first + r + 1, end = padded(visible, block.keys);
-        const T by = lse[block.first + r];
+        R* row = scores + r * stride;
+        const std::int64_t visible = block.visible(r), end = padded(visible, block.keys);
+        const R by = lse[block.first + r];
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < end; ++i) row[i] = exponential(row[i] - by);
-        mask(row, visible, block.keys, T(0));
+        mask(row, visible, block.keys, R(0));
     }
 }
 
 // dscores = p ⊙ (dp − Σ dy·y), in place of dp; masked keys have p = 0. dy and y point to the
 // block's first row of the head.
-template <class T>
+template <class T, class P, class R>
 SHARDSCOPE_CLONES void score_gradient(Block block, const Heads& h, const T* dy, const T* y,
-                                      const T* p, T* dp, std::int64_t stride) {
+                                      const P* p, R* dp, std::int64_t stride) {
     for (std::int64_t r = 0; r < block.count; ++r) {
         const T *dy_row = dy + r * h.y_stride(), *y_row = y + r * h.y_stride();
-        const T along =
-            lane_sum<T>(h.dim, [dy_row, y_row](std::int64_t i) { return dy_row[i] * y_row[i]; });
-        const T* p_row = p + r * stride;
-        T* row = dp + r * stride;
+        const R along =
+            lane_sum<R>(h.dim, [dy_row, y_row](std::int64_t i) { return dy_row[i] * y_row[i]; });
+        const P* p_row = p + r * stride;
+        R* row = dp + r * stride;
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < block.keys; ++i) row[i] = p_row[i] * (row[i] - along);
     }
 }
 
 // scores = scale · q·kᵀ of a block.
-template <class T>
-void score(const Heads& h, Block block, const T* q, const T* k, T* scores) {
+template <class T, class P>
+void score(const Heads& h, Block block, const T* q, const T* k, P* scores) {
     const std::int64_t stride = h.qkv_stride();
-    gemm<T>(block.count, block.keys, h.dim, h.scale<T>(), {q + block.first * stride, stride},
-            {k, stride, true}, T(0), scores, h.seq);
+    multiply(block.count, block.keys, h.dim, h.scale<Real<P>>(),
+             Matrix<T>{q + block.first * stride, stride},
+             Matrix<T>{k + block.first_key * stride, stride, true}, false, scores, h.seq);
 }
 
 template <class T>
 struct Forward {
+    using R = Real<T>;
     const T* qkv;
-    T *y, *stats, *workspace;
+    T* y;
+    std::byte* stats;
+    R* workspace;
 
     void head(const Heads& h, std::int64_t sample, std::int64_t head) const {
-        const std::int64_t stride = h.qkv_stride(), queries = h.queries(sample, head);
-        T* out = y + h.y(sample, head);
+        const std::int64_t queries = h.queries(sample, head);
         for (std::int64_t first = 0; first < h.seq; first += kAttentionQueryBlock) {
             const Block block = block_at(h, first);
-            T* p = h.flash ? workspace : stats + (queries + first) * h.seq;
-            score(h, block, qkv + h.q(sample, head), qkv + h.k(sample, head), p);
-            softmax(block, p, h.seq, h.flash ? block.keys : h.seq,
-                    h.flash ? stats + queries : nullptr);
-            gemm<T>(block.count, h.dim, block.keys, T(1), {p, h.seq},
-                    {qkv + h.v(sample, head), stride}, T(0), out + first * h.y_stride(),
-                    h.y_stride());
+            if (h.flash)
+                one_block(h, block, sample, head, workspace, block.keys, as<R>(stats) + queries);
+            else
+                one_block<T>(h, block, sample, head, as<T>(stats) + (queries + first) * h.seq,
+                             h.seq, nullptr);
         }
+    }
+
+    template <class P>
+    void one_block(const Heads& h, Block block, std::int64_t sample, std::int64_t head, P* p,
+                   std::int64_t width, R* lse) const {
+        T* out = y + h.y(sample, head) + block.first * h.y_stride();
+        score(h, block, qkv + h.q(sample, head), qkv + h.k(sample, head), p);
+        softmax(block, p, h.seq, width, lse);
+        multiply(block.count, h.dim, block.keys, R(1), Matrix<P>{p, h.seq},
+                 Matrix<T>{qkv + h.v(sample, head), h.qkv_stride()}, false, out, h.y_stride());
     }
 };
 
+// Where a block adds its keys' and values' gradients: at the first key of the block.
+template <class Sum>
+struct KeyGradients {
+    Sum *k, *v;  // null: not wanted
+    std::int64_t stride;
+    bool accumulate;
+};
+
+// The kinds differ in where the probabilities are: P is their type.
 template <class T>
 struct Backward {
-    const T *dy, *qkv, *y, *stats;
-    T *dqkv, *workspace;
+    using R = Real<T>;
+    const T *dy, *qkv, *y;
+    std::byte* stats;
+    T* dqkv;
+    R* workspace;
+
+    void head(const Heads& h, std::int64_t sample, std::int64_t head) const {
+        if constexpr (kStoresExactly<T>)
+            add_head(h, sample, head);
+        else if (head % h.group() == 0)
+            add_group(h, sample, head);
+    }
 
     // Blocks run from the last to the first, so that the first one touched covers every key and
     // can overwrite dk and dv; so does the first head of a group of query heads.
-    void head(const Heads& h, std::int64_t sample, std::int64_t head) const {
+    void add_head(const Heads& h, std::int64_t sample, std::int64_t head) const {
         const std::int64_t last = (h.seq - 1) / kAttentionQueryBlock * kAttentionQueryBlock;
-        for (std::int64_t first = last; first >= 0; first -= kAttentionQueryBlock)
-            one_block(h, block_at(h, first), sample, head, head % h.group() == 0 && first == last);
+        for (std::int64_t first = last; first >= 0; first -= kAttentionQueryBlock) {
+            const bool overwrite = head % h.group() == 0 && first == last;
+            const KeyGradients<T> to{dqkv + h.k(sample, head), dqkv + h.v(sample, head),
+                                     h.qkv_stride(), !overwrite};
+            one_block(h, block_at(h, first), sample, head, true, to);
+        }
     }
 
+    // All query heads that share the keys of `head`, for storage that would round every sum: dk and
+    // dv of a range of keys are summed in scratch memory. Where one range holds all keys dq comes
+    // with it; else dq, a sum over all keys, is made on its own from scores made once more.
+    void add_group(const Heads& h, std::int64_t sample, std::int64_t head) const {
+        constexpr std::int64_t kElements = 1 << 15;
+        const std::int64_t blocks = kElements / (2 * h.dim * kAttentionQueryBlock);
+        const std::int64_t range = std::max<std::int64_t>(blocks, 1) * kAttentionQueryBlock;
+        thread_local std::vector<R> kept;
+        kept.resize(std::max(kept.size(), static_cast<std::size_t>(2 * range * h.dim)));
+        const bool whole = range >= h.seq;
+        for (std::int64_t key = 0; key < h.seq; key += range) {
+            std::fill(kept.begin(), kept.end(), R(0));
+            const KeyGradients<R> sums{kept.data(), kept.data() + range * h.dim, h.dim, true};
+            for_each_block(h, head, key, [&](std::int64_t query_head, std::int64_t first) {
+                one_block(h, block_at(h, first, key, key + range), sample, query_head, whole, sums);
+            });
+            const std::int64_t keys = std::min(range, h.seq - key);
+            store(h, sums.k, keys, dqkv + h.k(sample, head) + key * h.qkv_stride());
+            store(h, sums.v, keys, dqkv + h.v(sample, head) + key * h.qkv_stride());
+        }
+        if (whole) return;
+        for_each_block(h, head, 0, [&](std::int64_t query_head, std::int64_t first) {
+            one_block(h, block_at(h, first), sample, query_head, true, KeyGradients<R>{});
+        });
+    }
+
+    template <class Use>
+    static void for_each_block(const Heads& h, std::int64_t head, std::int64_t first_query,
+                               const Use& use) {
+        for (std::int64_t i = 0; i < h.group(); ++i)
+            for (std::int64_t first = first_query; first < h.seq; first += kAttentionQueryBlock)
+                use(head + i, first);
+    }
+
+    static void store(const Heads& h, const R* sums, std::int64_t keys, T* to) {
+        for (std::int64_t key = 0; key < keys; ++key)
+            std::copy_n(sums + key * h.dim, h.dim, to + key * h.qkv_stride());
+    }
+
+    template <class Sum>
     void one_block(const Heads& h, Block block, std::int64_t sample, std::int64_t head,
-                   bool overwrite) const {
+                   bool wants_q, const KeyGradients<Sum>& to) const {
+        const std::int64_t queries = h.queries(sample, head);
+        if (h.flash) {
+            score(h, block, qkv + h.q(sample, head), qkv + h.k(sample, head), workspace);
+            probabilities(block, as<const R>(stats) + queries, workspace, h.seq);
+            gradients<R>(h, block, sample, head, workspace, workspace + block.count * h.seq,
+                         wants_q, to);
+        } else {
+            const T* p = as<const T>(stats) + (queries + block.first) * h.seq + block.first_key;
+            gradients<T>(h, block, sample, head, p, workspace, wants_q, to);
+        }
+    }
+
+    // From the probabilities `p`; `dp` is as large and only used here.
+    template <class P, class Sum>
+    void gradients(const Heads& h, Block block, std::int64_t sample, std::int64_t head, const P* p,
+                   R* dp, bool wants_q, const KeyGradients<Sum>& to) const {
         const std::int64_t stride = h.qkv_stride(), rows = block.first * h.y_stride();
         const std::int64_t q = h.q(sample, head) + block.first * stride;
-        const std::int64_t k = h.k(sample, head), v = h.v(sample, head);
-        const T* dout = dy + h.y(sample, head) + rows;
-        const T beta = overwrite ? T(0) : T(1);
-        T* dp = h.flash ? workspace + block.count * h.seq : workspace;
-        const T* p = block_probabilities(h, block, sample, head);
-        gemm<T>(block.keys, h.dim, block.count, T(1), {p, h.seq, true}, {dout, h.y_stride()}, beta,
-                dqkv + v, stride);
-        gemm<T>(block.count, block.keys, h.dim, T(1), {dout, h.y_stride()}, {qkv + v, stride, true},
-                T(0), dp, h.seq);
-        score_gradient(block, h, dout, y + h.y(sample, head) + rows, p, dp, h.seq);
-        gemm<T>(block.count, h.dim, block.keys, h.scale<T>(), {dp, h.seq}, {qkv + k, stride}, T(0),
-                dqkv + q, stride);
-        gemm<T>(block.keys, h.dim, block.count, h.scale<T>(), {dp, h.seq, true}, {qkv + q, stride},
-                beta, dqkv + k, stride);
-    }
-
-    const T* block_probabilities(const Heads& h, Block block, std::int64_t sample,
-                                 std::int64_t head) const {
-        const std::int64_t queries = h.queries(sample, head);
-        if (!h.flash) return stats + (queries + block.first) * h.seq;
-        score(h, block, qkv + h.q(sample, head), qkv + h.k(sample, head), workspace);
-        probabilities(block, stats + queries, workspace, h.seq);
-        return workspace;
+        const Matrix<T> keys{qkv + h.k(sample, head) + block.first_key * stride, stride};
+        const Matrix<T> values{qkv + h.v(sample, head) + block.first_key * stride, stride, true};
+        const Matrix<T> dout{dy + h.y(sample, head) + rows, h.y_stride()};
+        if (to.v)
+            multiply(block.keys, h.dim, block.count, R(1), Matrix<P>{p, h.seq, true}, dout,
+                     to.accumulate, to.v, to.stride);
+        multiply(block.count, block.keys, h.dim, R(1), dout, values, false, dp, h.seq);
+        score_gradient(block, h, dout.data, y + h.y(sample, head) + rows, p, dp, h.seq);
+        if (wants_q)
+            multiply(block.count, h.dim, block.keys, h.scale<R>(), Matrix<R>{dp, h.seq}, keys,
+                     false, dqkv + q, stride);
+        if (to.k)
+            multiply(block.keys, h.dim, block.count, h.scale<R>(), Matrix<R>{dp, h.seq, true},
+                     Matrix<T>{qkv + q, stride}, to.accumulate, to.k, to.stride);
     }
 };
 
@@ -206,14 +294,14 @@ void for_each_head(const Kernel& kernel, const void* workspace, const Pass& pass
 template <class T>
 void run(const Attention& k, const Addresses& at) {
     for_each_head(k, at[3],
-                  Forward<T>{as<const T>(at[0]), as<T>(at[1]), as<T>(at[2]), as<T>(at[3])});
+                  Forward<T>{as<const T>(at[0]), as<T>(at[1]), at[2], as<Real<T>>(at[3])});
 }
 
 template <class T>
 void run(const AttentionGrad& k, const Addresses& at) {
     for_each_head(k, at[5],
-                  Backward<T>{as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]),
-                              as<const T>(at[3]), as<T>(at[4]), as<T>(at[5])});
+                  Backward<T>{as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), at[3],
+                              as<T>(at[4]), as<Real<T>>(at[5])});
 }
 
 SHARDSCOPE_INSTANTIATE(Attention);

@@ -1,33 +1,46 @@
 // Sums down the rows of a matrix: gradients of biases and of norm weights.
 #pragma once
 
-#include <algorithm>
-
 #include "backends/cpu/kernels/simd.h"
 
 namespace shardscope::cpu {
 
-// sums[c] (+)= Σ_r term(r, c). Columns go by chunks whose partial sums stay in registers; rows by
-// blocks, summed on their own first, which keeps rounding errors small.
-template <class T, class Term>
-SHARDSCOPE_INLINE void column_sums(std::int64_t rows, std::int64_t columns, bool accumulate,
-                                   T* sums, Term term) {
+template <class R, class Term>
+SHARDSCOPE_INLINE void add_column_sums(std::int64_t rows, std::int64_t columns, R* sums,
+                                       Term term) {
     constexpr std::int64_t kColumns = 64, kRows = 32;
-    if (!accumulate) std::fill_n(sums, columns, T(0));
     for (std::int64_t first = 0; first < rows; first += kRows) {
         const std::int64_t end = rows - first < kRows ? rows : first + kRows;
         std::int64_t c = 0;
         for (; c + kColumns <= columns; c += kColumns) {
-            T partial[kColumns] = {};
+            R partial[kColumns] = {};
             for (std::int64_t r = first; r < end; ++r)
                 for (std::int64_t j = 0; j < kColumns; ++j) partial[j] += term(r, c + j);
             for (std::int64_t j = 0; j < kColumns; ++j) sums[c + j] += partial[j];
         }
         for (; c < columns; ++c) {
-            T partial = 0;
+            R partial = 0;
             for (std::int64_t r = first; r < end; ++r) partial += term(r, c);
             sums[c] += partial;
         }
+    }
+}
+
+// sums[c] (+)= Σ_r term(r, c), computed in Real<T> and stored once. Columns go by chunks whose
+// partial sums stay in registers; rows by blocks, summed on their own first, which keeps rounding
+// errors small.
+template <class T, class Term>
+SHARDSCOPE_INLINE void column_sums(std::int64_t rows, std::int64_t columns, bool accumulate,
+                                   T* sums, Term term) {
+    constexpr std::int64_t kWidth = 1024;  // columns whose totals are kept at a time
+    for (std::int64_t first = 0; first < columns; first += kWidth) {
+        const std::int64_t width = columns - first < kWidth ? columns - first : kWidth;
+        Real<T> totals[kWidth];
+        for (std::int64_t c = 0; c < width; ++c)
+            totals[c] = accumulate ? Real<T>(sums[first + c]) : Real<T>(0);
+        add_column_sums(rows, width, totals,
+                        [&](std::int64_t r, std::int64_t c) { return term(r, first + c); });
+        for (std::int64_t c = 0; c < width; ++c) sums[first + c] = totals[c];
     }
 }
 

@@ -10,7 +10,8 @@
 namespace shardscope::cpu {
 namespace {
 
-template <class T>
+// T stores activations and parameters, G parameter gradients.
+template <class T, class G>
 struct Run {
     const Addresses& operands;
     const StepContext& context;
@@ -19,16 +20,20 @@ struct Run {
     void operator()(const Kernel& kernel) const {
         run<T>(kernel, operands);
     }
+    void operator()(const LinearWeightGrad& kernel) const { run<T, G>(kernel, operands); }
+    void operator()(const NormWeightGrad& kernel) const { run<T, G>(kernel, operands); }
     void operator()(const Embedding& kernel) const { indexed(kernel); }
-    void operator()(const EmbeddingGrad& kernel) const { indexed(kernel); }
+    void operator()(const EmbeddingGrad& kernel) const {
+        run<T, G>(kernel, operands, context.tensor_index);
+    }
     void operator()(const VocabularyMax& kernel) const { indexed(kernel); }
     void operator()(const VocabularySum& kernel) const { indexed(kernel); }
     void operator()(const VocabularyLoss& kernel) const { indexed(kernel); }
     void operator()(const SumSquares& kernel) const {
-        run<T>(kernel, operands, context.data_index);
+        run<G>(kernel, operands, context.data_index);
     }
     void operator()(const OptimizerStep& kernel) const {
-        run<T>(kernel, operands, context.step + 1);
+        run<T, G>(kernel, operands, context.step + 1);
     }
     template <class Kernel>
     void indexed(const Kernel& kernel) const {
@@ -42,18 +47,22 @@ struct Run {
 }  // namespace
 
 void execute(const Compute& instruction, const Addresses& operands, const StepContext& context) {
-    const DType dtype = instruction.dtype;
-    if (dtype == instruction.gradient) {
-        if (dtype == DType::fp32)
-            return std::visit(Run<float>{operands, context}, instruction.kernel);
-        if (dtype == DType::fp64)
-            return std::visit(Run<double>{operands, context}, instruction.kernel);
-    }
-    const DType other = dtype == DType::fp32 || dtype == DType::fp64 ? instruction.gradient : dtype;
+    const DType dtype = instruction.dtype, gradient = instruction.gradient;
+    const auto run_as = [&]<class T, class G>() {
+        std::visit(Run<T, G>{operands, context}, instruction.kernel);
+    };
+    if (dtype == DType::fp32 && gradient == DType::fp32)
+        return run_as.template operator()<float, float>();
+    if (dtype == DType::fp64 && gradient == DType::fp64)
+        return run_as.template operator()<double, double>();
+    if (dtype == DType::bf16 && gradient == DType::bf16)
+        return run_as.template operator()<Bf16, Bf16>();
+    if (dtype == DType::bf16 && gradient == DType::fp32)
+        return run_as.template operator()<Bf16, float>();
     throw Error("unsupported",
-                "the cpu backend does not run " + std::string(name_of(other)) +
-                    (other == dtype ? "" : " gradients of " + std::string(name_of(dtype))) + " yet",
-                "use precision: fp32 or fp64");
+                "the cpu backend does not run " + std::string(name_of(dtype)) +
+                    " with gradients in " + std::string(name_of(gradient)),
+                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
 }
 
 }  // namespace shardscope::cpu

@@ -5,9 +5,11 @@
 
 namespace shardscope::cpu {
 
-// Runs the kernel on the calling thread and returns when it is done. Thread-safe: no state is kept.
+// Runs the kernel on the calling thread and returns when it is done. Thread-safe: what is kept between
+// calls is scratch memory of the thread.
 //
-// Storage is fp32 or fp64, gradients alike; anything else throws Error{"unsupported"}. LoadBatch
+// Storage is fp32 or fp64 and gradients alike, or bf16 with gradients in bf16 or fp32; anything else
+// throws Error{"unsupported"}. operand_types.h says how each operand is stored. LoadBatch
 // belongs to the executor, which has the data source, and is a logic error here, as is an absent
 // workspace of a kernel whose attention_workspace_elements is not 0.
 //

@@ -10,7 +10,7 @@ namespace {
 template <class T>
 SHARDSCOPE_CLONES void add(T* y, const T* x, std::int64_t n) {
     SHARDSCOPE_INDEPENDENT
-    for (std::int64_t i = 0; i < n; ++i) y[i] += x[i];
+    for (std::int64_t i = 0; i < n; ++i) y[i] = y[i] + x[i];
 }
 
 template <class T>
@@ -18,11 +18,14 @@ SHARDSCOPE_CLONES void add_bias_residual(const BiasResidual& k, T* y, const T* b
                                          const T* residual) {
     for (std::int64_t r = 0; r < k.rows; ++r) {
         T* row = y + r * k.hidden;
-        if (bias) {
+        const T* other = residual ? residual + r * k.hidden : bias;
+        if (bias && residual) {
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < k.hidden; ++i) row[i] += bias[i];
+            for (std::int64_t i = 0; i < k.hidden; ++i) row[i] = row[i] + bias[i] + other[i];
+        } else if (other) {
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < k.hidden; ++i) row[i] = row[i] + other[i];
         }
-        if (residual) add(row, residual + r * k.hidden, k.hidden);
     }
 }
 

@@ -1,5 +1,9 @@
 // Token and position embeddings.
 #include <algorithm>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
@@ -28,26 +32,61 @@ SHARDSCOPE_CLONES void forward(const Embedding& k, const std::int32_t* tokens, c
         if (!positions) continue;
         const T* position = positions + (r % k.seq) * k.hidden;
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.hidden; ++i) out[i] += position[i];
+        for (std::int64_t i = 0; i < k.hidden; ++i) out[i] = out[i] + position[i];
     }
 }
 
 // Rows are added in order, so that the gradient of a frequent token does not depend on anything
 // but the batch.
-template <class T>
+template <class T, class G>
 SHARDSCOPE_CLONES void add_rows(const EmbeddingGrad& k, const std::int32_t* tokens, const T* dy,
-                                T* dtable, T* dpositions, int index) {
+                                G* dtable, G* dpositions, int index) {
     for (std::int64_t r = 0; r < k.rows; ++r) {
         const T* in = dy + r * k.hidden;
         if (const std::int64_t to = row_of(k, tokens[r], index); to >= 0) {
-            T* row = dtable + to * k.hidden;
+            G* row = dtable + to * k.hidden;
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < k.hidden; ++i) row[i] += in[i];
         }
         if (!dpositions) continue;
-        T* position = dpositions + (r % k.seq) * k.hidden;
+        G* position = dpositions + (r % k.seq) * k.hidden;
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < k.hidden; ++i) position[i] += in[i];
+    }
+}
+
+// out += Σ of the rows of dy that `rows` yields, in its order and in fp32, rounded once.
+template <class T>
+SHARDSCOPE_CLONES void add_sum(const T* dy, std::int64_t hidden, std::span<const std::int32_t> rows,
+                               Bf16* out) {
+    constexpr std::int64_t kWidth = 256;
+    for (std::int64_t first = 0; first < hidden; first += kWidth) {
+        const std::int64_t width = std::min(kWidth, hidden - first);
+        float sums[kWidth];
+        for (std::int64_t i = 0; i < width; ++i) sums[i] = out[first + i];
+        for (const std::int32_t r : rows) {
+            const T* in = dy + r * hidden + first;
+            for (std::int64_t i = 0; i < width; ++i) sums[i] += in[i];
+        }
+        for (std::int64_t i = 0; i < width; ++i) out[first + i] = sums[i];
+    }
+}
+
+// A bf16 gradient would lose the later ones of many rows added one by one, so the rows of a token
+// (and of a position) are summed first: `key` says which rows belong together.
+template <class T, class Key>
+void add_grouped(const EmbeddingGrad& k, const T* dy, Bf16* to, Key key) {
+    thread_local std::vector<std::int32_t> kept;
+    kept.resize(std::max(kept.size(), static_cast<std::size_t>(k.rows)));
+    const std::span order(kept.data(), static_cast<std::size_t>(k.rows));
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+        return std::pair(key(a), a) < std::pair(key(b), b);
+    });
+    for (std::size_t first = 0, end = 0; first < order.size(); first = end) {
+        const std::int64_t row = key(order[first]);
+        while (end < order.size() && key(order[end]) == row) ++end;
+        if (row >= 0) add_sum(dy, k.hidden, order.subspan(first, end - first), to + row * k.hidden);
     }
 }
 
@@ -60,15 +99,25 @@ void run(const Embedding& k, const Addresses& at, int index) {
             adds_positions ? as<const T>(at[2]) : nullptr, as<T>(at[3]), index);
 }
 
-template <class T>
+template <class T, class G>
 void run(const EmbeddingGrad& k, const Addresses& at, int index) {
-    T *dtable = as<T>(at[2]), *dpositions = as<T>(at[3]);
-    if (!k.accumulate_table) std::fill_n(dtable, k.vocab * k.hidden, T(0));
-    if (dpositions && !k.accumulate_positions) std::fill_n(dpositions, k.seq * k.hidden, T(0));
-    add_rows(k, as<const std::int32_t>(at[0]), as<const T>(at[1]), dtable, dpositions, index);
+    const auto* tokens = as<const std::int32_t>(at[0]);
+    const T* dy = as<const T>(at[1]);
+    G *dtable = as<G>(at[2]), *dpositions = as<G>(at[3]);
+    if (!k.accumulate_table) std::fill_n(dtable, k.vocab * k.hidden, G(0));
+    if (dpositions && !k.accumulate_positions) std::fill_n(dpositions, k.seq * k.hidden, G(0));
+    if constexpr (kStoresExactly<G>) {
+        add_rows(k, tokens, dy, dtable, dpositions, index);
+    } else {
+        add_grouped(k, dy, dtable, [&](std::int32_t r) { return row_of(k, tokens[r], index); });
+        if (dpositions) add_grouped(k, dy, dpositions, [&](std::int32_t r) { return r % k.seq; });
+    }
 }
 
 SHARDSCOPE_INSTANTIATE_INDEXED(Embedding);
-SHARDSCOPE_INSTANTIATE_INDEXED(EmbeddingGrad);
+template void run<float, float>(const EmbeddingGrad&, const Addresses&, int);
+template void run<double, double>(const EmbeddingGrad&, const Addresses&, int);
+template void run<Bf16, float>(const EmbeddingGrad&, const Addresses&, int);
+template void run<Bf16, Bf16>(const EmbeddingGrad&, const Addresses&, int);
 
 }  // namespace shardscope::cpu

@@ -1,11 +1,19 @@
-// Every kernel of core/program/kernel.h on the CPU, for T = float or double, one .cpp per family.
+// Every kernel of core/program/kernel.h on the CPU, one .cpp per family, for storage T = float, double
+// or Bf16; G is the type of parameter gradients: T, or float beside Bf16.
 //
-// Called by dispatch.h only. Operands come in the order kernel.h lists; absent ones are null. The
-// functions are pure in their operands, run on the calling thread and allocate nothing themselves.
+// bf16 is computed with as a GPU does: products of bf16 numbers, sums and everything between them in
+// fp32, and one rounding where a result is stored. That makes the same templates do for all three
+// types, except where fp32 and fp64 keep intermediate values where results go.
+//
+// Called by dispatch.h only. Operands come in the order kernel.h lists, stored as operand_types.h
+// says; absent ones are null. The functions are pure in their operands and run on the calling thread.
+// Those on bf16 keep scratch memory per thread, bounded by the tiles of gemm_tiles.h, the accumulators
+// in attention.cpp and the rows of a micro-batch.
 #pragma once
 
 #include <cstdint>
 
+#include "backends/cpu/kernels/real.h"
 #include "backends/executor.h"
 #include "core/program/kernel.h"
 
@@ -16,7 +24,7 @@ template <class T>
 void run(const Linear& kernel, const Addresses& operands);
 template <class T>
 void run(const LinearInputGrad& kernel, const Addresses& operands);
-template <class T>
+template <class T, class G>
 void run(const LinearWeightGrad& kernel, const Addresses& operands);
 
 // activation.cpp
@@ -34,13 +42,13 @@ template <class T>
 void run(const Norm& kernel, const Addresses& operands);
 template <class T>
 void run(const NormInputGrad& kernel, const Addresses& operands);
-template <class T>
+template <class T, class G>
 void run(const NormWeightGrad& kernel, const Addresses& operands);
 
 // embedding.cpp; tokens must be below `vocab` (of all ranks together); `index` as for the loss
 template <class T>
 void run(const Embedding& kernel, const Addresses& operands, int index);
-template <class T>
+template <class T, class G>
 void run(const EmbeddingGrad& kernel, const Addresses& operands, int index);
 
 // rope.cpp; head_dim is even
@@ -79,19 +87,26 @@ template <class T>
 void run(const SumSquares& kernel, const Addresses& operands, int index);
 
 // optimizer.cpp; `step` counts from 1
-template <class T>
+template <class T, class G>
 void run(const OptimizerStep& kernel, const Addresses& operands, std::int64_t step);
 
-// What the families share: an operand as an array of T, and the two instances of a kernel.
+// What the families share: an operand as an array of T, and the instances of a kernel.
 template <class T>
 T* as(std::byte* address) {
     return reinterpret_cast<T*>(address);
 }
-#define SHARDSCOPE_INSTANTIATE(Kernel)                         \
-    template void run<float>(const Kernel&, const Addresses&); \
-    template void run<double>(const Kernel&, const Addresses&)
-#define SHARDSCOPE_INSTANTIATE_INDEXED(Kernel)                      \
-    template void run<float>(const Kernel&, const Addresses&, int); \
-    template void run<double>(const Kernel&, const Addresses&, int)
+#define SHARDSCOPE_INSTANTIATE(Kernel)                          \
+    template void run<float>(const Kernel&, const Addresses&);  \
+    template void run<double>(const Kernel&, const Addresses&); \
+    template void run<Bf16>(const Kernel&, const Addresses&)
+#define SHARDSCOPE_INSTANTIATE_INDEXED(Kernel)                       \
+    template void run<float>(const Kernel&, const Addresses&, int);  \
+    template void run<double>(const Kernel&, const Addresses&, int); \
+    template void run<Bf16>(const Kernel&, const Addresses&, int)
+#define SHARDSCOPE_INSTANTIATE_GRADIENT(Kernel)                         \
+    template void run<float, float>(const Kernel&, const Addresses&);   \
+    template void run<double, double>(const Kernel&, const Addresses&); \
+    template void run<Bf16, float>(const Kernel&, const Addresses&);    \
+    template void run<Bf16, Bf16>(const Kernel&, const Addresses&)
 
 }  // namespace shardscope::cpu

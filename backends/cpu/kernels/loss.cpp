@@ -1,6 +1,6 @@
 // Softmax and cross-entropy, replacing the logits by their gradient.
 #include "backends/cpu/kernels/kernels.h"
-#include "backends/cpu/kernels/simd.h"
+#include "backends/cpu/kernels/softmax_row.h"
 
 namespace shardscope::cpu {
 namespace {
@@ -9,19 +9,18 @@ namespace {
 template <class T>
 SHARDSCOPE_CLONES double softmax_rows(const SoftmaxCrossEntropy& k, T* logits,
                                       const std::int32_t* targets) {
+    using R = Real<T>;
     double loss = 0;
     for (std::int64_t r = 0; r < k.rows; ++r) {
         T* row = logits + r * k.classes;
-        const T largest = lane_max(row, k.classes);
-        const T target = row[targets[r]] - largest;
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.classes; ++i) row[i] = exponential(row[i] - largest);
-        const T sum = lane_sum<T>(k.classes, [row](std::int64_t i) { return row[i]; });
+        const R largest = lane_max(row, k.classes);
+        const R target = row[targets[r]] - largest;
+        const R sum = sum_exponentials(row, k.classes, largest);
         loss += std::log(static_cast<double>(sum)) - static_cast<double>(target);
-        const T factor = static_cast<T>(k.scale / static_cast<double>(sum));
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.classes; ++i) row[i] *= factor;
-        row[targets[r]] -= static_cast<T>(k.scale);
+        const R factor = static_cast<R>(k.scale / static_cast<double>(sum));
+        const R at_target = exponential(target) * factor - static_cast<R>(k.scale);
+        scale_exponentials(row, k.classes, largest, factor);
+        row[targets[r]] = at_target;
     }
     return loss;
 }

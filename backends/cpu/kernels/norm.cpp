@@ -7,19 +7,19 @@ namespace shardscope::cpu {
 namespace {
 
 // What forward saves of a row; the mean is 0 for rms_norm.
-template <class T>
+template <class R>
 struct RowStats {
-    T mean = 0;
-    T inverse = 0;  // 1/σ or 1/rms
+    R mean = 0;
+    R inverse = 0;  // 1/σ or 1/rms
 };
 
-template <class T>
-SHARDSCOPE_INLINE RowStats<T> load(NormKind kind, const T* stats, std::int64_t row) {
-    if (kind == NormKind::rms_norm) return {T(0), stats[row]};
+template <class R>
+SHARDSCOPE_INLINE RowStats<R> load(NormKind kind, const R* stats, std::int64_t row) {
+    if (kind == NormKind::rms_norm) return {R(0), stats[row]};
     return {stats[2 * row], stats[2 * row + 1]};
 }
-template <class T>
-SHARDSCOPE_INLINE void store(NormKind kind, RowStats<T> of, T* stats, std::int64_t row) {
+template <class R>
+SHARDSCOPE_INLINE void store(NormKind kind, RowStats<R> of, R* stats, std::int64_t row) {
     if (kind == NormKind::rms_norm) {
         stats[row] = of.inverse;
     } else {
@@ -29,19 +29,21 @@ SHARDSCOPE_INLINE void store(NormKind kind, RowStats<T> of, T* stats, std::int64
 }
 
 template <class T>
-SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b, T* y, T* stats) {
+SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b, T* y,
+                               Real<T>* stats) {
+    using R = Real<T>;
     for (std::int64_t r = 0; r < k.rows; ++r) {
         const T* in = x + r * k.hidden;
         T* out = y + r * k.hidden;
-        RowStats<T> s;
+        RowStats<R> s;
         if (k.kind == NormKind::layer_norm)
-            s.mean = lane_sum<T>(k.hidden, [in](std::int64_t i) { return in[i]; }) / T(k.hidden);
-        const T mean = s.mean;
-        const T square = lane_sum<T>(k.hidden, [in, mean](std::int64_t i) {
-            const T d = in[i] - mean;
+            s.mean = lane_sum<R>(k.hidden, [in](std::int64_t i) { return R(in[i]); }) / R(k.hidden);
+        const R mean = s.mean;
+        const R square = lane_sum<R>(k.hidden, [in, mean](std::int64_t i) {
+            const R d = in[i] - mean;
             return d * d;
         });
-        s.inverse = T(1) / std::sqrt(square / T(k.hidden) + T(k.epsilon));
+        s.inverse = R(1) / std::sqrt(square / R(k.hidden) + R(k.epsilon));
         store(k.kind, s, stats, r);
         if (b) {
             SHARDSCOPE_INDEPENDENT
@@ -58,31 +60,32 @@ SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b
 // With n = (x − mean)/σ and g = dy·w: dx = (g − avg(g) − n·avg(g·n))/σ; rms_norm has no avg(g).
 template <class T>
 SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const T* x,
-                                      const T* stats, const T* w, const T* dresidual, T* dx) {
+                                      const Real<T>* stats, const T* w, const T* dresidual, T* dx) {
+    using R = Real<T>;
     for (std::int64_t r = 0; r < k.rows; ++r) {
-        const RowStats<T> s = load(k.kind, stats, r);
+        const RowStats<R> s = load(k.kind, stats, r);
         const T *in = x + r * k.hidden, *d = dy + r * k.hidden;
         T* out = dx + r * k.hidden;
-        T average = 0;
+        R average = 0;
         if (k.kind == NormKind::layer_norm)
             average =
-                lane_sum<T>(k.hidden, [d, w](std::int64_t i) { return d[i] * w[i]; }) / T(k.hidden);
-        const T along = lane_sum<T>(k.hidden,
+                lane_sum<R>(k.hidden, [d, w](std::int64_t i) { return d[i] * w[i]; }) / R(k.hidden);
+        const R along = lane_sum<R>(k.hidden,
                                     [=](std::int64_t i) {
                                         return d[i] * w[i] * ((in[i] - s.mean) * s.inverse);
                                     }) /
-                        T(k.hidden);
+                        R(k.hidden);
         if (dresidual) {
             const T* add = dresidual + r * k.hidden;
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < k.hidden; ++i) {
-                const T n = (in[i] - s.mean) * s.inverse;
+                const R n = (in[i] - s.mean) * s.inverse;
                 out[i] = (d[i] * w[i] - average - n * along) * s.inverse + add[i];
             }
         } else {
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < k.hidden; ++i) {
-                const T n = (in[i] - s.mean) * s.inverse;
+                const R n = (in[i] - s.mean) * s.inverse;
                 out[i] = (d[i] * w[i] - average - n * along) * s.inverse;
             }
         }
@@ -90,18 +93,18 @@ SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const
 }
 
 // dw (+)= Σ_rows dy·n, db (+)= Σ_rows dy.
-template <class T>
+template <class T, class G>
 SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, const T* x,
-                                       const T* stats, T* dw, T* db) {
+                                       const Real<T>* stats, G* dw, G* db) {
     const std::int64_t hidden = k.hidden;
     const NormKind kind = k.kind;
     column_sums(k.rows, hidden, k.accumulate, dw, [=](std::int64_t r, std::int64_t c) {
-        const RowStats<T> s = load(kind, stats, r);
+        const RowStats<Real<T>> s = load(kind, stats, r);
         return dy[r * hidden + c] * ((x[r * hidden + c] - s.mean) * s.inverse);
     });
     if (db)
         column_sums(k.rows, hidden, k.accumulate, db,
-                    [=](std::int64_t r, std::int64_t c) { return dy[r * hidden + c]; });
+                    [=](std::int64_t r, std::int64_t c) { return Real<T>(dy[r * hidden + c]); });
 }
 
 }  // namespace
@@ -109,21 +112,21 @@ SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, con
 template <class T>
 void run(const Norm& k, const Addresses& at) {
     forward(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
-            as<T>(at[4]));
+            as<Real<T>>(at[4]));
 }
 template <class T>
 void run(const NormInputGrad& k, const Addresses& at) {
-    backward_input(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]),
+    backward_input(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
                    as<const T>(at[3]), as<const T>(at[4]), as<T>(at[5]));
 }
-template <class T>
+template <class T, class G>
 void run(const NormWeightGrad& k, const Addresses& at) {
-    backward_weight(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
-                    as<T>(at[4]));
+    backward_weight(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
+                    as<G>(at[3]), as<G>(at[4]));
 }
 
 SHARDSCOPE_INSTANTIATE(Norm);
 SHARDSCOPE_INSTANTIATE(NormInputGrad);
-SHARDSCOPE_INSTANTIATE(NormWeightGrad);
+SHARDSCOPE_INSTANTIATE_GRADIENT(NormWeightGrad);
 
 }  // namespace shardscope::cpu

@@ -7,13 +7,14 @@
 namespace shardscope::cpu {
 namespace {
 
-template <class T>
+// Gradient, weight and state; R = Real of the stored weight, which the arithmetic is in.
+template <class G, class W, class R>
 struct Tensors {
-    const T* gradient;
-    T* weight;  // updated: the master copy if there is one, else the parameter
-    T *state1, *state2;
+    const G* gradient;
+    W* weight;  // updated: the master copy if there is one, else the parameter
+    R *state1, *state2;
     std::int64_t elements;
-    T clip;  // factor on the gradient
+    R clip;  // factor on the gradient
 };
 
 template <class T>
@@ -43,68 +44,85 @@ AdamFactors<T> adam_factors(const OptimizerSpec& spec, std::int64_t step) {
     return f;
 }
 
-template <class T>
-SHARDSCOPE_CLONES void adam(const Tensors<T>& t, const AdamFactors<T>& f) {
-    const T* gradient = t.gradient;
-    T *weight = t.weight, *state1 = t.state1, *state2 = t.state2;
-    const T clip = t.clip;
-    const AdamFactors<T> by = f;
+template <class G, class W, class R>
+SHARDSCOPE_CLONES void adam(const Tensors<G, W, R>& t, const AdamFactors<R>& f) {
+    const G* gradient = t.gradient;
+    W* weight = t.weight;
+    R *state1 = t.state1, *state2 = t.state2;
+    const R clip = t.clip;
+    const AdamFactors<R> by = f;
     SHARDSCOPE_INDEPENDENT
     for (std::int64_t i = 0; i < t.elements; ++i) {
-        const T w = weight[i];
-        const T g = gradient[i] * clip + by.l2 * w;
-        const T m = state1[i] + (g - state1[i]) * by.mean;
-        const T v = state2[i] * by.beta2 + g * g * by.square;
+        const R w = weight[i];
+        const R g = gradient[i] * clip + by.l2 * w;
+        const R m = state1[i] + (g - state1[i]) * by.mean;
+        const R v = state2[i] * by.beta2 + g * g * by.square;
         state1[i] = m;
         state2[i] = v;
         weight[i] = w * by.keep - by.step * (m / (std::sqrt(v) / by.root + by.epsilon));
     }
 }
 
-template <class T>
-SHARDSCOPE_CLONES void sgd(const Tensors<T>& t, T lr, T decay, T momentum) {
-    const T* gradient = t.gradient;
-    T *weight = t.weight, *buffer = t.state1;
-    const T clip = t.clip;
+template <class G, class W, class R>
+SHARDSCOPE_CLONES void sgd(const Tensors<G, W, R>& t, R lr, R decay, R momentum) {
+    const G* gradient = t.gradient;
+    W* weight = t.weight;
+    R* buffer = t.state1;
+    const R clip = t.clip;
     if (!buffer) {
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < t.elements; ++i)
-            weight[i] -= lr * (gradient[i] * clip + decay * weight[i]);
+            weight[i] = weight[i] - lr * (gradient[i] * clip + decay * weight[i]);
         return;
     }
     // The first step passes momentum 0: PyTorch's buffer starts as the gradient.
     SHARDSCOPE_INDEPENDENT
     for (std::int64_t i = 0; i < t.elements; ++i) {
-        const T g = gradient[i] * clip + decay * weight[i];
+        const R g = gradient[i] * clip + decay * weight[i];
         buffer[i] = buffer[i] * momentum + g;
-        weight[i] -= lr * buffer[i];
+        weight[i] = weight[i] - lr * buffer[i];
     }
+}
+
+// The parameter that kernels read, from the master copy.
+template <class R, class T>
+SHARDSCOPE_CLONES void store(const R* master, T* parameter, std::int64_t elements) {
+    for (std::int64_t i = 0; i < elements; ++i) parameter[i] = master[i];
 }
 
 double clip_factor(const OptimizerStep& k, const double* norm) {
     return k.clip > 0 ? std::min(1.0, k.clip / (std::sqrt(*norm) + 1e-6)) : 1.0;
 }
 
-}  // namespace
-
-template <class T>
-void run(const OptimizerStep& k, const Addresses& at, std::int64_t step) {
-    T *parameter = as<T>(at[2]), *master = as<T>(at[3]);
-    const T clip = static_cast<T>(clip_factor(k, as<const double>(at[1])));
-    const Tensors<T> tensors{as<const T>(at[0]), k.master ? master : parameter,
-                             as<T>(at[4]),       as<T>(at[5]),
-                             k.elements,         clip};
+template <class G, class W>
+void update(const OptimizerStep& k, const Addresses& at, W* weight, std::int64_t step) {
+    using R = Real<W>;
+    const R clip = static_cast<R>(clip_factor(k, as<const double>(at[1])));
+    const Tensors<G, W, R> tensors{as<const G>(at[0]), weight,     as<R>(at[4]),
+                                   as<R>(at[5]),       k.elements, clip};
     if (k.spec.kind == OptimizerKind::sgd) {
         const double momentum = step == 1 ? 0.0 : k.spec.momentum;
-        sgd(tensors, static_cast<T>(k.spec.lr), static_cast<T>(k.spec.weight_decay),
-            static_cast<T>(momentum));
+        sgd(tensors, static_cast<R>(k.spec.lr), static_cast<R>(k.spec.weight_decay),
+            static_cast<R>(momentum));
     } else {
-        adam(tensors, adam_factors<T>(k.spec, step));
+        adam(tensors, adam_factors<R>(k.spec, step));
     }
-    if (k.master) std::copy_n(master, k.elements, parameter);
 }
 
-template void run<float>(const OptimizerStep&, const Addresses&, std::int64_t);
-template void run<double>(const OptimizerStep&, const Addresses&, std::int64_t);
+}  // namespace
+
+template <class T, class G>
+void run(const OptimizerStep& k, const Addresses& at, std::int64_t step) {
+    T* parameter = as<T>(at[2]);
+    if (!k.master) return update<G>(k, at, parameter, step);
+    auto* master = as<Real<T>>(at[3]);
+    update<G>(k, at, master, step);
+    store(master, parameter, k.elements);
+}
+
+template void run<float, float>(const OptimizerStep&, const Addresses&, std::int64_t);
+template void run<double, double>(const OptimizerStep&, const Addresses&, std::int64_t);
+template void run<Bf16, float>(const OptimizerStep&, const Addresses&, std::int64_t);
+template void run<Bf16, Bf16>(const OptimizerStep&, const Addresses&, std::int64_t);
 
 }  // namespace shardscope::cpu

@@ -20,10 +20,11 @@ struct Angles {
 // Turns the pairs (first[i], second[i]) by the angles.
 template <class T>
 SHARDSCOPE_INLINE void rotate(const Angles& angles, std::int64_t pairs, T* first, T* second) {
+    using R = Real<T>;
     SHARDSCOPE_INDEPENDENT
     for (std::int64_t i = 0; i < pairs; ++i) {
-        const T c = static_cast<T>(angles.cosine[i]), s = static_cast<T>(angles.sine[i]);
-        const T a = first[i], b = second[i];
+        const R c = static_cast<R>(angles.cosine[i]), s = static_cast<R>(angles.sine[i]);
+        const R a = first[i], b = second[i];
         first[i] = a * c - b * s;
         second[i] = b * c + a * s;
     }

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "backends/cpu/kernels/real.h"
+
 // GCC resolves clones while the program is loaded, before the sanitizers' run time is ready.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -89,14 +91,15 @@ SHARDSCOPE_INLINE Sum lane_sum(std::int64_t n, Term term) {
 
 // The largest of x[0 … n − 1], n ≥ 1.
 template <class T>
-SHARDSCOPE_INLINE T lane_max(const T* x, std::int64_t n) {
-    T lanes[kLanes];
+SHARDSCOPE_INLINE Real<T> lane_max(const T* x, std::int64_t n) {
+    using R = Real<T>;
+    R lanes[kLanes];
     for (int j = 0; j < kLanes; ++j) lanes[j] = x[0];
     std::int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes)
-        for (int j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-    T largest = x[0];
-    for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+        for (int j = 0; j < kLanes; ++j) lanes[j] = R(x[i + j]) > lanes[j] ? R(x[i + j]) : lanes[j];
+    R largest = x[0];
+    for (; i < n; ++i) largest = R(x[i]) > largest ? R(x[i]) : largest;
     for (int j = 0; j < kLanes; ++j) largest = lanes[j] > largest ? lanes[j] : largest;
     return largest;
 }

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "backends/cpu/kernels/kernels.h"
-#include "backends/cpu/kernels/simd.h"
+#include "backends/cpu/kernels/softmax_row.h"
 
 namespace shardscope::cpu {
 namespace {
@@ -21,45 +21,46 @@ std::int64_t column_of(const Kernel& k, std::int32_t target, int index) {
 }
 
 template <class T>
-SHARDSCOPE_CLONES void largest_of_rows(const VocabularyMax& k, const T* logits, T* largest,
+SHARDSCOPE_CLONES void largest_of_rows(const VocabularyMax& k, const T* logits, Real<T>* largest,
                                        std::int64_t valid) {
     for (std::int64_t r = 0; r < k.rows; ++r)
         largest[r] = valid > 0 ? lane_max(logits + r * k.columns, valid)
-                               : -std::numeric_limits<T>::infinity();
+                               : -std::numeric_limits<Real<T>>::infinity();
 }
 
 template <class T>
-SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, T* logits, const T* largest,
-                                    const std::int32_t* targets, T* sums, int index,
+SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, T* logits, const Real<T>* largest,
+                                    const std::int32_t* targets, Real<T>* sums, int index,
                                     std::int64_t valid) {
+    using R = Real<T>;
     for (std::int64_t r = 0; r < k.rows; ++r) {
         T* row = logits + r * k.columns;
         // Finite even where the rank's own maximum was −∞: another rank holds the vocabulary.
-        const T most = largest[r];
+        const R most = largest[r];
         const std::int64_t target = column_of(k, targets[r], index);
-        sums[2 * r + 1] = target < 0 ? T(0) : row[target] - most;
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < valid; ++i) row[i] = exponential(row[i] - most);
+        sums[2 * r + 1] = target < 0 ? R(0) : row[target] - most;
+        sums[2 * r] = sum_exponentials(row, valid, most);
+        if constexpr (!kStoresExactly<T>) scale_exponentials(row, valid, most, R(1));
         std::fill(row + valid, row + k.columns, T(0));
-        sums[2 * r] =
-            valid > 0 ? lane_sum<T>(valid, [row](std::int64_t i) { return row[i]; }) : T(0);
     }
 }
 
 // Returns Σ −log p(target), added row after row in double precision.
 template <class T>
-SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, const T* sums,
+SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, const Real<T>* sums,
                                           const std::int32_t* targets, int index) {
+    using R = Real<T>;
     double loss = 0;
     for (std::int64_t r = 0; r < k.rows; ++r) {
         T* row = logits + r * k.columns;
         const auto sum = static_cast<double>(sums[2 * r]);
         loss += std::log(sum) - static_cast<double>(sums[2 * r + 1]);
-        const T factor = static_cast<T>(k.scale / sum);
-        SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.columns; ++i) row[i] *= factor;
+        const R factor = static_cast<R>(k.scale / sum);
         const std::int64_t target = column_of(k, targets[r], index);
-        if (target >= 0) row[target] -= static_cast<T>(k.scale);
+        const R at_target = target < 0 ? R(0) : row[target] * factor - static_cast<R>(k.scale);
+        SHARDSCOPE_INDEPENDENT
+        for (std::int64_t i = 0; i < k.columns; ++i) row[i] = row[i] * factor;
+        if (target >= 0) row[target] = at_target;
     }
     return loss;
 }
@@ -68,19 +69,19 @@ SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, co
 
 template <class T>
 void run(const VocabularyMax& k, const Addresses& at, int index) {
-    largest_of_rows(k, as<const T>(at[0]), as<T>(at[1]), valid_columns(k, index));
+    largest_of_rows(k, as<const T>(at[0]), as<Real<T>>(at[1]), valid_columns(k, index));
 }
 
 template <class T>
 void run(const VocabularySum& k, const Addresses& at, int index) {
-    sums_of_rows(k, as<T>(at[0]), as<const T>(at[1]), as<const std::int32_t>(at[2]), as<T>(at[3]),
-                 index, valid_columns(k, index));
+    sums_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]), as<const std::int32_t>(at[2]),
+                 as<Real<T>>(at[3]), index, valid_columns(k, index));
 }
 
 template <class T>
 void run(const VocabularyLoss& k, const Addresses& at, int index) {
-    const double sum =
-        gradient_of_rows(k, as<T>(at[0]), as<const T>(at[1]), as<const std::int32_t>(at[2]), index);
+    const double sum = gradient_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]),
+                                        as<const std::int32_t>(at[2]), index);
     if (index == 0) *as<double>(at[3]) += k.scale * sum;
 }
 

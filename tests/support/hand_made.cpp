@@ -1,4 +1,4 @@
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 #include <algorithm>
 
@@ -120,6 +120,17 @@ HandMade& HandMade::copy_to_host(CopyToHost::What what, BufferId x) {
 HandMade& HandMade::phase(Phase phase) {
     phase_ = phase;
     return *this;
+}
+
+Program stages_of(const std::vector<HandMade>& stages) {
+    Program all = stages.front().program;
+    all.roles.clear();
+    for (std::size_t s = 0; s < stages.size(); ++s) {
+        all.roles.push_back(stages[s].role());
+        all.roles[s].name = "stage " + std::to_string(s);
+        all.roles[s].ranks = {Rank(s)};
+    }
+    return all;
 }
 
 }  // namespace shardscope::test

@@ -1,4 +1,4 @@
-// Tiny programs written by hand, for tests of what executes them.
+// Tiny programs written by hand, for tests of what checks and executes them.
 #pragma once
 
 #include <string>
@@ -59,5 +59,9 @@ private:
 
     Phase phase_ = Phase::forward;
 };
+
+// One program of several: each a role "stage n" of one rank; all are made for as many ranks as there
+// are of them, in one group.
+Program stages_of(const std::vector<HandMade>& stages);
 
 }  // namespace shardscope::test
