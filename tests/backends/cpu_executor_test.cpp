@@ -256,6 +256,21 @@ TEST(CpuExecutor, TransfersOfAPairMatchInTheOrderOfIssueAcrossStreams) {
     EXPECT_THAT(p.run(theirs), testing::ElementsAre(2.0f, 1.0f));
 }
 
+// A rank may issue a whole step's receives before its peer sends the first: it needs none of them to
+// do what the peer waits for.
+TEST(CpuExecutor, ALatePeerDoesNotKeepARankFromIssuing) {
+    constexpr int kTransfers = 400;
+    TwoStages p;
+    const BufferId a = p.stage[0].buffer("a", 8), b = p.stage[0].buffer("b", 8);
+    p.stage[1].buffer("a", 8), p.stage[1].buffer("b", 8);
+    p.stage[0].body("all");
+    for (int i = 0; i < kTransfers; ++i) p.stage[0].exchange({{1, false, a}}, Stream::gradients_in);
+    p.stage[0].exchange({{1, true, b}}, Stream::activations_out);
+    p.stage[1].body("all").exchange({{0, false, b}}, Stream::compute);
+    for (int i = 0; i < kTransfers; ++i) p.stage[1].exchange({{0, true, a}}, Stream::compute);
+    EXPECT_THAT(p.run(b), testing::ElementsAre(1.0f, 1.0f));
+}
+
 // Negative control: without a wait, the delayed activation comes too late.
 TEST(CpuExecutor, DelayAppliesToExchanges) {
     TwoStages p;
