@@ -19,6 +19,20 @@ std::array<bool, kStreams> used_streams(const RoleProgram& role) {
     return used;
 }
 
+// How much may be pending on a stream: a whole step where the role exchanges with others, so that the
+// rank goes on issuing while a peer is late.
+std::size_t capacity_of(const RoleProgram& role, Stream stream) {
+    std::size_t issued = 0;
+    bool exchanges = false;
+    for (const Task& task : role.schedule)
+        for (const Instruction& i : role.bodies[task.body.index()].instructions) {
+            if (i.stream != stream) continue;
+            ++issued;
+            exchanges = exchanges || std::holds_alternative<Exchange>(i.operation);
+        }
+    return exchanges ? std::max(issued, StreamWorker::kCapacity) : StreamWorker::kCapacity;
+}
+
 Span::Kind span_kind(StreamWork::Kind kind) {
     if (kind == StreamWork::Kind::compute) return Span::Kind::compute;
     return kind == StreamWork::Kind::wait ? Span::Kind::wait : Span::Kind::communication;
@@ -39,7 +53,8 @@ CpuExecutor::CpuExecutor(const RoleProgram& role, RankCommunicators communicator
         if (!used[s] || stream == Stream::compute) continue;
         workers_[s] = std::make_unique<StreamWorker>(
             cpu::use_one_thread,
-            [this, stream](const StreamWork& w) { execute_or_fail(stream, w); });
+            [this, stream](const StreamWork& w) { execute_or_fail(stream, w); },
+            capacity_of(role, stream));
     }
 }
 

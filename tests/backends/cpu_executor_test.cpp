@@ -236,6 +236,42 @@ TEST(CpuExecutor, BothEndsExchangeOnTheComputeStream) {
     EXPECT_THAT(p.run(theirs), testing::ElementsAre(2.0f, 1.0f));
 }
 
+// The last stage of two ends its backward pass while its last gradient is still on the way, and goes
+// on to exchange tied gradients with the same peer.
+TEST(CpuExecutor, TransfersOfAPairMatchWithinTheirLane) {
+    TwoStages p;
+    BufferId g, mine, theirs;
+    for (int s = 0; s < 2; ++s) {
+        g = p.stage[s].buffer("g", 5), p.stage[s].buffer("slow", 8);
+        mine = p.stage[s].buffer("mine", 9), theirs = p.stage[s].buffer("theirs", 9);
+    }
+    const std::vector<HandMade::End> tied[] = {{{1, true, mine}, {1, false, theirs}},
+                                               {{0, true, mine}, {0, false, theirs}}};
+    p.stage[0].body("all").exchange({{1, false, g}}, Stream::gradients_in);
+    p.stage[0].exchange(tied[0], Stream::compute);
+    p.stage[1].body("all").all_reduce(BufferId(1), Stream::gradients_out);
+    p.stage[0].all_reduce(BufferId(1), Stream::gradients_out);
+    p.stage[1].exchange({{0, true, g}}, Stream::gradients_out).exchange(tied[1], Stream::compute);
+    EXPECT_THAT(p.run(g, {10ms}), testing::ElementsAre(2.0f, 2.0f));
+    EXPECT_THAT(p.run(theirs), testing::ElementsAre(2.0f, 1.0f));
+}
+
+// A rank may issue a whole step's receives before its peer sends the first: it needs none of them to
+// do what the peer waits for.
+TEST(CpuExecutor, ALatePeerDoesNotKeepARankFromIssuing) {
+    constexpr int kTransfers = 400;
+    TwoStages p;
+    const BufferId a = p.stage[0].buffer("a", 8), b = p.stage[0].buffer("b", 8);
+    p.stage[1].buffer("a", 8), p.stage[1].buffer("b", 8);
+    p.stage[0].body("all");
+    for (int i = 0; i < kTransfers; ++i) p.stage[0].exchange({{1, false, a}}, Stream::gradients_in);
+    p.stage[0].exchange({{1, true, b}}, Stream::activations_out);
+    p.stage[1].body("all").exchange({{0, false, b}}, Stream::activations_in);
+    p.stage[1].order(Stream::activations_in, Stream::gradients_out);
+    for (int i = 0; i < kTransfers; ++i) p.stage[1].exchange({{0, true, a}}, Stream::gradients_out);
+    EXPECT_THAT(p.run(b), testing::ElementsAre(1.0f, 1.0f));
+}
+
 // Negative control: without a wait, the delayed activation comes too late.
 TEST(CpuExecutor, DelayAppliesToExchanges) {
     TwoStages p;

@@ -113,7 +113,7 @@ Scenario make_hybrid(int tp, int pp) {
     return s;
 }
 
-// Sets the query gradient of each tensor-parallel rank's first head to zero, in one block.
+// Sets the value gradient of each tensor-parallel rank's first head to zero, in one block.
 void drop_a_head(Plan& plan) {
     for (Body& body : plan.program.roles[0].bodies) {
         auto& list = body.instructions;
@@ -126,6 +126,7 @@ void drop_a_head(Plan& plan) {
         const auto& c = std::get<Compute>(qkv->operation);
         Compute zero{Zero{6 * 24}, c.gradient, c.gradient, {}};
         zero.operands[0] = c.operands[2];
+        zero.operands[0].offset += 24 * 24 * size_of(c.gradient);  // behind 12 query and 12 key rows
         const Instruction drop{zero, qkv->stream, qkv->phase, qkv->layer};
         list.insert(qkv + 1, drop);
     }
