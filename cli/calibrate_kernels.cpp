@@ -74,11 +74,11 @@ std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,
         const Seconds time = time_of(cases[i], repeats(options));
         samples.push_back({name, cases[i].dtype, work.work, work.work * work.parts / time.value});
     }
-    for (const EpilogueCase& part : epilogue_cases(options.quick)) {
-        progress(std::string(part.name), 0.9);
-        for (const DType dtype : {DType::fp32, DType::fp64})
+    for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16})
+        for (const EpilogueCase& part : epilogue_cases(dtype, options.quick)) {
+            progress(std::string(part.name), 0.9);
             samples.push_back(measure_epilogue(part, dtype, repeats(options)));
-    }
+        }
     return samples;
 }
 

@@ -12,12 +12,13 @@ OptimizerSpec optimizer(OptimizerKind kind) {
     return spec;
 }
 
-void add_element_wise(std::vector<Kernel>& out, std::int64_t n) {
-    out.insert(out.end(), {Zero{n}, Add{n}, SumSquares{n}, Activate{n, Activation::relu},
+// bf16 is trained with master weights, the others without.
+void add_element_wise(std::vector<Kernel>& out, std::int64_t n, bool master) {
+    out.insert(out.end(), {Zero{n}, Add{n}, Copy{n}, SumSquares{n}, Activate{n, Activation::relu},
                            Activate{n, Activation::gelu}, ActivateGrad{n, Activation::relu},
                            ActivateGrad{n, Activation::gelu},
-                           OptimizerStep{n, optimizer(OptimizerKind::adamw), 1.0},
-                           OptimizerStep{n, optimizer(OptimizerKind::sgd), 1.0}});
+                           OptimizerStep{n, optimizer(OptimizerKind::adamw), 1.0, master},
+                           OptimizerStep{n, optimizer(OptimizerKind::sgd), 1.0, master}});
 }
 
 void add_row_wise(std::vector<Kernel>& out, std::int64_t rows) {
@@ -25,6 +26,11 @@ void add_row_wise(std::vector<Kernel>& out, std::int64_t rows) {
     for (const NormKind kind : {NormKind::layer_norm, NormKind::rms_norm})
         out.insert(out.end(), {Norm{rows, kWidth, kind}, NormInputGrad{rows, kWidth, kind, true},
                                NormWeightGrad{rows, kWidth, kind}});
+    // This scale keeps the values of repeated calls as they are, see fill() in kernel_timing.cpp.
+    constexpr double kScale = 0.01;
+    out.insert(out.end(), {VocabularyMax{rows, kWidth, kWidth}, VocabularySum{rows, kWidth, kWidth},
+                           VocabularyLoss{rows, kWidth, kWidth, kScale},
+                           BiasResidual{rows, kWidth, true, true}});
     out.insert(out.end(), {SwiGlu{rows, 2 * kWidth}, SwiGluGrad{rows, 2 * kWidth},
                            Rope{rows, seq, heads, heads, head_dim},
                            SoftmaxCrossEntropy{rows, kWidth}, Embedding{rows, seq, vocab, kWidth},
@@ -42,7 +48,7 @@ void add_cases(std::vector<Compute>& out, DType dtype, const std::vector<std::in
                const std::vector<std::int64_t>& sequences) {
     std::vector<Kernel> kernels;
     for (const std::int64_t n : elements) {
-        add_element_wise(kernels, n);
+        add_element_wise(kernels, n, dtype == DType::bf16);
         add_row_wise(kernels, n / kWidth);
     }
     for (const std::int64_t seq : sequences) add_attention(kernels, seq);
@@ -60,8 +66,9 @@ std::vector<std::pair<DType, MatmulShape>> matmul_shapes(bool quick) {
             for (const std::int64_t k : lengths) shapes.push_back({DType::fp32, {m, n, k}});
     for (const std::int64_t n : {64, 512})
         for (const std::int64_t k : {64, 512}) {
-            shapes.push_back({DType::fp64, {64, n, k}});
-            shapes.push_back({DType::fp64, {512, n, k}});
+            for (const std::int64_t m : {64, 512})
+                for (const DType dtype : {DType::fp64, DType::bf16})
+                    shapes.push_back({dtype, {m, n, k}});
         }
     if (quick) return shapes;
     // Small micro-batches and few classes, in each of the three places; and larger models.
@@ -92,19 +99,21 @@ std::vector<Compute> kernel_cases(bool quick) {
     if (quick) {
         add_cases(cases, DType::fp32, {1 << 10, 1 << 16, 1 << 20}, {64, 256});
         add_cases(cases, DType::fp64, {1 << 16}, {128});
+        add_cases(cases, DType::bf16, {1 << 16}, {128});
         return cases;
     }
     add_cases(cases, DType::fp32, {1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 22},
               {32, 128, 512, 1024});
     add_cases(cases, DType::fp64, {1 << 12, 1 << 17, 1 << 21}, {64, 256});
+    add_cases(cases, DType::bf16, {1 << 13, 1 << 20}, {64, 256});
     return cases;
 }
 
-std::vector<EpilogueCase> epilogue_cases(bool quick) {
+std::vector<EpilogueCase> epilogue_cases(DType dtype, bool quick) {
     constexpr std::int64_t rows = 512, thin = 16;  // the multiply itself is to be short
     std::vector<EpilogueCase> cases;
     for (const std::int64_t width : {64, 1024}) {
-        if (quick && width == 64) continue;
+        if (width == 64 && (quick || dtype == DType::bf16)) continue;
         const Linear plain{rows, thin, width}, bias{rows, thin, width, true};
         const LinearInputGrad input{rows, width, thin};
         const auto activated = [&](Activation a) {

@@ -30,7 +30,7 @@ struct EpilogueCase {
     std::string_view name;
     Kernel with, without;
 };
-std::vector<EpilogueCase> epilogue_cases(bool quick);
+std::vector<EpilogueCase> epilogue_cases(DType dtype, bool quick);
 
 // A few kernels in the proportion of a small transformer's step.
 std::vector<Compute> typical_mixture();

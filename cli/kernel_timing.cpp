@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "backends/cpu/kernels/dispatch.h"
+#include "core/bf16.h"
+#include "core/program/operand_types.h"
 
 namespace shardscope {
 namespace {
@@ -14,10 +16,9 @@ constexpr std::int64_t kAlignment = 64;
 
 using Sizes = std::array<OperandSize, kMaxOperands>;
 
-OperandSize indices(std::int64_t count, std::int64_t limit) {
-    return {count, OperandSize::Type::index, limit};
-}
-constexpr OperandSize kScalar{1, OperandSize::Type::scalar, 1};
+constexpr OperandSize kScalar{1};
+
+OperandSize indices(std::int64_t count, std::int64_t limit) { return {count, limit}; }
 
 OperandSize when(bool present, std::int64_t elements) { return {present ? elements : 0}; }
 
@@ -146,16 +147,19 @@ void fill_with(std::byte* at, std::int64_t count, T value) {
 
 // Values as in training: small numbers, no zeros that a kernel might treat apart, no denormals.
 void fill(std::byte* at, const OperandSize& size, DType dtype) {
-    if (size.type == OperandSize::Type::scalar) return fill_with(at, size.elements, 1.0);
-    if (size.type == OperandSize::Type::index) {
-        for (std::int64_t i = 0; i < size.elements; ++i)
-            reinterpret_cast<std::int32_t*>(at)[i] =
-                static_cast<std::int32_t>(i * 2654435761 % size.limit);
-    } else if (dtype == DType::fp64) {
-        fill_with(at, size.elements, 0.01);
-    } else {
-        fill_with(at, size.elements, 0.01f);
+    switch (dtype) {
+        case DType::fp32:
+            return fill_with(at, size.elements, 0.01f);
+        case DType::fp64:
+            return fill_with(at, size.elements, 0.01);
+        case DType::bf16:
+            return fill_with(at, size.elements, Bf16(0.01f));
+        case DType::int32:
+            break;
     }
+    for (std::int64_t i = 0; i < size.elements; ++i)
+        reinterpret_cast<std::int32_t*>(at)[i] =
+            static_cast<std::int32_t>(i * 2654435761 % size.limit);
 }
 
 std::int64_t rounded(std::int64_t bytes) {
@@ -164,19 +168,16 @@ std::int64_t rounded(std::int64_t bytes) {
 
 }  // namespace
 
-Bytes OperandSize::bytes(DType dtype) const {
-    if (type == Type::scalar) return Bytes(elements * 8);
-    return Bytes(elements * (type == Type::index ? 4 : size_of(dtype)));
-}
-
 std::array<OperandSize, kMaxOperands> operand_sizes(const Kernel& kernel) {
     return std::visit(SizesOf{}, kernel);
 }
 
 KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
     const Sizes sizes = operand_sizes(compute.kernel);
+    const auto types = operand_dtypes(compute);
+    const auto room = [&](std::size_t i) { return rounded(sizes[i].elements * size_of(types[i])); };
     std::int64_t bytes = 0;
-    for (const OperandSize& size : sizes) bytes += rounded(size.bytes(compute.dtype).value);
+    for (std::size_t i = 0; i < kMaxOperands; ++i) bytes += room(i);
     const std::int64_t sets =
         std::clamp<std::int64_t>(kRotation / std::max<std::int64_t>(bytes, 1) + 1, 1, kMostSets);
     memory_.resize(static_cast<std::size_t>(sets * bytes + kAlignment));
@@ -186,9 +187,9 @@ KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
         Addresses& addresses = sets_.emplace_back();
         for (std::size_t i = 0; i < kMaxOperands; ++i) {
             if (sizes[i].elements == 0) continue;
-            fill(next, sizes[i], compute.dtype);
+            fill(next, sizes[i], types[i]);
             addresses[i] = next;
-            next += rounded(sizes[i].bytes(compute.dtype).value);
+            next += room(i);
         }
     }
 }

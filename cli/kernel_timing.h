@@ -12,19 +12,13 @@
 
 namespace shardscope {
 
-// One operand: how many elements, and of what.
+// One operand: how many elements, and for tokens and targets what they are below.
 struct OperandSize {
-    enum class Type : std::uint8_t {
-        storage,  // Compute::dtype
-        index,    // int32, below `limit`
-        scalar,   // double
-    };
     std::int64_t elements = 0;
-    Type type = Type::storage;
     std::int64_t limit = 1;
-    Bytes bytes(DType dtype) const;
 };
-// In the kernel's order; 0 elements where the kernel's fields make an operand absent.
+// In the kernel's order; 0 elements where the kernel's fields make an operand absent. Of what type they
+// are says operand_dtypes() of core/program/operand_types.h.
 std::array<OperandSize, kMaxOperands> operand_sizes(const Kernel& kernel);
 
 // Operands rotate through several sets, as in a training step, where the caches hold what other
