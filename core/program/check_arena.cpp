@@ -26,6 +26,8 @@ public:
     void run();
 
 private:
+    static constexpr std::int32_t kNever = -1;
+
     struct Touch {
         std::size_t stream = 0;
         std::int64_t count = 0;  // the instruction's number on its stream; 0: none
@@ -40,6 +42,7 @@ private:
     void check_places() const;
     void step(const Instruction& i);
     void touch(std::size_t stream, const Operand& o, Access access);
+    void require_value(CopyId copy) const;
     void visit(Segment& segment, const Touch& now, Access access);
     void read(const Segment& segment, CopyId copy) const;
     void write(Segment& segment, CopyId copy) const;
@@ -71,8 +74,9 @@ private:
     std::array<Clock, kStreams> clock_{};
     std::vector<std::int64_t> edges_;
     std::vector<Segment> segments_;  // from each edge to the next
-    std::vector<bool> written_;      // per copy
-    Task task_;                      // the instruction looked at
+    std::vector<std::int32_t>
+        written_;  // per copy: the micro-batch it was last written for, or kNever
+    Task task_;    // the instruction looked at
     std::size_t index_ = 0;
 };
 
@@ -81,7 +85,7 @@ ArenaCheck::ArenaCheck(const RoleProgram& role, const MemoryPlan& plan)
       plan_(plan),
       copies_(role, plan),
       recorded_(static_cast<std::size_t>(role.events)),
-      written_(copies_.size(), false) {
+      written_(copies_.size(), kNever) {
     check_places();
     for (std::size_t c = 0; c < copies_.size(); ++c) {
         const std::int64_t begin = copies_[CopyId(c)].place.value;
@@ -141,11 +145,21 @@ void ArenaCheck::touch(std::size_t stream, const Operand& o, Access access) {
              fmt::format("\"{}\" has no place for micro-batch {}",
                          role_.buffers[o.buffer.index()].name, task_.micro_batch));
     const CopyId copy = copies_.of(o.buffer, task_.micro_batch);
-    if (access != Access::write && !is_persistent(copy) && !written_[copy.index()])
-        fail("program-uninitialised", name(copy) + " is read before anything wrote it");
-    if (access != Access::read) written_[copy.index()] = true;
+    if (access != Access::write && !is_persistent(copy)) require_value(copy);
+    if (access != Access::read) written_[copy.index()] = task_.micro_batch;
     const Touch now{stream, clock_[stream][stream], copy};
     for_each_segment(copy, [&](Segment& s) { visit(s, now, access); });
+}
+
+// A transient buffer holds what the same micro-batch wrote.
+void ArenaCheck::require_value(CopyId copy) const {
+    const std::int32_t written = written_[copy.index()];
+    if (written == kNever)
+        fail("program-uninitialised", name(copy) + " is read before anything wrote it");
+    if (written != task_.micro_batch)
+        fail("program-overlap",
+             fmt::format("{} is read for micro-batch {} after micro-batch {} was written over it",
+                         name(copy), task_.micro_batch, written));
 }
 
 void ArenaCheck::visit(Segment& segment, const Touch& now, Access access) {

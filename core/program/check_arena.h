@@ -11,8 +11,8 @@ namespace shardscope {
 //   program-bounds         a place outside the arena or the frame, or a micro-batch without a place
 //   program-uninitialised  a transient buffer (of a micro-batch, in a frame) is read before anything
 //                          wrote it
-//   program-overlap        a buffer is read after another one was written over it, or a persistent
-//                          one is written over
+//   program-overlap        a buffer is read after another one, or another micro-batch of its own, was
+//                          written over it, or a persistent one is written over
 //   program-race           two accesses to the same bytes, one of them a write, that no chain of stream
 //                          order and events puts in order (arena reuse included)
 // It takes nothing from the planner but places, and time that is linear in the unrolled program but

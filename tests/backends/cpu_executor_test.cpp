@@ -18,6 +18,12 @@ using namespace std::chrono_literals;
 using test::HandMade;
 using test::on_ranks;
 
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kFindsRaces = true;  // and so ends the tests that race on purpose
+#else
+constexpr bool kFindsRaces = false;
+#endif
+
 // Runs `steps` steps of the program on every rank; each buffer starts with rank + 1 in every element.
 // Returns the values of `result` on each rank.
 std::vector<float> run(const HandMade& p, BufferId result, CpuExecutorOptions options = {},
@@ -52,6 +58,7 @@ TEST(CpuExecutor, EventsOrderComputeAndCommunication) {
 
 // Negative control: without the wait, the delayed all-reduce comes too late for the addition.
 TEST(CpuExecutor, DelayExposesAMissingWait) {
+    if (kFindsRaces) GTEST_SKIP() << "races on purpose";
     HandMade p(2);
     const BufferId x = p.buffer("x", 1000), sum = p.buffer("sum", 1000), y = p.buffer("y", 1000);
     p.body("body").add(x, sum).order(Stream::compute, Stream::reduce);
@@ -274,6 +281,7 @@ TEST(CpuExecutor, ALatePeerDoesNotKeepARankFromIssuing) {
 
 // Negative control: without a wait, the delayed activation comes too late.
 TEST(CpuExecutor, DelayAppliesToExchanges) {
+    if (kFindsRaces) GTEST_SKIP() << "races on purpose";
     TwoStages p;
     const BufferId a = p.stage[0].buffer("a", 8), sum = p.stage[0].buffer("sum", 8);
     p.stage[1].buffer("a", 8), p.stage[1].buffer("sum", 8);

@@ -95,6 +95,21 @@ TEST(CheckArena, FramesThatShareBytesWhileInUseAreFound) {
         "\"y\" of micro-batch 2 was written over it");
 }
 
+// Without a frame, two micro-batches in flight have one place.
+TEST(CheckArena, AMicroBatchMustNotReadWhatAnotherWrote) {
+    HandMade p;
+    const BufferId saved = p.buffer("saved", 16), g = p.buffer("g", 16);
+    p.body("forward").zero(saved);
+    p.body("backward").zero(g).add(saved, g);
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(1), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
+    EXPECT_EQ(found_in_arena(p), "nothing");
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 0}, {BodyId(1), 1}};
+    EXPECT_EQ(
+        found_in_arena(p),
+        "program-overlap: body \"backward\", instruction 1: \"saved\" is read for micro-batch 0 "
+        "after micro-batch 1 was written over it");
+}
+
 TEST(CheckArena, AWaitOfAnotherBodyPutsReuseInOrder) {
     EXPECT_EQ(
         found_in_arena(two_in_flight({Bytes(0), Bytes(128), Bytes(0)}, false)),
