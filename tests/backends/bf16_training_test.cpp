@@ -64,8 +64,6 @@ void expect_same_training(const Trained& trained, const Trained& reference, doub
     EXPECT_LE(compare(trained.parameters, reference.parameters).whole, weights);
     for (std::size_t i = 0; i < reference.trace.losses.size(); ++i)
         EXPECT_NEAR(trained.trace.losses[i] / reference.trace.losses[i], 1, weights);
-    // Scratch memory of conversions among it.
-    EXPECT_LE(trained.trace.ranks.front().memory.outside_plan.value, 4 << 20);
 }
 
 TEST_P(Bf16Training, EveryStageMatchesOneRank) {
@@ -115,6 +113,17 @@ INSTANTIATE_TEST_SUITE_P(Models, Bf16Training,
                          testing::Combine(testing::Values(0, 1, 2),
                                           testing::Values(DType::bf16, DType::fp32)),
                          name_of_case);
+
+// What conversions need stays small: panels of multiplies and sums of attention gradients.
+TEST(Bf16Memory, OutsideThePlanIsBounded) {
+    for (const int model : {0, 1, 2})
+        for (const int ranks : {1, 2, 4}) {
+            const Scenario s = make(model, ranks, 1, DType::bf16);
+            train(s);  // oneDNN compiles its kernels on first use and keeps them
+            EXPECT_LE(train(s).trace.ranks.front().memory.outside_plan.value, 4 << 20)
+                << test::describe(s, s.strategies[0]);
+        }
+}
 
 // Updates far below a rounding of the weight add up in the master copy, and what kernels read is that
 // copy, rounded.

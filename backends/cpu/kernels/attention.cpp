@@ -207,9 +207,10 @@ struct Backward {
     // dv of a range of keys are summed in scratch memory. Where one range holds all keys dq comes
     // with it; else dq, a sum over all keys, is made on its own from scores made once more.
     void add_group(const Heads& h, std::int64_t sample, std::int64_t head) const {
-        constexpr std::int64_t kElements = 1 << 15;
+        constexpr std::int64_t kElements = 1 << 15;  // 128 KiB
         const std::int64_t blocks = kElements / (2 * h.dim * kAttentionQueryBlock);
-        const std::int64_t range = std::max<std::int64_t>(blocks, 1) * kAttentionQueryBlock;
+        const std::int64_t range =
+            std::min(h.seq, std::max<std::int64_t>(blocks, 1) * kAttentionQueryBlock);
         thread_local std::vector<R> kept;
         kept.resize(std::max(kept.size(), static_cast<std::size_t>(2 * range * h.dim)));
         const bool whole = range >= h.seq;

@@ -3,7 +3,7 @@
 // so operands are converted a panel at a time and the result comes tile by tile; the summed dimension
 // is cut every kTileDepth only.
 //
-// Panels and tile are the calling thread's and stay for its next multiply: 320 KiB.
+// Panels and tile are the calling thread's and stay for its next multiply: 192 KiB, because it is memory outside the plan.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace shardscope::cpu {
 
-constexpr std::int64_t kTileSide = 128, kTileDepth = 256;
+constexpr std::int64_t kTileSide = 128, kTileDepth = 128;
 
 // Rows [row, row + rows) and columns [column, column + columns) of a product: finished sums, the
 // user's to change until it returns.
