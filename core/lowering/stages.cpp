@@ -101,17 +101,29 @@ std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
     return ranges;
 }
 
-// The k-th forward of interleaved 1F1B: rounds of `stages` micro-batches, every chunk in turn.
+// The k-th forward of interleaved 1F1B: rounds of micro-batches, every chunk in turn.
 struct Turn {
     int chunk = 0;
     std::int32_t micro_batch = 0;
 };
+
+// Rounds of `stages` micro-batches; what is left over joins the last one. (A short round of its own
+// would bring stages to wait for each other: the gradient of a chunk would be wanted before the stages
+// behind have come to it.)
+std::int64_t longest_round(int stages, std::int64_t micro_batches) {
+    return micro_batches < stages ? micro_batches : stages + micro_batches % stages;
+}
+
 std::vector<Turn> interleaved_turns(int stages, int chunks, std::int64_t micro_batches) {
     std::vector<Turn> turns;
-    for (std::int64_t first = 0; first < micro_batches; first += stages)
+    for (std::int64_t first = 0; first < micro_batches;) {
+        const std::int64_t left = micro_batches - first;
+        const std::int64_t last = left < 2 * stages ? micro_batches : first + stages;
         for (int chunk = 0; chunk < chunks; ++chunk)
-            for (std::int64_t m = first; m < std::min(first + stages, micro_batches); ++m)
+            for (std::int64_t m = first; m < last; ++m)
                 turns.push_back({chunk, static_cast<std::int32_t>(m)});
+        first = last;
+    }
     return turns;
 }
 
@@ -121,7 +133,8 @@ std::vector<StageTask> one_forward_one_backward(int chunks, int stage, int stage
     const std::size_t after = static_cast<std::size_t>(stages - stage - 1);
     const std::size_t warm_up =
         chunks == 1 ? after
-                    : 2 * after + static_cast<std::size_t>((chunks - 1) * stages);
+                    : 2 * after + static_cast<std::size_t>(
+                                      (chunks - 1) * longest_round(stages, micro_batches));
     std::vector<StageTask> tasks;
     std::size_t forward = 0, backward = 0;
     const auto add_forward = [&] {

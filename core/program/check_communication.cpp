@@ -99,7 +99,7 @@ std::map<Channel, Ends> channels_of(const Program& program) {
                                         fmt::format("role \"{}\": peer {} is no member of \"{}\"",
                                                     program.roles[r].name, t.peer,
                                                     program.groups[t.group.index()].name));
-                Ends& ends = channels[channel_of(program, r, t)];
+                Ends& ends = channels[channel_of(program, r, i.stream, t)];
                 (t.send ? ends.sends : ends.receives).push_back(&t);
             }
         });

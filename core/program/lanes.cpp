@@ -85,7 +85,7 @@ private:
     void link(const Exchange& x, LaneItem& item, std::size_t role, const LanePlace& place) {
         item.first_end = lanes_.ends.size();
         for (const auto& transfer : x.transfers) {
-            const Channel channel = channel_of(program_, role, transfer);
+            const Channel channel = channel_of(program_, role, item.instruction->stream, transfer);
             const auto [known, is_new] =
                 channels_.try_emplace(channel, static_cast<std::int32_t>(lanes_.channels.size()));
             if (is_new) lanes_.channels.push_back({channel, {}, {}});

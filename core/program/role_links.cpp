@@ -28,12 +28,14 @@ std::vector<std::vector<std::size_t>> roles_that_meet(const Program& program, Gr
     return result;
 }
 
-Channel channel_of(const Program& program, std::size_t role, const Exchange::Transfer& transfer) {
+Channel channel_of(const Program& program, std::size_t role, Stream stream,
+                   const Exchange::Transfer& transfer) {
     const Group& group = program.groups[transfer.group.index()];
     const Rank self = program.roles[role].ranks.front();
     const std::size_t peer = program.role_of(group.member(self, transfer.peer));
-    return transfer.send ? Channel{transfer.group, role, peer}
-                         : Channel{transfer.group, peer, role};
+    const TransferLane lane = transfer_lane(stream);
+    return transfer.send ? Channel{transfer.group, lane, role, peer}
+                         : Channel{transfer.group, lane, peer, role};
 }
 
 }  // namespace shardscope

@@ -16,11 +16,13 @@ std::vector<std::vector<std::size_t>> roles_that_meet(const Program& program, Gr
 // Where transfers match one to one in the order of their issue.
 struct Channel {
     GroupId group;
+    TransferLane lane = TransferLane::other;
     std::size_t from = 0, to = 0;  // roles
     auto operator<=>(const Channel&) const = default;
 };
 
-// The channel of a transfer that `role` issues; its peer must be a member of the group.
-Channel channel_of(const Program& program, std::size_t role, const Exchange::Transfer& transfer);
+// The channel of a transfer that `role` issues on `stream`; its peer must be a member of the group.
+Channel channel_of(const Program& program, std::size_t role, Stream stream,
+                   const Exchange::Transfer& transfer);
 
 }  // namespace shardscope

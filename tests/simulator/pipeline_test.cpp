@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/lowering/stages.h"
 #include "simulator/event_engine.h"
 #include "tests/simulator/hand_made.h"
 
@@ -20,14 +21,17 @@ using testing::round_cluster;
 constexpr Stream kCompute = Stream::compute;
 constexpr Stream kForwardIn = Stream::activations_in, kForwardOut = Stream::activations_out;
 constexpr Stream kBackwardIn = Stream::gradients_in, kBackwardOut = Stream::gradients_out;
-constexpr double kForward = 0.25, kBackward = 0.5;
+constexpr double kForward = 0.25, kBackward = 0.5, kWeight = 0.25;
 
 Exchange::Transfer transfer(int peer, bool send, double seconds = 0) {
     return {GroupId(0), peer, send, elements_taking(seconds), DType::fp32, {}};
 }
 
-// The chunks of one stage: bodies 2c (forward) and 2c + 1 (backward) of chunk c.
-RoleProgram stage_of(int stage, int stages, int chunks) {
+// Bodies of a chunk: forward, backward (or its input-gradient half), weight gradients.
+enum BodyKind { forward_body, backward_body, weight_body, kBodyKinds };
+
+// The chunks of one stage. `weight` seconds of the backward are left to a body of their own.
+RoleProgram stage_of(int stage, int stages, int chunks, double weight) {
     RoleProgram role;
     role.name = "stage " + std::to_string(stage);
     role.ranks = {Rank(stage)};
@@ -36,7 +40,7 @@ RoleProgram stage_of(int stage, int stages, int chunks) {
         const bool first = stage == 0 && chunk == 0;
         const bool last = stage == stages - 1 && chunk == chunks - 1;
         const int e = 4 * chunk;
-        BodyText forward, backward;
+        BodyText forward, backward, weights;
         if (!first)
             forward.exchange({transfer(before, false)}, kForwardIn)
                 .record(e, kForwardIn)
@@ -50,56 +54,37 @@ RoleProgram stage_of(int stage, int stages, int chunks) {
             backward.exchange({transfer(after, false)}, kBackwardIn)
                 .record(e + 2, kBackwardIn)
                 .wait(e + 2, kCompute);
-        backward.kernel(kBackward / chunks, Phase::backward);
+        backward.kernel((kBackward - weight) / chunks, Phase::backward);
         if (!first)
             backward.record(e + 3, kCompute)
                 .wait(e + 3, kBackwardOut)
                 .exchange({transfer(before, true)}, kBackwardOut);
-        role.bodies.push_back(forward.body);
-        role.bodies.push_back(backward.body);
+        if (weight > 0) weights.kernel(weight / chunks, Phase::backward);
+        for (const BodyText* text : {&forward, &backward, &weights}) role.bodies.push_back(text->body);
     }
     role.events = 4 * chunks;
     return role;
 }
 
-// Warm-up forwards, then one forward and one backward in turn, then what is left. Interleaved, the
-// chunk changes every `stages` micro-batches (Narayanan et al. 2021; Megatron-LM's schedules.py).
-std::vector<Task> one_f_one_b(int stage, int stages, int chunks, int micro_batches) {
-    const int total = micro_batches * chunks;
-    const int wanted =
-        chunks == 1 ? stages - 1 - stage : 2 * (stages - 1 - stage) + (chunks - 1) * stages;
-    const int warm_up = std::min(wanted, total);
-    const auto task = [&](int i, bool backward) {
-        const int chunk = chunks == 1 ? 0 : i / stages % chunks;
-        const int micro_batch = chunks == 1 ? i : i / (stages * chunks) * stages + i % stages;
-        const int body = 2 * (backward ? chunks - 1 - chunk : chunk) + (backward ? 1 : 0);
-        return Task{BodyId(body), micro_batch};
-    };
-    std::vector<Task> tasks;
-    for (int i = 0; i < warm_up; ++i) tasks.push_back(task(i, false));
-    for (int i = warm_up; i < total; ++i) {
-        tasks.push_back(task(i, false));
-        tasks.push_back(task(i - warm_up, true));
-    }
-    for (int i = total - warm_up; i < total; ++i) tasks.push_back(task(i, true));
-    return tasks;
-}
-
-std::vector<Task> gpipe(int micro_batches) {
-    std::vector<Task> tasks;
-    for (int i = 0; i < micro_batches; ++i) tasks.push_back({BodyId(0), i});
-    for (int i = 0; i < micro_batches; ++i) tasks.push_back({BodyId(1), i});
-    return tasks;
-}
-
-Program pipeline(int stages, int chunks, int micro_batches, bool all_forwards_first = false) {
+// The schedules that lowering uses (core/lowering/stages.h), on stages that are all alike.
+Program pipeline(int stages, int chunks, int micro_batches,
+                 Schedule schedule = Schedule::one_f_one_b) {
+    Strategy strategy;
+    strategy.pp = stages;
+    strategy.schedule = schedule;
+    strategy.virtual_stages = chunks;
     Program program;
     program.groups.push_back({"pp", stages, 1});
+    const bool parted = schedule == Schedule::zero_bubble && stages > 1;
     for (int stage = 0; stage < stages; ++stage) {
-        program.roles.push_back(stage_of(stage, stages, chunks));
-        program.roles.back().schedule = all_forwards_first
-                                            ? gpipe(micro_batches)
-                                            : one_f_one_b(stage, stages, chunks, micro_batches);
+        RoleProgram role = stage_of(stage, stages, chunks, parted ? kWeight : 0.0);
+        for (const StageTask& task : stage_schedule(strategy, stage, stages, micro_batches)) {
+            const int kind = task.kind == StageTask::Kind::forward           ? forward_body
+                             : task.kind == StageTask::Kind::weight_gradient ? weight_body
+                                                                             : backward_body;
+            role.schedule.push_back({BodyId(kBodyKinds * task.chunk + kind), task.micro_batch});
+        }
+        program.roles.push_back(std::move(role));
     }
     return program;
 }
@@ -117,7 +102,7 @@ TEST(Pipeline, OneForwardOneBackwardTakesItsClosedForm) {
             const double expected = (m + p - 1) * (kForward + kBackward);
             const auto roles = simulate_step(pipeline(p, 1, m), round_cluster());
             EXPECT_EQ(wall(roles), expected);
-            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, true), round_cluster())), expected)
+            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, Schedule::gpipe), round_cluster())), expected)
                 << "GPipe";
             for (const RoleTimeline& role : roles) {
                 EXPECT_EQ(role.time.compute.value, m * (kForward + kBackward));
@@ -139,6 +124,34 @@ TEST(Pipeline, InterleavingDividesTheBubble) {
             }
         }
     }
+}
+
+// A last round that is not full only ever leaves stages idle: less work than a full one, and more than
+// the work itself.
+TEST(Pipeline, InterleavingTakesAnyNumberOfMicroBatches) {
+    for (int p = 2; p <= 4; ++p)
+        for (const int v : {2, 3})
+            for (int m = 1; m <= 3 * p; ++m) {
+                SCOPED_TRACE(::testing::Message() << p << " stages of " << v << ", " << m);
+                const double time = wall(simulate_step(pipeline(p, v, m), round_cluster()));
+                const int rounded = (m + p - 1) / p * p;
+                EXPECT_GE(time, m * (kForward + kBackward));
+                EXPECT_LE(time, (rounded + (p - 1.0) / v) * (kForward + kBackward) + 1e-12);
+            }
+}
+
+// Weight gradients fill all of the bubble but (p − 1)(f + b − w), b the input gradients (Qi et al. 2024,
+// table 2, ZB-H1), once there are as many micro-batches as stages.
+TEST(Pipeline, ZeroBubbleTakesItsClosedForm) {
+    for (int p = 2; p <= 6; ++p)
+        for (const int m : {p, p + 1, 2 * p, 5 * p}) {
+            SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
+            const double time =
+                wall(simulate_step(pipeline(p, 1, m, Schedule::zero_bubble), round_cluster()));
+            EXPECT_EQ(time, m * (kForward + kBackward) +
+                                (p - 1) * (kForward + kBackward - 2 * kWeight));
+            EXPECT_LT(time, wall(simulate_step(pipeline(p, 1, m), round_cluster())));
+        }
 }
 
 TEST(Pipeline, IdleStagesAreBubble) {
