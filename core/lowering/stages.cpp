@@ -101,51 +101,45 @@ std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
     return ranges;
 }
 
-// The k-th forward of interleaved 1F1B: rounds of micro-batches, every chunk in turn.
+// The k-th forward of 1F1B: rounds of `stages` micro-batches, every chunk in turn.
 struct Turn {
     int chunk = 0;
     std::int32_t micro_batch = 0;
 };
-
-// Rounds of `stages` micro-batches; what is left over joins the last one. (A short round of its own
-// would bring stages to wait for each other: the gradient of a chunk would be wanted before the stages
-// behind have come to it.)
-std::int64_t longest_round(int stages, std::int64_t micro_batches) {
-    return micro_batches < stages ? micro_batches : stages + micro_batches % stages;
-}
-
-std::vector<Turn> interleaved_turns(int stages, int chunks, std::int64_t micro_batches) {
+std::vector<Turn> turns_of(int stages, int chunks, std::int64_t micro_batches) {
     std::vector<Turn> turns;
-    for (std::int64_t first = 0; first < micro_batches;) {
-        const std::int64_t left = micro_batches - first;
-        const std::int64_t last = left < 2 * stages ? micro_batches : first + stages;
+    for (std::int64_t first = 0; first < micro_batches; first += stages)
         for (int chunk = 0; chunk < chunks; ++chunk)
-            for (std::int64_t m = first; m < last; ++m)
+            for (std::int64_t m = first; m < std::min(first + stages, micro_batches); ++m)
                 turns.push_back({chunk, static_cast<std::int32_t>(m)});
-        first = last;
-    }
     return turns;
 }
 
+// Interleaved, the order is that of full rounds with what is missing left out: a short round in its own
+// right would bring stages to wait for each other, but leaving work out of an order that finishes, on
+// all stages alike, can only let it finish earlier.
 std::vector<StageTask> one_forward_one_backward(int chunks, int stage, int stages,
                                                 std::int64_t micro_batches) {
-    const std::vector<Turn> turns = interleaved_turns(stages, chunks, micro_batches);
-    const std::size_t after = static_cast<std::size_t>(stages - stage - 1);
-    const std::size_t warm_up =
-        chunks == 1 ? after
-                    : 2 * after + static_cast<std::size_t>(
-                                      (chunks - 1) * longest_round(stages, micro_batches));
+    const std::int64_t rounded =
+        chunks == 1 ? micro_batches : (micro_batches + stages - 1) / stages * stages;
+    const std::vector<Turn> turns = turns_of(stages, chunks, rounded);
+    const int after = stages - stage - 1;
+    const auto warm_up =
+        static_cast<std::size_t>(chunks == 1 ? after : 2 * after + (chunks - 1) * stages);
     std::vector<StageTask> tasks;
     std::size_t forward = 0, backward = 0;
+    const auto add = [&](StageTask::Kind kind, int chunk, std::int32_t micro_batch) {
+        if (micro_batch < micro_batches) tasks.push_back({kind, chunk, micro_batch});
+    };
     const auto add_forward = [&] {
-        tasks.push_back({StageTask::Kind::forward, turns[forward].chunk, turns[forward].micro_batch});
-        ++forward;
+        const Turn& turn = turns[forward++];
+        add(StageTask::Kind::forward, turn.chunk, turn.micro_batch);
     };
     while (forward < std::min(warm_up, turns.size())) add_forward();
     while (backward < turns.size()) {
         if (forward < turns.size()) add_forward();
         const Turn& turn = turns[backward++];  // the last chunk's gradient comes first
-        tasks.push_back({StageTask::Kind::backward, chunks - 1 - turn.chunk, turn.micro_batch});
+        add(StageTask::Kind::backward, chunks - 1 - turn.chunk, turn.micro_batch);
     }
     return tasks;
 }

@@ -33,8 +33,8 @@ struct StageTask {
 //   1f1b   stages − stage − 1 forwards to warm up, then one forward, one backward (Narayanan et al.
 //          2019, PipeDream-Flush); interleaved with virtual_stages v > 1 (Narayanan et al. 2021,
 //          arXiv:2104.04473, section 2.2): 2·(stages − stage − 1) + (v − 1)·stages warm-up forwards,
-//          micro-batches in rounds of `stages`, each chunk in turn. What does not fill a round joins
-//          the last one, and the warm-up grows with it.
+//          micro-batches in rounds of `stages`, each chunk in turn. Micro-batches that a last round
+//          lacks are left out of the order.
 //   zb-h1  1F1B whose stage s lets s weight gradients wait, so that each stage keeps the activations
 //          of as many micro-batches as 1F1B's first (Qi et al. 2024, arXiv:2401.10241, section 3)
 std::vector<StageTask> stage_schedule(const Strategy& strategy, int stage, int stages,

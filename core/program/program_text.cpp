@@ -97,13 +97,23 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
     const auto lives = lifetimes(role);
     std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28}buffer\n", "offset", "bytes",
                                    "category", "live at");
+    for (std::size_t f = 0; f < plan.frames.size(); ++f) {
+        std::string bases;
+        for (const Bytes base : plan.frames[f].base)
+            bases += fmt::format("{}{}", bases.empty() ? "" : " ", base.value);
+        text += fmt::format("{:>14} {:>14}  frame {} of chunk {}, per micro-batch at {}\n", "",
+                            plan.frames[f].size.value, f, plan.frames[f].chunk, bases);
+    }
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         const Buffer& b = role.buffers[i];
         std::string live = b.residence == Residence::persistent ? "always" : "";
         if (live.empty())
             for (const Interval& v : lives[i].intervals)
                 live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
-        text += fmt::format("{:>14} {:>14}  {:<18}{:<28}{}\n", plan.offset[i].value, b.size().value,
+        const std::string base =
+            plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
+        text += fmt::format("{:>14} {:>14}  {:<18}{:<28}{}\n",
+                            base + std::to_string(plan.offset[i].value), b.size().value,
                             category_name(b.category), live, b.name);
     }
     text += fmt::format("arena {} B, largest live set {} B, peak in {}\n", plan.arena.value,

@@ -199,28 +199,28 @@ TEST(CheckProgress, TheHostWaitsForItsCopies) {
     BufferId x, y;
     HandMade a = two(x, y), b = two(x, y);
     a.exchange({{1, false, x}}, Stream::compute).copy_to_host(CopyToHost::What::loss, x);
-    a.exchange({{1, true, y}}, Stream::activations_out);
+    a.exchange({{1, true, y}}, Stream::reduce);
     b.exchange({{0, false, y}}, Stream::compute).exchange({{0, true, x}}, Stream::compute);
     EXPECT_EQ(
         stuck(stages_of({a, b})),
         "the ranks would wait forever:\n"
         "  stage 0 · compute: receive of micro-batch 0 waits for stage 1 · compute: send of "
         "micro-batch 0\n"
-        "  stage 1 · compute: receive of micro-batch 0 waits for stage 0 · fwd-out: send of "
+        "  stage 1 · compute: receive of micro-batch 0 waits for stage 0 · reduce: send of "
         "micro-batch 0\n"
-        "  stage 0 · fwd-out: send of micro-batch 0 is issued after stage 0 · compute: copy to "
+        "  stage 0 · reduce: send of micro-batch 0 is issued after stage 0 · compute: copy to "
         "the host in body of micro-batch 0");
 }
 
 TEST(CheckProgress, AHostThatRunsTheComputeStreamWaitsForAllOfIt) {
     BufferId x, y;
     HandMade a = two(x, y), b = two(x, y);
-    a.exchange({{1, false, x}}, Stream::compute).exchange({{1, true, y}}, Stream::activations_out);
+    a.exchange({{1, false, x}}, Stream::compute).exchange({{1, true, y}}, Stream::reduce);
     b.exchange({{0, false, y}}, Stream::compute).exchange({{0, true, x}}, Stream::compute);
     EXPECT_EQ(stuck(stages_of({a, b})), "gets through");
     EXPECT_THAT(
         stuck(stages_of({a, b}), Host::runs_compute),
-        HasSubstr("stage 0 · fwd-out: send of micro-batch 0 is issued after stage 0 · compute: "
+        HasSubstr("stage 0 · reduce: send of micro-batch 0 is issued after stage 0 · compute: "
                   "receive of micro-batch 0"));
 }
 
@@ -231,7 +231,9 @@ TEST(CheckProgress, AWaitIsForTheLatestRecordingBeforeIt) {
     // Before the first recording there is nothing to wait for; in the second step there is.
     a.wait(EventId(0), Stream::activations_out).exchange({{1, true, x}}, Stream::activations_out);
     a.exchange({{1, false, y}}, Stream::gradients_in).record(EventId(0), Stream::gradients_in);
-    b.exchange({{0, false, x}}, Stream::compute).exchange({{0, true, y}}, Stream::compute);
+    b.exchange({{0, false, x}}, Stream::activations_in);
+    b.order(Stream::activations_in, Stream::gradients_out);
+    b.exchange({{0, true, y}}, Stream::gradients_out);
     EXPECT_EQ(stuck(stages_of({a, b})), "gets through");
     // Recorded first, the event closes the circle.
     auto& instructions = a.role().bodies[0].instructions;

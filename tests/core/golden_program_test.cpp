@@ -17,6 +17,14 @@ struct Case {
     ReduceAt reduce_at = ReduceAt::by_stage;
 };
 
+void expect_plan(const Scenario& scenario, const char* file) {
+    const Plan plan = test::lower_tiny(scenario);
+    std::string text = to_text(plan.program);
+    for (std::size_t r = 0; r < plan.program.roles.size(); ++r)
+        text += "\nmemory\n" + to_text(plan.program.roles[r], plan.memory[r]);
+    test::expect_golden(file, text);
+}
+
 void expect_program(const ModelSpec& model, const Case& c) {
     Scenario s = test::tiny_scenario(model, c.ranks);
     s.training.micro_batch = c.micro_batch;
@@ -25,9 +33,7 @@ void expect_program(const ModelSpec& model, const Case& c) {
     s.strategies[0].zero = c.zero;
     s.strategies[0].bucket = Bytes(3000);
     s.strategies[0].reduce_at = c.reduce_at;
-    const Plan plan = test::lower_tiny(s);
-    test::expect_golden(c.file, to_text(plan.program) + "\nmemory\n" +
-                                    to_text(plan.program.roles[0], plan.memory[0]));
+    expect_plan(s, c.file);
 }
 
 TEST(GoldenProgram, Mlp) {
@@ -46,6 +52,56 @@ TEST(GoldenProgram, Transformers) {
     expect_program(test::tiny_gpt(), {"gpt_one_rank.program", 1, 0, 24});
     expect_program(test::tiny_gpt(), {"gpt_zero3.program", 2, 3});
     expect_program(test::tiny_llama(), {"llama_zero2.program", 2, 2});
+}
+
+ModelSpec small_llama() {
+    ModelSpec spec = test::tiny_llama();
+    std::get<LlamaSpec>(spec.kind).layers = 1;
+    return spec;
+}
+
+Scenario model_parallel(const ModelSpec& model, int tp, int pp, int dp, std::int64_t micro_batch) {
+    Scenario s = test::tiny_scenario(model, tp * pp * dp);
+    s.training.micro_batch = micro_batch;
+    s.strategies[0].tp = tp;
+    s.strategies[0].pp = pp;
+    s.strategies[0].bucket = Bytes(3000);
+    return s;
+}
+
+TEST(GoldenProgram, TensorParallel) {
+    Scenario s = model_parallel(small_llama(), 4, 1, 1, 24);
+    s.training.clip = 1.0;
+    expect_plan(s, "llama_tp4_clip.program");
+    s.strategies[0].sequence_parallel = true;
+    s.strategies[0].recompute = {Recompute::Kind::full, 1};
+    expect_plan(s, "llama_tp4_sp_recompute.program");
+    expect_plan(model_parallel(test::tiny_mlp(), 2, 1, 2, 12), "mlp_tp2_dp2.program");
+}
+
+TEST(GoldenProgram, Pipelines) {
+    Scenario s = model_parallel(test::tiny_mlp(), 1, 2, 1, 8);
+    expect_plan(s, "mlp_pp2_1f1b.program");
+    s.strategies[0].schedule = Schedule::gpipe;
+    expect_plan(s, "mlp_pp2_gpipe.program");
+    s.strategies[0].schedule = Schedule::zero_bubble;
+    expect_plan(s, "mlp_pp2_zb.program");
+    s.strategies[0].schedule = Schedule::one_f_one_b;
+    s.strategies[0].virtual_stages = 2;
+    expect_plan(s, "mlp_pp2_interleaved.program");
+}
+
+TEST(GoldenProgram, Hybrids) {
+    Scenario s = model_parallel(test::tiny_mlp(), 2, 2, 2, 6);
+    s.training.clip = 1.0;
+    s.strategies[0].zero = 2;
+    expect_plan(s, "mlp_tp2_pp2_zero2.program");
+    ModelSpec gpt = test::tiny_gpt();
+    std::get<GptSpec>(gpt.kind).layers = 1;
+    Scenario tied = model_parallel(gpt, 1, 2, 2, 12);
+    tied.strategies[0].zero = 1;
+    tied.training.clip = 1.0;
+    expect_plan(tied, "gpt_pp2_zero1_tied.program");
 }
 
 }  // namespace

@@ -1,0 +1,207 @@
+// What a rank of a model-parallel plan holds: states per parameter, activations of a block against
+// Megatron-LM's formulas, micro-batches in flight, and what recomputation saves.
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+// h and s large against what the formulas leave out, f = 4h, bf16.
+constexpr std::int64_t kHidden = 256, kSeq = 128, kHeads = 8, kBatch = 2;
+
+Scenario gpt_scenario(int tp, int pp, int dp, std::int64_t micro_batches = 1) {
+    GptSpec spec;
+    spec.layers = 8;
+    spec.hidden = kHidden;
+    spec.heads = kHeads;
+    spec.vocab = 64;
+    spec.seq = kSeq;
+    Scenario s = test::tiny_scenario({"gpt", spec}, tp * pp * dp);
+    s.cluster.device.kind = DeviceKind::gpu;
+    s.training.precision = DType::bf16;
+    s.training.micro_batch = kBatch;
+    s.training.global_batch = kBatch * dp * micro_batches;
+    s.strategies[0].tp = tp;
+    s.strategies[0].pp = pp;
+    s.strategies[0].dp = dp;
+    return s;
+}
+
+// Bytes of what blocks.1 keeps from the forward to the backward body, with its input instead of its
+// output.
+std::int64_t saved_by_a_block(const Plan& plan) {
+    const RoleProgram& role = plan.program.roles[0];
+    const auto lives = lifetimes(role);
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
+        const std::string& name = role.buffers[i].name;
+        const bool mine = name.starts_with("blocks.1.") && name != "blocks.1.output";
+        if ((mine || name == "blocks.0.output") && lives[i].carried)
+            sum += role.buffers[i].size().value;
+    }
+    return sum;
+}
+
+struct Formula {
+    int tp = 1;
+    bool sequence_parallel = false;
+    AttentionKind attention = AttentionKind::flash;
+    Recompute recompute;
+    double sbh = 0;           // in units of s·b·h bytes
+    double probabilities = 0; // in units of a·s²·b bytes
+    std::int64_t statistics = 0;  // fp32 values per row (norms) …
+    std::int64_t row_heads = 0;   // … and per row and head (log-sum-exps)
+};
+
+void expect_block(const Formula& f) {
+    Scenario s = gpt_scenario(f.tp, 1, 1);
+    s.strategies[0].sequence_parallel = f.sequence_parallel;
+    s.strategies[0].attention = f.attention;
+    s.strategies[0].recompute = f.recompute;
+    const double rows = kSeq * kBatch, local = f.sequence_parallel ? rows / f.tp : rows;
+    const double expected = f.sbh * rows * kHidden +
+                            f.probabilities * kHeads * kSeq * rows +
+                            4 * static_cast<double>(f.statistics) * local +
+                            4 * static_cast<double>(f.row_heads) * rows * kHeads / f.tp;
+    SCOPED_TRACE(test::describe(s, s.strategies[0]));
+    EXPECT_EQ(static_cast<double>(saved_by_a_block(test::lower_tiny(s))), expected);
+}
+
+// Korthikanti et al. 2022 (arXiv:2205.05198), table 2, less what we do not have: dropout masks, 1 byte
+// per element, twice per block (34 → 32, 10 → 8), and with unfused attention mask and dropout output
+// (5 → 2). What they leave out are the statistics: 4 fp32 values per row for two layer norms, and a
+// log-sum-exp per row and head with flash attention.
+TEST(ActivationFormulas, AreMegatronsWithoutDropout) {
+    using enum AttentionKind;
+    const Recompute none, selective{Recompute::Kind::selective, 1};
+    expect_block({1, false, flash, none, 32, 0, 4, 1});
+    expect_block({1, false, unfused, none, 32, 2, 4, 0});
+    for (const int t : {2, 4, 8}) {
+        expect_block({t, false, flash, none, 8 + 24.0 / t, 0, 4, 1});
+        expect_block({t, false, unfused, none, 8 + 24.0 / t, 2.0 / t, 4, 0});
+        expect_block({t, true, flash, none, 32.0 / t, 0, 4, 1});
+        expect_block({t, true, unfused, none, 32.0 / t, 2.0 / t, 4, 0});
+        // Megatron's selective recomputation keeps the core's output, 2/t, which we compute again.
+        expect_block({t, true, unfused, selective, 30.0 / t, 0, 4, 0});
+        expect_block({t, true, flash, selective, 30.0 / t, 0, 4, 0});
+        // The block's input alone.
+        expect_block({t, true, flash, {Recompute::Kind::full, 1}, 2.0 / t, 0, 0, 0});
+    }
+    expect_block({1, false, flash, {Recompute::Kind::full, 1}, 2, 0, 0, 0});
+    // Of every two blocks the first is computed again: this one keeps everything.
+    expect_block({1, false, flash, {Recompute::Kind::full, 2}, 32, 0, 4, 1});
+}
+
+// Bytes of a category among persistent buffers.
+std::int64_t kept(const RoleProgram& role, Category category) {
+    std::int64_t sum = 0;
+    for (const Buffer& b : role.buffers)
+        if (b.residence == Residence::persistent && b.category == category)
+            sum += b.size().value;
+    return sum;
+}
+
+// 4 + 12/N, 2 + 14/N and 16/N bytes per parameter of the stage's part, plus the padding of each unit to
+// N shards of a multiple of 16 elements.
+TEST(StatesPerParameter, AreZerosOnEveryStage) {
+    for (const int tp : {1, 2})
+        for (const int pp : {1, 2, 4})
+            for (const int zero : {0, 1, 2, 3}) {
+                const int n = 4;
+                Scenario s = gpt_scenario(tp, pp, n);
+                s.strategies[0].zero = zero;
+                SCOPED_TRACE(test::describe(s, s.strategies[0]));
+                const Plan plan = test::lower_tiny(s);
+                for (std::size_t stage = 0; stage < plan.program.roles.size(); ++stage) {
+                    std::int64_t elements = 0, shard = 0;
+                    for (const Unit& unit : plan.units[stage]) {
+                        elements += unit.elements;
+                        shard += unit.shard;
+                        EXPECT_LE(unit.padded, unit.elements + n * kShardAlignment);
+                    }
+                    const std::int64_t whole = zero == 0 ? elements : shard * n;
+                    const RoleProgram& role = plan.program.roles[stage];
+                    EXPECT_EQ(kept(role, Category::parameters), 2 * (zero == 3 ? shard : whole));
+                    EXPECT_EQ(kept(role, Category::gradients), 2 * (zero >= 2 ? shard : whole));
+                    EXPECT_EQ(kept(role, Category::optimizer_states),
+                              12 * (zero >= 1 ? shard : whole));
+                }
+            }
+}
+
+// Largest number of micro-batches of which the stage holds activations.
+std::size_t in_flight(const MemoryPlan& memory) {
+    std::size_t places = 1;  // without frames there is one
+    for (const Frame& frame : memory.frames) {
+        std::vector<Bytes> bases = frame.base;
+        std::sort(bases.begin(), bases.end());
+        bases.erase(std::unique(bases.begin(), bases.end()), bases.end());
+        places = std::max(places, bases.size());
+    }
+    return places;
+}
+
+TEST(MicroBatchesInFlight, AreWhatTheSchedulesNeed) {
+    Scenario s = gpt_scenario(1, 4, 1, 16);
+    for (const auto& [schedule, expected] :
+         {std::pair{Schedule::one_f_one_b, std::vector<std::size_t>{4, 3, 2, 1}},
+          {Schedule::gpipe, {16, 16, 16, 16}},
+          {Schedule::zero_bubble, {4, 4, 4, 4}}}) {
+        s.strategies[0].schedule = schedule;
+        const Plan plan = test::lower_tiny(s);
+        for (std::size_t stage = 0; stage < 4; ++stage)
+            EXPECT_EQ(in_flight(plan.memory[stage]), expected[stage])
+                << schedule_name(schedule) << " stage " << stage;
+    }
+}
+
+// The arena is at most this much larger than the largest set of live bytes: 3 % because what a backward
+// body needs for itself does not reuse the part of its frame that it has let go; 8 % for ZB-H1, whose
+// frames change hands within a task.
+TEST(ArenaOfPipelines, IsCloseToTheLargestLiveSet) {
+    for (const Schedule schedule :
+         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+        for (const bool sequence_parallel : {false, true})
+            for (const std::int64_t micro_batches : {1, 3, 8}) {
+                Scenario s = gpt_scenario(2, 4, 1, micro_batches);
+                s.strategies[0].schedule = schedule;
+                s.strategies[0].sequence_parallel = sequence_parallel;
+                SCOPED_TRACE(test::describe(s, s.strategies[0]));
+                const Plan plan = test::lower_tiny(s);
+                for (const MemoryPlan& memory : plan.memory) {
+                    EXPECT_LE(memory.live_peak.value, memory.arena.value);
+                    const double bound = schedule == Schedule::zero_bubble ? 1.08 : 1.03;
+                    EXPECT_LE(static_cast<double>(memory.arena.value),
+                              bound * static_cast<double>(memory.live_peak.value));
+                }
+            }
+}
+
+std::int64_t highest(const Plan& plan) {
+    std::int64_t most = 0;
+    for (const MemorySample& sample : memory_timeline(plan.program.roles[0]))
+        most = std::max(most, sample.live.value);
+    return most;
+}
+
+TEST(MemoryTimeline, ReachesThePeakAndShowsWhatRecomputationSaves) {
+    std::vector<std::int64_t> peaks;
+    for (const Recompute& recompute :
+         {Recompute{}, {Recompute::Kind::selective, 1}, {Recompute::Kind::full, 2},
+          {Recompute::Kind::full, 1}}) {
+        Scenario s = gpt_scenario(1, 2, 1, 4);
+        s.strategies[0].attention = AttentionKind::unfused;
+        s.strategies[0].recompute = recompute;
+        const Plan plan = test::lower_tiny(s);
+        EXPECT_EQ(highest(plan), plan.memory[0].live_peak.value);
+        peaks.push_back(highest(plan));
+    }
+    EXPECT_TRUE(std::is_sorted(peaks.rbegin(), peaks.rend()));
+    EXPECT_LT(peaks.back(), 0.8 * static_cast<double>(peaks.front())) << "states are the rest";
+}
+
+}  // namespace
+}  // namespace shardscope

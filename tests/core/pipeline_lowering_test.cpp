@@ -1,0 +1,73 @@
+// Pipelines that lowering makes: every schedule finishes, and one that cannot is found before it runs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/program/check_progress.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+ModelSpec stack_of(int layers) {
+    LayerListSpec spec;
+    for (int i = 0; i < layers; ++i) spec.items.push_back({LayerListSpec::Kind::linear, 4, 4, true});
+    return {"stack", spec};
+}
+
+Plan pipeline(int pp, int chunks, int micro_batches, Schedule schedule) {
+    Scenario s = test::tiny_scenario(stack_of(32), pp);
+    s.training.global_batch = micro_batches;
+    s.training.micro_batch = 1;
+    s.strategies[0].pp = pp;
+    s.strategies[0].virtual_stages = chunks;
+    s.strategies[0].schedule = schedule;
+    return test::lower_tiny(s);
+}
+
+// On a host that issues ahead and on one that computes itself.
+TEST(PipelineLowering, EveryScheduleOfEveryShapeFinishes) {
+    for (int pp = 2; pp <= 8; ++pp)
+        for (int m = 1; m <= 2 * pp + 3; ++m) {
+            SCOPED_TRACE(testing::Message() << pp << " stages, " << m << " micro-batches");
+            for (const Schedule schedule :
+                 {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+                EXPECT_NO_THROW(check_progress(pipeline(pp, 1, m, schedule).program,
+                                               Host::runs_compute));
+            for (int chunks = 2; chunks <= 4; ++chunks) {
+                const Plan plan = pipeline(pp, chunks, m, Schedule::one_f_one_b);
+                EXPECT_NO_THROW(check_progress(plan.program)) << chunks;
+                EXPECT_NO_THROW(check_progress(plan.program, Host::runs_compute)) << chunks;
+            }
+        }
+}
+
+// The first stage wants the gradient of a micro-batch that it has not sent yet.
+TEST(PipelineLowering, ADeadlockIsFoundWithItsCycle) {
+    Plan plan = pipeline(2, 1, 2, Schedule::one_f_one_b);
+    auto& schedule = plan.program.roles[0].schedule;
+    const auto& bodies = plan.program.roles[0].bodies;
+    const auto is = [&](const char* name) {
+        return [&bodies, name](const Task& t) {
+            return bodies[t.body.index()].name.find(name) == 0 && t.micro_batch == 1;
+        };
+    };
+    // Micro-batch 1 goes back before it goes forth.
+    std::stable_partition(schedule.begin(), schedule.end(), [&](const Task& t) {
+        return is("receive gradients")(t) || is("backward")(t);
+    });
+    try {
+        check_progress(plan.program);
+        ADD_FAILURE() << "not found";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, "deadlock");
+        EXPECT_THAT(e.message, HasSubstr("stage 0"));
+        EXPECT_THAT(e.message, HasSubstr("stage 1"));
+        EXPECT_THAT(e.message, HasSubstr("waits for"));
+    }
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,129 @@
+// How layers are divided over pipeline stages, and in which order a stage works.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/lowering/stages.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::size_t> sizes(const Model& model, const Strategy& strategy) {
+    std::vector<std::size_t> result;
+    std::size_t next = 0;
+    for (const LayerRange& range : partition_layers(model, strategy)) {
+        EXPECT_EQ(range.first, next) << "chunks follow each other";
+        EXPECT_LT(range.first, range.last) << "no chunk is empty";
+        result.push_back(range.last - range.first);
+        next = range.last;
+    }
+    EXPECT_EQ(next, model.layers.size());
+    return result;
+}
+
+Strategy stages(int pp, Partition::Kind kind = Partition::Kind::blocks) {
+    Strategy s;
+    s.name = "test";
+    s.pp = pp;
+    s.partition.kind = kind;
+    return s;
+}
+
+// Embedding, 6 blocks, head.
+TEST(Partition, BlocksAreDividedEvenlyAndTheRestGoesAlong) {
+    const Model model = build_model(test::deep_gpt());
+    EXPECT_THAT(sizes(model, stages(1)), ElementsAre(8));
+    EXPECT_THAT(sizes(model, stages(2)), ElementsAre(4, 4));
+    EXPECT_THAT(sizes(model, stages(3)), ElementsAre(3, 2, 3));
+    EXPECT_THAT(sizes(model, stages(4)), ElementsAre(2, 1, 2, 3));
+    EXPECT_THAT(sizes(model, stages(8)), ElementsAre(1, 1, 1, 1, 1, 1, 1, 1));
+}
+
+TEST(Partition, OtherMeasures) {
+    const Model model = build_model(test::deep_gpt());
+    EXPECT_THAT(sizes(model, stages(3, Partition::Kind::uniform)), ElementsAre(2, 3, 3));
+    // The embedding has 1,584 parameters, a block 7,224, the head 48.
+    EXPECT_THAT(sizes(model, stages(3, Partition::Kind::parameters)), ElementsAre(3, 2, 3));
+    Strategy s = stages(2, Partition::Kind::pattern);
+    s.partition.pattern = "blocks\\.[45]";
+    EXPECT_THAT(sizes(model, s), ElementsAre(6, 2));
+    s.partition = {Partition::Kind::counts, "", {7, 1}};
+    EXPECT_THAT(sizes(model, s), ElementsAre(7, 1));
+}
+
+void expect_refused(const Strategy& strategy, const char* text) {
+    try {
+        partition_layers(build_model(test::deep_gpt()), strategy);
+        ADD_FAILURE() << "not refused";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, "partition");
+        EXPECT_THAT(e.message, HasSubstr(text));
+        EXPECT_FALSE(e.fix.empty());
+    }
+}
+
+TEST(Partition, RefusesWhatCannotBe) {
+    expect_refused(stages(9), "9 chunks, but the model has 8 layers");
+    Strategy s = stages(2, Partition::Kind::pattern);
+    s.partition.pattern = "conv";
+    expect_refused(s, "no layer's name matches \"conv\"");
+    s.partition = {Partition::Kind::counts, "", {4, 5}};
+    expect_refused(s, "9 layers together, the model has 8");
+}
+
+std::string text(const std::vector<StageTask>& tasks) {
+    std::string result;
+    for (const StageTask& t : tasks) {
+        result += "FBIW"[static_cast<int>(t.kind)];
+        if (t.chunk > 0) result += std::string(static_cast<std::size_t>(t.chunk), '\'');
+        result += std::to_string(t.micro_batch) + " ";
+    }
+    return result;
+}
+
+TEST(StageSchedule, IsThePapersOne) {
+    Strategy s = stages(3);
+    EXPECT_EQ(text(stage_schedule(s, 0, 3, 4)), "F0 F1 F2 B0 F3 B1 B2 B3 ");
+    EXPECT_EQ(text(stage_schedule(s, 2, 3, 4)), "F0 B0 F1 B1 F2 B2 F3 B3 ");
+    s.schedule = Schedule::gpipe;
+    EXPECT_EQ(text(stage_schedule(s, 1, 3, 2)), "F0 F1 B0 B1 ");
+    s.schedule = Schedule::zero_bubble;
+    EXPECT_EQ(text(stage_schedule(s, 0, 3, 3)), "F0 F1 F2 I0 W0 I1 W1 I2 W2 ");
+    EXPECT_EQ(text(stage_schedule(s, 2, 3, 4)), "F0 I0 F1 I1 F2 I2 W0 F3 I3 W1 W2 W3 ");
+}
+
+TEST(StageSchedule, InterleavesInRoundsOfStages) {
+    Strategy s = stages(2);
+    s.virtual_stages = 2;
+    EXPECT_EQ(text(stage_schedule(s, 1, 2, 4)),
+              "F0 F1 F'0 B'0 F'1 B'1 F2 B0 F3 B1 F'2 B'2 F'3 B'3 B2 B3 ");
+    EXPECT_EQ(text(stage_schedule(s, 1, 2, 3)), "F0 F1 F'0 B'0 F'1 B'1 F2 B0 B1 F'2 B'2 B2 ")
+        << "micro-batch 3 is left out";
+}
+
+TEST(StageSchedule, EveryMicroBatchGoesThroughEveryChunkOnce) {
+    for (const Schedule schedule :
+         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+        for (int p = 1; p <= 5; ++p)
+            for (int m = 1; m <= 11; ++m) {
+                Strategy s = stages(p);
+                s.schedule = schedule;
+                s.virtual_stages = schedule == Schedule::one_f_one_b && p > 1 ? 3 : 1;
+                std::map<std::pair<int, int>, std::string> seen;
+                for (int stage = 0; stage < p; ++stage) {
+                    seen.clear();
+                    for (const StageTask& t : stage_schedule(s, stage, p, m))
+                        seen[{t.chunk, t.micro_batch}] += "FBIW"[static_cast<int>(t.kind)];
+                    EXPECT_EQ(seen.size(), static_cast<std::size_t>(s.virtual_stages * m));
+                    const bool parted = schedule == Schedule::zero_bubble && p > 1;
+                    for (const auto& [key, order] : seen) EXPECT_EQ(order, parted ? "FIW" : "FB");
+                }
+            }
+}
+
+}  // namespace
+}  // namespace shardscope
