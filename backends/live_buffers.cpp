@@ -13,30 +13,25 @@ Bytes reserved(const Buffer& buffer) {
     return Bytes((size + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
 }
 
-std::string describe(const Buffer& buffer, Bytes offset) {
-    return "'" + buffer.name + "' (bytes " + std::to_string(offset.value) + " to " +
-           std::to_string((offset + buffer.size()).value) + ")";
-}
-
 }  // namespace
 
 LiveBuffers::LiveBuffers(const RoleProgram& role, const MemoryPlan& plan, OnChange on_change)
     : role_(role),
       plan_(plan),
       on_change_(std::move(on_change)),
-      ends_(life_ends(role)),
+      copies_(role, plan),
+      ends_(life_ends(role, copies_)),
       clocks_(role.events),
-      last_access_(role.buffers.size()),
-      live_(role.buffers.size(), false) {
+      last_access_(copies_.size()),
+      live_(copies_.size(), false) {
     for (std::size_t b = 0; b < role.buffers.size(); ++b)
-        if (role.buffers[b].residence == Residence::persistent) place(BufferId(b));
+        if (role.buffers[b].residence == Residence::persistent) place(copies_.of(BufferId(b), 0));
 }
 
 void LiveBuffers::close_dead_bytes() const {
     if (!on_change_) return;
     on_change_(Bytes(0), plan_.arena, false);
-    for (const BufferId b : placed_)
-        on_change_(plan_.offset[b.index()], role_.buffers[b.index()].size(), true);
+    for (const CopyId c : placed_) on_change_(copies_[c].place, buffer_of(c).size(), true);
 }
 
 void LiveBuffers::begin_step() {
@@ -52,9 +47,10 @@ void LiveBuffers::begin_task() {
 void LiveBuffers::before_issue(const Instruction& instruction) {
     for_each_operand(instruction, [&](const Operand& operand, Access access) {
         if (!operand.valid() || access == Access::none) return;
-        if (!live_[operand.buffer.index()]) place(operand.buffer);
+        const CopyId copy = copy_of(operand);
+        if (!live_[copy.index()]) place(copy);
         // Written again before its last life was known to be over: it never was free in between.
-        std::erase(ended_, operand.buffer);
+        std::erase(ended_, copy);
     });
     note_peak(instruction.phase);
 }
@@ -64,12 +60,12 @@ void LiveBuffers::after_issue(const Instruction& instruction) {
     const std::size_t stream = StreamClocks::index(instruction.stream);
     for_each_operand(instruction, [&](const Operand& operand, Access access) {
         if (!operand.valid() || access == Access::none) return;
-        last_access_[operand.buffer.index()][stream] = position;
+        last_access_[copy_of(operand).index()][stream] = position;
     });
     for (; next_end_ < ends_.size(); ++next_end_) {
         const LifeEnd& end = ends_[next_end_];
         if (end.task != task_ || end.instruction != instruction_) break;
-        ended_.push_back(end.buffer);
+        ended_.push_back(end.copy);
     }
     ++instruction_;
     release_ended();
@@ -79,40 +75,55 @@ void LiveBuffers::end_step() {
     while (!ended_.empty()) release(ended_.back());
 }
 
-void LiveBuffers::place(BufferId buffer) {
-    check_free(buffer);
-    const Buffer& b = role_.buffers[buffer.index()];
-    const Bytes offset = plan_.offset[buffer.index()];
-    live_[buffer.index()] = true;
-    placed_.push_back(buffer);
+CopyId LiveBuffers::copy_of(const Operand& operand) const {
+    const Task& task = role_.schedule[static_cast<std::size_t>(task_)];
+    return copies_.of(operand.buffer, task.micro_batch);
+}
+
+const Buffer& LiveBuffers::buffer_of(CopyId copy) const {
+    return role_.buffers[copies_[copy].buffer.index()];
+}
+
+void LiveBuffers::place(CopyId copy) {
+    check_free(copy);
+    const Buffer& b = buffer_of(copy);
+    const Bytes offset = copies_[copy].place;
+    live_[copy.index()] = true;
+    placed_.push_back(copy);
     live_bytes_ += b.size();
     categories_[static_cast<std::size_t>(b.category)] += b.size();
     extent_ = std::max(extent_, offset + reserved(b));
     if (on_change_) on_change_(offset, b.size(), true);
 }
 
-void LiveBuffers::release(BufferId buffer) {
-    const Buffer& b = role_.buffers[buffer.index()];
-    live_[buffer.index()] = false;
-    std::erase(placed_, buffer);
-    std::erase(ended_, buffer);
+void LiveBuffers::release(CopyId copy) {
+    const Buffer& b = buffer_of(copy);
+    live_[copy.index()] = false;
+    std::erase(placed_, copy);
+    std::erase(ended_, copy);
     live_bytes_ -= b.size();
     categories_[static_cast<std::size_t>(b.category)] -= b.size();
-    if (on_change_) on_change_(plan_.offset[buffer.index()], b.size(), false);
+    if (on_change_) on_change_(copies_[copy].place, b.size(), false);
 }
 
-void LiveBuffers::check_free(BufferId buffer) const {
-    const Buffer& b = role_.buffers[buffer.index()];
-    const Bytes first = plan_.offset[buffer.index()], end = first + b.size();
-    for (const BufferId other : placed_) {
-        const Buffer& o = role_.buffers[other.index()];
-        const Bytes other_first = plan_.offset[other.index()];
-        if (first >= other_first + o.size() || other_first >= end) continue;
+void LiveBuffers::check_free(CopyId copy) const {
+    const Bytes first = copies_[copy].place, end = first + buffer_of(copy).size();
+    for (const CopyId other : placed_) {
+        const Bytes other_first = copies_[other].place;
+        if (first >= other_first + buffer_of(other).size() || other_first >= end) continue;
         throw Error(
-            "arena-overlap",
-            describe(b, first) + " is placed while " + describe(o, other_first) + " is live",
+            "arena-overlap", describe(copy) + " is placed while " + describe(other) + " is live",
             "the memory plan and the program disagree; please report it", ErrorKind::run_failed);
     }
+}
+
+std::string LiveBuffers::describe(CopyId copy) const {
+    const BufferCopies::Copy& c = copies_[copy];
+    const Buffer& buffer = buffer_of(copy);
+    std::string text = "'" + buffer.name + "'";
+    if (c.micro_batch >= 0) text += " of micro-batch " + std::to_string(c.micro_batch);
+    return text + " (bytes " + std::to_string(c.place.value) + " to " +
+           std::to_string((c.place + buffer.size()).value) + ")";
 }
 
 void LiveBuffers::note_peak(Phase phase) {
@@ -122,8 +133,8 @@ void LiveBuffers::note_peak(Phase phase) {
     peak_phase_ = phase;
 }
 
-bool LiveBuffers::is_over(BufferId buffer) const {
-    const auto& last = last_access_[buffer.index()];
+bool LiveBuffers::is_over(CopyId copy) const {
+    const auto& last = last_access_[copy.index()];
     for (std::size_t s = 0; s < kStreams; ++s)
         if (clocks_.known(Stream::compute, static_cast<Stream>(s)) < last[s]) return false;
     return true;

@@ -4,15 +4,18 @@
 // a buffer at its first access and releases it when its last access is known to be over. So it checks
 // the plan (no two live buffers share bytes), measures what the plan predicts (bytes per category at
 // the peak), and says which bytes may be touched at all (poisoning under AddressSanitizer).
+// Where the plan gives every micro-batch a copy of a buffer, each copy has a life of its own.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "backends/buffer_lives.h"
 #include "backends/stream_clocks.h"
+#include "core/program/buffer_copies.h"
 #include "core/program/memory_plan.h"
 #include "core/report/trace.h"
 
@@ -48,7 +51,9 @@ public:
     // All streams are idle: releases what no event had released.
     void end_step();
 
-    bool live(BufferId buffer) const { return live_[buffer.index()]; }
+    bool live(BufferId buffer, std::int32_t micro_batch = 0) const {
+        return live_[copies_.of(buffer, micro_batch).index()];
+    }
     Bytes live_bytes() const { return live_bytes_; }
 
     // What was measured so far: live bytes per category (sizes, not rounded) when their sum was
@@ -57,26 +62,30 @@ public:
     MemoryUse use() const;
 
 private:
-    void place(BufferId buffer);
-    void release(BufferId buffer);
-    void check_free(BufferId buffer) const;
+    CopyId copy_of(const Operand& operand) const;
+    const Buffer& buffer_of(CopyId copy) const;
+    void place(CopyId copy);
+    void release(CopyId copy);
+    void check_free(CopyId copy) const;
     void note_peak(Phase phase);
-    bool is_over(BufferId buffer) const;
+    bool is_over(CopyId copy) const;
     void release_ended();
+    std::string describe(CopyId copy) const;
 
     const RoleProgram& role_;
     const MemoryPlan& plan_;
     OnChange on_change_;
 
+    const BufferCopies copies_;
     const std::vector<LifeEnd> ends_;
     std::size_t next_end_ = 0;
     std::int32_t task_ = -1, instruction_ = 0;  // the one being issued
 
     StreamClocks clocks_;
-    std::vector<std::array<StreamClocks::Position, kStreams>> last_access_;  // per buffer
+    std::vector<std::array<StreamClocks::Position, kStreams>> last_access_;  // per copy
     std::vector<bool> live_;
-    std::vector<BufferId> placed_;  // the live ones
-    std::vector<BufferId> ended_;   // all accesses issued, not all known to be over; still live
+    std::vector<CopyId> placed_;  // the live ones
+    std::vector<CopyId> ended_;   // all accesses issued, not all known to be over; still live
 
     std::array<Bytes, kCategories> categories_{}, peak_categories_{};
     Bytes live_bytes_, peak_bytes_, extent_;

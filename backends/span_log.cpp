@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/program/event_origins.h"
+
 namespace shardscope {
 namespace {
 
-std::optional<Span::Kind> kind_of(const Operation& operation) {
+std::optional<Span::Kind> kind_of(const Operation& operation,
+                                  const std::vector<EventOrigin>& origins) {
     if (std::holds_alternative<Compute>(operation)) return Span::Kind::compute;
-    if (std::holds_alternative<WaitEvent>(operation)) return Span::Kind::wait;
+    if (const auto* wait = std::get_if<WaitEvent>(&operation))
+        return wait_kind(origins[wait->event.index()].stream);
     if (std::holds_alternative<Collective>(operation) ||
         std::holds_alternative<Exchange>(operation))
         return Span::Kind::communication;
@@ -16,17 +20,18 @@ std::optional<Span::Kind> kind_of(const Operation& operation) {
 }
 
 bool is_traced(Span::Kind kind, Stream stream) {
-    return kind != Span::Kind::wait || stream == Stream::compute;
+    return !is_wait(kind) || stream == Stream::compute;
 }
 
 }  // namespace
 
 SpanLog::SpanLog(const RoleProgram& role) {
+    const std::vector<EventOrigin> origins = event_origins(role);
     for (const Task& task : role.schedule) {
         const auto& instructions = role.bodies[task.body.index()].instructions;
         for (std::size_t i = 0; i < instructions.size(); ++i) {
             const Instruction& instruction = instructions[i];
-            const auto kind = kind_of(instruction.operation);
+            const auto kind = kind_of(instruction.operation, origins);
             if (!kind || !is_traced(*kind, instruction.stream)) continue;
             of_stream_[static_cast<std::size_t>(instruction.stream)].push_back(spans_.size());
             Span span;

@@ -23,7 +23,8 @@ public:
     void begin_step(Clock::time_point start);
 
     // Times of the next kernel, collective, exchange or wait of `stream`, in program order; each
-    // stream has one writer at a time. Waits of other streams than compute appear in no trace.
+    // stream has one writer at a time. Waits of other streams than compute appear in no trace; which
+    // kind of wait it is (wait_kind) the log knows by itself.
     void add(Stream stream, Span::Kind kind, Clock::time_point start, Clock::time_point end);
 
     // All spans of the step in the order of their start. Call while no stream runs.

@@ -62,6 +62,8 @@ void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
     CLI::Option* as_json = app.add_flag("--json", json, "Print the report as JSON");
     app.add_flag("--csv", csv, "Print the report as CSV")->excludes(as_json);
     app.add_option("--output", output, "Write the report to a file")->type_name("FILE");
+    app.add_option("--trace", trace, "Write one strategy's timeline, for ui.perfetto.dev")
+        ->type_name("FILE");
 }
 
 void RunArguments::add_to(CLI::App& app) {

@@ -33,6 +33,7 @@ struct ReportArguments {
     std::vector<std::string> strategies;  // by name; empty: all
     bool json = false, csv = false;
     std::optional<std::string> output;  // file; empty: standard output
+    std::optional<std::string> trace;   // file for Perfetto; empty: none
     std::string calibration;            // file; preset to the default one
 
     void add_input_to(CLI::App& app, const Environment& environment);  // which scenario

@@ -11,6 +11,7 @@
 #include "cli/this_machine.h"
 #include "core/data/data_source.h"
 #include "core/nearest.h"
+#include "core/report/chrome_trace.h"
 #include "core/report/report_io.h"
 #include "core/scenario_io.h"
 #include "core/version.h"
@@ -57,6 +58,7 @@ Evaluation::Evaluation(const ReportArguments& arguments, const Environment& envi
     report_.scenario =
         load_scenario(arguments.file, parse_options(environment, arguments.calibration));
     select_strategies();
+    check_trace();
     model_ = std::make_shared<Model>(build_model(report_.scenario.model));
 }
 
@@ -74,6 +76,21 @@ void Evaluation::select_strategies() {
         selected.push_back(strategies()[static_cast<std::size_t>(found - names.begin())]);
     }
     report_.scenario.strategies = std::move(selected);
+}
+
+// Before any long work.
+void Evaluation::check_trace() const {
+    if (!arguments_.trace) return;
+    check_writable(*arguments_.trace);
+    if (arguments_.trace == arguments_.output) {
+        throw Error("usage", fmt::format("--trace and --output both name {}", *arguments_.trace),
+                    "name two files", ErrorKind::io);
+    }
+    if (strategies().size() == 1) return;
+    throw Error("usage",
+                fmt::format("--trace shows one strategy, but there are {}", strategies().size()),
+                fmt::format("add --strategy \"{}\" or another one", strategies().front().name),
+                ErrorKind::io);
 }
 
 void Evaluation::prepare_run(const RunArguments& arguments) {
@@ -109,11 +126,14 @@ Result Evaluation::summary(const Trace& trace, const Plan& plan) const {
     return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
 }
 
-void Evaluation::simulate(Candidate& candidate) const {
+void Evaluation::simulate(Candidate& candidate) {
     if (!candidate.plan) return;
+    RunOptions options;
+    options.record_spans = arguments_.trace.has_value();
     try {
-        const Trace trace = make_simulator()->run(report_.scenario, *candidate.plan, {});
+        Trace trace = make_simulator()->run(report_.scenario, *candidate.plan, options);
         candidate.report.simulated = summary(trace, *candidate.plan);
+        if (options.record_spans) candidate.simulated = std::move(trace);
     } catch (const Error& error) {
         set_error(candidate.report, error);
     }
@@ -131,6 +151,7 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
     const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
                           static_cast<double>(model_->seq);
     RunOptions options;
+    options.record_spans = arguments_.trace.has_value();
     options.on_step = [&](const StepProgress& step) {
         const double rate = tokens * static_cast<double>(step.step) / step.elapsed.value;
         progress.update(fmt::format("{}: step {}/{}, loss {:.3f}, {:.0f} {}/s", report.name,
@@ -139,14 +160,30 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
     };
     progress.update(fmt::format("{}: starting", report.name));
     try {
-        const Trace trace = make_runner(backend)->run(report_.scenario, *candidate.plan, options);
+        Trace trace = make_runner(backend)->run(report_.scenario, *candidate.plan, options);
         report.measured = summary(trace, *candidate.plan);
+        if (options.record_spans) candidate.measured = std::move(trace);
         progress.done(
             fmt::format("{}: {} steps done", report.name, report_.scenario.training.steps));
     } catch (const Error& error) {
         set_error(report, error);
         progress.done(fmt::format("{}: {}", report.name, status_name(report.status)));
     }
+}
+
+void Evaluation::add(Candidate candidate) {
+    std::vector<TracePart> parts;
+    if (candidate.simulated) parts.push_back({"simulated", &*candidate.simulated});
+    if (candidate.measured) parts.push_back({"measured", &*candidate.measured});
+    if (!parts.empty()) trace_ = chrome_trace(*candidate.plan, parts);
+    report_.strategies.push_back(std::move(candidate.report));
+}
+
+void Evaluation::write_trace() const {
+    if (trace_.empty()) return;
+    write_atomically(*arguments_.trace, trace_);
+    environment_.err << "trace written to " << *arguments_.trace
+                     << "; open it in ui.perfetto.dev\n";
 }
 
 int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&), bool ran) {
@@ -166,6 +203,7 @@ int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&
     } else {
         environment_.out << text;
     }
+    write_trace();
     return exit_code_of(report_, ran);
 }
 

@@ -16,6 +16,8 @@ namespace shardscope {
 struct Candidate {
     StrategyReport report;
     std::optional<Plan> plan;  // empty: it could not be planned, and report.error says why
+    // With spans, for --trace; empty else.
+    std::optional<Trace> simulated, measured;
 };
 
 class Evaluation {
@@ -33,22 +35,25 @@ public:
     Candidate plan(const Strategy& strategy) const;
     // Each fills its part of the candidate's report; errors become its status. What does not fit is
     // simulated, but not run.
-    void simulate(Candidate& candidate) const;
+    void simulate(Candidate& candidate);
     void measure(Candidate& candidate, const Backend& backend, Progress& progress);
-    void add(Candidate candidate) { report_.strategies.push_back(std::move(candidate.report)); }
+    void add(Candidate candidate);
 
-    // Writes the report as asked: text by `to_text` unless --json or --csv. Returns the exit code;
-    // `ran`: a strategy that does not fit was not runnable.
+    // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns
+    // the exit code; `ran`: a strategy that does not fit was not runnable.
     int finish(std::string backend, std::string (*to_text)(const Report&), bool ran);
 
 private:
     Result summary(const Trace& trace, const Plan& plan) const;
     void select_strategies();
+    void check_trace() const;
+    void write_trace() const;
 
     const ReportArguments& arguments_;
     const Environment& environment_;
     Report report_;
     std::shared_ptr<const Model> model_;
+    std::string trace_;  // the text of --trace; empty: nothing to write yet
 };
 
 }  // namespace shardscope

@@ -49,7 +49,7 @@ Party Channels::collective(std::size_t role, Stream stream, const Collective& co
     return {channel(std::move(key), group.roles.size()), time.value};
 }
 
-Party Channels::transfer(std::size_t role, const Exchange::Transfer& transfer) {
+Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
     const Rank rank = first_rank(role), peer = group.member(rank, transfer.peer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
@@ -59,7 +59,8 @@ Party Channels::transfer(std::size_t role, const Exchange::Transfer& transfer) {
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     if (other == self) return {-1, seconds};
     const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;
-    return {channel({kTransfers, transfer.group.value, from, to}, 2), seconds};
+    const auto lane = static_cast<std::int32_t>(transfer_lane(stream));
+    return {channel({kTransfers, transfer.group.value, from, to, lane}, 2), seconds};
 }
 
 }  // namespace shardscope

@@ -22,8 +22,8 @@ public:
 
     // Seconds of a collective of `role`, and its channel; channel −1: no other role takes part.
     Party collective(std::size_t role, Stream stream, const Collective& collective);
-    // The same for one transfer.
-    Party transfer(std::size_t role, const Exchange::Transfer& transfer);
+    // The same for one transfer of an exchange on `stream`: only those of one TransferLane meet.
+    Party transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer);
 
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }
 

@@ -21,9 +21,11 @@ struct Lane {
     const Op* op = nullptr;   // the next operation
     const Op* end = nullptr;  // of those of this task
     const LaneProgram::Task* task = nullptr;
-    std::int64_t posted = 0;  // inline host: operations handed over and not done
-    double since = 0;         // seconds: when the operation or the wait began
-    double ready = 0;         // clock: latest end of the operation's meetings so far
+    std::vector<std::int32_t> executed;  // by body: how often among the tasks before this one
+    std::int32_t awaited = 0;            // recordings of the event that it sleeps on
+    std::int64_t posted = 0;             // inline host: operations handed over and not done
+    double since = 0;                    // seconds: when the operation or the wait began
+    double ready = 0;                    // clock: latest end of the operation's meetings so far
 };
 
 struct Channel {
@@ -50,14 +52,15 @@ public:
         : program_(program), sharing_(sharing), record_spans_(record_spans) {
         for (const LaneProgram::Role& role : program.roles) {
             RoleState& state = roles_.emplace_back();
-            state.recorded.resize(static_cast<std::size_t>(role.events));
-            state.waiting.resize(static_cast<std::size_t>(role.events));
+            state.recorded.resize(role.events.size());
+            state.waiting.resize(role.events.size());
             state.host_origin.reserve(static_cast<std::size_t>(role.tasks.back().first_epoch) + 1);
             state.weight = role.multiplicity / static_cast<double>(std::max(1, nodes));
             for (std::size_t stream = 0; stream < kStreams; ++stream) {
                 Lane& lane = lanes_.emplace_back();
                 lane.role = static_cast<std::int32_t>(roles_.size() - 1);
                 lane.stream = static_cast<Stream>(stream);
+                lane.executed.resize(role.bodies.size() + 1);
             }
         }
         for (const std::int32_t expected : program.channels) {
@@ -122,6 +125,7 @@ private:
         const LaneProgram::Role& role = prepared(lane);
         const auto tasks = static_cast<std::int32_t>(role.tasks.size()) - 1;
         while (lane.next_task < tasks) {
+            if (lane.task != nullptr) ++lane.executed[static_cast<std::size_t>(lane.task->body)];
             lane.task = &role.tasks[static_cast<std::size_t>(lane.next_task++)];
             const auto& body = role.bodies[static_cast<std::size_t>(lane.task->body)];
             const auto& slice = body.lanes[static_cast<std::size_t>(lane.stream)];
@@ -220,8 +224,10 @@ private:
 
     bool pass_wait(Lane& lane) {
         const auto event = static_cast<std::size_t>(lane.op->target);
+        const std::int32_t body = prepared(lane).events[event].body;
         RoleState& role = state(lane);
-        if (role.recorded[event] >= lane.task->execution) {
+        lane.awaited = lane.executed[static_cast<std::size_t>(body)] + lane.op->count;
+        if (role.recorded[event] >= lane.awaited) {
             done_with_op(lane);
             return true;
         }
@@ -236,11 +242,12 @@ private:
         RoleState& role = state(lane);
         role.recorded[event] = lane.task->execution;
         unsigned waiting = role.waiting[event];
-        role.waiting[event] = 0;
         for (std::size_t stream = 0; waiting != 0; ++stream, waiting >>= 1) {
             if ((waiting & 1u) == 0) continue;
             Lane& sleeper = lane_of(lane, stream);
-            count(sleeper, Span::Kind::wait, sleeper.since, now_);
+            if (sleeper.awaited > role.recorded[event]) continue;
+            role.waiting[event] &= static_cast<std::uint8_t>(~(1u << stream));
+            count(sleeper, prepared(lane).events[event].wait, sleeper.since, now_);
             wake(sleeper);
         }
     }
@@ -282,15 +289,9 @@ private:
         const bool compute_stream = lane.stream == Stream::compute;
         StepTime& time = state(lane).time;
         if (compute_stream) {
-            const Seconds length(end - start);
-            if (kind != Span::Kind::compute)
-                time.exposed_communication += length;
-            else if (lane.op->phase == Phase::optimizer)
-                time.optimizer += length;
-            else
-                time.compute += length;
+            if (Seconds* part = part_of(time, kind, lane.op->phase)) *part += Seconds(end - start);
         }
-        if (!record_spans_ || (kind == Span::Kind::wait && !compute_stream)) return;
+        if (!record_spans_ || (is_wait(kind) && !compute_stream)) return;
         const LaneProgram::Role& role = prepared(lane);
         const Body& body = role.program->bodies[static_cast<std::size_t>(lane.task->body)];
         const auto task = static_cast<std::size_t>(lane.task - role.tasks.data());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/program/event_origins.h"
 #include "simulator/channels.h"
 #include "simulator/cost_model.h"
 
@@ -23,7 +24,11 @@ public:
     LaneProgram::Role prepare(const Program& program, std::size_t role) {
         index_ = role;
         out_.program = &program.roles[role];
-        out_.events = out_.program->events;
+        origins_ = event_origins(*out_.program);
+        const auto bodies = static_cast<std::int32_t>(out_.program->bodies.size());
+        for (const EventOrigin& origin : origins_)
+            out_.events.push_back(
+                {origin.body.valid() ? origin.body.value : bodies, wait_kind(origin.stream)});
         out_.multiplicity = static_cast<int>(out_.program->ranks.size());
         for (const Body& body : out_.program->bodies) prepare_body(body);
         number_tasks();
@@ -84,7 +89,7 @@ private:
         std::vector<Party> parties;
         double own = 0;  // transfers within the role go at the same time
         for (const Exchange::Transfer& transfer : exchange.transfers) {
-            const Party party = channels_.transfer(index_, transfer);
+            const Party party = channels_.transfer(index_, stream, transfer);
             const auto same = std::find_if(parties.begin(), parties.end(), [&](const Party& p) {
                 return p.channel == party.channel;
             });
@@ -102,7 +107,11 @@ private:
         append(stream, OpKind::record).target = record.event.value;
     }
     void add(Stream stream, const WaitEvent& wait) {
-        append(stream, OpKind::wait).target = wait.event.value;
+        const EventOrigin& origin = origins_[wait.event.index()];
+        const BodyId body(out_.bodies.size());
+        Op& op = append(stream, OpKind::wait);
+        op.target = wait.event.value;
+        op.count = origin.precedes(body, op.instruction) ? 1 : 0;
     }
     void add(Stream stream, const CopyToHost&) {
         if (!inline_host_) {
@@ -111,8 +120,13 @@ private:
             ++epoch_;
         } else if (stream != Stream::compute) {
             // The host waits for the other thread to come here.
-            append(stream, OpKind::record).target = out_.events;
-            append(Stream::compute, OpKind::wait).target = out_.events++;
+            const auto event = static_cast<std::int32_t>(out_.events.size());
+            append(stream, OpKind::record).target = event;
+            Op& wait = append(Stream::compute, OpKind::wait);
+            wait.target = event;
+            wait.count = 1;
+            out_.events.push_back(
+                {static_cast<std::int32_t>(out_.bodies.size()), wait_kind(stream)});
         }
     }
 
@@ -164,6 +178,7 @@ private:
     const bool inline_host_, separate_;
     const double host_cost_, copy_;
     LaneProgram::Role out_;
+    std::vector<EventOrigin> origins_;
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;

@@ -16,6 +16,7 @@
 
 #include "core/cluster/cluster.h"
 #include "core/program/program.h"
+#include "core/report/trace.h"
 
 namespace shardscope {
 
@@ -34,11 +35,11 @@ struct Op {
     Stream stream = Stream::compute;  // post: whose thread
     bool communication = false;       // run: a collective rather than kernels
     std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
-    std::int32_t count = 0;           // posted operations, or parties
-    std::int32_t instruction = 0;     // the first one of the body
-    std::int32_t epoch = 0;           // syncs of the body that precede it
-    double work = 0;                  // seconds when the lane has a core (or device) of its own
-    double busy = 0;                  // the part of `work` that is not host time
+    std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
+    std::int32_t instruction = 0;  // the first one of the body
+    std::int32_t epoch = 0;        // syncs of the body that precede it
+    double work = 0;               // seconds when the lane has a core (or device) of its own
+    double busy = 0;               // the part of `work` that is not host time
     // Separate host: shortest time from the issue of the first kernel to the end of the last, that is
     // max over kernels j of (j − first)·host_cost + the durations from j on.
     double issue_to_end = 0;
@@ -64,14 +65,20 @@ struct LaneProgram {
         std::int64_t first_instruction = 0;  // counted over the step
         std::int32_t first_epoch = 0;
     };
+    // A wait is over when the event has been recorded by as many executions of `body` as tasks before
+    // the waiting one have, and by that of its own task where Op::count is 1.
+    struct Event {
+        std::int32_t body = 0;  // bodies.size(), which never runs: nothing records the event
+        Span::Kind wait = Span::Kind::wait;  // what a wait for it counts as
+    };
     struct Role {
         const RoleProgram* program = nullptr;
         std::vector<Op> ops;
         std::vector<Party> parties;
         std::vector<Body> bodies;
-        std::vector<Task> tasks;  // as scheduled, and one past the end
-        std::int32_t events = 0;  // the role's own and those of inline-host copies
-        int multiplicity = 1;     // ranks that it stands for
+        std::vector<Task> tasks;    // as scheduled, and one past the end
+        std::vector<Event> events;  // the role's own and those of inline-host copies
+        int multiplicity = 1;       // ranks that it stands for
     };
     std::vector<Role> roles;
     std::vector<std::int32_t> channels;  // how many lanes meet at each

@@ -1,5 +1,6 @@
 #include "backends/cpu/cpu_executor.h"
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -18,6 +19,20 @@ std::array<bool, kStreams> used_streams(const RoleProgram& role) {
     return used;
 }
 
+// How much may be pending on a stream: a whole step where the role exchanges with others, so that the
+// rank goes on issuing while a peer is late.
+std::size_t capacity_of(const RoleProgram& role, Stream stream) {
+    std::size_t issued = 0;
+    bool exchanges = false;
+    for (const Task& task : role.schedule)
+        for (const Instruction& i : role.bodies[task.body.index()].instructions) {
+            if (i.stream != stream) continue;
+            ++issued;
+            exchanges = exchanges || std::holds_alternative<Exchange>(i.operation);
+        }
+    return exchanges ? std::max(issued, StreamWorker::kCapacity) : StreamWorker::kCapacity;
+}
+
 Span::Kind span_kind(StreamWork::Kind kind) {
     if (kind == StreamWork::Kind::compute) return Span::Kind::compute;
     return kind == StreamWork::Kind::wait ? Span::Kind::wait : Span::Kind::communication;
@@ -25,7 +40,7 @@ Span::Kind span_kind(StreamWork::Kind kind) {
 
 }  // namespace
 
-CpuExecutor::CpuExecutor(const RoleProgram& role, StreamCommunicators communicators,
+CpuExecutor::CpuExecutor(const RoleProgram& role, RankCommunicators communicators,
                          BatchLoader loader, const CpuExecutorOptions& options)
     : communicators_(std::move(communicators)),
       loader_(std::move(loader)),
@@ -38,7 +53,8 @@ CpuExecutor::CpuExecutor(const RoleProgram& role, StreamCommunicators communicat
         if (!used[s] || stream == Stream::compute) continue;
         workers_[s] = std::make_unique<StreamWorker>(
             cpu::use_one_thread,
-            [this, stream](const StreamWork& w) { execute_or_fail(stream, w); });
+            [this, stream](const StreamWork& w) { execute_or_fail(stream, w); },
+            capacity_of(role, stream));
     }
 }
 
@@ -73,9 +89,20 @@ void CpuExecutor::collective(Stream stream, const Collective& instruction, const
     submit(stream, work);
 }
 
-void CpuExecutor::exchange(Stream, const Exchange&, std::span<std::byte* const>) {
-    throw Error("unsupported", "the cpu backend does not exchange activations between ranks",
-                "use pp 1, or simulate this strategy", ErrorKind::run_failed);
+void CpuExecutor::exchange(Stream stream, const Exchange& instruction,
+                           std::span<std::byte* const> addresses) {
+    const auto& transfers = instruction.transfers;
+    const auto elsewhere = [&](const auto& t) { return t.group != transfers.front().group; };
+    if (transfers.size() > kMaxOperands || std::ranges::any_of(transfers, elsewhere))
+        throw Error("unsupported",
+                    "the cpu backend exchanges at most " + std::to_string(kMaxOperands) +
+                        " transfers of one group at once",
+                    "", ErrorKind::run_failed);
+    StreamWork work;
+    work.kind = StreamWork::Kind::exchange;
+    work.exchange = &instruction;
+    std::ranges::copy(addresses, work.operands.begin());
+    submit(stream, work);
 }
 
 void CpuExecutor::record(Stream stream, EventId event) {
@@ -88,11 +115,10 @@ void CpuExecutor::record(Stream stream, EventId event) {
 }
 
 void CpuExecutor::wait(Stream stream, EventId event) {
-    if (recorded_[event.index()] == 0) return;
     StreamWork work;
     work.kind = StreamWork::Kind::wait;
     work.event = event;
-    work.ticket = recorded_[event.index()];
+    work.ticket = recorded_[event.index()];  // 0, always reached, before the first recording
     submit(stream, work);
 }
 
@@ -128,6 +154,9 @@ void CpuExecutor::execute(Stream stream, const StreamWork& work) {
         case StreamWork::Kind::collective:
             run_collective(stream, work);
             break;
+        case StreamWork::Kind::exchange:
+            run_exchange(stream, work);
+            break;
         case StreamWork::Kind::wait:
             run_wait(work);
             break;
@@ -162,15 +191,30 @@ void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {
     if (options_.communication_delay.count() > 0)
         std::this_thread::sleep_for(options_.communication_delay);
     const Collective& c = *work.collective;
-    Communicator& group = *communicators_[static_cast<std::size_t>(stream)].at(c.group.index());
+    const auto s = static_cast<std::size_t>(stream);
+    Communicator& group = *communicators_.collectives[s].at(c.group.index());
     switch (c.kind) {
         case CollectiveKind::all_reduce:
-            return group.all_reduce(work.recv, c.elements, c.dtype);
+            return group.all_reduce(work.recv, c.elements, c.dtype, c.reduce);
         case CollectiveKind::reduce_scatter:
             return group.reduce_scatter(work.send, work.recv, c.elements / group.size(), c.dtype);
         case CollectiveKind::all_gather:
             return group.all_gather(work.send, work.recv, c.elements / group.size(), c.dtype);
     }
+}
+
+void CpuExecutor::run_exchange(Stream stream, const StreamWork& work) {
+    if (options_.communication_delay.count() > 0)
+        std::this_thread::sleep_for(options_.communication_delay);
+    const auto& transfers = work.exchange->transfers;
+    if (transfers.empty()) return;
+    std::array<Transfer, kMaxOperands> ends;
+    for (std::size_t i = 0; i < transfers.size(); ++i)
+        ends[i] = {transfers[i].peer, transfers[i].send, work.operands[i],
+                   transfers[i].elements * size_of(transfers[i].dtype)};
+    communicators_.transfers[static_cast<std::size_t>(transfer_lane(stream))]
+        .at(transfers.front().group.index())
+        ->exchange(std::span(ends).first(transfers.size()));
 }
 
 void CpuExecutor::run_wait(const StreamWork& work) {
@@ -188,8 +232,7 @@ void CpuExecutor::throw_failure() {
 
 void CpuExecutor::abort() noexcept {
     events_.abort();
-    for (const auto& of_stream : communicators_)
-        for (const auto& communicator : of_stream) communicator->abort();
+    communicators_.abort();
 }
 
 }  // namespace shardscope

@@ -12,10 +12,10 @@
 #include <mutex>
 #include <vector>
 
-#include "backends/communicator.h"
 #include "backends/cpu/arena.h"
 #include "backends/cpu/batch_loader.h"
 #include "backends/cpu/event_board.h"
+#include "backends/cpu/rank_communicators.h"
 #include "backends/cpu/stream_worker.h"
 #include "backends/executor.h"
 #include "backends/span_log.h"
@@ -23,12 +23,8 @@
 
 namespace shardscope {
 
-// One rank's communicators: [stream][group]. Streams never share one, because they run at the same
-// time.
-using StreamCommunicators = std::array<std::vector<std::unique_ptr<Communicator>>, kStreams>;
-
 struct CpuExecutorOptions {
-    std::chrono::nanoseconds communication_delay{0};  // slept before every collective
+    std::chrono::nanoseconds communication_delay{0};  // slept before every collective and exchange
 };
 
 // Calls come from the thread that runs the rank, except abort(). A failure on a stream's thread aborts
@@ -37,7 +33,7 @@ class CpuExecutor final : public Executor {
 public:
     // Starts a thread for each stream beside compute that `role` uses; instructions passed in later
     // must live until synchronize().
-    CpuExecutor(const RoleProgram& role, StreamCommunicators communicators, BatchLoader loader,
+    CpuExecutor(const RoleProgram& role, RankCommunicators communicators, BatchLoader loader,
                 const CpuExecutorOptions& options = {});
     // Ends the streams, aborting the communicators if work is pending.
     ~CpuExecutor() override;
@@ -47,6 +43,7 @@ public:
                  const StepContext& context) override;
     void collective(Stream stream, const Collective& instruction, const std::byte* send,
                     std::byte* recv) override;
+    // At most kMaxOperands transfers, of one group.
     void exchange(Stream stream, const Exchange& instruction,
                   std::span<std::byte* const> addresses) override;
     void record(Stream stream, EventId event) override;
@@ -70,10 +67,11 @@ private:
     void execute_or_fail(Stream stream, const StreamWork& work) noexcept;
     void run_compute(const StreamWork& work);
     void run_collective(Stream stream, const StreamWork& work);
+    void run_exchange(Stream stream, const StreamWork& work);
     void run_wait(const StreamWork& work);
     void throw_failure();
 
-    StreamCommunicators communicators_;
+    RankCommunicators communicators_;
     BatchLoader loader_;
     CpuExecutorOptions options_;
     Arena arena_;

@@ -11,10 +11,6 @@ const RoleProgram& role_of(const Plan& plan, Rank rank) {
     return plan.program.roles[plan.program.role_of(rank)];
 }
 
-int data_parallel_index(const Plan& plan, Rank rank) {
-    return plan.program.groups.empty() ? 0 : plan.program.groups.front().index_of(rank);
-}
-
 // Applies the account's changes to the bytes they speak of.
 LiveBuffers::OnChange poison_dead_bytes(std::byte* arena) {
     if (!kPoisonsArena) return {};
@@ -29,12 +25,12 @@ LiveBuffers::OnChange poison_dead_bytes(std::byte* arena) {
 }  // namespace
 
 CpuRank::CpuRank(const Plan& plan, Rank rank, const DataSource& data,
-                 StreamCommunicators communicators, const CpuExecutorOptions& options)
+                 RankCommunicators communicators, const CpuExecutorOptions& options)
     : plan_(plan),
       rank_(rank),
       role_(role_of(plan, rank)),
       executor_(role_, std::move(communicators),
-                BatchLoader(data, plan.layout, data_parallel_index(plan, rank)), options),
+                BatchLoader(data, plan.layout, plan.data_index(rank)), options),
       interpreter_(plan.program, rank, plan.memory_of(rank), executor_),
       state_(plan, rank, interpreter_.arena()),
       log_(role_) {

@@ -26,7 +26,7 @@ inline constexpr std::int64_t kReservedSteps = 1 << 16;
 class CpuRank {
 public:
     // Allocates the arena and draws the initial weights.
-    CpuRank(const Plan& plan, Rank rank, const DataSource& data, StreamCommunicators communicators,
+    CpuRank(const Plan& plan, Rank rank, const DataSource& data, RankCommunicators communicators,
             const CpuExecutorOptions& options);
 
     // Runs step number `step` (0, 1, …) to its end. The first step carries the memory account; where

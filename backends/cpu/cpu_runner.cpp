@@ -12,6 +12,7 @@
 #include "backends/memory_probe.h"
 #include "core/error.h"
 #include "core/program/check.h"
+#include "core/program/check_progress.h"
 
 namespace shardscope {
 namespace {
@@ -28,21 +29,6 @@ void expect_precision(const TrainingSpec& training) {
                 "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
 }
 
-// Communicators of every rank: per stream and group, one per set of ranks that communicate.
-std::vector<StreamCommunicators> make_communicators(const Program& program, int world) {
-    std::vector<StreamCommunicators> ranks(static_cast<std::size_t>(world));
-    for (std::size_t s = 0; s < kStreams; ++s)
-        for (const Group& group : program.groups)
-            for (int r = 0; r < world; ++r) {
-                if (group.index_of(Rank(r)) != 0) continue;
-                auto members = make_thread_communicators(group.size);
-                for (int i = 0; i < group.size; ++i)
-                    ranks[group.member(Rank(r), i).index()][s].push_back(
-                        std::move(members[static_cast<std::size_t>(i)]));
-            }
-    return ranks;
-}
-
 // One run: a thread per rank, and the calling thread, which meets them around every step and talks to
 // the outside while they rest.
 class ThreadedRun {
@@ -55,7 +41,7 @@ public:
           options_(options),
           world_(plan.layout.world),
           gate_(make_thread_communicators(world_ + 1)),
-          communicators_(make_communicators(plan.program, world_)),
+          communicators_(make_rank_communicators(plan.program, world_)),
           ranks_(static_cast<std::size_t>(world_)) {}
 
     Trace run();
@@ -74,7 +60,7 @@ private:
     const RunOptions& options_;
     const int world_;
     std::vector<std::unique_ptr<Communicator>> gate_;  // all ranks, then the calling thread
-    std::vector<StreamCommunicators> communicators_;
+    std::vector<RankCommunicators> communicators_;
     std::vector<std::unique_ptr<CpuRank>> ranks_;  // each made by its own thread
     bool stop_ = false;  // written by the calling thread while the ranks wait at the gate
     RankFailures failures_;
@@ -158,12 +144,16 @@ void ThreadedRun::coordinate() {
 }
 
 void ThreadedRun::collect(std::int64_t step) {
-    double loss = 0;
-    for (const auto& rank : ranks_) loss += rank->scalars().loss.value_or(0);
+    double loss = 0;  // the last stage has one; tensor-parallel ranks compute the same rows
+    for (std::size_t r = 0; r < ranks_.size(); ++r)
+        if (plan_.tensor_index(Rank(r)) == 0) loss += ranks_[r]->scalars().loss.value_or(0);
     trace_.losses.push_back(loss);
-    // The norm is already summed over ranks.
-    if (const auto& squared = ranks_.front()->scalars().gradient_norm_squared)
-        trace_.gradient_norms.push_back(std::sqrt(*squared));
+    // The norm is already summed over ranks: whoever has it tells it.
+    const auto has_norm = [](const auto& rank) {
+        return rank->scalars().gradient_norm_squared.has_value();
+    };
+    if (const auto rank = std::ranges::find_if(ranks_, has_norm); rank != ranks_.end())
+        trace_.gradient_norms.push_back(std::sqrt(*(*rank)->scalars().gradient_norm_squared));
     if (!options_.on_step) return;
     const Seconds elapsed(std::chrono::duration<double>(SpanLog::Clock::now() - start_).count());
     options_.on_step({step + 1, plan_.training.steps, loss, elapsed});
@@ -187,7 +177,10 @@ void ThreadedRun::note_circumstances() {
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     expect_precision(plan.training);
-    if (options_.check_program) check_program(plan.program, plan.memory);
+    if (options_.check_program) {
+        check_program(plan.program, plan.memory);
+        check_progress(plan.program, Host::runs_compute);
+    }
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

@@ -12,7 +12,7 @@ namespace shardscope {
 
 // For tests and diagnosis; users need none of it.
 struct CpuRunnerOptions {
-    // Slept before every collective: exposes missing waits, and proves overlap.
+    // Slept before every collective and exchange: exposes missing waits, and proves overlap.
     std::chrono::nanoseconds communication_delay{0};
     // Whether programs are checked before they run (core/program/check.h).
     bool check_program = true;

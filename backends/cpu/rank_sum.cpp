@@ -43,7 +43,25 @@ struct Element<std::int32_t> {
     static std::int32_t store(Sum x) { return static_cast<std::int32_t>(x); }
 };
 
-template <class Stored>
+// How two values in accumulators combine.
+struct Plus {
+    template <class Sum>
+    static Sum of(Sum x, Sum y) {
+        return x + y;
+    }
+};
+
+struct Largest {
+    template <class Sum>
+    static Sum of(Sum x, Sum y) {
+        return x > y || x != x ? x : y;
+    }
+    static std::uint32_t of(std::uint32_t x, std::uint32_t y) {  // an int32
+        return static_cast<std::int32_t>(x) > static_cast<std::int32_t>(y) ? x : y;
+    }
+};
+
+template <class Stored, class Combine>
 struct Block {
     using E = Element<Stored>;
     alignas(64) typename E::Sum sum[kBlock];
@@ -51,31 +69,46 @@ struct Block {
     void load(const Stored* x, std::int64_t n) {
         for (std::int64_t i = 0; i < n; ++i) sum[i] = E::load(x[i]);
     }
-    void load_sum(const Stored* x, const Stored* y, std::int64_t n) {
-        for (std::int64_t i = 0; i < n; ++i) sum[i] = E::load(x[i]) + E::load(y[i]);
+    void load_both(const Stored* x, const Stored* y, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) sum[i] = Combine::of(E::load(x[i]), E::load(y[i]));
     }
     void add(const Stored* x, std::int64_t n) {
-        for (std::int64_t i = 0; i < n; ++i) sum[i] += E::load(x[i]);
+        for (std::int64_t i = 0; i < n; ++i) sum[i] = Combine::of(sum[i], E::load(x[i]));
     }
     void store(Stored* y, std::int64_t n) const {
         for (std::int64_t i = 0; i < n; ++i) y[i] = E::store(sum[i]);
     }
 };
 
-template <class Stored>
-void sum_as(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
-            std::int64_t elements) {
+template <class Combine, class Stored>
+void reduce_as(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+               std::int64_t elements) {
     const auto source = [&](std::size_t r) { return reinterpret_cast<const Stored*>(sources[r]); };
-    Block<Stored> block;
+    Block<Stored, Combine> block;
     for (std::int64_t first = 0; first < elements; first += kBlock) {
         const std::int64_t n = std::min(kBlock, elements - first);
         if (sources.size() == 1) {
             block.load(source(0) + first, n);
         } else {
-            block.load_sum(source(0) + first, source(1) + first, n);
+            block.load_both(source(0) + first, source(1) + first, n);
             for (std::size_t r = 2; r < sources.size(); ++r) block.add(source(r) + first, n);
         }
         for (std::byte* target : targets) block.store(reinterpret_cast<Stored*>(target) + first, n);
+    }
+}
+
+template <class Combine>
+void reduce(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+            std::int64_t elements, DType dtype) {
+    switch (dtype) {
+        case DType::fp32:
+            return reduce_as<Combine, float>(sources, targets, elements);
+        case DType::fp64:
+            return reduce_as<Combine, double>(sources, targets, elements);
+        case DType::bf16:
+            return reduce_as<Combine, Bf16>(sources, targets, elements);
+        case DType::int32:
+            return reduce_as<Combine, std::int32_t>(sources, targets, elements);
     }
 }
 
@@ -83,16 +116,12 @@ void sum_as(std::span<const std::byte* const> sources, std::span<std::byte* cons
 
 void sum_in_order(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                   std::int64_t elements, DType dtype) {
-    switch (dtype) {
-        case DType::fp32:
-            return sum_as<float>(sources, targets, elements);
-        case DType::fp64:
-            return sum_as<double>(sources, targets, elements);
-        case DType::bf16:
-            return sum_as<Bf16>(sources, targets, elements);
-        case DType::int32:
-            return sum_as<std::int32_t>(sources, targets, elements);
-    }
+    reduce<Plus>(sources, targets, elements, dtype);
+}
+
+void maximum_of(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+                std::int64_t elements, DType dtype) {
+    reduce<Largest>(sources, targets, elements, dtype);
 }
 
 }  // namespace shardscope

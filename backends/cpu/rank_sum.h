@@ -1,4 +1,4 @@
-// Element-wise sums over ranks, the arithmetic of every reduction among threads.
+// Element-wise sums and maxima over ranks, the arithmetic of every reduction among threads.
 #pragma once
 
 #include <cstddef>
@@ -14,5 +14,9 @@ namespace shardscope {
 // sources; partial overlap is not allowed. `sources` is not empty.
 void sum_in_order(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                   std::int64_t elements, DType dtype);
+
+// The same with the largest of the elements; NaN where one of them is.
+void maximum_of(std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+                std::int64_t elements, DType dtype);
 
 }  // namespace shardscope

@@ -13,12 +13,13 @@ std::string describe(std::size_t rank, const MemberCall& call) {
     std::string text = "member " + std::to_string(rank) + " called ";
     text += kNames[static_cast<std::size_t>(call.kind)];
     if (call.kind == MemberCall::Kind::barrier) return text;
+    if (call.op == ReduceOp::maximum) text += " (maximum)";
     return text + " of " + std::to_string(call.elements) + " " + std::string(name_of(call.dtype)) +
            " elements";
 }
 
 bool same(const MemberCall& a, const MemberCall& b) {
-    return a.kind == b.kind && a.elements == b.elements && a.dtype == b.dtype;
+    return a.kind == b.kind && a.elements == b.elements && a.dtype == b.dtype && a.op == b.op;
 }
 
 }  // namespace

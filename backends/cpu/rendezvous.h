@@ -11,6 +11,7 @@
 
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/program/instruction.h"
 
 namespace shardscope {
 
@@ -22,6 +23,7 @@ struct MemberCall {
     DType dtype = DType::fp32;
     const std::byte* send = nullptr;
     std::byte* recv = nullptr;
+    ReduceOp op = ReduceOp::sum;  // all_reduce
 };
 
 // Thread-safe; members wait on a condition variable and never spin, because there may be more of

@@ -3,10 +3,10 @@
 namespace shardscope {
 
 StreamWorker::StreamWorker(std::function<void()> start,
-                           std::function<void(const StreamWork&)> execute)
+                           std::function<void(const StreamWork&)> execute, std::size_t capacity)
     : start_(std::move(start)),
       execute_(std::move(execute)),
-      ring_(kCapacity),
+      ring_(capacity),
       thread_([this] { run(); }) {}
 
 StreamWorker::~StreamWorker() {
@@ -21,8 +21,8 @@ StreamWorker::~StreamWorker() {
 void StreamWorker::push(const StreamWork& work) {
     {
         std::unique_lock lock(mutex_);
-        done_.wait(lock, [&] { return pending_ < kCapacity; });
-        ring_[(first_ + pending_) % kCapacity] = work;
+        done_.wait(lock, [&] { return pending_ < ring_.size(); });
+        ring_[(first_ + pending_) % ring_.size()] = work;
         ++pending_;
     }
     pushed_.notify_one();
@@ -49,7 +49,7 @@ void StreamWorker::run() {
         lock.unlock();
         execute_(work);
         lock.lock();
-        first_ = (first_ + 1) % kCapacity;
+        first_ = (first_ + 1) % ring_.size();
         --pending_;
         done_.notify_one();
     }

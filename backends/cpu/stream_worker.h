@@ -16,11 +16,12 @@ namespace shardscope {
 
 // One thing to do on a stream. Instructions are borrowed: they belong to the Program.
 struct StreamWork {
-    enum class Kind : std::uint8_t { compute, collective, record, wait };
+    enum class Kind : std::uint8_t { compute, collective, exchange, record, wait };
     Kind kind = Kind::record;
     const Compute* compute = nullptr;
     const Collective* collective = nullptr;
-    Addresses operands{};             // compute
+    const Exchange* exchange = nullptr;
+    Addresses operands{};             // compute, exchange
     StepContext context;              // compute
     const std::byte* send = nullptr;  // collective
     std::byte* recv = nullptr;
@@ -32,22 +33,24 @@ struct StreamWork {
 class StreamWorker {
 public:
     // `execute` runs on the worker's thread and must not throw; `start` runs there first.
-    StreamWorker(std::function<void()> start, std::function<void(const StreamWork&)> execute);
+    StreamWorker(std::function<void()> start, std::function<void(const StreamWork&)> execute,
+                 std::size_t capacity = kCapacity);
     ~StreamWorker();  // executes what was pushed, then ends the thread
     StreamWorker(const StreamWorker&) = delete;
     StreamWorker& operator=(const StreamWorker&) = delete;
 
-    // Waits for a free place when kCapacity items are pending. That cannot deadlock: an item only
-    // waits for events whose recording was pushed, or executed, before it.
+    // Waits for a free place when `capacity` items are pending. That cannot deadlock where an item
+    // only waits for events whose recording was pushed, or executed, before it, and for ranks that
+    // push the same. A stream that waits for ranks of other roles needs room for a whole step.
     void push(const StreamWork& work);
 
     // Returns when everything pushed was executed.
     void drain();
     bool idle();
 
-private:
     static constexpr std::size_t kCapacity = 256;
 
+private:
     void run();
 
     std::function<void()> start_;

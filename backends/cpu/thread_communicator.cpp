@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "backends/cpu/mailboxes.h"
 #include "backends/cpu/rank_sum.h"
 #include "backends/cpu/rendezvous.h"
 
@@ -21,19 +22,35 @@ std::int64_t chunk_begin(std::int64_t elements, int rank, int size) {
 
 class ThreadCommunicator final : public Communicator {
 public:
-    ThreadCommunicator(std::shared_ptr<Rendezvous> all, int rank)
-        : all_(std::move(all)), rank_(rank), sources_(all_->size()), targets_(all_->size()) {}
+    struct Shared {
+        explicit Shared(int size) : all(size), mail(size) {}
+        Rendezvous all;
+        Mailboxes mail;
+    };
+
+    ThreadCommunicator(std::shared_ptr<Shared> shared, int rank)
+        : shared_(std::move(shared)),
+          all_(&shared_->all),
+          rank_(rank),
+          sources_(static_cast<std::size_t>(all_->size())),
+          targets_(static_cast<std::size_t>(all_->size())) {}
 
     int rank() const override { return rank_; }
     int size() const override { return all_->size(); }
 
-    void all_reduce(std::byte* buffer, std::int64_t elements, DType dtype) override;
+    void all_reduce(std::byte* buffer, std::int64_t elements, DType dtype, ReduceOp op) override;
     void reduce_scatter(const std::byte* send, std::byte* recv, std::int64_t shard,
                         DType dtype) override;
     void all_gather(const std::byte* send, std::byte* recv, std::int64_t shard,
                     DType dtype) override;
     void barrier() override { all_->meet(rank_, {}); }
-    void abort() noexcept override { all_->abort(); }
+    void exchange(std::span<const Transfer> transfers) override {
+        shared_->mail.exchange(rank_, transfers);
+    }
+    void abort() noexcept override {
+        all_->abort();
+        shared_->mail.abort();
+    }
 
 private:
     // Points sources_ at every member's send buffer (all_reduce: its buffer) plus `offset`.
@@ -45,15 +62,17 @@ private:
         }
     }
 
-    std::shared_ptr<Rendezvous> all_;
+    std::shared_ptr<Shared> shared_;
+    Rendezvous* all_;
     int rank_;
     std::vector<const std::byte*> sources_;  // kept, so that a call does not allocate
     std::vector<std::byte*> targets_;
 };
 
 // Each member sums one part for everybody: the work of all is elements · size reads, as in a ring.
-void ThreadCommunicator::all_reduce(std::byte* buffer, std::int64_t elements, DType dtype) {
-    all_->meet(rank_, {MemberCall::Kind::all_reduce, elements, dtype, nullptr, buffer});
+void ThreadCommunicator::all_reduce(std::byte* buffer, std::int64_t elements, DType dtype,
+                                    ReduceOp op) {
+    all_->meet(rank_, {MemberCall::Kind::all_reduce, elements, dtype, nullptr, buffer, op});
     const std::int64_t first = chunk_begin(elements, rank_, size());
     const std::int64_t count = chunk_begin(elements, rank_ + 1, size()) - first;
     const std::int64_t offset = first * size_of(dtype);
@@ -61,7 +80,10 @@ void ThreadCommunicator::all_reduce(std::byte* buffer, std::int64_t elements, DT
         collect_sources(offset);
         for (int r = 0; r < size(); ++r)
             targets_[static_cast<std::size_t>(r)] = all_->call(r).recv + offset;
-        sum_in_order(sources_, targets_, count, dtype);
+        if (op == ReduceOp::sum)
+            sum_in_order(sources_, targets_, count, dtype);
+        else
+            maximum_of(sources_, targets_, count, dtype);
     }
     all_->leave();
 }
@@ -89,7 +111,7 @@ void ThreadCommunicator::all_gather(const std::byte* send, std::byte* recv, std:
 }  // namespace
 
 std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size) {
-    const auto all = std::make_shared<Rendezvous>(size);
+    const auto all = std::make_shared<ThreadCommunicator::Shared>(size);
     std::vector<std::unique_ptr<Communicator>> members;
     for (int r = 0; r < size; ++r) members.push_back(std::make_unique<ThreadCommunicator>(all, r));
     return members;

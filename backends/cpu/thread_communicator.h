@@ -1,4 +1,4 @@
-// Collectives among threads of one process, through each other's memory.
+// Collectives and transfers among threads of one process, through each other's memory.
 #pragma once
 
 #include <memory>

@@ -12,8 +12,8 @@ BufferId RoleBuilder::buffer(const std::string& name, std::int64_t elements, DTy
     return it->second;
 }
 
-BodyId RoleBuilder::begin_body(std::string name) {
-    role.bodies.push_back({std::move(name), {}});
+BodyId RoleBuilder::begin_body(std::string name, int chunk) {
+    role.bodies.push_back({std::move(name), {}, chunk});
     return BodyId(role.bodies.size() - 1);
 }
 
@@ -41,9 +41,15 @@ void RoleBuilder::copy_to_host(CopyToHost::What what, Operand operand) {
     append(CopyToHost{what, operand}, Stream::compute);
 }
 
+void RoleBuilder::exchange(Stream stream, Exchange exchange) {
+    append(std::move(exchange), stream);
+}
+
+void RoleBuilder::record(Stream stream, EventId event) { append(RecordEvent{event}, stream); }
+
 EventId RoleBuilder::record(Stream stream) {
-    const EventId event(role.events++);
-    append(RecordEvent{event}, stream);
+    const EventId event = new_event();
+    record(stream, event);
     return event;
 }
 

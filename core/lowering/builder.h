@@ -16,8 +16,9 @@ public:
     BufferId buffer(const std::string& name, std::int64_t elements, DType dtype, Category category,
                     Residence residence = Residence::transient);
 
-    // Starts a body; later instructions go to it until the next begin_body.
-    BodyId begin_body(std::string name);
+    // Starts a body of a chunk (−1: of the whole role); later instructions go to it until the next
+    // begin_body.
+    BodyId begin_body(std::string name, int chunk);
 
     // Where the following instructions belong.
     void at(Phase phase, std::int32_t layer);
@@ -27,6 +28,11 @@ public:
     void collective(Stream stream, Collective collective);
     void copy_to_host(CopyToHost::What what, Operand operand);
 
+    void exchange(Stream stream, Exchange exchange);
+
+    // An event for record() below, where others wait for it before the recording body is lowered.
+    EventId new_event() { return EventId(role.events++); }
+    void record(Stream stream, EventId event);
     // Records a new event on `stream` and returns it.
     EventId record(Stream stream);
     void wait(Stream stream, EventId event);

@@ -1,4 +1,5 @@
 // What every lowering pass reads: the inputs, the numbers that follow, and the builder it writes to.
+// One per role: a pipeline stage.
 #pragma once
 
 #include <vector>
@@ -10,28 +11,38 @@
 namespace shardscope {
 
 struct Context {
-    const Model& model;
+    const Model& model;  // one tensor-parallel rank's (core/lowering/tensor_split.h)
     const TrainingSpec& training;
     const Strategy& strategy;
     const ExecutionTarget& target;
     Layout layout;
-    int zero = 0;    // effective stage: 0 when dp is 1
-    DType storage;   // activations and the parameters that kernels read
-    DType gradient;  // parameter gradients
-    DType state;     // moments, master weights, statistics: fp32, or fp64 in fp64
-    GroupId dp;      // invalid when dp is 1
+    int zero = 0;             // effective stage: 0 when dp is 1
+    DType storage;            // activations and the parameters that kernels read
+    DType gradient;           // parameter gradients
+    DType state;              // moments, master weights, statistics: fp32, or fp64 in fp64
+    GroupId dp, tp, pp;       // invalid where the group has one rank
+    int stage = 0;            // of the pipeline
+    std::vector<LayerRange> chunks;  // of this stage, in model order
     std::vector<Unit> units;
-    std::vector<Place> places;  // per parameter
+    std::vector<Place> places;  // per parameter; no unit: not on this stage
     RoleBuilder builder;
 
     bool master() const { return storage == DType::bf16; }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
+    bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
+    // Rows of the activations between tensor-parallel regions.
+    std::int64_t local_rows() const {
+        return sequence_parallel() ? rows() / layout.tp : rows();
+    }
 };
 
-// Which micro-batches of a step run a body: bodies differ where gradients are first written and
-// where they are reduced.
+// Which micro-batches of a step run a body, in the order of the schedule: bodies differ where
+// gradients are first written and where they are reduced.
 struct MicroBatchKind {
     bool first = true, last = true;
 };
+
+// Which gradients a backward body computes: zero-bubble schedules part them.
+enum class BackwardPart { both, input, weight };
 
 }  // namespace shardscope

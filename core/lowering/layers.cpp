@@ -7,41 +7,105 @@ namespace {
 
 Operand at(BufferId buffer) { return {buffer, 0, 0}; }
 
+struct WidthOf {
+    std::int64_t operator()(const EmbeddingLayer& e) const { return e.hidden; }
+    std::int64_t operator()(const BlockLayer& b) const { return b.hidden; }
+    std::int64_t operator()(const HeadLayer& h) const { return h.vocab; }
+    std::int64_t operator()(const LinearLayer& l) const { return l.linear.out; }
+    std::int64_t operator()(const ActivationLayer& a) const { return a.width; }
+    std::int64_t operator()(const NormLayer& n) const { return n.width; }
+    std::int64_t operator()(const LossLayer& l) const { return l.classes; }
+};
+
+bool is_weight_gradient(const Kernel& kernel, bool norms) {
+    return std::holds_alternative<LinearWeightGrad>(kernel) ||
+           (norms && std::holds_alternative<NormWeightGrad>(kernel)) ||
+           std::holds_alternative<EmbeddingGrad>(kernel);
+}
+
+bool has_loss(const Layer& layer) {
+    return std::holds_alternative<HeadLayer>(layer.kind) ||
+           std::holds_alternative<LossLayer>(layer.kind);
+}
+
 }  // namespace
 
+std::int64_t output_width(const Layer& layer) { return std::visit(WidthOf{}, layer.kind); }
+
 LayerLowering::LayerLowering(Context& context, ParameterBuffers& parameters)
-    : context_(context), parameters_(parameters), inputs_(context.model.layers.size() + 1) {
+    : context_(context),
+      parameters_(parameters),
+      inputs_(context.model.layers.size() + 1),
+      norm_gradients_wait_(context.dp.valid() && context.strategy.reduces_every_micro_batch()) {
     auto& b = context.builder;
     const Model& m = context.model;
     const std::int64_t samples = context.layout.micro_batch;
-    batch_inputs_ =
-        m.tokens ? b.buffer("batch inputs", samples * m.seq, DType::int32, Category::activations)
-                 : b.buffer("batch inputs", samples * m.input_width, context.storage,
-                            Category::activations);
-    batch_targets_ =
-        b.buffer("batch targets", samples * m.seq, DType::int32, Category::activations);
-    loss_ = b.buffer("loss", 1, DType::fp64, Category::workspace, Residence::persistent);
-    inputs_[0] = {batch_inputs_, m.input_width, Activation::none, {}};
+    if (context.chunks.front().first == 0) {
+        batch_inputs_ =
+            m.tokens
+                ? b.buffer("batch inputs", samples * m.seq, DType::int32, Category::activations)
+                : b.buffer("batch inputs", samples * m.input_width, context.storage,
+                           Category::activations);
+        inputs_[0] = {batch_inputs_, m.input_width, Activation::none, {}};
+    }
+    if (has_loss(m.layers[context.chunks.back().last - 1])) {
+        batch_targets_ =
+            b.buffer("batch targets", samples * m.seq, DType::int32, Category::activations);
+        loss_ = b.buffer("loss", 1, DType::fp64, Category::workspace, Residence::persistent);
+    }
+    std::int64_t blocks = 0;
+    const Recompute& recompute = context.strategy.recompute;
+    for (const Layer& layer : m.layers) {
+        const bool block = std::holds_alternative<BlockLayer>(layer.kind);
+        recomputed_.push_back(block && recompute.kind == Recompute::Kind::full &&
+                              blocks % recompute.every == 0);
+        if (block) ++blocks;
+    }
 }
 
-void LayerLowering::load_batch() {
+void LayerLowering::load_batch(bool inputs, bool targets) {
+    if (!inputs && !targets) return;
     const Model& m = context_.model;
     context_.builder.at(Phase::load, -1);
-    emit(LoadBatch{context_.layout.micro_batch, m.seq, m.input_width, m.tokens},
-         {at(batch_inputs_), at(batch_targets_)});
+    emit(LoadBatch{context_.layout.micro_batch, m.seq, m.input_width, m.tokens, inputs, targets},
+         {at(inputs ? batch_inputs_ : BufferId()), at(targets ? batch_targets_ : BufferId())});
 }
 
 void LayerLowering::forward(std::size_t layer) {
+    part_ = BackwardPart::both;
     context_.builder.at(Phase::forward, static_cast<std::int32_t>(layer));
     inputs_[layer + 1] =
         std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
                    context_.model.layers[layer].kind);
 }
 
+void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part) {
+    part_ = part;
+    context_.builder.at(Phase::backward, static_cast<std::int32_t>(last_layer));
+    gradient_ = dy;
+    if (dy.valid())
+        gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
+}
+
 void LayerLowering::backward(std::size_t layer) {
+    recompute(layer);
     context_.builder.at(Phase::backward, static_cast<std::int32_t>(layer));
     gradient_ = std::visit([&](const auto& kind) { return backward_layer(layer, kind, gradient_); },
                            context_.model.layers[layer].kind);
+}
+
+// Runs a block's forward again, into the buffers that the forward body let go.
+void LayerLowering::recompute(std::size_t layer) {
+    if (part_ == BackwardPart::weight) return;
+    const auto* block = std::get_if<BlockLayer>(&context_.model.layers[layer].kind);
+    if (block == nullptr) return;
+    context_.builder.at(Phase::recompute, static_cast<std::int32_t>(layer));
+    recomputing_ = true;
+    if (recomputed_[layer])
+        forward_layer(layer, *block, inputs_[layer]);
+    else if (context_.strategy.recompute.kind == Recompute::Kind::selective)
+        block_attention(layer, *block);
+    recomputing_ = false;
 }
 
 bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {
@@ -74,17 +138,82 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 }
 
 void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {
+    const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
+    if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
     context_.builder.compute(kernel, context_.storage, context_.gradient, operands);
 }
 
-void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, BufferId residual,
-                           Activation activation, BufferId pre) {
-    emit(Linear{context_.rows(), p.in, p.out, p.bias.valid(), residual.valid(), activation},
-         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(residual), at(y),
-          at(pre)});
+void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType type,
+                               ReduceOp reduce) {
+    if (part_ == BackwardPart::weight) return;
+    Collective c;
+    c.group = context_.tp;
+    c.elements = elements;
+    c.dtype = type;
+    c.recv = at(buffer);
+    c.reduce = reduce;
+    context_.builder.collective(Stream::compute, c);
+}
+
+void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elements) {
+    if (part_ == BackwardPart::weight) return;
+    Collective c;
+    c.kind = CollectiveKind::reduce_scatter;
+    c.group = context_.tp;
+    c.elements = elements;
+    c.dtype = context_.storage;
+    c.send = at(from);
+    c.recv = at(to);
+    context_.builder.collective(Stream::compute, c);
+}
+
+BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
+                                 std::int64_t width, For reader) {
+    if (!context_.sequence_parallel()) return local;
+    if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
+    const std::int64_t elements = context_.rows() * width;
+    const BufferId whole =
+        context_.builder.buffer(context_.model.layers[layer].name + "." + what + " (all rows)",
+                                elements, context_.storage, Category::communication);
+    Collective c;
+    c.kind = CollectiveKind::all_gather;
+    c.group = context_.tp;
+    c.elements = elements;
+    c.dtype = context_.storage;
+    c.send = at(local);
+    c.recv = at(whole);
+    context_.builder.collective(Stream::compute, c);
+    return whole;
+}
+
+void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Activation activation,
+                           BufferId pre) {
+    emit(Linear{context_.rows(), p.in, p.out, p.bias.valid(), false, activation},
+         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y), at(pre)});
+}
+
+void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
+                                  BufferId residual) {
+    const std::int64_t rows = context_.rows(), local = context_.local_rows();
+    if (p.parallel != TensorParallel::row) {
+        emit(Linear{rows, p.in, p.out, p.bias.valid(), residual.valid(), Activation::none},
+             {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(residual), at(y)});
+        return;
+    }
+    const bool scatter = context_.sequence_parallel();
+    const BufferId partial = scatter ? temporary(l, "partial sum", rows * p.out) : y;
+    emit(Linear{rows, p.in, p.out}, {at(x), parameters_.value(p.weight), {}, {}, at(partial)});
+    if (scatter)
+        reduce_scatter(partial, y, rows * p.out);
+    else
+        all_reduce(y, rows * p.out, context_.storage);
+    if (p.bias.valid() || residual.valid())
+        emit(BiasResidual{local, p.out, p.bias.valid(), residual.valid()},
+             {at(y), parameters_.value(p.bias), at(residual)});
 }
 
 void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy) {
+    if (part_ == BackwardPart::input) return;
     const auto dw = parameters_.gradient(p.weight);
     const auto db = parameters_.gradient(p.bias);
     emit(LinearWeightGrad{context_.rows(), p.in, p.out, p.bias.valid(), dw.accumulate},
@@ -97,31 +226,65 @@ void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, Bu
          {at(dy), parameters_.value(p.weight), at(aux), at(dx)});
 }
 
+void LayerLowering::summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
+                                      BufferId dy, BufferId dx) {
+    const std::int64_t elements = context_.rows() * p.in;
+    if (p.parallel == TensorParallel::column && context_.sequence_parallel()) {
+        const BufferId sum = temporary(l, partial, elements);
+        linear_input_grad(p, dy, sum);
+        reduce_scatter(sum, dx, elements);
+        return;
+    }
+    linear_input_grad(p, dy, dx);
+    if (p.parallel == TensorParallel::column) all_reduce(dx, elements, context_.storage);
+}
+
 std::int64_t LayerLowering::stats_elements(const NormParameters& p) const {
-    return context_.rows() * (p.kind == NormKind::layer_norm ? 2 : 1);
+    return context_.local_rows() * (p.kind == NormKind::layer_norm ? 2 : 1);
+}
+
+BufferId LayerLowering::norm_stats(std::size_t l, const char* what, const NormParameters& p) {
+    return saved(l, what, stats_elements(p), context_.state);
 }
 
 void LayerLowering::norm(const NormParameters& p, std::int64_t width, BufferId x, BufferId y,
                          BufferId stats) {
-    emit(Norm{context_.rows(), width, p.kind, p.epsilon},
+    emit(Norm{context_.local_rows(), width, p.kind, p.epsilon},
          {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(y), at(stats)});
 }
 
 void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, BufferId dy, BufferId x,
                               BufferId stats, BufferId dresidual, BufferId dx) {
-    const auto dw = parameters_.gradient(p.weight);
-    const auto db = parameters_.gradient(p.bias);
-    emit(NormWeightGrad{context_.rows(), width, p.kind, dw.accumulate},
-         {at(dy), at(x), at(stats), dw.operand, db.operand});
-    emit(NormInputGrad{context_.rows(), width, p.kind, dresidual.valid()},
+    const std::int64_t rows = context_.local_rows();
+    if (part_ != (norm_gradients_wait_ ? BackwardPart::input : BackwardPart::weight)) {
+        const auto dw = parameters_.gradient(p.weight);
+        const auto db = parameters_.gradient(p.bias);
+        emit(NormWeightGrad{rows, width, p.kind, dw.accumulate},
+             {at(dy), at(x), at(stats), dw.operand, db.operand});
+    }
+    emit(NormInputGrad{rows, width, p.kind, dresidual.valid()},
          {at(dy), at(x), at(stats), parameters_.value(p.weight), at(dresidual), at(dx)});
 }
 
-void LayerLowering::loss_of(BufferId logits) {
-    const std::int64_t global_rows = context_.training.global_batch * context_.model.seq;
-    emit(SoftmaxCrossEntropy{context_.rows(), context_.model.classes,
-                             1.0 / static_cast<double>(global_rows), true},
-         {at(logits), at(batch_targets_), at(loss_)});
+void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel) {
+    const std::int64_t rows = context_.rows(), classes = context_.model.classes;
+    const double scale =
+        1.0 / static_cast<double>(context_.training.global_batch * context_.model.seq);
+    if (!vocabulary_parallel) {
+        emit(SoftmaxCrossEntropy{rows, classes, scale, true},
+             {at(logits), at(batch_targets_), at(loss_)});
+        return;
+    }
+    const std::int64_t columns = (classes + context_.layout.tp - 1) / context_.layout.tp;
+    const BufferId largest = temporary(l, "largest logit", rows, context_.state);
+    const BufferId sums = temporary(l, "sums", 2 * rows, context_.state);
+    emit(VocabularyMax{rows, columns, classes}, {at(logits), at(largest)});
+    all_reduce(largest, rows, context_.state, ReduceOp::maximum);
+    emit(VocabularySum{rows, columns, classes},
+         {at(logits), at(largest), at(batch_targets_), at(sums)});
+    all_reduce(sums, 2 * rows, context_.state);
+    emit(VocabularyLoss{rows, columns, classes, scale},
+         {at(logits), at(sums), at(batch_targets_), at(loss_)});
 }
 
 }  // namespace shardscope

@@ -1,7 +1,9 @@
-// Pass "layers": the kernels of each layer's forward and backward for one micro-batch.
+// Pass "layers": the kernels of each layer's forward and backward for one micro-batch, and the
+// tensor-parallel collectives between them.
 //
 // Adding a layer kind: a struct in model.h, two functions here (forward_…, backward_…), the cases of
-// the two visits. Weights and gradients come from ParameterBuffers, so layers know nothing of sharding.
+// the two visits. Weights and gradients come from ParameterBuffers, so layers know nothing of data
+// parallelism; the model is one tensor-parallel rank's, whose linear layers say what they are a part of.
 #pragma once
 
 #include <vector>
@@ -20,38 +22,73 @@ struct Value {
     BufferId aux;  // gelu: the value before the activation; relu: the output itself
 };
 
+// The width of a layer's output.
+std::int64_t output_width(const Layer& layer);
+
 class LayerLowering {
 public:
     LayerLowering(Context& context, ParameterBuffers& parameters);
 
-    void load_batch();                 // LoadBatch into the batch buffers
-    void forward(std::size_t layer);   // layers in order
-    void backward(std::size_t layer);  // layers in reverse order, after all forwards
+    // LoadBatch of what this stage wants of the micro-batch; for nothing it emits nothing.
+    void load_batch(bool inputs, bool targets);
+
+    // `value` becomes the input of `layer` (the first of a chunk: what the stage before sent).
+    void set_input(std::size_t layer, const Value& value) { inputs_[layer] = value; }
+    void forward(std::size_t layer);  // layers in order
+    const Value& output(std::size_t layer) const { return inputs_[layer + 1]; }
+
+    // Starts a backward body; `dy`: the gradient of its first layer's output (the last of a chunk), none
+    // where that layer ends in the loss. dy is taken through the output's own activation.
+    void begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part);
+    // Layers in reverse order, after all forwards have been lowered. What the forward did not keep
+    // (strategy.recompute) is computed again first.
+    void backward(std::size_t layer);
+    // The gradient of the input of the layer that was lowered last.
+    BufferId input_gradient() const { return gradient_; }
 
     // Whether the pass reads any weight of the layer (a first linear layer's backward does not).
     bool reads_weights(std::size_t layer, bool backward) const;
 
-    BufferId loss() const { return loss_; }
+    BufferId loss() const { return loss_; }  // invalid where the stage has none
 
 private:
-    // A buffer saved for the backward pass, or a temporary of it; the same name gives the same buffer.
+    // A buffer saved for the backward pass, or a temporary; the same name gives the same buffer, whose
+    // life follows from which bodies use it.
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements, DType type);
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements, DType type);
     void emit(Kernel kernel, std::initializer_list<Operand> operands);
 
-    // y = linear(x); returns y. `residual` may be invalid; `pre` only where the activation saves it.
-    void linear(const LinearParameters& p, BufferId x, BufferId y, BufferId residual = {},
+    // Over the tensor-parallel group, on the compute stream. `elements` are those of the whole.
+    void all_reduce(BufferId buffer, std::int64_t elements, DType type,
+                    ReduceOp reduce = ReduceOp::sum);
+    void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);
+    // With sequence parallelism all rows of `local`, gathered, else `local` itself. Where weight
+    // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
+    enum class For { all, weight_gradient };
+    BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width,
+                      For reader = For::all);
+
+    // y = linear(x) for a layer that is whole or column parallel, x with all rows.
+    void linear(const LinearParameters& p, BufferId x, BufferId y,
                 Activation activation = Activation::none, BufferId pre = {});
+    // y = linear(x) + residual for a layer that is whole or row parallel; y has the local rows.
+    void summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
+                       BufferId residual);
     void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy);
+    // dx has all rows; for a column-parallel layer it is this rank's part of a sum.
     void linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
                            Activation activation = Activation::none, BufferId aux = {});
+    // The same with the sum taken: dx has the local rows.
+    void summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
+                           BufferId dy, BufferId dx);
     void norm(const NormParameters& p, std::int64_t width, BufferId x, BufferId y, BufferId stats);
     // Weight and input gradient of a norm; dresidual may be invalid.
     void norm_grad(const NormParameters& p, std::int64_t width, BufferId dy, BufferId x,
                    BufferId stats, BufferId dresidual, BufferId dx);
     std::int64_t stats_elements(const NormParameters& p) const;
+    BufferId norm_stats(std::size_t l, const char* what, const NormParameters& p);
     BufferId attention_stats(std::size_t layer, const Attention& attention);
 
     Value forward_layer(std::size_t l, const EmbeddingLayer& layer, const Value& x);
@@ -61,6 +98,9 @@ private:
     Value forward_layer(std::size_t l, const ActivationLayer& layer, const Value& x);
     Value forward_layer(std::size_t l, const NormLayer& layer, const Value& x);
     Value forward_layer(std::size_t l, const LossLayer& layer, const Value& x);
+    void block_attention(std::size_t l, const BlockLayer& layer);
+    void block_mlp_inner(std::size_t l, const BlockLayer& layer);
+    Value row_parallel_layer(std::size_t l, const LinearLayer& layer, const Value& x);
 
     // Each takes the gradient of the layer's output (through its own fused activation) and returns
     // that of its input (through the producer's activation).
@@ -73,15 +113,23 @@ private:
     BufferId backward_layer(std::size_t l, const LossLayer& layer, BufferId dy);
     BufferId block_mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
     BufferId block_attention_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
-    // The gradient before the activation of layer l's input where its kernel could not fuse it.
-    BufferId through_activation(std::size_t l, BufferId dx);
-    void loss_of(BufferId logits);
+    // The gradient before the activation of `x` where no kernel could fuse it.
+    BufferId through_activation(std::size_t l, const char* what, const Value& x, BufferId dx);
+    void loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel);
+    void recompute(std::size_t layer);
+    bool recomputes_block(std::size_t layer) const;
 
     Context& context_;
     ParameterBuffers& parameters_;
-    std::vector<Value> inputs_;  // per layer
+    std::vector<Value> inputs_;         // per layer
+    std::vector<bool> recomputed_;      // per layer: its forward is computed again
     BufferId batch_inputs_, batch_targets_, loss_;
-    BufferId gradient_;  // of the current layer's output, in the backward pass
+    BufferId gradient_;                 // of the current layer's output, in the backward pass
+    BackwardPart part_ = BackwardPart::both;
+    // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
+    // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.
+    bool norm_gradients_wait_ = false;
+    bool recomputing_ = false;  // the last linear layer of a block need not be computed again
 };
 
 }  // namespace shardscope

@@ -9,21 +9,40 @@ Operand at(BufferId buffer) { return {buffer, 0, 0}; }
 }  // namespace
 
 Value LayerLowering::forward_layer(std::size_t l, const LinearLayer& layer, const Value& x) {
+    if (layer.linear.parallel == TensorParallel::row) return row_parallel_layer(l, layer, x);
     const std::int64_t elements = context_.rows() * layer.linear.out;
     const BufferId y = saved(l, "output", elements);
     const BufferId pre =
         layer.activation == Activation::gelu ? saved(l, "pre", elements) : BufferId();
-    linear(layer.linear, x.buffer, y, {}, layer.activation, pre);
+    linear(layer.linear, x.buffer, y, layer.activation, pre);
     return {y, layer.linear.out, layer.activation, layer.activation == Activation::gelu ? pre : y};
+}
+
+// The activation follows the sum over ranks.
+Value LayerLowering::row_parallel_layer(std::size_t l, const LinearLayer& layer, const Value& x) {
+    const std::int64_t elements = context_.rows() * layer.linear.out;
+    const bool activated = layer.activation != Activation::none;
+    const BufferId sum = saved(l, activated ? "pre" : "output", elements);
+    summed_linear(l, layer.linear, x.buffer, sum, {});
+    if (!activated) return {sum, layer.linear.out, Activation::none, {}};
+    const BufferId y = saved(l, "output", elements);
+    emit(Activate{elements, layer.activation}, {at(sum), at(y)});
+    return {y, layer.linear.out, layer.activation, sum};
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const LinearLayer& layer, BufferId dy) {
     const Value& x = inputs_[l];
     linear_weight_grad(layer.linear, x.buffer, dy);
     if (l == 0) return {};
-    const BufferId dx = temporary(l, "d input", context_.rows() * layer.linear.in);
-    linear_input_grad(layer.linear, dy, dx, x.activation, x.aux);
-    return dx;
+    const std::int64_t elements = context_.rows() * layer.linear.in;
+    if (layer.linear.parallel != TensorParallel::column) {
+        const BufferId dx = temporary(l, "d input", elements);
+        linear_input_grad(layer.linear, dy, dx, x.activation, x.aux);
+        return dx;
+    }
+    const BufferId sum = temporary(l, "d output of the layer before", elements);
+    summed_input_grad(l, "", layer.linear, dy, sum);
+    return through_activation(l, "d input", x, sum);
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const ActivationLayer& layer, const Value& x) {
@@ -36,27 +55,26 @@ Value LayerLowering::forward_layer(std::size_t l, const ActivationLayer& layer, 
 BufferId LayerLowering::backward_layer(std::size_t l, const ActivationLayer& layer, BufferId dy) {
     if (l == 0) return {};
     const std::int64_t elements = context_.rows() * layer.width;
-    const BufferId dx = temporary(l, "d output", elements);
+    const BufferId dx = temporary(l, "d activation", elements);
     emit(ActivateGrad{elements, layer.activation}, {at(dy), at(inputs_[l].buffer), at(dx)});
-    return through_activation(l, dx);
+    return through_activation(l, "d input", inputs_[l], dx);
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const NormLayer& layer, const Value& x) {
     const BufferId y = saved(l, "output", context_.rows() * layer.width);
-    norm(layer.norm, layer.width, x.buffer, y,
-         saved(l, "stats", stats_elements(layer.norm), context_.state));
+    norm(layer.norm, layer.width, x.buffer, y, norm_stats(l, "stats", layer.norm));
     return {y, layer.width, Activation::none, {}};
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const NormLayer& layer, BufferId dy) {
     const BufferId dx = temporary(l, "d norm", context_.rows() * layer.width);
-    norm_grad(layer.norm, layer.width, dy, inputs_[l].buffer,
-              saved(l, "stats", stats_elements(layer.norm), context_.state), {}, dx);
-    return l == 0 ? BufferId() : through_activation(l, dx);
+    norm_grad(layer.norm, layer.width, dy, inputs_[l].buffer, norm_stats(l, "stats", layer.norm),
+              {}, dx);
+    return l == 0 ? BufferId() : through_activation(l, "d input", inputs_[l], dx);
 }
 
-Value LayerLowering::forward_layer(std::size_t, const LossLayer&, const Value& x) {
-    loss_of(x.buffer);
+Value LayerLowering::forward_layer(std::size_t l, const LossLayer&, const Value& x) {
+    loss_of(l, x.buffer, false);
     return x;
 }
 
@@ -65,11 +83,11 @@ BufferId LayerLowering::backward_layer(std::size_t l, const LossLayer&, BufferId
     return inputs_[l].buffer;
 }
 
-BufferId LayerLowering::through_activation(std::size_t l, BufferId dx) {
-    const Value& x = inputs_[l];
+BufferId LayerLowering::through_activation(std::size_t l, const char* what, const Value& x,
+                                           BufferId dx) {
     if (x.activation == Activation::none) return dx;
     const std::int64_t elements = context_.rows() * x.width;
-    const BufferId before = temporary(l, "d input", elements);
+    const BufferId before = temporary(l, what, elements);
     // relu' from the output is the same as from the input: both are positive together.
     emit(ActivateGrad{elements, x.activation}, {at(dx), at(x.aux), at(before)});
     return before;

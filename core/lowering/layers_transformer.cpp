@@ -15,18 +15,27 @@ Attention attention_of(const BlockLayer& b, std::int64_t samples, AttentionKind 
 }  // namespace
 
 Value LayerLowering::forward_layer(std::size_t l, const EmbeddingLayer& e, const Value& x) {
-    const BufferId y = saved(l, "output", context_.rows() * e.hidden);
-    emit(Embedding{context_.rows(), e.seq, e.vocab, e.hidden},
-         {at(x.buffer), parameters_.value(e.table), parameters_.value(e.positions), at(y)});
+    const std::int64_t rows = context_.rows();
+    const BufferId y = saved(l, "output", context_.local_rows() * e.hidden);
+    const bool scatter = context_.sequence_parallel();
+    const BufferId partial = scatter ? temporary(l, "partial sum", rows * e.hidden) : y;
+    emit(Embedding{rows, e.seq, e.vocab, e.hidden, e.vocabulary_parallel},
+         {at(x.buffer), parameters_.value(e.table), parameters_.value(e.positions), at(partial)});
+    if (scatter)
+        reduce_scatter(partial, y, rows * e.hidden);
+    else if (e.vocabulary_parallel)
+        all_reduce(y, rows * e.hidden, context_.storage);
     return {y, e.hidden, Activation::none, {}};
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const EmbeddingLayer& e, BufferId dy) {
+    const BufferId all = all_rows(l, "d output", dy, e.hidden, For::weight_gradient);
+    if (part_ == BackwardPart::input) return {};
     const auto table = parameters_.gradient(e.table);
     const auto positions = parameters_.gradient(e.positions);
     emit(EmbeddingGrad{context_.rows(), e.seq, e.vocab, e.hidden, table.accumulate,
-                       positions.accumulate},
-         {at(inputs_[l].buffer), at(dy), table.operand, positions.operand});
+                       positions.accumulate, e.vocabulary_parallel},
+         {at(inputs_[l].buffer), at(all), table.operand, positions.operand});
     return {};
 }
 
@@ -36,71 +45,88 @@ BufferId LayerLowering::attention_stats(std::size_t l, const Attention& a) {
     return saved(l, "attention.stats", attention_stats_elements(a), type);
 }
 
-Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Value& x) {
-    const std::int64_t rows = context_.rows(), h = b.hidden, q = b.heads * b.head_dim;
-    const BufferId y1 = saved(l, "attention_norm", rows * h);
-    norm(b.attention_norm, h, x.buffer, y1,
-         saved(l, "attention_norm.stats", stats_elements(b.attention_norm), context_.state));
-    const BufferId qkv = saved(l, "qkv", rows * qkv_width(b));
-    linear(b.qkv, y1, qkv);
-    if (b.rotary)
-        emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, false}, {at(qkv)});
+void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
+    const std::int64_t rows = context_.rows();
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     const bool tiled = context_.target.tiled_attention_workspace;
-    const BufferId o = saved(l, "attention", rows * q);
-    emit(a, {at(qkv), at(o), at(attention_stats(l, a)),
+    emit(a, {at(saved(l, "qkv", rows * qkv_width(b))),
+             at(saved(l, "attention", rows * b.heads * b.head_dim)), at(attention_stats(l, a)),
              at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0,
                           context_.state))});
-    const BufferId s = saved(l, "attention.residual", rows * h);
-    linear(b.projection, o, s, x.buffer);
-    const BufferId y2 = saved(l, "mlp_norm", rows * h);
-    norm(b.mlp_norm, h, s, y2,
-         saved(l, "mlp_norm.stats", stats_elements(b.mlp_norm), context_.state));
+}
+
+// The MLP up to its second linear layer, from the normalised input.
+void LayerLowering::block_mlp_inner(std::size_t l, const BlockLayer& b) {
+    const std::int64_t rows = context_.rows();
+    const BufferId y = saved(l, "mlp_norm", context_.local_rows() * b.hidden);
+    const BufferId x = all_rows(l, "mlp_norm", y, b.hidden);
     const BufferId up = saved(l, "mlp.up", rows * b.up.out);
     const BufferId act = saved(l, "mlp.act", rows * b.ffn);
     if (b.swiglu) {
-        linear(b.up, y2, up);
+        linear(b.up, x, up);
         emit(SwiGlu{rows, b.ffn}, {at(up), at(act)});
     } else {
-        linear(b.up, y2, act, {}, Activation::gelu, up);
+        linear(b.up, x, act, Activation::gelu, up);
     }
-    const BufferId out = saved(l, "output", rows * h);
-    linear(b.down, act, out, s);
+}
+
+Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Value& x) {
+    const std::int64_t rows = context_.rows(), h = b.hidden, local = context_.local_rows() * h;
+    const BufferId y1 = saved(l, "attention_norm", local);
+    norm(b.attention_norm, h, x.buffer, y1,
+         norm_stats(l, "attention_norm.stats", b.attention_norm));
+    const BufferId qkv = saved(l, "qkv", rows * qkv_width(b));
+    linear(b.qkv, all_rows(l, "attention_norm", y1, h), qkv);
+    if (b.rotary)
+        emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, false}, {at(qkv)});
+    block_attention(l, b);
+    const BufferId s = saved(l, "attention.residual", local);
+    summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.head_dim), s, x.buffer);
+    norm(b.mlp_norm, h, s, saved(l, "mlp_norm", local),
+         norm_stats(l, "mlp_norm.stats", b.mlp_norm));
+    block_mlp_inner(l, b);
+    if (recomputing_) return {};
+    const BufferId out = saved(l, "output", local);
+    summed_linear(l, b.down, saved(l, "mlp.act", rows * b.ffn), out, s);
     return {out, h, Activation::none, {}};
 }
 
 BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy) {
-    const std::int64_t rows = context_.rows();
-    const BufferId s = saved(l, "attention.residual", rows * b.hidden);
+    const std::int64_t rows = context_.rows(), local = context_.local_rows() * b.hidden;
+    const BufferId s = saved(l, "attention.residual", local);
     const BufferId act = saved(l, "mlp.act", rows * b.ffn);
     const BufferId up = saved(l, "mlp.up", rows * b.up.out);
-    linear_weight_grad(b.down, act, dy);
+    const BufferId dy_all = all_rows(l, "d output", dy, b.hidden);
+    linear_weight_grad(b.down, act, dy_all);
     const BufferId dup = temporary(l, "d mlp.up", rows * b.up.out);
     if (b.swiglu) {
         const BufferId dact = temporary(l, "d mlp.act", rows * b.ffn);
-        linear_input_grad(b.down, dy, dact);
+        linear_input_grad(b.down, dy_all, dact);
         emit(SwiGluGrad{rows, b.ffn}, {at(dact), at(up), at(dup)});
     } else {
-        linear_input_grad(b.down, dy, dup, Activation::gelu, up);
+        linear_input_grad(b.down, dy_all, dup, Activation::gelu, up);
     }
-    linear_weight_grad(b.up, saved(l, "mlp_norm", rows * b.hidden), dup);
-    const BufferId dy2 = temporary(l, "d mlp_norm", rows * b.hidden);
-    linear_input_grad(b.up, dup, dy2);
-    const BufferId ds = temporary(l, "d attention.residual", rows * b.hidden);
-    norm_grad(b.mlp_norm, b.hidden, dy2, s,
-              saved(l, "mlp_norm.stats", stats_elements(b.mlp_norm), context_.state), dy, ds);
+    const BufferId y2 = all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden,
+                                 For::weight_gradient);
+    linear_weight_grad(b.up, y2, dup);
+    const BufferId dy2 = temporary(l, "d mlp_norm", local);
+    summed_input_grad(l, "d mlp_norm partial", b.up, dup, dy2);
+    const BufferId ds = temporary(l, "d attention.residual", local);
+    norm_grad(b.mlp_norm, b.hidden, dy2, s, norm_stats(l, "mlp_norm.stats", b.mlp_norm), dy, ds);
     return ds;
 }
 
 BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b, BufferId ds) {
     const std::int64_t rows = context_.rows(), q = b.heads * b.head_dim;
+    const std::int64_t local = context_.local_rows() * b.hidden;
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
-    linear_weight_grad(b.projection, o, ds);
+    const BufferId ds_all = all_rows(l, "d attention.residual", ds, b.hidden);
+    linear_weight_grad(b.projection, o, ds_all);
     const BufferId d_o = temporary(l, "d attention", rows * q);
-    linear_input_grad(b.projection, ds, d_o);
+    linear_input_grad(b.projection, ds_all, d_o);
     const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(b));
     emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o), at(attention_stats(l, a)),
              at(dqkv),
@@ -108,13 +134,14 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
                           context_.state))});
     if (b.rotary)
         emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, true}, {at(dqkv)});
-    linear_weight_grad(b.qkv, saved(l, "attention_norm", rows * b.hidden), dqkv);
-    const BufferId dy1 = temporary(l, "d attention_norm", rows * b.hidden);
-    linear_input_grad(b.qkv, dqkv, dy1);
-    const BufferId dx = temporary(l, "d input", rows * b.hidden);
+    const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden,
+                                 For::weight_gradient);
+    linear_weight_grad(b.qkv, y1, dqkv);
+    const BufferId dy1 = temporary(l, "d attention_norm", local);
+    summed_input_grad(l, "d attention_norm partial", b.qkv, dqkv, dy1);
+    const BufferId dx = temporary(l, "d input", local);
     norm_grad(b.attention_norm, b.hidden, dy1, inputs_[l].buffer,
-              saved(l, "attention_norm.stats", stats_elements(b.attention_norm), context_.state),
-              ds, dx);
+              norm_stats(l, "attention_norm.stats", b.attention_norm), ds, dx);
     return dx;
 }
 
@@ -123,26 +150,25 @@ BufferId LayerLowering::backward_layer(std::size_t l, const BlockLayer& b, Buffe
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const HeadLayer& head, const Value& x) {
-    const std::int64_t rows = context_.rows();
-    const BufferId y = saved(l, "norm", rows * head.hidden);
-    norm(head.norm, head.hidden, x.buffer, y,
-         saved(l, "norm.stats", stats_elements(head.norm), context_.state));
-    const BufferId logits = saved(l, "logits", rows * head.vocab);
-    linear(head.classifier, y, logits);
-    loss_of(logits);
+    const BufferId y = saved(l, "norm", context_.local_rows() * head.hidden);
+    norm(head.norm, head.hidden, x.buffer, y, norm_stats(l, "norm.stats", head.norm));
+    const BufferId logits = saved(l, "logits", context_.rows() * head.vocab);
+    linear(head.classifier, all_rows(l, "norm", y, head.hidden), logits);
+    loss_of(l, logits, head.classifier.parallel == TensorParallel::column);
     return {logits, head.vocab, Activation::none, {}};
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, BufferId) {
-    const std::int64_t rows = context_.rows();
-    const BufferId y = saved(l, "norm", rows * head.hidden);
-    const BufferId dlogits = saved(l, "logits", rows * head.vocab);
+    const std::int64_t local = context_.local_rows() * head.hidden;
+    const BufferId y =
+        all_rows(l, "norm", saved(l, "norm", local), head.hidden, For::weight_gradient);
+    const BufferId dlogits = saved(l, "logits", context_.rows() * head.vocab);
     linear_weight_grad(head.classifier, y, dlogits);
-    const BufferId dy = temporary(l, "d norm", rows * head.hidden);
-    linear_input_grad(head.classifier, dlogits, dy);
-    const BufferId dx = temporary(l, "d input", rows * head.hidden);
-    norm_grad(head.norm, head.hidden, dy, inputs_[l].buffer,
-              saved(l, "norm.stats", stats_elements(head.norm), context_.state), {}, dx);
+    const BufferId dy = temporary(l, "d norm", local);
+    summed_input_grad(l, "d norm partial", head.classifier, dlogits, dy);
+    const BufferId dx = temporary(l, "d input", local);
+    norm_grad(head.norm, head.hidden, dy, inputs_[l].buffer, norm_stats(l, "norm.stats", head.norm),
+              {}, dx);
     return dx;
 }
 

@@ -1,104 +1,17 @@
-// The pipeline of passes: layout → units → parameters → layers with gather and reduction around them
-// → optimizer → schedule → memory.
+// The pipeline of passes: layout → tensor parallel → stages, and per stage: units → parameters → layers
+// with gather, reduction and transfers around them → schedule → optimizer → memory.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "core/checked.h"
-#include "core/lowering/gather.h"
-#include "core/lowering/layers.h"
-#include "core/lowering/optimizer_pass.h"
+#include "core/error.h"
 #include "core/lowering/plan.h"
-#include "core/lowering/reduction.h"
+#include "core/lowering/stage_lowering.h"
+#include "core/lowering/stages.h"
 
 namespace shardscope {
 namespace {
-
-// Layers whose pass reads weights, in the order the pass visits them.
-std::vector<std::size_t> reading_layers(const LayerLowering& layers, std::size_t count,
-                                        bool backward) {
-    std::vector<std::size_t> list;
-    for (std::size_t l = 0; l < count; ++l)
-        if (layers.reads_weights(l, backward)) list.push_back(l);
-    if (backward) std::reverse(list.begin(), list.end());
-    return list;
-}
-
-class StepLowering {
-public:
-    explicit StepLowering(Context& context)
-        : context_(context),
-          parameters_(context),
-          layers_(context, parameters_),
-          gather_(context, parameters_),
-          reduction_(context, parameters_) {}
-
-    void run() {
-        const BodyId forward = lower_forward();
-        const std::int64_t micro_batches = context_.layout.micro_batches;
-        BodyId backward[3];  // first, middle, last; created when wanted
-        for (std::int64_t m = 0; m < micro_batches; ++m) {
-            const MicroBatchKind kind{m == 0, m + 1 == micro_batches};
-            BodyId& body = backward[kind.first && !kind.last ? 0 : kind.last ? 2 : 1];
-            if (!body.valid()) body = lower_backward(kind);
-            const auto id = static_cast<std::int32_t>(m);
-            context_.builder.role.schedule.push_back({forward, id});
-            context_.builder.role.schedule.push_back({body, id});
-        }
-        const BodyId optimizer = lower_optimizer(context_, parameters_, layers_.loss());
-        context_.builder.role.schedule.push_back(
-            {optimizer, static_cast<std::int32_t>(micro_batches - 1)});
-    }
-
-private:
-    std::size_t layer_count() const { return context_.model.layers.size(); }
-
-    BodyId lower_forward() {
-        const BodyId body = context_.builder.begin_body("forward");
-        context_.builder.at(Phase::forward, -1);
-        parameters_.begin_body({});
-        gather_.begin_body(Gather::Direction::forward,
-                           reading_layers(layers_, layer_count(), false), false);
-        layers_.load_batch();
-        for (std::size_t l = 0; l < layer_count(); ++l) {
-            context_.builder.at(Phase::forward, static_cast<std::int32_t>(l));
-            gather_.before_layer(l);
-            layers_.forward(l);
-            gather_.after_layer(l);
-        }
-        return body;
-    }
-
-    BodyId lower_backward(MicroBatchKind kind) {
-        const std::string suffix = kind.first && kind.last ? ""
-                                   : kind.first            ? " (first)"
-                                   : kind.last             ? " (last)"
-                                                           : " (middle)";
-        const BodyId body = context_.builder.begin_body("backward" + suffix);
-        context_.builder.at(Phase::backward, -1);
-        parameters_.begin_body(kind);
-        reduction_.begin_body(kind);
-        // The last layer computes forward and backward back to back: its weights stay gathered.
-        const auto forward = reading_layers(layers_, layer_count(), false);
-        const auto backward = reading_layers(layers_, layer_count(), true);
-        const bool keep =
-            !forward.empty() && !backward.empty() && forward.back() == backward.front();
-        gather_.begin_body(Gather::Direction::backward, backward, keep);
-        for (std::size_t l = layer_count(); l-- > 0;) {
-            context_.builder.at(Phase::backward, static_cast<std::int32_t>(l));
-            gather_.before_layer(l);
-            layers_.backward(l);
-            gather_.after_layer(l);
-            reduction_.after_layer(l);
-        }
-        reduction_.end_body();
-        return body;
-    }
-
-    Context& context_;
-    ParameterBuffers parameters_;
-    LayerLowering layers_;
-    Gather gather_;
-    Reduction reduction_;
-};
 
 // Refuses models whose activations could not even be counted, before any size is multiplied out.
 void check_sizes(const Model& model, const Layout& layout) {
@@ -112,6 +25,75 @@ void check_sizes(const Model& model, const Layout& layout) {
     const std::int64_t layer = checked_mul(checked_mul(tensor, model.seq, "attention scores"), 256,
                                            "activations of a layer");
     checked_mul(layer, static_cast<std::int64_t>(model.layers.size()), "activations of the model");
+}
+
+void check_rows(const Model& model, const Layout& layout, const Strategy& strategy) {
+    if (layout.tp == 1 || !strategy.sequence_parallel) return;
+    if (!model.tokens)
+        throw Error("sequence-parallel", "the model has no sequence to divide",
+                    "leave out sequence_parallel");
+    const std::int64_t rows = layout.micro_batch * model.seq;
+    if (rows % layout.tp != 0)
+        throw Error("sequence-parallel",
+                    fmt::format("micro_batch {} × seq {} = {} rows do not divide over tp {}",
+                                layout.micro_batch, model.seq, rows, layout.tp),
+                    fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
+}
+
+std::int64_t kv_heads_of(const Model& model) {
+    for (const Layer& layer : model.layers)
+        if (const auto* block = std::get_if<BlockLayer>(&layer.kind)) return block->kv_heads;
+    return 0;
+}
+
+// In the order of kDataGroup … kHeadGroup.
+std::vector<Group> groups_of(const Model& model, const Layout& layout) {
+    std::vector<Group> groups = {{"dp", layout.dp, layout.tp},
+                                 {"tp", layout.tp, 1},
+                                 {"pp", layout.pp, layout.tp * layout.dp}};
+    const std::int64_t kv_heads = kv_heads_of(model);
+    if (kv_heads > 0 && kv_heads < layout.tp)
+        groups.push_back({"kv", layout.tp / static_cast<int>(kv_heads), 1});
+    return groups;
+}
+
+void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarget& target) {
+    const Layout& layout = plan.layout;
+    const DType storage = plan.training.precision;
+    const auto group = [](std::size_t index, int size) {
+        return size > 1 ? GroupId(index) : GroupId();
+    };
+    Context context{local,
+                    plan.training,
+                    plan.strategy,
+                    target,
+                    layout,
+                    layout.dp > 1 ? plan.strategy.zero : 0,
+                    storage,
+                    plan.training.gradient_dtype.value_or(storage),
+                    storage == DType::fp64 ? DType::fp64 : DType::fp32,
+                    group(kDataGroup, layout.dp),
+                    group(kTensorGroup, layout.tp),
+                    group(kPipelineGroup, layout.pp),
+                    stage,
+                    plan.chunks.back(),
+                    {},
+                    {},
+                    {}};
+    context.units = make_units(local, plan.splits, context.chunks,
+                               {context.zero, layout.dp, context.gradient, plan.strategy.bucket,
+                                layout.tp, context.sequence_parallel()});
+    context.places = places_of(local, context.units);
+    StageLowering(context).run();
+
+    RoleProgram& role = context.builder.role;
+    role.name = layout.pp > 1      ? fmt::format("stage {}", stage)
+                : layout.world > 1 ? "all ranks"
+                                   : "rank 0";
+    const int ranks = layout.tp * layout.dp;
+    for (int r = 0; r < ranks; ++r) role.ranks.push_back(Rank(stage * ranks + r));
+    plan.units.push_back(std::move(context.units));
+    plan.program.roles.push_back(std::move(role));
 }
 
 }  // namespace
@@ -129,33 +111,21 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.layout = layout_for(scenario, strategy);
     plan.training = scenario.training;
     plan.model = model;
-    const DType storage = scenario.training.precision;
-    const int dp = plan.layout.dp;
     check_sizes(*model, plan.layout);
-    Context context{*model,
-                    plan.training,
-                    plan.strategy,
-                    target,
-                    plan.layout,
-                    dp > 1 ? strategy.zero : 0,
-                    storage,
-                    scenario.training.gradient_dtype.value_or(storage),
-                    storage == DType::fp64 ? DType::fp64 : DType::fp32,
-                    dp > 1 ? GroupId(0) : GroupId(),
-                    {},
-                    {},
-                    {}};
-    context.units = make_units(*model, strategy, dp, context.gradient);
-    context.places = places_of(*model, context.units);
-    StepLowering(context).run();
-
-    RoleProgram& role = context.builder.role;
-    role.name = plan.layout.world == 1 ? "rank 0" : "all ranks";
-    for (int r = 0; r < plan.layout.world; ++r) role.ranks.push_back(Rank(r));
-    plan.units.push_back(std::move(context.units));
-    plan.program.groups = {{"dp", dp, 1}, {"tp", 1, 1}, {"pp", 1, dp}};
-    plan.program.roles.push_back(std::move(role));
-    plan.memory.push_back(plan_memory(plan.program.roles[0], scenario.cluster.device.runtime));
+    check_rows(*model, plan.layout, strategy);
+    LocalModel local = split_model(*model, plan.layout.tp);
+    plan.splits = std::move(local.splits);
+    plan.program.groups = groups_of(*model, plan.layout);
+    const std::vector<LayerRange> chunks = partition_layers(local.model, strategy);
+    for (int stage = 0; stage < plan.layout.pp; ++stage) {
+        auto& mine = plan.chunks.emplace_back();
+        for (auto c = static_cast<std::size_t>(stage); c < chunks.size();
+             c += static_cast<std::size_t>(plan.layout.pp))
+            mine.push_back(chunks[c]);
+        lower_stage(plan, local.model, stage, target);
+        plan.memory.push_back(
+            plan_memory(plan.program.roles.back(), scenario.cluster.device.runtime));
+    }
     return plan;
 }
 

@@ -8,28 +8,100 @@ Operand own(const Context& context, BufferId buffer, const Unit& unit, bool whol
     return {buffer, 0, whole && context.zero >= 1 ? unit.shard * size_of(type) : 0};
 }
 
+// The first and the last stage add each other's gradient of a tied embedding to their own: both end
+// with the same bits, since a + b = b + a. Ranks of equal index own the same shard on both.
+void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
+    auto& b = context.builder;
+    const Unit& unit = context.units[id.index()];
+    const BufferId other = b.buffer("gradients of the other stage: " + unit.name, unit.shard,
+                                    context.gradient, Category::communication);
+    const Operand mine = own(context, parameters.unit(id).gradient, unit, context.zero < 2,
+                             context.gradient);
+    Exchange::Transfer send;
+    send.group = context.pp;
+    send.peer = context.stage == 0 ? context.layout.pp - 1 : 0;
+    send.send = true;
+    send.elements = unit.shard;
+    send.dtype = context.gradient;
+    send.operand = mine;
+    Exchange::Transfer receive = send;
+    receive.send = false;
+    receive.operand = {other, 0, 0};
+    b.exchange(Stream::compute, {{send, receive}});
+    b.compute(Add{unit.shard}, context.gradient, context.gradient, {mine, {other, 0, 0}});
+}
+
+// Adds the squares of what this rank owns, such that the sum over all ranks that the norm is then
+// summed over counts every element once.
+class NormSum {
+public:
+    NormSum(Context& context, ParameterBuffers& parameters, BufferId norm)
+        : context_(context), parameters_(parameters), norm_(norm) {}
+
+    void run() {
+        for (std::size_t u = 0; u < context_.units.size(); ++u) add(UnitId(u));
+        if (!started_)
+            context_.builder.compute(Zero{1}, DType::fp64, DType::fp64, {{norm_, 0, 0}});
+    }
+
+private:
+    void add(UnitId id) {
+        const Unit& unit = context_.units[id.index()];
+        if (unit.tied && context_.stage != 0) return;
+        SumSquares k{unit.shard};
+        if (unit.shared.empty()) return emit(id, k);
+        k.sharded = context_.zero >= 1;
+        std::int64_t end = 0;
+        const auto range = [&](std::int64_t first, std::int64_t last, int ranks) {
+            if (first == last) return;
+            k.first = first;
+            k.last = last;
+            k.weight = 1.0 / ranks;
+            emit(id, k);
+        };
+        for (const Unit::Shared& shared : unit.shared) {
+            range(end, shared.first, 1);
+            range(shared.first, shared.last, shared.ranks);
+            end = shared.last;
+        }
+        range(end, unit.elements, 1);
+    }
+
+    void emit(UnitId id, SumSquares kernel) {
+        kernel.accumulate = started_;
+        started_ = true;
+        const Unit& unit = context_.units[id.index()];
+        context_.builder.compute(kernel, context_.gradient, context_.gradient,
+                                 {own(context_, parameters_.unit(id).gradient, unit,
+                                      context_.zero < 2, context_.gradient),
+                                  {norm_, 0, 0}});
+    }
+
+    Context& context_;
+    ParameterBuffers& parameters_;
+    BufferId norm_;
+    bool started_ = false;
+};
+
 BufferId lower_norm(Context& context, ParameterBuffers& parameters) {
     auto& b = context.builder;
     const BufferId norm =
         b.buffer("gradient norm", 1, DType::fp64, Category::workspace, Residence::persistent);
-    for (std::size_t u = 0; u < context.units.size(); ++u) {
-        const Unit& unit = context.units[u];
-        b.compute(SumSquares{unit.shard, u > 0}, context.gradient, context.gradient,
-                  {own(context, parameters.unit(UnitId(u)).gradient, unit, context.zero < 2,
-                       context.gradient),
-                   {norm, 0, 0}});
-    }
-    if (context.zero >= 1) {
-        // Stage 0 holds all reduced gradients on every rank: its sum is already complete.
-        b.wait(Stream::reduce, b.record(Stream::compute));
+    NormSum(context, parameters, norm).run();
+    // Without sharding all data-parallel ranks have the whole sum already.
+    const GroupId dp = context.zero >= 1 ? context.dp : GroupId();
+    if (!dp.valid() && !context.tp.valid() && !context.pp.valid()) return norm;
+    b.wait(Stream::reduce, b.record(Stream::compute));
+    for (const GroupId group : {dp, context.tp, context.pp}) {
+        if (!group.valid()) continue;
         Collective c;
-        c.group = context.dp;
+        c.group = group;
         c.elements = 1;
         c.dtype = DType::fp64;
         c.recv = {norm, 0, 0};
         b.collective(Stream::reduce, c);
-        b.wait(Stream::compute, b.record(Stream::reduce));
     }
+    b.wait(Stream::compute, b.record(Stream::reduce));
     return norm;
 }
 
@@ -67,8 +139,10 @@ void lower_gather(Context& context, ParameterBuffers& parameters, UnitId id) {
 
 BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId loss) {
     auto& b = context.builder;
-    const BodyId body = b.begin_body("optimizer");
+    const BodyId body = b.begin_body("optimizer", -1);
     b.at(Phase::optimizer, -1);
+    for (std::size_t u = 0; u < context.units.size(); ++u)
+        if (context.units[u].tied) lower_tied(context, parameters, UnitId(u));
     const BufferId norm = context.training.clip > 0 ? lower_norm(context, parameters) : BufferId();
     const bool gathers = context.zero == 1 || context.zero == 2;
     for (std::size_t u = 0; u < context.units.size(); ++u) {
@@ -76,9 +150,9 @@ BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId 
         if (gathers) lower_gather(context, parameters, UnitId(u));
     }
     if (gathers) b.wait(Stream::compute, b.record(Stream::gather));
-    b.copy_to_host(CopyToHost::What::loss, {loss, 0, 0});
+    if (loss.valid()) b.copy_to_host(CopyToHost::What::loss, {loss, 0, 0});
     if (norm.valid()) b.copy_to_host(CopyToHost::What::gradient_norm, {norm, 0, 0});
-    b.compute(Zero{1}, DType::fp64, DType::fp64, {{loss, 0, 0}});
+    if (loss.valid()) b.compute(Zero{1}, DType::fp64, DType::fp64, {{loss, 0, 0}});
     return body;
 }
 

@@ -6,9 +6,10 @@
 
 namespace shardscope {
 
-// Appends the body "optimizer": clipping norm over all shards (each element counted once), one
-// OptimizerStep per unit over what this rank owns, all-gathers of weights in stages 1 and 2, and the
-// scalars the host reports. Returns the body.
+// Appends the body "optimizer": sum of tied gradients over the stages that hold them, clipping norm
+// over all shards and stages (each element counted once), one OptimizerStep per unit over what this
+// rank owns, all-gathers of weights in stages 1 and 2, and the scalars the host reports (`loss` is
+// invalid where the stage has none). Returns the body.
 BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId loss);
 
 }  // namespace shardscope

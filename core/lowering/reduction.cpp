@@ -10,16 +10,18 @@ Reduction::Reduction(Context& context, ParameterBuffers& parameters)
       last_writer_(context.units.size(), -1),
       bucket_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
-    for (std::size_t l = context.model.layers.size(); l-- > 0;) {
-        const Layer& layer = context.model.layers[l];
-        for (const auto* list : {&layer.parameters, &layer.borrowed})
-            for (ParameterId p : *list)
-                last_writer_[context.places[p.index()].unit.index()] = static_cast<std::int32_t>(l);
-    }
+    for (auto chunk = context.chunks.rbegin(); chunk != context.chunks.rend(); ++chunk)
+        for (std::size_t l = chunk->last; l-- > chunk->first;) {
+            const Layer& layer = context.model.layers[l];
+            for (const auto* list : {&layer.parameters, &layer.borrowed})
+                for (ParameterId p : *list)
+                    last_writer_[context.places[p.index()].unit.index()] =
+                        static_cast<std::int32_t>(l);
+        }
 }
 
 bool Reduction::reduces() const {
-    return context_.dp.valid() && (kind_.last || context_.strategy.reduces_every_micro_batch());
+    return kind_.last || (context_.dp.valid() && context_.strategy.reduces_every_micro_batch());
 }
 
 bool Reduction::uses_bucket() const {
@@ -49,12 +51,33 @@ void Reduction::clear_padding(UnitId unit, BufferId bucket) {
                              {{bucket, u.elements * size_of(context_.gradient), 0}});
 }
 
+void Reduction::sum_shared(const Unit& unit, BufferId whole) {
+    for (const Unit::Shared& shared : unit.shared) {
+        if (!shared.partial) continue;
+        Collective c;
+        c.group = shared.group;
+        c.elements = shared.last - shared.first;
+        c.dtype = context_.gradient;
+        c.recv = {whole, shared.first * size_of(context_.gradient), 0};
+        context_.builder.collective(Stream::reduce, c);
+    }
+}
+
 void Reduction::reduce(UnitId id) {
     auto& b = context_.builder;
     const Unit& unit = context_.units[id.index()];
+    const bool partial = std::any_of(unit.shared.begin(), unit.shared.end(),
+                                     [](const Unit::Shared& s) { return s.partial; });
+    if (!context_.dp.valid() && !partial) return;
     const BufferId store = parameters_.unit(id).gradient;
     const BufferId whole = uses_bucket() ? bucket_[id.index()] : store;
     if (uses_bucket()) clear_padding(id, whole);
+    b.wait(Stream::reduce, b.record(Stream::compute));
+    sum_shared(unit, whole);
+    if (!context_.dp.valid()) {
+        flights_.push_back({id, b.record(Stream::reduce), {}});
+        return;
+    }
     const bool shard_store = context_.zero >= 2;
     const Operand own{store, 0, shard_store ? 0 : unit.shard * size_of(context_.gradient)};
 
@@ -76,7 +99,6 @@ void Reduction::reduce(UnitId id) {
             c.recv = {flight.partial, 0, 0};
         }
     }
-    b.wait(Stream::reduce, b.record(Stream::compute));
     b.collective(Stream::reduce, c);
     flight.done = b.record(Stream::reduce);
     flights_.push_back(flight);

@@ -9,7 +9,8 @@
 namespace shardscope {
 
 // Issues the reduction of a unit as soon as its last gradient of the micro-batch is written: an
-// all-reduce in stage 0, a reduce-scatter into this rank's shard above. When reductions come with
+// all-reduce in stage 0, a reduce-scatter into this rank's shard above; before it, what
+// tensor-parallel ranks hold in common but computed in parts is summed over them. When reductions come with
 // every micro-batch, gradients go to a transient bucket, of which at most two are alive (one being
 // written, one being reduced).
 class Reduction {
@@ -26,6 +27,7 @@ public:
 private:
     bool reduces() const;      // anything is reduced in this body
     bool uses_bucket() const;  // gradients of this body go to transient buckets
+    void sum_shared(const Unit& unit, BufferId whole);
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight

@@ -17,49 +17,68 @@ BufferId find_buffer(const RoleProgram& role, std::string_view what, const Unit&
     return {};
 }
 
-// Adds the slices of every parameter of the unit that lie in unit elements [first, first + count),
-// of which element `first` is the buffer's element `buffer_first`.
-void add_slices(std::vector<ShardSlice>& out, const Model& model, const Unit& unit, Tensor tensor,
-                BufferId buffer, std::int64_t first, std::int64_t count,
-                std::int64_t buffer_first) {
-    if (!buffer.valid()) return;
-    for (const auto& entry : unit.entries) {
-        const std::int64_t begin = std::max(first, entry.offset);
-        const std::int64_t end = std::min(
-            first + count, entry.offset + model.parameters[entry.parameter.index()].elements());
-        if (begin >= end) continue;
-        out.push_back({entry.parameter, tensor, begin - entry.offset, end - begin, buffer,
-                       begin - first + buffer_first});
+// Unit elements [first, first + count), of which `first` is the buffer's element `buffer_first`.
+struct Window {
+    std::int64_t first = 0, count = 0, buffer_first = 0;
+};
+
+class SliceCollector {
+public:
+    SliceCollector(const Plan& plan, Rank rank)
+        : plan_(plan), tensor_index_(plan.tensor_index(rank)) {}
+
+    // Adds the slices of every parameter of the unit that lie in the window.
+    void add(const Unit& unit, Tensor tensor, BufferId buffer, const Window& window) {
+        if (!buffer.valid()) return;
+        for (const auto& entry : unit.entries)
+            for (const ElementRun& run : runs(entry.parameter)) {
+                const std::int64_t at = entry.offset + run.local_first;  // in the unit
+                const std::int64_t begin = std::max(window.first, at);
+                const std::int64_t end = std::min(window.first + window.count, at + run.count);
+                if (begin >= end) continue;
+                slices.push_back({entry.parameter, tensor, run.global_first + begin - at,
+                                  end - begin, buffer,
+                                  begin - window.first + window.buffer_first});
+            }
     }
-}
+
+    std::vector<ShardSlice> slices;
+
+private:
+    std::vector<ElementRun> runs(ParameterId p) const {
+        return runs_of(plan_.splits[p.index()], plan_.model->parameters[p.index()].shape,
+                       plan_.layout.tp, tensor_index_);
+    }
+
+    const Plan& plan_;
+    int tensor_index_;
+};
 
 }  // namespace
 
 std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
-    const RoleProgram& role = plan.program.roles[plan.program.role_of(rank)];
-    const int index = plan.program.groups[0].index_of(rank);
+    const std::size_t r = plan.program.role_of(rank);
+    const RoleProgram& role = plan.program.roles[r];
     const int zero = plan.layout.dp > 1 ? plan.strategy.zero : 0;
-    std::vector<ShardSlice> slices;
-    for (const Unit& unit : plan.units[plan.program.role_of(rank)]) {
-        const std::int64_t first = zero >= 1 ? unit.shard * index : 0;
+    SliceCollector collector(plan, rank);
+    for (const Unit& unit : plan.units[r]) {
+        const std::int64_t first = zero >= 1 ? unit.shard * plan.data_index(rank) : 0;
         const auto add = [&](Tensor tensor, std::string_view what, int whole_below) {
-            const BufferId buffer = find_buffer(role, what, unit);
-            if (zero < whole_below)
-                add_slices(slices, *plan.model, unit, tensor, buffer, 0, unit.padded, 0);
-            else
-                add_slices(slices, *plan.model, unit, tensor, buffer, first, unit.shard, 0);
+            collector.add(unit, tensor, find_buffer(role, what, unit),
+                          zero < whole_below ? Window{0, unit.padded, 0}
+                                             : Window{first, unit.shard, 0});
         };
         add(Tensor::parameter, "parameters", 3);
         if (zero == 1)  // the buffer holds all gradients, but only the own slice is reduced
-            add_slices(slices, *plan.model, unit, Tensor::gradient,
-                       find_buffer(role, "gradients", unit), first, unit.shard, first);
+            collector.add(unit, Tensor::gradient, find_buffer(role, "gradients", unit),
+                          {first, unit.shard, first});
         else
             add(Tensor::gradient, "gradients", 2);
         add(Tensor::master, "master", 1);
         add(Tensor::state1, "state1", 1);
         add(Tensor::state2, "state2", 1);
     }
-    return slices;
+    return std::move(collector.slices);
 }
 
 }  // namespace shardscope

@@ -7,46 +7,164 @@
 namespace shardscope {
 namespace {
 
-// Lays out layers [first, last] (in forward order) as one unit.
-Unit make_unit(const Model& model, std::size_t first, std::size_t last, bool sharded, int dp) {
-    Unit unit;
-    for (std::size_t l = first; l <= last; ++l) {
-        for (ParameterId p : model.layers[l].parameters) {
-            unit.entries.push_back({p, unit.elements});
-            unit.elements = checked_add(unit.elements, model.parameters[p.index()].elements(),
-                                        "a parameter bucket");
+// Collects the parameters of norms: with sequence parallelism each rank sees a part of the rows.
+struct NormCollector {
+    std::vector<bool>& is_norm;
+    void add(const NormParameters& p) const {
+        for (ParameterId id : {p.weight, p.bias})
+            if (id.valid()) is_norm[id.index()] = true;
+    }
+    void operator()(const BlockLayer& b) const {
+        add(b.attention_norm);
+        add(b.mlp_norm);
+    }
+    void operator()(const HeadLayer& h) const { add(h.norm); }
+    void operator()(const NormLayer& n) const { add(n.norm); }
+    template <class Other>
+    void operator()(const Other&) const {}
+};
+
+class UnitMaker {
+public:
+    UnitMaker(const Model& model, const std::vector<TensorSplit>& splits,
+              const std::vector<LayerRange>& chunks, const UnitRules& rules)
+        : model_(model), splits_(splits), rules_(rules), tied_(model.parameters.size()) {
+        std::vector<bool> here(model.layers.size());
+        for (const LayerRange& chunk : chunks)
+            for (std::size_t l = chunk.first; l < chunk.last; ++l) here[l] = true;
+        is_norm_.resize(model.parameters.size());
+        for (const Layer& layer : model.layers) std::visit(NormCollector{is_norm_}, layer.kind);
+        find_tied(here);
+    }
+
+    std::vector<Unit> run(const std::vector<LayerRange>& chunks) {
+        for (std::size_t c = chunks.size(); c-- > 0;) add_chunk(chunks[c]);
+        std::reverse(units_.begin(), units_.end());
+        return std::move(units_);
+    }
+
+private:
+    // A tied parameter whose owner and borrower are on different stages, one of them this one.
+    void find_tied(const std::vector<bool>& here) {
+        std::vector<std::size_t> owner(model_.parameters.size());
+        for (std::size_t l = 0; l < model_.layers.size(); ++l)
+            for (ParameterId p : model_.layers[l].parameters) owner[p.index()] = l;
+        for (std::size_t l = 0; l < model_.layers.size(); ++l)
+            for (ParameterId p : model_.layers[l].borrowed)
+                if (here[l] != here[owner[p.index()]]) tied_[p.index()] = true;
+    }
+
+    std::int64_t elements(ParameterId p) const { return model_.parameters[p.index()].elements(); }
+
+    // Parameters of the layer that go with its bucket.
+    std::vector<ParameterId> bucketed(std::size_t layer) const {
+        std::vector<ParameterId> list;
+        for (ParameterId p : model_.layers[layer].parameters)
+            if (!tied_[p.index()]) list.push_back(p);
+        return list;
+    }
+
+    void add_chunk(const LayerRange& chunk) {
+        const std::int64_t enough = rules_.zero == 3 ? 0 : rules_.bucket.value;
+        std::int64_t filled = 0;       // bytes in the open bucket
+        std::size_t end = chunk.last;  // one past the open bucket's last layer
+        for (std::size_t l = chunk.last; l-- > chunk.first;) {
+            for (ParameterId p : bucketed(l)) filled += elements(p) * size_of(rules_.gradient);
+            if (filled > 0 && (filled >= enough || l == chunk.first)) {
+                add_bucket(l, end);
+                filled = 0;
+                end = l;
+            } else if (filled == 0) {
+                end = l;  // layers without parameters belong to no unit
+            }
+            add_tied(l);
         }
     }
-    unit.name = model.layers[first].name;
-    if (first != last) unit.name += " … " + model.layers[last].name;
-    unit.shard = sharded ? round_up((unit.elements + dp - 1) / dp, kShardAlignment) : unit.elements;
-    unit.padded = sharded ? checked_mul(unit.shard, dp, "a parameter bucket") : unit.elements;
-    return unit;
-}
+
+    void add_tied(std::size_t layer) {
+        for (const auto* list : {&model_.layers[layer].parameters, &model_.layers[layer].borrowed})
+            for (ParameterId p : *list) {
+                if (!tied_[p.index()]) continue;
+                Unit unit;
+                unit.tied = true;
+                unit.name = model_.parameters[p.index()].name + " (tied)";
+                add(unit, p);
+                finish(unit);
+            }
+    }
+
+    // 0: held by this rank alone (or a part of it with neighbours), 1: by all ranks of the group, each
+    // with the whole gradient, 2: each with a part of the gradient.
+    int sharing(ParameterId p) const {
+        if (rules_.tp == 1 || splits_[p.index()].kind != TensorSplit::Kind::whole) return 0;
+        return rules_.sequence_parallel && is_norm_[p.index()] ? 2 : 1;
+    }
+
+    // Lays out layers [first, last) in forward order, shared parameters behind the others.
+    void add_bucket(std::size_t first, std::size_t last) {
+        Unit unit;
+        for (int kind = 0; kind <= 2; ++kind) {
+            const std::int64_t begin = unit.elements;
+            for (std::size_t l = first; l < last; ++l)
+                for (ParameterId p : bucketed(l))
+                    if (sharing(p) == kind) add(unit, p);
+            if (kind > 0 && unit.elements > begin)
+                unit.shared.push_back(
+                    {begin, unit.elements, GroupId(kTensorGroup), rules_.tp, kind == 2});
+        }
+        unit.name = model_.layers[first].name;
+        if (first + 1 != last) unit.name += " … " + model_.layers[last - 1].name;
+        finish(unit);
+    }
+
+    void add(Unit& unit, ParameterId p) {
+        unit.entries.push_back({p, unit.elements});
+        add_shared_heads(unit, p);
+        unit.elements = checked_add(unit.elements, elements(p), "a parameter bucket");
+    }
+
+    // Rows of key and value heads that neighbouring ranks hold too.
+    void add_shared_heads(Unit& unit, ParameterId p) const {
+        const TensorSplit& split = splits_[p.index()];
+        if (split.kind != TensorSplit::Kind::rows) return;
+        const Parameter& parameter = model_.parameters[p.index()];
+        const std::int64_t row = parameter.elements() / parameter.shape[0];
+        std::int64_t begin = unit.elements;
+        for (const auto& section : split.sections) {
+            const std::int64_t end = begin + section.local() * row;
+            if (section.parts < rules_.tp) {
+                const bool goes_on = !unit.shared.empty() && unit.shared.back().last == begin;
+                if (goes_on)
+                    unit.shared.back().last = end;
+                else
+                    unit.shared.push_back(
+                        {begin, end, GroupId(kHeadGroup), rules_.tp / section.parts, true});
+            }
+            begin = end;
+        }
+    }
+
+    void finish(Unit& unit) {
+        const bool sharded = rules_.zero >= 1 && rules_.dp > 1;
+        unit.shard = sharded ? round_up((unit.elements + rules_.dp - 1) / rules_.dp, kShardAlignment)
+                             : unit.elements;
+        unit.padded =
+            sharded ? checked_mul(unit.shard, rules_.dp, "a parameter bucket") : unit.elements;
+        units_.push_back(std::move(unit));
+    }
+
+    const Model& model_;
+    const std::vector<TensorSplit>& splits_;
+    const UnitRules& rules_;
+    std::vector<bool> tied_, is_norm_;  // per parameter
+    std::vector<Unit> units_;           // in backward order
+};
 
 }  // namespace
 
-std::vector<Unit> make_units(const Model& model, const Strategy& strategy, int dp, DType gradient) {
-    const bool sharded = strategy.zero >= 1 && dp > 1;
-    const std::int64_t enough = strategy.zero == 3 ? 0 : strategy.bucket.value;
-    std::vector<Unit> units;
-    std::int64_t filled = 0;                // bytes in the open bucket
-    std::size_t end = model.layers.size();  // one past the open bucket's last layer
-    for (std::size_t l = model.layers.size(); l-- > 0;) {
-        std::int64_t bytes = 0;
-        for (ParameterId p : model.layers[l].parameters)
-            bytes += model.parameters[p.index()].elements() * size_of(gradient);
-        filled += bytes;
-        if (filled > 0 && (filled >= enough || l == 0)) {
-            units.push_back(make_unit(model, l, end - 1, sharded, dp));
-            filled = 0;
-            end = l;
-        } else if (filled == 0) {
-            end = l;  // layers without parameters belong to no unit
-        }
-    }
-    std::reverse(units.begin(), units.end());
-    return units;
+std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,
+                             const std::vector<LayerRange>& chunks, const UnitRules& rules) {
+    return UnitMaker(model, splits, chunks, rules).run(chunks);
 }
 
 std::vector<Place> places_of(const Model& model, const std::vector<Unit>& units) {

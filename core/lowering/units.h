@@ -1,16 +1,31 @@
 // Pass "units": which parameters are communicated and sharded together.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/lowering/plan.h"
 
 namespace shardscope {
 
-// ZeRO 3: one unit per layer that owns parameters. Otherwise consecutive layers, taken in the order
-// their gradients become ready (last layer first), fill buckets of at least strategy.bucket bytes of
-// `gradient` elements, as PyTorch DDP does. Units come in forward order. dp = 1 shards nothing.
-std::vector<Unit> make_units(const Model& model, const Strategy& strategy, int dp, DType gradient);
+// What decides the units of a stage beside its layers.
+struct UnitRules {
+    int zero = 0;  // effective stage: 0 when dp is 1
+    int dp = 1;
+    DType gradient = DType::fp32;
+    Bytes bucket;
+    int tp = 1;
+    bool sequence_parallel = false;
+};
+
+// ZeRO 3: one unit per layer that holds parameters. Otherwise consecutive layers of a chunk, taken in
+// the order their gradients become ready (last layer first), fill buckets of at least `bucket` bytes of
+// `gradient` elements, as PyTorch DDP does. Units come in forward order. Nothing is sharded when dp = 1
+// or zero = 0. `model` is one tensor-parallel rank's; a unit holds first what the rank holds alone, then
+// what all ranks of its tensor-parallel group hold (Unit::shared). A parameter that a layer borrows from
+// a layer of another stage is held by both stages, in a unit of its own (Unit::tied).
+std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,
+                             const std::vector<LayerRange>& chunks, const UnitRules& rules);
 
 // Where a parameter lies.
 struct Place {

@@ -7,14 +7,12 @@
 
 namespace shardscope {
 
-// Throws Error (kind run_failed, rule "program-…") when the program contradicts itself:
-//   program-event       an event waited for before it is recorded in the same body, or recorded twice
-//   program-collective  ranks of a group issue different collectives or in another order
-//   program-bounds      an operand that starts outside its buffer
-//   program-overlap     two buffers whose lifetimes meet share arena bytes
-//   program-race        two accesses, one of them a write, to the same arena bytes that no chain of
-//                       stream order and events puts in order (arena reuse included)
-//   program-uninitialised  a transient buffer read before anything wrote it
+// Throws Error (kind run_failed) when the program contradicts itself:
+//   program-event       an event that is recorded by two instructions, or waited for and by none
+//   program-bounds      an operand that starts outside its buffer, or a buffer outside its arena
+//   …                   what check_arena.h finds in each role
+//   …                   what check_communication.h finds between the roles
+//   deadlock            see check_progress.h
 void check_program(const Program& program, const std::vector<MemoryPlan>& plans);
 
 }  // namespace shardscope

@@ -29,6 +29,23 @@ enum class Stream : std::uint8_t {
 constexpr std::size_t kStreams = 7;
 std::string_view stream_name(Stream stream);
 
+// What a transfer's stream makes it a part of: activations, gradients, or neither. The streams of the
+// two ends of a transfer differ, their lane is the same.
+enum class TransferLane : std::uint8_t { activations, gradients, other };
+constexpr std::size_t kTransferLanes = 3;
+constexpr TransferLane transfer_lane(Stream stream) {
+    switch (stream) {
+        case Stream::activations_in:
+        case Stream::activations_out:
+            return TransferLane::activations;
+        case Stream::gradients_in:
+        case Stream::gradients_out:
+            return TransferLane::gradients;
+        default:
+            return TransferLane::other;
+    }
+}
+
 // recompute: forward kernels that the backward pass runs again.
 enum class Phase : std::uint8_t { load, forward, recompute, backward, optimizer };
 constexpr std::size_t kPhases = 5;
@@ -73,10 +90,8 @@ struct Collective {
 };
 
 // Point-to-point transfers issued together; rendezvous semantics in every runner: a transfer starts
-// when both ends have come to it, the exchange is over when all its transfers are. Transfers between
-// the same two ranks in one direction of a group match in the order in which they are issued there,
-// whatever streams they are issued on; a rank issues all its sends to one peer on one stream, and so
-// its receives.
+// when both ends have come to it, the exchange is over when all its transfers are. Transfers from one
+// rank to another match in the order in which they are issued, each TransferLane for itself.
 struct Exchange {
     struct Transfer {
         GroupId group;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 
 #include "core/program/memory_plan.h"
 
@@ -105,10 +107,64 @@ private:
     std::int64_t issue_ = 0;
 };
 
+using Uses = std::vector<std::vector<std::optional<BodyUse>>>;  // per body and buffer
+
+// In which order bodies follow each other for one micro-batch of a chunk: every distinct order.
+std::set<std::vector<std::size_t>> body_sequences(const RoleProgram& role) {
+    std::map<std::pair<int, std::int32_t>, std::vector<std::size_t>> of_micro_batch;
+    for (const Task& task : role.schedule)
+        if (const int chunk = role.bodies[task.body.index()].chunk; chunk >= 0)
+            of_micro_batch[{chunk, task.micro_batch}].push_back(task.body.index());
+    std::set<std::vector<std::size_t>> sequences;
+    for (auto& [key, bodies] : of_micro_batch) sequences.insert(std::move(bodies));
+    return sequences;
+}
+
+// Lifetimes of one buffer that is carried from body to body: from the first one that uses it through
+// all that follow to the last access in the last one.
+class CarriedLife {
+public:
+    CarriedLife(const Uses& uses, const std::vector<Interval>& extent, std::size_t buffer)
+        : uses_(uses), extent_(extent), buffer_(buffer), lives_(extent.size()) {}
+
+    void follow(const std::vector<std::size_t>& bodies) {
+        const auto used = [&](std::size_t body) { return uses_[body][buffer_].has_value(); };
+        const auto first = std::find_if(bodies.begin(), bodies.end(), used);
+        if (first == bodies.end()) return;
+        const auto last = std::find_if(bodies.rbegin(), bodies.rend(), used).base() - 1;
+        for (auto body = first; body <= last; ++body) {
+            Interval life = extent_[*body];
+            if (body == first) life.first = uses_[*body][buffer_]->interval.first;
+            if (body == last) life.last = uses_[*body][buffer_]->interval.last;
+            widen(*body, life);
+        }
+    }
+
+    std::vector<Interval> take() const {
+        std::vector<Interval> result;
+        for (const auto& life : lives_)
+            if (life) result.push_back(*life);
+        return result;
+    }
+
+private:
+    void widen(std::size_t body, const Interval& life) {
+        auto& to = lives_[body];
+        if (!to) to = life;
+        to->first = std::min(to->first, life.first);
+        to->last = std::max(to->last, life.last);
+    }
+
+    const Uses& uses_;
+    const std::vector<Interval>& extent_;
+    std::size_t buffer_;
+    std::vector<std::optional<Interval>> lives_;  // per body
+};
+
 }  // namespace
 
 std::vector<Lifetime> lifetimes(const RoleProgram& role) {
-    std::vector<std::vector<std::optional<BodyUse>>> uses(role.bodies.size());
+    Uses uses(role.bodies.size());
     std::vector<Interval> extent(role.bodies.size());
     std::int32_t base = 0;
     for (std::size_t b = 0; b < role.bodies.size(); ++b) {
@@ -117,23 +173,24 @@ std::vector<Lifetime> lifetimes(const RoleProgram& role) {
         extent[b] = {base, base + std::max(count, 1) - 1};
         base += std::max(count, 1);
     }
+    const auto sequences = body_sequences(role);
     std::vector<Lifetime> result(role.buffers.size());
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
+        Lifetime& life = result[i];
         if (role.buffers[i].residence == Residence::persistent) {
-            result[i].intervals.push_back({0, base - 1});
+            life.intervals.push_back({0, base - 1});
             continue;
         }
-        const bool carried = std::any_of(uses.begin(), uses.end(), [&](const auto& body) {
+        life.carried = std::any_of(uses.begin(), uses.end(), [&](const auto& body) {
             return body[i] && body[i]->reads_first;
         });
-        for (std::size_t b = 0; b < role.bodies.size(); ++b) {
-            if (!uses[b][i]) continue;
-            Interval interval = uses[b][i]->interval;
-            if (uses[b][i]->reads_first)
-                interval.first = extent[b].first;
-            else if (carried)
-                interval.last = extent[b].last;
-            result[i].intervals.push_back(interval);
+        if (life.carried) {
+            CarriedLife carried(uses, extent, i);
+            for (const auto& bodies : sequences) carried.follow(bodies);
+            life.intervals = carried.take();
+        } else {
+            for (const auto& body : uses)
+                if (body[i]) life.intervals.push_back(body[i]->interval);
         }
     }
     return result;

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "core/checked.h"
+#include "core/program/frames.h"
+#include "core/program/live_profile.h"
 #include "core/program/pack.h"
 
 namespace shardscope {
@@ -10,24 +12,14 @@ namespace {
 
 std::int64_t aligned(const Buffer& b) { return round_up(b.size().value, kArenaAlignment); }
 
-// Phase of every position, for naming the peak's.
-std::vector<Phase> phases_of(const RoleProgram& role) {
-    std::vector<Phase> phases;
-    for (const Body& body : role.bodies) {
-        const std::size_t before = phases.size();
-        for (const Instruction& i : body.instructions)
-            if (i.stream == Stream::compute) phases.push_back(i.phase);
-        if (phases.size() == before) phases.push_back(Phase::optimizer);
-    }
-    return phases;
-}
-
 std::vector<PackItem> pack_items(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                 std::vector<std::size_t>& buffers) {
+                                 const FramePlan& frames, std::vector<std::size_t>& buffers) {
     std::vector<PackItem> items;
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         const Buffer& b = role.buffers[i];
-        if (b.residence == Residence::persistent || lives[i].intervals.empty()) continue;
+        if (b.residence == Residence::persistent || lives[i].intervals.empty() ||
+            frames.frame[i] >= 0)
+            continue;
         PackItem item;
         item.size = aligned(b);
         // More bodies than an item has spans: the last span covers the rest.
@@ -44,79 +36,93 @@ std::vector<PackItem> pack_items(const RoleProgram& role, const std::vector<Life
     return items;
 }
 
-// Live bytes per position and, at one position, per category.
-struct LiveSums {
-    std::vector<std::int64_t> total;
-    explicit LiveSums(std::size_t positions) : total(positions + 1, 0) {}
-    void add(const Lifetime& life, std::int64_t size) {
-        for (const Interval& v : life.intervals) {
-            total[static_cast<std::size_t>(v.first)] += size;
-            total[static_cast<std::size_t>(v.last) + 1] -= size;
+// Largest sum of rounded sizes of what `items` hold at one position.
+std::int64_t largest_sum(const std::vector<PackItem>& items, std::size_t positions) {
+    std::vector<std::int64_t> change(positions + 1, 0);
+    for (const PackItem& item : items)
+        for (int s = 0; s < item.span_count; ++s) {
+            const auto& span = item.spans[static_cast<std::size_t>(s)];
+            change[static_cast<std::size_t>(span.first)] += item.size;
+            change[static_cast<std::size_t>(span.last) + 1] -= item.size;
         }
-    }
-    std::size_t integrate() {  // returns the position of the peak
-        for (std::size_t p = 1; p < total.size(); ++p) total[p] += total[p - 1];
-        return static_cast<std::size_t>(std::max_element(total.begin(), total.end()) -
-                                        total.begin());
-    }
-};
-
-bool lives_at(const Lifetime& life, std::size_t position) {
-    const auto p = static_cast<std::int32_t>(position);
-    return std::any_of(life.intervals.begin(), life.intervals.end(),
-                       [&](const Interval& v) { return v.first <= p && p <= v.last; });
+    std::int64_t sum = 0, largest = 0;
+    for (const std::int64_t c : change) largest = std::max(largest, sum += c);
+    return largest;
 }
 
-void account(MemoryPlan& plan, const RoleProgram& role, const std::vector<Lifetime>& lives,
-             std::size_t peak) {
-    plan.categories.fill(Bytes(0));
-    Bytes live(0);
+std::size_t positions_of(const RoleProgram& role, const LiveProfile& profile) {
+    return profile.first_position(BodyId(role.bodies.size()));
+}
+
+// Persistent buffers from 0 on; returns where they end.
+std::int64_t place_persistent(const RoleProgram& role, MemoryPlan& plan) {
+    std::int64_t end = 0;
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
-        if (!lives_at(lives[i], peak)) continue;
-        plan.categories[static_cast<std::size_t>(role.buffers[i].category)] +=
-            role.buffers[i].size();
-        live += role.buffers[i].size();
+        if (role.buffers[i].residence != Residence::persistent) continue;
+        plan.offset[i] = Bytes(end);
+        end = checked_add(end, aligned(role.buffers[i]), "the memory plan");
     }
-    plan.live_peak = live;
-    plan.categories[static_cast<std::size_t>(Category::workspace)] += plan.arena - live;
-    plan.categories[static_cast<std::size_t>(Category::runtime)] += plan.runtime;
+    return end;
 }
 
 }  // namespace
 
+// Persistent buffers, then the frames, then everything that lives within one body: bodies run one
+// after the other, so that last part is packed once for all of them.
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
     MemoryPlan plan;
     plan.runtime = runtime;
     plan.offset.assign(role.buffers.size(), Bytes(0));
-    plan.frame.assign(role.buffers.size(), -1);
     const std::vector<Lifetime> lives = lifetimes(role);
-    const std::vector<Phase> phases = phases_of(role);
+    FramePlan frames = plan_frames(role, lives);
+    const LiveProfile profile(role, lives, frames);
 
-    std::int64_t persistent = 0;
-    LiveSums sums(phases.size()), transient(phases.size());
-    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
-        const Buffer& b = role.buffers[i];
-        sums.add(lives[i], b.size().value);
-        if (b.residence == Residence::persistent) {
-            plan.offset[i] = Bytes(persistent);
-            persistent = checked_add(persistent, aligned(b), "the memory plan");
-        } else {
-            transient.add(lives[i], aligned(b));
+    const std::int64_t persistent = place_persistent(role, plan);
+    for (std::size_t i = 0; i < role.buffers.size(); ++i)
+        if (frames.frame[i] >= 0) plan.offset[i] = frames.offset[i];
+    for (Frame& frame : frames.frames)
+        for (Bytes& base : frame.base) base += Bytes(persistent);
+    const std::int64_t framed =
+        checked_add(persistent, frames.extent.value, "the memory plan");
+
+    std::vector<std::size_t> buffers;
+    const auto items = pack_items(role, lives, frames, buffers);
+    const std::size_t positions = positions_of(role, profile);
+    const Packing packing =
+        pack(items, static_cast<std::int32_t>(positions), largest_sum(items, positions));
+    for (std::size_t k = 0; k < buffers.size(); ++k)
+        plan.offset[buffers[k]] = Bytes(framed + packing.offset[k]);
+    plan.arena = Bytes(checked_add(framed, packing.extent, "the memory plan"));
+
+    const LiveProfile::Moment peak = profile.peak();
+    plan.frame = std::move(frames.frame);
+    plan.frames = std::move(frames.frames);
+    plan.peak_phase = peak.phase;
+    plan.live_peak = peak.live;
+    plan.categories = peak.categories;
+    plan.categories[static_cast<std::size_t>(Category::workspace)] += plan.arena - peak.live;
+    plan.categories[static_cast<std::size_t>(Category::runtime)] += runtime;
+    return plan;
+}
+
+std::vector<MemorySample> memory_timeline(const RoleProgram& role) {
+    const std::vector<Lifetime> lives = lifetimes(role);
+    const FramePlan frames = plan_frames(role, lives);
+    const LiveProfile profile(role, lives, frames);
+    std::vector<MemorySample> samples;
+    for (std::size_t t = 0; t < role.schedule.size(); ++t) {
+        const BodyId body = role.schedule[t].body;
+        const auto& instructions = role.bodies[body.index()].instructions;
+        std::size_t position = profile.first_position(body);
+        for (std::size_t i = 0; i < instructions.size(); ++i) {
+            if (instructions[i].stream != Stream::compute) continue;
+            const Bytes live = profile.live_at(t, position++);
+            if (samples.empty() || samples.back().live != live)
+                samples.push_back(
+                    {static_cast<std::int32_t>(t), static_cast<std::int32_t>(i), live});
         }
     }
-    std::vector<std::size_t> buffers;
-    const auto items = pack_items(role, lives, buffers);
-    const std::size_t busiest = transient.integrate();
-    const Packing packing =
-        pack(items, static_cast<std::int32_t>(phases.size()), transient.total[busiest]);
-    for (std::size_t k = 0; k < buffers.size(); ++k)
-        plan.offset[buffers[k]] = Bytes(persistent + packing.offset[k]);
-    plan.arena = Bytes(checked_add(persistent, packing.extent, "the memory plan"));
-
-    const std::size_t peak = sums.integrate();
-    plan.peak_phase = phases[std::min(peak, phases.size() - 1)];
-    account(plan, role, lives, peak);
-    return plan;
+    return samples;
 }
 
 }  // namespace shardscope

@@ -27,12 +27,13 @@ struct Interval {
 
 struct Lifetime {
     std::vector<Interval> intervals;  // ascending, disjoint; empty: never accessed
+    bool carried = false;             // transient, and some body reads what an earlier one wrote
 };
 
 // One lifetime per buffer of the role; persistent buffers span everything. A transient buffer whose
 // first access in some body is a read is carried over from an earlier body (saved activations): it
-// lives from the start of every body that reads it first, and to the end of every body that writes
-// it first. Other transient buffers live from their first to their last access in each body.
+// lives on through all bodies that a micro-batch of the chunk runs between the first and the last one
+// that use it. Other transient buffers live from their first to their last access in each body.
 std::vector<Lifetime> lifetimes(const RoleProgram& role);
 
 // Buffers that later bodies of a micro-batch read, when a pipeline keeps several micro-batches in
@@ -68,6 +69,16 @@ struct MemoryPlan {
 };
 
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
+
+// Live bytes (persistent, transient and in frames; sizes, not rounded) while a compute-stream
+// instruction of a task runs.
+struct MemorySample {
+    std::int32_t task = 0;         // index in RoleProgram::schedule
+    std::int32_t instruction = 0;  // index in the task's body
+    Bytes live;
+};
+// One sample per change, in the order of the schedule; the first one is the step's start.
+std::vector<MemorySample> memory_timeline(const RoleProgram& role);
 
 // Stable text: one line per buffer with offset, size, lifetime; then totals.
 std::string to_text(const RoleProgram& role, const MemoryPlan& plan);

@@ -41,7 +41,8 @@ public:
     FirstFit(const std::vector<PackItem>& items, std::int32_t positions)
         : items_(items),
           floor_(static_cast<std::size_t>(positions) + 1, 0),
-          buckets_(static_cast<std::size_t>(positions / kBucket) + 1) {
+          buckets_(static_cast<std::size_t>(positions / kBucket) + 1),
+          seen_by_(items.size(), items.size()) {
         packing_.offset.assign(items.size(), 0);
     }
 
@@ -65,10 +66,13 @@ public:
             for (auto p = s.first; p <= s.last; ++p)
                 floor = std::max(floor, floor_[static_cast<std::size_t>(p)]);
             for (auto b = s.first / kBucket; b <= s.last / kBucket; ++b)
-                for (std::size_t j : buckets_[static_cast<std::size_t>(b)])
+                for (std::size_t j : buckets_[static_cast<std::size_t>(b)]) {
+                    if (seen_by_[j] == i) continue;
+                    seen_by_[j] = i;
                     if (items_[j].overlaps(items_[i]))
                         blocked_.emplace_back(packing_.offset[j],
                                               packing_.offset[j] + items_[j].size);
+                }
         });
         packing_.offset[i] = first_gap(blocked_, floor, items_[i].size);
         packing_.extent = std::max(packing_.extent, packing_.offset[i] + items_[i].size);
@@ -91,6 +95,7 @@ private:
     Packing packing_;
     std::vector<std::int64_t> floor_;                // per position: top of the live stack
     std::vector<std::vector<std::size_t>> buckets_;  // placed items per time bucket
+    std::vector<std::size_t> seen_by_;  // per item: the item that met it last
     std::vector<std::pair<std::int64_t, std::int64_t>> blocked_;
 };
 

@@ -46,7 +46,7 @@ struct Buffer {
 struct Body {
     std::string name;  // "forward", "backward", "backward (last)", "optimizer"
     std::vector<Instruction> instructions;
-    int chunk = -1;  // the model chunk it belongs to; −1: the whole role (optimizer)
+    int chunk = 0;  // the model chunk it belongs to; −1: the whole role (optimizer)
 };
 
 // One execution of a body for a micro-batch.

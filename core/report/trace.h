@@ -18,6 +18,7 @@ struct Span {
         compute,        // a kernel
         communication,  // a collective or exchange, from its issue on the stream to its end
         wait,           // the compute stream stood still for an event of another stream
+        pipeline_wait,  // the same, and the event is one of a transfer between pipeline stages
     };
     Seconds start, end;
     Kind kind = Kind::compute;
@@ -31,11 +32,16 @@ struct Span {
 
 // One step of one rank, cut into four parts that sum to `wall`.
 struct StepTime {
-    Seconds wall;                   // from the step's start to the end of its last instruction
-    Seconds compute;                // compute stream busy with forward and backward kernels
-    Seconds exposed_communication;  // compute stream waiting for another stream
-    Seconds bubble;                 // compute stream idle otherwise: host, pipeline, other ranks
-    Seconds optimizer;              // compute stream busy with the optimizer phase
+    Seconds wall;     // from the step's start to the end of its last instruction
+    Seconds compute;  // compute stream busy with forward, backward, recomputed kernels
+    Seconds
+        exposed_communication;  // collectives and transfers on the compute stream itself (tensor
+                                // parallelism), and waits of the compute stream for another one
+    // Compute stream idle otherwise: for the host, and for other pipeline stages (pipeline_wait). What
+    // a transfer between stages takes by itself is not told apart from the time until its peer comes:
+    // a measured wait does not show it, and next to the peer's computing it is small.
+    Seconds bubble;
+    Seconds optimizer;  // compute stream busy with the optimizer phase
 };
 
 struct MemoryUse {
@@ -59,6 +65,21 @@ struct Trace {
     std::vector<double> gradient_norms;  // per step, before clipping; empty when clipping is off
     std::vector<std::string> notes;      // what a reader must know (cores shared, …)
 };
+
+// A wait of the compute stream for an event that the stream records.
+Span::Kind wait_kind(Stream recorded_on);
+constexpr bool is_wait(Span::Kind kind) {
+    return kind == Span::Kind::wait || kind == Span::Kind::pipeline_wait;
+}
+
+// The part of `time` that the compute stream's time in such a span belongs to; null: the bubble, which
+// is what the others leave of `wall`.
+inline Seconds* part_of(StepTime& time, Span::Kind kind, Phase phase) {
+    if (kind == Span::Kind::pipeline_wait) return nullptr;
+    // A collective on the compute stream keeps it from computing just as a wait does.
+    if (kind != Span::Kind::compute) return &time.exposed_communication;
+    return phase == Phase::optimizer ? &time.optimizer : &time.compute;
+}
 
 // Cuts one rank's spans of a step into parts; used by every runner so that the parts mean the same.
 StepTime cut(const std::vector<Span>& spans, Seconds wall);

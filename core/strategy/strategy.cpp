@@ -19,6 +19,7 @@ std::string_view schedule_name(Schedule schedule) {
     }
     return "unknown";
 }
+
 namespace {
 
 Strategy named(std::string_view name, int zero) {
@@ -34,14 +35,26 @@ Strategy single() {
     return strategy;
 }
 
+std::string recompute_text(const Recompute& recompute) {
+    if (recompute.kind == Recompute::Kind::none) return "";
+    if (recompute.kind == Recompute::Kind::selective) return ", recompute selective";
+    return recompute.every == 1 ? ", recompute full"
+                                : fmt::format(", recompute every {}", recompute.every);
+}
+
 }  // namespace
 
 std::string layout_of(const Strategy& strategy, int dp) {
-    std::string layout = fmt::format("dp{}", dp);
-    if (strategy.tp > 1) layout += fmt::format(" tp{}", strategy.tp);
-    if (strategy.pp > 1) layout += fmt::format(" pp{}", strategy.pp);
+    std::string layout;
+    if (strategy.tp > 1) layout += fmt::format("tp{} ", strategy.tp);
+    if (strategy.sequence_parallel) layout += "sp ";
+    if (strategy.pp > 1) layout += fmt::format("pp{} ", strategy.pp);
+    layout += fmt::format("dp{}", dp);
     if (strategy.zero > 0) layout += fmt::format(" zero{}", strategy.zero);
-    return layout;
+    if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
+    if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
+    if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
+    return layout + recompute_text(strategy.recompute);
 }
 
 std::span<const Preset> strategy_presets() {

@@ -85,7 +85,7 @@ struct Strategy {
     }
 };
 
-// "dp4 zero3" – the layout column of reports.
+// "dp4 zero3", "tp2 sp pp4 dp8 zero1 1f1b v2, recompute full" – the layout column of reports.
 std::string layout_of(const Strategy& strategy, int dp);
 
 // The words that scenarios use: "1f1b", "zb-h1", …

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/strategy/presets.h"
+#include "core/strategy/validate.h"
 #include "core/training_io.h"
 
 namespace shardscope {
@@ -18,9 +19,17 @@ constexpr IntegerRange kDegree{1, 1'000'000};
 constexpr IntegerRange kZero{0, 3};
 constexpr IntegerRange kPrefetch{0, 10'000};
 constexpr IntegerRange kBucket{1, std::int64_t{1} << 40};
+constexpr IntegerRange kVirtualStages{1, 10'000};
+constexpr IntegerRange kLayers{1, 1'000'000};  // of one chunk
+constexpr IntegerRange kEvery{1, 10'000};
 constexpr std::size_t kMostStrategies = 1000;
 
+// The words of scenarios, in the order of their enumerations.
 constexpr std::array<std::string_view, 3> kReduceAt = {"by_stage", "boundary", "micro_batch"};
+constexpr std::array kSchedules = {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble};
+constexpr std::array<std::string_view, 3> kPartitions = {"blocks", "uniform", "parameters"};
+constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
+constexpr std::array<std::string_view, 2> kAttentions = {"flash", "unfused"};
 
 std::vector<std::string_view> preset_names() {
     std::vector<std::string_view> names;
@@ -52,17 +61,74 @@ Strategy starting_point(const YamlMap& map) {
     return {};
 }
 
+Schedule read_schedule(const YamlValue& value) {
+    std::array<std::string_view, kSchedules.size()> names;
+    std::transform(kSchedules.begin(), kSchedules.end(), names.begin(), schedule_name);
+    return kSchedules[value.choice(names, "schedule")];
+}
+
+Partition read_partition(const YamlValue& value) {
+    Partition partition;
+    if (value.is_map()) {
+        const YamlValue pattern = YamlMap(value, {"pattern"}).require("pattern");
+        partition.kind = Partition::Kind::pattern;
+        partition.pattern = pattern.name();
+        if (const std::string fault = pattern_fault(partition.pattern); !fault.empty())
+            pattern.fail("pattern", fmt::format("{} is {}", pattern.path(), fault), kPatternFix);
+    } else if (value.is_sequence()) {
+        partition.kind = Partition::Kind::counts;
+        for (const YamlValue& count : value.items())
+            partition.counts.push_back(count.integer(kLayers));
+    } else {
+        partition.kind = static_cast<Partition::Kind>(value.choice(kPartitions, "partition"));
+    }
+    return partition;
+}
+
+Recompute read_recompute(const YamlValue& value) {
+    Recompute recompute;
+    if (value.is_map()) {
+        recompute.kind = Recompute::Kind::full;
+        const YamlValue every = YamlMap(value, {"every"}).require("every");
+        recompute.every = static_cast<int>(every.integer(kEvery));
+    } else {
+        recompute.kind = static_cast<Recompute::Kind>(value.choice(kRecomputes, "recomputation"));
+    }
+    return recompute;
+}
+
+// What sets strategies of one file apart most often; the rest takes a `name`.
 std::string derived_name(const Strategy& s) {
     std::string name = s.zero > 0 ? fmt::format("zero-{}", s.zero) : "ddp";
     if (s.tp > 1) name += fmt::format(" tp{}", s.tp);
+    if (s.sequence_parallel) name += " sp";
     if (s.pp > 1) name += fmt::format(" pp{}", s.pp);
+    if (s.pp > 1 && s.schedule != Schedule::one_f_one_b)
+        name += fmt::format(" {}", schedule_name(s.schedule));
+    if (s.virtual_stages > 1) name += fmt::format(" v{}", s.virtual_stages);
+    if (s.recompute.kind == Recompute::Kind::selective) name += " recompute selective";
+    if (s.recompute.kind == Recompute::Kind::full)
+        name += s.recompute.every == 1 ? " recompute full"
+                                       : fmt::format(" recompute every {}", s.recompute.every);
     return name;
+}
+
+// The keys of tensor and pipeline parallelism, and of what activations cost.
+void read_model_parallel(const YamlMap& map, Strategy& s) {
+    map.read("sequence_parallel", s.sequence_parallel);
+    if (const auto found = map.find("schedule")) s.schedule = read_schedule(*found);
+    map.read("virtual_stages", s.virtual_stages, kVirtualStages);
+    if (const auto found = map.find("partition")) s.partition = read_partition(*found);
+    if (const auto found = map.find("recompute")) s.recompute = read_recompute(*found);
+    if (const auto found = map.find("attention"))
+        s.attention = static_cast<AttentionKind>(found->choice(kAttentions, "kind of attention"));
 }
 
 Strategy read_strategy(const YamlValue& value) {
     if (!value.is_map()) return preset_of(value);
     const YamlMap map(value, {"name", "preset", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
-                              "bucket", "prefetch", "reduce_at"});
+                              "bucket", "prefetch", "reduce_at", "sequence_parallel", "schedule",
+                              "virtual_stages", "partition", "recompute", "attention"});
     Strategy s = starting_point(map);
     map.read("tp", s.tp, kDegree);
     map.read("pp", s.pp, kDegree);
@@ -75,9 +141,23 @@ Strategy read_strategy(const YamlValue& value) {
     if (const auto found = map.find("reduce_at")) {
         s.reduce_at = static_cast<ReduceAt>(found->choice(kReduceAt, "time to reduce"));
     }
+    read_model_parallel(map, s);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
     return s;
+}
+
+nlohmann::ordered_json to_json(const Partition& partition) {
+    if (partition.kind == Partition::Kind::pattern)
+        return nlohmann::ordered_json::object({{"pattern", partition.pattern}});
+    if (partition.kind == Partition::Kind::counts) return partition.counts;
+    return kPartitions[static_cast<std::size_t>(partition.kind)];
+}
+
+nlohmann::ordered_json to_json(const Recompute& recompute) {
+    if (recompute.kind == Recompute::Kind::full && recompute.every != 1)
+        return nlohmann::ordered_json::object({{"every", recompute.every}});
+    return kRecomputes[static_cast<std::size_t>(recompute.kind)];
 }
 
 }  // namespace
@@ -128,6 +208,12 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["bucket"] = s.bucket.value;
     out["prefetch"] = s.prefetch;
     out["reduce_at"] = kReduceAt[static_cast<std::size_t>(s.reduce_at)];
+    out["sequence_parallel"] = s.sequence_parallel;
+    out["schedule"] = schedule_name(s.schedule);
+    out["virtual_stages"] = s.virtual_stages;
+    out["partition"] = to_json(s.partition);
+    out["recompute"] = to_json(s.recompute);
+    out["attention"] = kAttentions[static_cast<std::size_t>(s.attention)];
     return out;
 }
 

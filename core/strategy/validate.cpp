@@ -1,6 +1,7 @@
 #include "core/strategy/validate.h"
 
 #include <algorithm>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,8 @@ void check_ranges(const TrainingSpec& training, const Strategy& s) {
     positive("dp", s.dp.value_or(1));
     positive("ranks", s.ranks.value_or(1));
     positive("micro_batch", s.micro_batch.value_or(1));
+    positive("virtual_stages", s.virtual_stages);
+    positive("recompute every", s.recompute.every);
     if (s.zero < 0 || s.zero > 3) {
         fail(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
     }
@@ -95,16 +98,56 @@ int data_parallel_degree(const Strategy& s, int world) {
     return static_cast<int>(dp);
 }
 
-// Refused last, so that a degree that could never work is named first.
-void check_supported(const Strategy& s) {
-    if (s.tp > 1) {
-        fail(s, "unsupported", fmt::format("tp {}: tensor parallelism is not built yet", s.tp),
-             "use tp 1");
+void check_schedule(const Strategy& s) {
+    if (s.virtual_stages == 1) return;
+    const std::string asked = fmt::format("virtual_stages {}", s.virtual_stages);
+    if (s.pp == 1) {
+        fail(s, "virtual-stages",
+             fmt::format("{} with pp 1: one stage has nothing to interleave", asked),
+             "use pp 2 or more, or virtual_stages 1");
     }
-    if (s.pp > 1) {
-        fail(s, "unsupported", fmt::format("pp {}: pipeline parallelism is not built yet", s.pp),
-             "use pp 1");
+    if (s.schedule != Schedule::one_f_one_b) {
+        fail(s, "virtual-stages",
+             fmt::format("{} with schedule {}: only 1f1b interleaves model chunks", asked,
+                         schedule_name(s.schedule)),
+             "use schedule 1f1b, or virtual_stages 1");
     }
+}
+
+void check_partition(const Strategy& s) {
+    const Partition& partition = s.partition;
+    if (partition.kind == Partition::Kind::pattern) {
+        const std::string fault = pattern_fault(partition.pattern);
+        if (!fault.empty())
+            fail(s, "pattern", fmt::format("partition pattern is {}", fault), kPatternFix);
+    }
+    if (partition.kind != Partition::Kind::counts) return;
+    const std::int64_t chunks = std::int64_t{s.pp} * s.virtual_stages;
+    const std::string product =
+        fmt::format("pp {} × virtual_stages {} = {}", s.pp, s.virtual_stages, chunks);
+    if (std::ssize(partition.counts) != chunks) {
+        fail(s, "partition",
+             fmt::format("partition lists {} chunks of layers, but there are {}",
+                         partition.counts.size(), product),
+             fmt::format("list {} counts, or use partition: blocks", chunks));
+    }
+    for (const std::int64_t count : partition.counts) {
+        if (count < 1) {
+            fail(s, "partition", fmt::format("partition has a chunk of {} layers", count),
+                 "give every chunk 1 layer or more");
+        }
+    }
+}
+
+void check_model_parallel(const Strategy& s) {
+    if (s.sequence_parallel && s.tp == 1) {
+        fail(s, "sequence-parallel",
+             "sequence_parallel with tp 1: it divides rows among the ranks of a tensor-parallel "
+             "group",
+             "use tp 2 or more, or sequence_parallel: false");
+    }
+    check_schedule(s);
+    check_partition(s);
 }
 
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
@@ -132,6 +175,17 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
 
 }  // namespace
 
+std::string pattern_fault(const std::string& pattern) {
+    try {
+        const std::regex compiled(pattern);
+        return "";
+    } catch (const std::regex_error& error) {
+        std::string reason = error.what();
+        if (reason.ends_with('.')) reason.pop_back();
+        return fmt::format("not a regular expression ({})", reason);
+    }
+}
+
 Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     check_ranges(scenario.training, strategy);
     Layout layout;
@@ -139,7 +193,8 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
     layout.dp = data_parallel_degree(strategy, layout.world);
-    check_supported(strategy);
+    layout.virtual_stages = strategy.virtual_stages;
+    check_model_parallel(strategy);
     split_batch(scenario.training, strategy, layout);
     return layout;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "core/model/model.h"
 #include "core/scenario.h"
@@ -11,13 +12,24 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
+    int virtual_stages = 1;          // model chunks per pipeline stage
     std::int64_t micro_batch = 0;    // samples per rank and micro-batch
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
+    // Model chunks in all: chunk c belongs to stage c mod pp.
+    std::int64_t chunks() const { return std::int64_t{pp} * virtual_stages; }
 };
 
 // Throws Error with the arithmetic and degrees that would work: "world-size: tp 4 × pp 3 = 12 does
-// not divide 16 ranks; use pp 1, 2 or 4". Degrees this version cannot run (tp, pp > 1) are refused by
-// rule "unsupported" naming the degree.
+// not divide 16 ranks; use pp 1, 2 or 4". What depends on the model (heads that tp divides, layers for
+// every chunk) is for lowering to refuse. Any number of micro-batches goes with any pp.
+//
+// Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "virtual-stages",
+// "partition", "pattern".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
+
+// What is wrong with a Partition::pattern: "not a regular expression (…)", empty when nothing is.
+std::string pattern_fault(const std::string& pattern);
+inline constexpr const char* kPatternFix =
+    "write an ECMAScript regular expression such as \"^blocks\"";
 
 }  // namespace shardscope

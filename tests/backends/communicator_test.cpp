@@ -1,6 +1,7 @@
 // Collectives among threads: what they compute, that they agree bit for bit, and that nobody hangs.
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -218,6 +219,46 @@ TEST(ThreadCommunicator, DifferentOperationsAreAMismatch) {
     for (const auto& error : errors) {
         ASSERT_TRUE(error);
         EXPECT_THAT(error->message, HasSubstr("member 1 called barrier"));
+    }
+}
+
+TYPED_TEST(Sums, AllReduceOfTheLargestOnEveryRank) {
+    for (const int ranks : {1, 2, 3, 8}) {
+        auto buffers = random_buffers<TypeParam>(ranks, 5003);
+        auto expected = buffers[0];
+        for (const auto& buffer : buffers)
+            for (std::size_t i = 0; i < expected.size(); ++i)
+                expected[i] = std::max(expected[i], buffer[i]);
+        const auto members = make_thread_communicators(ranks);
+        on_ranks(ranks, [&](int r) {
+            members[r]->all_reduce(bytes(buffers[r]), 5003, kDType<TypeParam>, ReduceOp::maximum);
+        });
+        for (const auto& buffer : buffers) EXPECT_EQ(buffer, expected) << ranks << " ranks";
+    }
+}
+
+TEST(ThreadCommunicator, TheLargestOfBf16AndOfNaN) {
+    std::vector<std::vector<std::uint16_t>> half{{0x3F80, 0xBF80}, {0x4000, 0xC000}};  // ±1, ±2
+    std::vector<std::vector<float>> nan{{1, std::nanf("")}, {std::nanf(""), 1}};
+    const auto members = make_thread_communicators(2);
+    on_ranks(2, [&](int r) {
+        members[r]->all_reduce(bytes(half[r]), 2, DType::bf16, ReduceOp::maximum);
+        members[r]->all_reduce(bytes(nan[r]), 2, DType::fp32, ReduceOp::maximum);
+    });
+    for (const auto& x : half) EXPECT_THAT(x, testing::ElementsAre(0x4000, 0xBF80));
+    for (const auto& x : nan) EXPECT_THAT(x, testing::Each(testing::IsNan()));
+}
+
+TEST(ThreadCommunicator, SumAndMaximumAreAMismatch) {
+    const auto members = make_thread_communicators(2);
+    std::vector<std::vector<float>> buffers(2, std::vector<float>(8));
+    const auto errors = on_ranks(2, [&](int r) {
+        members[r]->all_reduce(bytes(buffers[r]), 8, DType::fp32,
+                               r == 0 ? ReduceOp::sum : ReduceOp::maximum);
+    });
+    for (const auto& error : errors) {
+        ASSERT_TRUE(error);
+        EXPECT_THAT(error->message, HasSubstr("all_reduce (maximum) of 8"));
     }
 }
 

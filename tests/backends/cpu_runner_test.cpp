@@ -245,13 +245,50 @@ CpuRunnerOptions unchecked() {
     return options;
 }
 
+// Gives rank 1 of a plan for two ranks a role of its own, a copy, and returns it.
+RoleProgram& split_roles(Plan& plan) {
+    RoleProgram other = plan.program.roles[0];
+    plan.program.roles[0].ranks = {Rank(0)};
+    other.ranks = {Rank(1)};
+    plan.program.roles.push_back(std::move(other));
+    plan.memory.push_back(plan.memory[0]);
+    plan.units.push_back(plan.units[0]);
+    plan.chunks.push_back(plan.chunks.empty() ? std::vector<LayerRange>() : plan.chunks[0]);
+    return plan.program.roles[1];
+}
+
+void drop_copies(RoleProgram& role, CopyToHost::What what) {
+    for (Body& body : role.bodies)
+        std::erase_if(body.instructions, [&](const Instruction& i) {
+            const auto* copy = std::get_if<CopyToHost>(&i.operation);
+            return copy != nullptr && copy->what == what;
+        });
+}
+
+// Only some roles know the loss or the norm: whoever has them tells them.
+TEST(CpuRunner, ScalarsComeFromTheRolesThatCopyThem) {
+    Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
+    s.training.clip = 0.5;
+    s.training.steps = 3;
+    const Trace whole = run(s);
+    std::vector<double> parts(3, 0.0);
+    for (const std::size_t silent : {0u, 1u}) {
+        Plan plan = test::lower_tiny(s);
+        split_roles(plan);
+        drop_copies(plan.program.roles[silent], CopyToHost::What::loss);
+        drop_copies(plan.program.roles[silent], CopyToHost::What::gradient_norm);
+        const Trace trace = CpuRunner().run(s, plan, {});
+        EXPECT_EQ(trace.gradient_norms, whole.gradient_norms);
+        for (std::size_t i = 0; i < 3; ++i) parts[i] += trace.losses[i];
+    }
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(parts[i], whole.losses[i], 1e-12);
+}
+
 // One rank fails inside a step while the others wait for it in a collective.
 TEST(CpuRunner, AProgramThatDiffersBetweenRanksIsAMismatchNotAHang) {
     Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
     Plan plan = test::lower_tiny(s);
-    RoleProgram other = plan.program.roles[0];
-    plan.program.roles[0].ranks = {Rank(0)};
-    other.ranks = {Rank(1)};
+    RoleProgram& other = split_roles(plan);
     bool changed = false;
     for (Body& body : other.bodies)
         for (Instruction& i : body.instructions)
@@ -260,8 +297,6 @@ TEST(CpuRunner, AProgramThatDiffersBetweenRanksIsAMismatchNotAHang) {
                 changed = true;
             }
     ASSERT_TRUE(changed);
-    plan.program.roles.push_back(other);
-    plan.memory.push_back(plan.memory[0]);
     try {
         CpuRunner(unchecked()).run(s, plan, {});
         FAIL() << "no error";

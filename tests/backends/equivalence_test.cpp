@@ -1,21 +1,15 @@
 // Every strategy trains the same model as one rank: gradients after steps 1 and 2, their norm, and
 // the weights after 20 steps, for MLP, GPT and Llama on 1, 2, 3, 4 and 8 ranks.
-//
-// Tolerances are relative differences ‖Δ‖₂/‖reference‖₂. What differs between shardings is the order
-// of sums over samples, so errors are a few units in the last place of each sum, carried through 20
-// steps: fp64 per tensor 1e-11; fp32 whole model 1e-5, per tensor 1e-4.
-#include <cmath>
 #include <tuple>
 
 #include <gtest/gtest.h>
 
-#include "tests/support/training.h"
+#include "tests/backends/same_training.h"
 
 namespace shardscope {
 namespace {
 
-using test::compare;
-using test::Difference;
+using test::expect_same_training;
 using test::train;
 using test::Trained;
 
@@ -28,13 +22,6 @@ constexpr bool kSanitized = false;
 #endif
 const std::vector<int> kRankCounts =
     kSanitized ? std::vector<int>{3} : std::vector<int>{2, 3, 4, 8};
-
-struct Tolerance {
-    double whole, tensor;
-};
-Tolerance tolerance_of(DType precision) {
-    return precision == DType::fp64 ? Tolerance{1e-11, 1e-11} : Tolerance{1e-5, 1e-4};
-}
 
 Scenario make(int model, int ranks, int zero, DType precision, double clip,
               OptimizerKind optimizer = OptimizerKind::adamw, int accumulation = 1) {
@@ -54,27 +41,6 @@ Scenario make(int model, int ranks, int zero, DType precision, double clip,
     s.strategies[0].zero = zero;
     s.strategies[0].bucket = Bytes(4000);  // several buckets even in tiny models
     return s;
-}
-
-void expect_close(const Difference& d, const Tolerance& tolerance, const char* what) {
-    EXPECT_LE(d.whole, tolerance.whole) << what;
-    EXPECT_LE(d.worst, tolerance.tensor) << what << ": " << d.worst_name;
-}
-
-void expect_same_training(const Trained& actual, const Trained& reference, DType precision) {
-    const Tolerance tolerance = tolerance_of(precision);
-    EXPECT_TRUE(actual.replicas_agree);
-    for (const std::int64_t step : {0, 1})
-        expect_close(compare(actual.gradients.at(step), reference.gradients.at(step)), tolerance,
-                     step == 0 ? "gradients of step 1" : "gradients of step 2");
-    expect_close(compare(actual.parameters, reference.parameters), tolerance, "weights");
-    ASSERT_EQ(actual.trace.losses.size(), reference.trace.losses.size());
-    for (std::size_t i = 0; i < reference.trace.losses.size(); ++i)
-        EXPECT_NEAR(actual.trace.losses[i], reference.trace.losses[i], 10 * tolerance.whole);
-    ASSERT_EQ(actual.trace.gradient_norms.size(), reference.trace.gradient_norms.size());
-    for (std::size_t i = 0; i < reference.trace.gradient_norms.size() && i < 2; ++i)
-        EXPECT_NEAR(actual.trace.gradient_norms[i] / reference.trace.gradient_norms[i], 1,
-                    tolerance.whole);
 }
 
 using Case = std::tuple<int, DType>;  // index into tiny_models, precision

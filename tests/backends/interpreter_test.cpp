@@ -6,8 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 namespace shardscope {
 namespace {
@@ -33,6 +32,13 @@ public:
                     std::byte* recv) override {
         calls.push_back(name(stream) + std::string(collective_name(c.kind)) + " " +
                         (send == nullptr ? "-" : place(send)) + " to " + place(recv));
+    }
+    void exchange(Stream stream, const Exchange& x,
+                  std::span<std::byte* const> addresses) override {
+        std::string text = name(stream) + "exchange";
+        for (std::size_t i = 0; i < addresses.size(); ++i)
+            text += (x.transfers[i].send ? " send " : " receive ") + place(addresses[i]);
+        calls.push_back(text);
     }
     void record(Stream stream, EventId e) override {
         calls.push_back(name(stream) + "record " + std::to_string(e.value));
@@ -64,12 +70,12 @@ TEST(Interpreter, WalksTheScheduleAndResolvesOperands) {
     RecordingExecutor executor;
     Interpreter interpreter(p.program, Rank(0), p.plan, executor);
     const StepScalars scalars = interpreter.run_step(4);
-    EXPECT_THAT(executor.calls, ElementsAre("begin", "compute: add step 4 micro-batch 0 @64 @0",
-                                            "compute: record 0", "reduce: wait 0",  //
-                                            "begin", "compute: add step 4 micro-batch 1 @64 @0",
-                                            "compute: record 0", "reduce: wait 0",  //
-                                            "begin", "reduce: all_reduce - to @64",
-                                            "compute: read @64", "synchronize"));
+    EXPECT_THAT(executor.calls,
+                ElementsAre("compute: add step 4 micro-batch 0 @64 @0", "compute: record 0",
+                            "reduce: wait 0",  //
+                            "compute: add step 4 micro-batch 1 @64 @0", "compute: record 0",
+                            "reduce: wait 0",  //
+                            "reduce: all_reduce - to @64", "compute: read @64", "synchronize"));
     EXPECT_EQ(scalars.loss, 1.0);
     EXPECT_FALSE(scalars.gradient_norm_squared);
 }
@@ -82,7 +88,7 @@ TEST(Interpreter, RankStrideSelectsTheShardOfTheRank) {
     for (const auto& [rank, expected] : {std::pair{0, "@8"}, {1, "@72"}, {2, "@136"}}) {
         RecordingExecutor executor;
         Interpreter(p.program, Rank(rank), p.plan, executor).run_step(0);
-        EXPECT_EQ(executor.calls[1], "gather: all_gather " + std::string(expected) + " to @0");
+        EXPECT_EQ(executor.calls[0], "gather: all_gather " + std::string(expected) + " to @0");
     }
 }
 
@@ -98,13 +104,41 @@ TEST(Interpreter, TheLastOfSeveralScalarsCounts) {
     EXPECT_EQ(scalars.gradient_norm_squared, 2.0);
 }
 
-TEST(Interpreter, ExchangesAreRefusedBeforeAnythingRuns) {
+// What a buffer in a frame means depends on the micro-batch of the task, nothing else does.
+TEST(Interpreter, OperandsInFramesAreOfTheTasksMicroBatch) {
     HandMade p;
-    p.body("send");
-    p.role().bodies[0].instructions.push_back({Exchange{}, Stream::copy, Phase::forward, -1});
+    const BufferId x = p.buffer("x", 16);
+    const auto frame = p.frame(Bytes(128), {Bytes(256), Bytes(1024), Bytes(256)});
+    const BufferId saved = p.buffer_in(frame, Bytes(64), "saved", 16);
+    p.body("forward").add(x, saved).copy_to_host(CopyToHost::What::loss, saved);
+    p.body("backward")
+        .collective(CollectiveKind::all_gather, Stream::gather, {saved, 8, 0}, {saved, 0, 0}, 16);
+    p.role().schedule = {
+        {BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 0}, {BodyId(1), 1}, {BodyId(0), 2}};
     RecordingExecutor executor;
-    EXPECT_THROW(Interpreter(p.program, Rank(0), p.plan, executor), Error);
-    EXPECT_TRUE(executor.calls.empty());
+    Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    EXPECT_THAT(executor.calls,
+                ElementsAre("compute: add step 0 micro-batch 0 @320 @0",  //
+                            "compute: read @320", "compute: add step 0 micro-batch 1 @1088 @0",
+                            "compute: read @1088", "gather: all_gather @328 to @320",
+                            "gather: all_gather @1096 to @1088",
+                            "compute: add step 0 micro-batch 2 @320 @0", "compute: read @320",
+                            "synchronize"));
+}
+
+TEST(Interpreter, ExchangesGetTheAddressOfEveryTransfer) {
+    HandMade p(2);
+    const BufferId x = p.buffer("x", 16);
+    const auto frame = p.frame(Bytes(64), {Bytes(128), Bytes(192)});
+    const BufferId y = p.buffer_in(frame, Bytes(0), "y", 16);
+    p.body("receive").exchange({{1, false, y}}, Stream::activations_in);
+    p.body("both").exchange({{1, true, x}, {1, false, y}}, Stream::compute);
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
+    RecordingExecutor executor;
+    Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    EXPECT_THAT(executor.calls,
+                ElementsAre("fwd-in: exchange receive @128", "fwd-in: exchange receive @192",
+                            "compute: exchange send @0 receive @192", "synchronize"));
 }
 
 }  // namespace

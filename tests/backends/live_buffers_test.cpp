@@ -6,7 +6,7 @@
 
 #include "backends/arena_poison.h"
 #include "core/error.h"
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 namespace shardscope {
 namespace {
@@ -18,9 +18,20 @@ using testing::HasSubstr;
 constexpr Bytes kSize{256};  // of every buffer of 64 elements
 constexpr std::int64_t kElements = 64;
 
+std::string live_copies(const HandMade& p, const LiveBuffers& account, std::size_t b) {
+    const std::string name = " " + p.role().buffers[b].name;
+    if (p.plan.frame[b] < 0) return account.live(BufferId(b)) ? name : "";
+    const auto& frame = p.plan.frames[static_cast<std::size_t>(p.plan.frame[b])];
+    std::string names;
+    for (std::int32_t m = 0; m < std::ssize(frame.base); ++m)
+        if (account.live(BufferId(b), m)) names += name + std::to_string(m);
+    return names;
+}
+
 // Issues one step to the account as the interpreter does and returns the names of the live transient
-// buffers after each instruction, "a b".
-std::vector<std::string> live_after_each(const RoleProgram& role, LiveBuffers& account) {
+// buffers after each instruction, "a b"; in frames with the micro-batch, "s0 s1".
+std::vector<std::string> live_after_each(const HandMade& p, LiveBuffers& account) {
+    const RoleProgram& role = p.role();
     std::vector<std::string> result;
     account.begin_step();
     for (const Task& task : role.schedule) {
@@ -30,9 +41,9 @@ std::vector<std::string> live_after_each(const RoleProgram& role, LiveBuffers& a
             account.after_issue(instruction);
             std::string names;
             for (std::size_t b = 0; b < role.buffers.size(); ++b)
-                if (role.buffers[b].residence == Residence::transient && account.live(BufferId(b)))
-                    names += (names.empty() ? "" : " ") + role.buffers[b].name;
-            result.push_back(names);
+                if (role.buffers[b].residence == Residence::transient)
+                    names += live_copies(p, account, b);
+            result.push_back(names.empty() ? names : names.substr(1));
         }
     }
     account.end_step();
@@ -41,7 +52,7 @@ std::vector<std::string> live_after_each(const RoleProgram& role, LiveBuffers& a
 
 std::vector<std::string> live_after_each(const HandMade& p) {
     LiveBuffers account(p.role(), p.plan);
-    return live_after_each(p.role(), account);
+    return live_after_each(p, account);
 }
 
 TEST(LiveBuffers, ABufferLivesFromItsFirstToItsLastAccess) {
@@ -57,7 +68,7 @@ TEST(LiveBuffers, PersistentBuffersAlwaysLive) {
     p.body("body").zero(w);
     LiveBuffers account(p.role(), p.plan);
     EXPECT_TRUE(account.live(w));
-    live_after_each(p.role(), account);
+    live_after_each(p, account);
     EXPECT_TRUE(account.live(w));
     EXPECT_EQ(account.live_bytes(), kSize);
 }
@@ -118,7 +129,7 @@ TEST(LiveBuffers, TheEndOfTheStepEndsEverything) {
     const BufferId a = p.buffer("a", kElements);
     p.body("body").zero(a, Stream::gather);
     LiveBuffers account(p.role(), p.plan);
-    live_after_each(p.role(), account);
+    live_after_each(p, account);
     EXPECT_FALSE(account.live(a));
     EXPECT_EQ(account.live_bytes(), Bytes(0));
 }
@@ -131,7 +142,7 @@ TEST(LiveBuffers, ThePeakIsMeasuredPerCategoryWithSlackAsWorkspace) {
     p.plan.runtime = Bytes(1000);
     p.body("body").phase(Phase::forward).add(w, a).phase(Phase::backward).zero(g).add(a, g);
     LiveBuffers account(p.role(), p.plan);
-    live_after_each(p.role(), account);
+    live_after_each(p, account);
     const MemoryUse use = account.use();
     const auto of = [&](Category c) { return use.categories[static_cast<std::size_t>(c)].value; };
     EXPECT_EQ(of(Category::parameters), 40);
@@ -200,8 +211,83 @@ TEST(LiveBuffers, ReportsRangesAsTheyComeToLifeAndDie) {
                    std::to_string((offset + size).value);
     });
     account.close_dead_bytes();
-    live_after_each(p.role(), account);
+    live_after_each(p, account);
     EXPECT_EQ(changes, " +0:256 -0:512 +0:256 +256:512 -256:512");
+}
+
+// Two micro-batches in flight of three, as a pipeline's first stage of two has them: forward 0,
+// forward 1, backward 0, forward 2, backward 1, backward 2. The third takes the place of the first.
+struct TwoInFlight : HandMade {
+    explicit TwoInFlight(std::vector<Bytes> base = {Bytes(1024), Bytes(2048), Bytes(1024)}) {
+        const auto f = frame(Bytes(512), std::move(base));
+        const BufferId s = buffer_in(f, Bytes(0), "s", kElements);
+        const BufferId t = buffer_in(f, kSize, "t", kElements);
+        const BufferId g = buffer_at(Bytes(0), "g", kElements);
+        body("forward").zero(s).add(s, t);
+        body("backward").zero(g).add(t, g).add(s, g);
+        const auto forward = [](int m) { return Task{BodyId(0), m}; };
+        const auto backward = [](int m) { return Task{BodyId(1), m}; };
+        role().schedule = {forward(0), forward(1),  backward(0),
+                           forward(2), backward(1), backward(2)};
+    }
+};
+
+TEST(LiveBuffers, EveryMicroBatchHasItsCopyOfABufferInAFrame) {
+    EXPECT_THAT(live_after_each(TwoInFlight()),
+                ElementsAre("s0", "s0 t0",                           // forward 0
+                            "s0 s1 t0", "s0 s1 t0 t1",               // forward 1
+                            "s0 s1 t0 t1 g", "s0 s1 t1 g", "s1 t1",  // backward 0
+                            "s1 s2 t1", "s1 s2 t1 t2",               // forward 2
+                            "s1 s2 t1 t2 g", "s1 s2 t2 g", "s2 t2",  // backward 1
+                            "s2 t2 g", "s2 g", ""));                 // backward 2
+}
+
+TEST(LiveBuffers, CopiesCountAsOftenAsTheyLive) {
+    const TwoInFlight p;
+    LiveBuffers account(p.role(), p.plan);
+    live_after_each(p, account);
+    const MemoryUse use = account.use();
+    EXPECT_EQ(use.categories[static_cast<std::size_t>(Category::activations)], Bytes(4 * 256));
+    EXPECT_EQ(use.peak, Bytes(2048 + 512));
+    EXPECT_EQ(account.live_bytes(), Bytes(0));
+}
+
+TEST(LiveBuffers, FramesOfMicroBatchesInFlightTogetherMustNotShareBytes) {
+    EXPECT_EQ(
+        overlap_message(TwoInFlight({Bytes(1024), Bytes(1280), Bytes(2048)})),
+        "'s' of micro-batch 1 (bytes 1280 to 1536) is placed while 't' of micro-batch 0 (bytes "
+        "1280 to 1536) is live");
+    EXPECT_EQ(
+        overlap_message(TwoInFlight({Bytes(1024), Bytes(2048), Bytes(2048)})),
+        "'s' of micro-batch 2 (bytes 2048 to 2304) is placed while 's' of micro-batch 1 (bytes "
+        "2048 to 2304) is live");
+    EXPECT_EQ(overlap_message(TwoInFlight({Bytes(0), Bytes(2048), Bytes(1024)})),
+              "'g' (bytes 0 to 256) is placed while 's' of micro-batch 0 (bytes 0 to 256) is live");
+}
+
+// A later body of the micro-batch that writes the buffer first goes on with the life.
+TEST(LiveBuffers, ACopyLivesToTheLastTaskOfItsMicroBatch) {
+    HandMade p;
+    const BufferId s = p.buffer_in(p.frame(kSize, {Bytes(0), kSize}), Bytes(0), "s", kElements);
+    p.body("forward").zero(s);
+    p.body("backward").zero(s);
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 1}, {BodyId(1), 0}};
+    EXPECT_THAT(live_after_each(p), ElementsAre("s0", "s0 s1", "s0", ""));
+}
+
+TEST(LiveBuffers, ASendInALaterBodyKeepsTheCopyUntilComputeHasWaited) {
+    HandMade p(2);
+    const BufferId s = p.buffer_in(p.frame(kSize, {Bytes(0), kSize}), Bytes(0), "s", kElements);
+    p.role().events = 2;
+    const EventId written(0), sent(1);
+    p.body("forward").wait(sent, Stream::compute).zero(s).record(written, Stream::compute);
+    p.body("send").wait(written, Stream::activations_out);
+    p.exchange({{1, true, s}}, Stream::activations_out).record(sent, Stream::activations_out);
+    p.role().schedule = {{BodyId(0), 0}, {BodyId(1), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
+    EXPECT_THAT(live_after_each(p), ElementsAre("", "s0", "s0",    // forward 0
+                                                "s0", "s0", "s0",  // send 0
+                                                "", "s1", "s1",    // forward 1
+                                                "s1", "s1", "s1"));
 }
 
 // What the ranges are for: in AddressSanitizer builds a dead byte cannot be touched.

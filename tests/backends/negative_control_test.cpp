@@ -1,5 +1,6 @@
 // Negative controls: runs that are wrong on purpose must differ from the reference by far more than
 // the tolerances of equivalence_test.cpp. A test that cannot fail proves nothing.
+#include <algorithm>
 #include <array>
 #include <barrier>
 
@@ -102,6 +103,74 @@ TEST(NegativeControl, SwappedShardsAreSeen) {
                            }});
     EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
     EXPECT_GT(compare(wrong.gradients.at(1), reference.gradients.at(1)).worst, kFarAboveTolerance);
+}
+
+Scenario make_hybrid(int tp, int pp) {
+    Scenario s = make(tp * pp, 0);
+    s.training.micro_batch = 6;
+    s.strategies[0].tp = tp;
+    s.strategies[0].pp = pp;
+    return s;
+}
+
+// Sets the value gradient of each tensor-parallel rank's first head to zero, in one block.
+void drop_a_head(Plan& plan) {
+    for (Body& body : plan.program.roles[0].bodies) {
+        auto& list = body.instructions;
+        const auto qkv = std::find_if(list.begin(), list.end(), [](const Instruction& i) {
+            const auto* c = std::get_if<Compute>(&i.operation);
+            const auto* k = c != nullptr ? std::get_if<LinearWeightGrad>(&c->kernel) : nullptr;
+            return k != nullptr && k->in == 24 && k->out == 36;  // 2 of 4 heads, q, k and v
+        });
+        if (qkv == list.end()) continue;
+        const auto& c = std::get<Compute>(qkv->operation);
+        Compute zero{Zero{6 * 24}, c.gradient, c.gradient, {}};
+        zero.operands[0] = c.operands[2];
+        zero.operands[0].offset += 24 * 24 * size_of(c.gradient);  // behind 12 query and 12 key rows
+        const Instruction drop{zero, qkv->stream, qkv->phase, qkv->layer};
+        list.insert(qkv + 1, drop);
+    }
+}
+
+// The first stage works on its first two micro-batches in the wrong order.
+void swap_micro_batches(Plan& plan) {
+    for (Task& task : plan.program.roles[0].schedule)
+        if (task.micro_batch < 2 &&
+            plan.program.roles[0].bodies[task.body.index()].name.find("forward") == 0)
+            task.micro_batch = 1 - task.micro_batch;
+}
+
+// Stages keep their own part of the tied embedding's gradient.
+void forget_tied_weights(Plan& plan) {
+    for (RoleProgram& role : plan.program.roles)
+        for (Body& body : role.bodies)
+            std::erase_if(body.instructions, [](const Instruction& i) {
+                const auto* x = std::get_if<Exchange>(&i.operation);
+                const auto* c = std::get_if<Compute>(&i.operation);
+                return (x != nullptr && x->transfers.size() == 2) ||
+                       (c != nullptr && std::holds_alternative<Add>(c->kernel));
+            });
+}
+
+TEST(NegativeControl, ADroppedHeadIsSeen) {
+    const auto reference = train(make(1, 0));
+    const auto wrong = train(make_hybrid(2, 1), {drop_a_head, {}});
+    EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);
+    EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
+}
+
+TEST(NegativeControl, SwappedMicroBatchesOfAStageAreSeen) {
+    const auto reference = train(make(1, 0));
+    const auto wrong = train(make_hybrid(1, 2), {swap_micro_batches, {}});
+    EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);
+    EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
+}
+
+TEST(NegativeControl, TiedWeightsThatAreNotSummedAreSeen) {
+    const auto reference = train(make(1, 0));
+    const auto wrong = train(make_hybrid(1, 2), {forget_tied_weights, {}});
+    EXPECT_FALSE(wrong.replicas_agree);
+    EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);
 }
 
 }  // namespace

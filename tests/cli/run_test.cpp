@@ -1,3 +1,5 @@
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -104,6 +106,31 @@ TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     const auto text = shardscope({"compare", "tiny.yaml", "--calibration", calibration()});
     EXPECT_THAT(text.out, HasSubstr("predicted"));
     EXPECT_THAT(text.out, HasSubstr("optimizer"));
+}
+
+TEST_F(RunCommand, TracesShowBothSidesInOneFile) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const auto names_in = [&](const std::string& file) {
+        std::map<std::string, int> events;  // by process: complete ones
+        std::map<int, std::string> names;
+        const json trace = json::parse(test::read(path(file)));
+        for (const json& event : trace["traceEvents"]) {
+            if (event["name"] == "process_name") names[event["pid"]] = event["args"]["name"];
+            if (event["ph"] == "X") ++events[names[event["pid"]]];
+        }
+        return events;
+    };
+    const auto both = shardscope(
+        {"compare", "tiny.yaml", "--trace", "both.json", "--calibration", calibration()});
+    ASSERT_EQ(both.exit_code, 0) << both.err;
+    const auto events = names_in("both.json");
+    EXPECT_THAT(events, testing::UnorderedElementsAre(
+                            testing::Pair("simulated rank 0 (stands for 2 ranks)", testing::Gt(0)),
+                            testing::Pair("measured rank 0", testing::Gt(0)),
+                            testing::Pair("measured rank 1", testing::Gt(0))));
+    const auto run = shardscope({"run", "tiny.yaml", "--trace", "run.json"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(names_in("run.json").size(), 2u);
 }
 
 TEST_F(RunCommand, AScenarioForAClusterRunsHereAndSaysSo) {

@@ -133,6 +133,29 @@ TEST_F(Simulate, OutputFileHoldsWhatWouldBePrinted) {
     EXPECT_THAT(printed.out, HasSubstr("\nddp,fits,"));
 }
 
+TEST_F(Simulate, TraceFileHoldsOneProcessPerRole) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: a, pp: 2}, {name: b}]"));
+    const auto finished = shardscope({"simulate", "tiny.yaml", "--strategy", "a", "--trace",
+                                      "trace.json", "--json", "--calibration", calibration()});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_THAT(finished.err, HasSubstr("trace written to trace.json"));
+    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "fits");
+    std::vector<std::string> processes;
+    const json trace = json::parse(test::read(path("trace.json")));
+    for (const json& event : trace["traceEvents"])
+        if (event["name"] == "process_name") processes.push_back(event["args"]["name"]);
+    EXPECT_EQ(processes, (std::vector<std::string>{"simulated rank 0 (stage 0)",
+                                                   "simulated rank 1 (stage 1)"}));
+}
+
+TEST_F(Simulate, NoTraceOfWhatCannotRun) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: bad, dp: 7}]"));
+    const auto finished = shardscope(
+        {"simulate", "tiny.yaml", "--trace", "trace.json", "--calibration", calibration()});
+    EXPECT_EQ(finished.exit_code, 3);
+    EXPECT_FALSE(std::filesystem::exists(path("trace.json")));
+}
+
 TEST_F(Simulate, PipesAndDevicesAreWrittenToNotReplaced) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
     const auto finished = shardscope({"simulate", "tiny.yaml", "--json", "--output", "/dev/stdout",

@@ -43,6 +43,7 @@ class WrongUsage : public Usage, public testing::WithParamInterface<WrongLine> {
 
 TEST_P(WrongUsage, IsOneLineWithAFixAndExitCode2) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    write("two.yaml", test::tiny_scenario_text("[{name: a}, {name: b}]"));
     const auto finished = shardscope(GetParam().words);
     EXPECT_EQ(finished.exit_code, 2);
     EXPECT_EQ(finished.out, "");
@@ -74,6 +75,13 @@ INSTANTIATE_TEST_SUITE_P(
         WrongLine{{"run", "tiny.yaml", "--output", "tiny.yaml/file"},
                   "tiny.yaml/file: cannot write"},
         WrongLine{{"run", "tiny.yaml", "--output", "."}, "directory"},
+        WrongLine{{"simulate", "two.yaml", "--trace", "t.json"},
+                  "--trace shows one strategy, but there are 2; add --strategy \"a\""},
+        WrongLine{{"run", "two.yaml", "--trace", "t.json"}, "add --strategy"},
+        WrongLine{{"compare", "two.yaml", "--trace", "t.json"}, "add --strategy"},
+        WrongLine{{"simulate", "tiny.yaml", "--trace", "missing/t.json"},
+                  "missing/t.json: cannot write"},
+        WrongLine{{"simulate", "tiny.yaml", "--trace", "t", "--output", "t"}, "both name t"},
         WrongLine{{"run", "tiny.yaml", "--output", ""}, "cannot write"}));
 
 TEST_F(Usage, WrongScenarioNamesFileAndLineWithExitCode3) {

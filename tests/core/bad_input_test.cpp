@@ -24,7 +24,8 @@ const std::string kGood =
     "cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 4}\n"
     "strategies:\n"
     "  - ddp\n"
-    "  - {name: z, zero: 2, bucket: 25MiB, reduce_at: micro_batch}\n";
+    "  - {name: z, zero: 2, bucket: 25MiB, reduce_at: micro_batch}\n"
+    "  - {tp: 2, pp: 2, schedule: 1f1b, partition: [3, 1], recompute: {every: 2}}\n";
 
 // As another seed for mutations: layer lists and a cluster written out, with measured rows.
 const std::string kWrittenOut =
@@ -160,6 +161,18 @@ const BadInput kTable[] = {
     {"NegativeClip", with("clip: 1.0", "clip: -1.0"), "range", "clip"},
     {"NegativeSeed", with("seed: 7", "seed: -7"), "range", "2^64"},
     {"ZeroStageFour", with("zero: 2", "zero: 4"), "range", "from 0 to 3"},
+    {"ZeroTensorParallel", with("zero: 2", "tp: 0"), "range", "tp is 0"},
+    {"ZeroVirtualStages", with("zero: 2", "virtual_stages: 0"), "range", "virtual_stages is 0"},
+    {"WordForFlag", with("zero: 2", "sequence_parallel: 1"), "type", "true or false"},
+    {"EmptyChunk", with("zero: 2", "partition: [3, 0]"), "range", "partition[1] is 0"},
+    {"WordForCount", with("zero: 2", "partition: [3, some]"), "type", "whole number"},
+    {"BrokenPattern", with("zero: 2", "partition: {pattern: 'a('}"), "pattern",
+     "partition.pattern is not a regular expression"},
+    {"EmptyPattern", with("zero: 2", "partition: {pattern: ''}"), "type", "must be a text"},
+    {"NoPattern", with("zero: 2", "partition: {}"), "missing-key", "pattern"},
+    {"PartitionKey", with("zero: 2", "partition: {patern: a}"), "unknown-key", "pattern"},
+    {"EveryZeroth", with("zero: 2", "recompute: {every: 0}"), "range", "every is 0"},
+    {"RecomputeKey", with("zero: 2", "recompute: {each: 2}"), "unknown-key", "every"},
     {"ZeroBucket", with("25MiB", "0"), "range", "bucket"},
     {"WrongUnit", with("25MiB", "25parsec"), "type", "25MiB"},
     {"HugeBucket", with("25MiB", "1e30"), "range", "bucket"},
@@ -174,6 +187,10 @@ const BadInput kTable[] = {
     {"UnknownPreset", with("- ddp", "- dpd"), "unknown-name", "ddp"},
     {"UnknownReduceAt", with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name",
      "boundary"},
+    {"UnknownSchedule", with("zero: 2", "schedule: 1f2b"), "unknown-name", "use \"1f1b\""},
+    {"UnknownPartition", with("zero: 2", "partition: block"), "unknown-name", "use \"blocks\""},
+    {"UnknownRecompute", with("zero: 2", "recompute: all"), "unknown-name", "selective"},
+    {"UnknownAttention", with("zero: 2", "attention: fused"), "unknown-name", "flash"},
     {"UnknownLayer", "model: {layers: [{linear: [2, 2]}, rely]}\n", "unknown-name", "\"relu\""},
     {"TwoModels", with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of", "both"},
     {"NoModel", "model: {}\n", "one-of", "gpt, llama"},

@@ -150,6 +150,54 @@ TEST(Scenario, StrategiesReadPresetsAndKeys) {
     EXPECT_EQ(strategy("{micro_batch: 2}").micro_batch, 2);
 }
 
+TEST(Scenario, StrategiesReadModelParallelism) {
+    const Strategy plain = strategy("ddp");
+    EXPECT_FALSE(plain.sequence_parallel);
+    EXPECT_EQ(plain.schedule, Schedule::one_f_one_b);
+    EXPECT_EQ(plain.partition, Partition{});
+    EXPECT_EQ(plain.recompute, Recompute{});
+    EXPECT_TRUE(strategy("{tp: 2, sequence_parallel: true}").sequence_parallel);
+    EXPECT_EQ(strategy("{schedule: gpipe}").schedule, Schedule::gpipe);
+    EXPECT_EQ(strategy("{schedule: 1f1b}").schedule, Schedule::one_f_one_b);
+    EXPECT_EQ(strategy("{schedule: zb-h1}").schedule, Schedule::zero_bubble);
+    EXPECT_EQ(strategy("{pp: 2, virtual_stages: 3}").virtual_stages, 3);
+    EXPECT_EQ(strategy("{attention: unfused}").attention, AttentionKind::unfused);
+}
+
+TEST(Scenario, PartitionsTakeEveryForm) {
+    using Kind = Partition::Kind;
+    const auto partition = [](const std::string& text) {
+        return strategy("{pp: 2, partition: " + text + "}").partition;
+    };
+    EXPECT_EQ(partition("blocks"), (Partition{Kind::blocks, "", {}}));
+    EXPECT_EQ(partition("uniform"), (Partition{Kind::uniform, "", {}}));
+    EXPECT_EQ(partition("parameters"), (Partition{Kind::parameters, "", {}}));
+    EXPECT_EQ(partition("{pattern: '^blocks\\.\\d+$'}"),
+              (Partition{Kind::pattern, "^blocks\\.\\d+$", {}}));
+    EXPECT_EQ(partition("[3, 2]"), (Partition{Kind::counts, "", {3, 2}}));
+}
+
+TEST(Scenario, RecomputeTakesEveryForm) {
+    using Kind = Recompute::Kind;
+    const auto recompute = [](const std::string& text) {
+        return strategy("{recompute: " + text + "}").recompute;
+    };
+    EXPECT_EQ(recompute("none"), (Recompute{Kind::none, 1}));
+    EXPECT_EQ(recompute("selective"), (Recompute{Kind::selective, 1}));
+    EXPECT_EQ(recompute("full"), (Recompute{Kind::full, 1}));
+    EXPECT_EQ(recompute("{every: 1}"), (Recompute{Kind::full, 1}));
+    EXPECT_EQ(recompute("{every: 4}"), (Recompute{Kind::full, 4}));
+}
+
+TEST(Scenario, NamesAreMadeOfWhatSetsStrategiesApart) {
+    EXPECT_EQ(strategy("{pp: 4}").name, "ddp pp4");
+    EXPECT_EQ(strategy("{pp: 4, schedule: zb-h1, zero: 1}").name, "zero-1 pp4 zb-h1");
+    EXPECT_EQ(strategy("{tp: 2, sequence_parallel: true, pp: 4, virtual_stages: 2}").name,
+              "ddp tp2 sp pp4 v2");
+    EXPECT_EQ(strategy("{recompute: full}").name, "ddp recompute full");
+    EXPECT_EQ(strategy("{recompute: {every: 2}}").name, "ddp recompute every 2");
+}
+
 TEST(Scenario, ANameThatIsAPresetsMeansThePreset) {
     EXPECT_EQ(strategy("{name: zero-3}").zero, 3);
     EXPECT_EQ(strategy("{name: zero-3, zero: 2}").zero, 2);
@@ -189,6 +237,12 @@ TEST(Scenario, RoundTripsThroughYamlAndJson) {
         "cluster: {gpu: h200, nodes: 3, device: {host_cost: 1us}}\n"
         "strategies: [single, {name: x, zero: 2, bucket: 3MiB, dp: 2, ranks: 2, micro_batch: 1, "
         "reduce_at: micro_batch}]\n"));
+    expect_round_trip(parsed(
+        "model: gpt2-124m\ntraining: {global_batch: 8}\ncluster: h200\nstrategies:\n"
+        "  - {tp: 2, sequence_parallel: true, pp: 4, virtual_stages: 2, partition: uniform}\n"
+        "  - {pp: 2, schedule: zb-h1, partition: [5, 9], recompute: selective}\n"
+        "  - {pp: 2, schedule: gpipe, partition: {pattern: '\\.[0-9]+$'}, recompute: {every: 2}}\n"
+        "  - {recompute: full, attention: unfused, partition: parameters}\n"));
 }
 
 TEST(Scenario, RoundTripKeepsTheValues) {

@@ -98,13 +98,89 @@ TEST(Layout, RefusesBatchesThatDoNotDivide) {
     EXPECT_TRUE(refusal(scenario(1, 0), named("s")).starts_with("range: "));
 }
 
-TEST(Layout, NamesDegreesThatAreNotBuiltYet) {
+TEST(Layout, DividesRanksAmongAllDegrees) {
     Strategy s = named("s");
     s.tp = 2;
-    EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("unsupported: strategy s: tp 2"));
-    s.tp = 1;
     s.pp = 4;
-    EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("unsupported: strategy s: pp 4"));
+    s.virtual_stages = 3;
+    const Layout layout = layout_for(scenario(16, 8, 1), s);
+    EXPECT_EQ(layout.dp, 2);
+    EXPECT_EQ(layout.micro_batches, 4);
+    EXPECT_EQ(layout.virtual_stages, 3);
+    EXPECT_EQ(layout.chunks(), 12);
+}
+
+TEST(Layout, PipelinesTakeAnyNumberOfMicroBatches) {
+    for (const Schedule schedule :
+         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble}) {
+        for (const int pp : {1, 2, 4}) {
+            for (const std::int64_t batch : {1, 3, 4, 9}) {
+                Strategy s = named("s");
+                s.pp = pp;
+                s.schedule = schedule;
+                EXPECT_EQ(layout_for(scenario(pp, batch, 1), s).micro_batches, batch);
+            }
+        }
+    }
+}
+
+TEST(Layout, RefusesSequenceParallelismWithoutTensorParallelism) {
+    Strategy s = named("s");
+    s.sequence_parallel = true;
+    EXPECT_EQ(refusal(scenario(4, 8), s),
+              "sequence-parallel: strategy s: sequence_parallel with tp 1: it divides rows among "
+              "the ranks of a tensor-parallel group; use tp 2 or more, or sequence_parallel: "
+              "false");
+    s.tp = 2;
+    EXPECT_EQ(refusal(scenario(4, 8), s), "accepted");
+}
+
+TEST(Layout, OnlyOneForwardOneBackwardInterleaves) {
+    Strategy s = named("s");
+    s.virtual_stages = 2;
+    EXPECT_EQ(refusal(scenario(4, 8), s),
+              "virtual-stages: strategy s: virtual_stages 2 with pp 1: one stage has nothing to "
+              "interleave; use pp 2 or more, or virtual_stages 1");
+    s.pp = 2;
+    EXPECT_EQ(refusal(scenario(4, 8), s), "accepted");
+    s.schedule = Schedule::gpipe;
+    EXPECT_EQ(refusal(scenario(4, 8), s),
+              "virtual-stages: strategy s: virtual_stages 2 with schedule gpipe: only 1f1b "
+              "interleaves model chunks; use schedule 1f1b, or virtual_stages 1");
+    s.schedule = Schedule::zero_bubble;
+    EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("virtual-stages: "));
+    s.virtual_stages = 0;
+    EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("range: "));
+}
+
+TEST(Layout, APartitionHasOneCountPerChunk) {
+    Strategy s = named("s");
+    s.pp = 2;
+    s.virtual_stages = 2;
+    s.partition.kind = Partition::Kind::counts;
+    s.partition.counts = {3, 2, 1};
+    EXPECT_EQ(refusal(scenario(4, 8), s),
+              "partition: strategy s: partition lists 3 chunks of layers, but there are pp 2 × "
+              "virtual_stages 2 = 4; list 4 counts, or use partition: blocks");
+    s.partition.counts = {3, 2, 1, 0};
+    EXPECT_EQ(refusal(scenario(4, 8), s),
+              "partition: strategy s: partition has a chunk of 0 layers; give every chunk 1 layer "
+              "or more");
+    s.partition.counts = {3, 2, 1, 1};
+    EXPECT_EQ(refusal(scenario(4, 8), s), "accepted");
+}
+
+TEST(Layout, RefusesPatternsAndIntervalsThatMeanNothing) {
+    Strategy s = named("s");
+    s.partition.kind = Partition::Kind::pattern;
+    s.partition.pattern = "blocks.(";
+    const std::string text = refusal(scenario(4, 8), s);
+    EXPECT_TRUE(text.starts_with("pattern: strategy s: partition pattern is not a regular"))
+        << text;
+    s.partition.pattern = "^blocks";
+    EXPECT_EQ(refusal(scenario(4, 8), s), "accepted");
+    s.recompute.every = 0;
+    EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("range: strategy s: recompute every is 0"));
 }
 
 TEST(Layout, RefusesBoundaryReductionOfShardedGradients) {
@@ -145,7 +221,23 @@ TEST(LayoutName, ShowsTheDegreesThatMatter) {
     EXPECT_EQ(layout_of(s, 4), "dp4");
     s.zero = 3;
     s.tp = 2;
-    EXPECT_EQ(layout_of(s, 4), "dp4 tp2 zero3");
+    EXPECT_EQ(layout_of(s, 4), "tp2 dp4 zero3");
+    s.pp = 4;
+    s.zero = 1;
+    s.recompute.kind = Recompute::Kind::full;
+    EXPECT_EQ(layout_of(s, 8), "tp2 pp4 dp8 zero1 1f1b, recompute full");
+    s.sequence_parallel = true;
+    s.virtual_stages = 2;
+    s.recompute.every = 3;
+    s.attention = AttentionKind::unfused;
+    EXPECT_EQ(layout_of(s, 8),
+              "tp2 sp pp4 dp8 zero1 1f1b v2, unfused attention, recompute every 3");
+}
+
+TEST(LayoutName, SchedulesOfOneStageStayUnsaid) {
+    Strategy s = named("s");
+    s.schedule = Schedule::gpipe;
+    EXPECT_EQ(layout_of(s, 4), "dp4");
 }
 
 }  // namespace

@@ -34,6 +34,20 @@ ModelSpec tiny_llama() {
     return {"llama", spec};
 }
 
+ModelSpec deep_gpt() {
+    ModelSpec spec = tiny_gpt();
+    spec.name = "deep gpt";
+    std::get<GptSpec>(spec.kind).layers = 6;
+    return spec;
+}
+
+ModelSpec deep_llama() {
+    ModelSpec spec = tiny_llama();
+    spec.name = "deep llama";
+    std::get<LlamaSpec>(spec.kind).layers = 6;
+    return spec;
+}
+
 std::vector<ModelSpec> tiny_models() { return {tiny_mlp(), tiny_gpt(), tiny_llama()}; }
 
 Scenario tiny_scenario(const ModelSpec& model, int ranks) {
@@ -66,10 +80,16 @@ Plan lower_tiny(const Scenario& scenario, std::size_t index) {
 
 std::string describe(const Scenario& scenario, const Strategy& strategy) {
     const Layout layout = layout_for(scenario, strategy);
-    return fmt::format("{} zero{} dp{} accumulation {} prefetch {} bucket {} clip {} {}",
-                       scenario.model.name, strategy.zero, layout.dp, layout.micro_batches,
-                       strategy.prefetch, strategy.bucket.value, scenario.training.clip,
-                       name_of(scenario.training.precision));
+    const char* recompute[] = {"none", "selective", "full"};
+    return fmt::format(
+        "{} tp{}{} pp{} {} v{} dp{} zero{} {} × {} samples prefetch {} bucket {} recompute {} every {} "
+        "attention {} clip {} {}",
+        scenario.model.name, layout.tp, strategy.sequence_parallel ? " sp" : "", layout.pp,
+        schedule_name(strategy.schedule), strategy.virtual_stages, layout.dp, strategy.zero,
+        layout.micro_batches, layout.micro_batch, strategy.prefetch, strategy.bucket.value,
+        recompute[static_cast<int>(strategy.recompute.kind)], strategy.recompute.every,
+        static_cast<int>(strategy.attention), scenario.training.clip,
+        name_of(scenario.training.precision));
 }
 
 }  // namespace shardscope::test

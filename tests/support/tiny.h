@@ -16,6 +16,10 @@ ModelSpec tiny_gpt();    // 3 blocks, hidden 24, 4 heads, vocab 50, seq 16, tied
 ModelSpec tiny_llama();  // 3 blocks, hidden 24, 4 heads over 2 kv heads, vocab 50, seq 16
 std::vector<ModelSpec> tiny_models();
 
+// The same with 6 blocks, for pipelines with several chunks per stage.
+ModelSpec deep_gpt();
+ModelSpec deep_llama();
+
 // A scenario on `ranks` ranks: synthetic data, AdamW, fp32, one strategy "ddp" to be changed.
 Scenario tiny_scenario(const ModelSpec& model, int ranks);
 

@@ -1,8 +1,15 @@
-#include "tests/backends/hand_made.h"
+#include "tests/support/hand_made.h"
 
 #include <algorithm>
 
 namespace shardscope::test {
+namespace {
+
+Bytes round_up(Bytes size) {
+    return Bytes((size.value + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
+}
+
+}  // namespace
 
 HandMade::HandMade(int ranks) {
     program.groups.push_back({"dp", ranks, 1});
@@ -12,11 +19,10 @@ HandMade::HandMade(int ranks) {
     program.roles.push_back(role);
 }
 
-BufferId HandMade::place(Bytes offset, Buffer buffer) {
-    const std::int64_t end = (offset + buffer.size()).value;
-    plan.arena = std::max(plan.arena,
-                          Bytes((end + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment));
+BufferId HandMade::place(Bytes offset, Buffer buffer, std::int32_t frame) {
+    if (frame < 0) plan.arena = std::max(plan.arena, round_up(offset + buffer.size()));
     plan.offset.push_back(offset);
+    plan.frame.push_back(frame);
     role().buffers.push_back(std::move(buffer));
     return BufferId(role().buffers.size() - 1);
 }
@@ -29,6 +35,17 @@ BufferId HandMade::buffer(const std::string& name, std::int64_t elements, Reside
 BufferId HandMade::buffer_at(Bytes offset, const std::string& name, std::int64_t elements,
                              Category category) {
     return place(offset, {name, elements, DType::fp32, category, Residence::transient});
+}
+
+std::int32_t HandMade::frame(Bytes size, std::vector<Bytes> base) {
+    for (const Bytes b : base) plan.arena = std::max(plan.arena, round_up(b + size));
+    plan.frames.push_back({0, size, std::move(base)});
+    return static_cast<std::int32_t>(plan.frames.size()) - 1;
+}
+
+BufferId HandMade::buffer_in(std::int32_t frame, Bytes offset, const std::string& name,
+                             std::int64_t elements, Category category) {
+    return place(offset, {name, elements, DType::fp32, category, Residence::transient}, frame);
 }
 
 HandMade& HandMade::append(Operation operation, Stream stream) {
@@ -73,6 +90,18 @@ HandMade& HandMade::all_reduce(BufferId x, Stream stream) {
                       role().buffers[x.index()].elements);
 }
 
+HandMade& HandMade::exchange(std::vector<End> ends, Stream stream) {
+    Exchange x;
+    for (const End& e : ends)
+        x.transfers.push_back({GroupId(0),
+                               e.peer,
+                               e.send,
+                               role().buffers[e.buffer.index()].elements,
+                               DType::fp32,
+                               {e.buffer, 0, 0}});
+    return append(x, stream);
+}
+
 HandMade& HandMade::order(Stream from, Stream to) {
     const EventId event(role().events++);
     return record(event, from).wait(event, to);
@@ -91,6 +120,17 @@ HandMade& HandMade::copy_to_host(CopyToHost::What what, BufferId x) {
 HandMade& HandMade::phase(Phase phase) {
     phase_ = phase;
     return *this;
+}
+
+Program stages_of(const std::vector<HandMade>& stages) {
+    Program all = stages.front().program;
+    all.roles.clear();
+    for (std::size_t s = 0; s < stages.size(); ++s) {
+        all.roles.push_back(stages[s].role());
+        all.roles[s].name = "stage " + std::to_string(s);
+        all.roles[s].ranks = {Rank(s)};
+    }
+    return all;
 }
 
 }  // namespace shardscope::test

@@ -1,0 +1,28 @@
+// The communicators of every rank of a program, for ranks that are threads of one process.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "backends/communicator.h"
+#include "core/program/program.h"
+
+namespace shardscope {
+
+// Of one rank. Collectives of different streams run at the same time and so never share a
+// communicator. The two ends of a transfer are issued on different streams of one lane: transfers have
+// a communicator per lane and group.
+struct RankCommunicators {
+    std::array<std::vector<std::unique_ptr<Communicator>>, kStreams>
+        collectives;                                       // [stream][group]
+    std::array<std::vector<std::unique_ptr<Communicator>>, kTransferLanes>
+        transfers;  // [lane][group]
+
+    void abort() const noexcept;  // all of them
+};
+
+// Ranks 0 … world − 1. What no member of a set of ranks uses is null.
+std::vector<RankCommunicators> make_rank_communicators(const Program& program, int world);
+
+}  // namespace shardscope

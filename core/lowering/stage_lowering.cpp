@@ -1,0 +1,162 @@
+#include "core/lowering/stage_lowering.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/lowering/optimizer_pass.h"
+
+namespace shardscope {
+namespace {
+
+using Port = Transfers::Port;
+using TaskKind = StageTask::Kind;
+
+// Layers whose pass reads weights, in the order the pass visits them.
+std::vector<std::size_t> reading_layers(const LayerLowering& layers, const LayerRange& range,
+                                        bool backward) {
+    std::vector<std::size_t> list;
+    for (std::size_t l = range.first; l < range.last; ++l)
+        if (layers.reads_weights(l, backward)) list.push_back(l);
+    if (backward) std::reverse(list.begin(), list.end());
+    return list;
+}
+
+BackwardPart part_of(TaskKind kind) {
+    if (kind == TaskKind::input_gradient) return BackwardPart::input;
+    return kind == TaskKind::weight_gradient ? BackwardPart::weight : BackwardPart::both;
+}
+
+const char* name_of(BackwardPart part) {
+    if (part == BackwardPart::input) return "input gradients";
+    return part == BackwardPart::weight ? "weight gradients" : "backward";
+}
+
+const char* name_of(MicroBatchKind kind) {
+    if (kind.first && kind.last) return "";
+    return kind.first ? " (first)" : kind.last ? " (last)" : " (middle)";
+}
+
+}  // namespace
+
+StageLowering::StageLowering(Context& context)
+    : context_(context),
+      parameters_(context),
+      layers_(context, parameters_),
+      gather_(context, parameters_),
+      reduction_(context, parameters_),
+      transfers_(context) {}
+
+void StageLowering::run() {
+    // Backward bodies refer to what the forward bodies left.
+    for (std::size_t c = 0; c < context_.chunks.size(); ++c)
+        forward_.push_back(lower_forward(static_cast<int>(c)));
+    const std::int64_t micro_batches = context_.layout.micro_batches;
+    const std::vector<StageTask> tasks =
+        stage_schedule(context_.strategy, context_.stage, context_.layout.pp, micro_batches);
+    std::vector<BodyId> bodies;
+    for (const StageTask& task : tasks)
+        bodies.push_back(task.kind == TaskKind::forward
+                             ? forward_[static_cast<std::size_t>(task.chunk)]
+                             : backward_body(task));
+    for (std::size_t t = 0; t < tasks.size(); ++t) schedule(tasks[t], bodies[t]);
+    const BodyId optimizer = lower_optimizer(context_, parameters_, layers_.loss());
+    context_.builder.role.schedule.push_back(
+        {optimizer, static_cast<std::int32_t>(micro_batches - 1)});
+}
+
+std::string StageLowering::body_name(const char* what, int chunk) const {
+    return context_.chunks.size() == 1 ? what : fmt::format("{}, chunk {}", what, chunk);
+}
+
+BodyId StageLowering::lower_forward(int chunk) {
+    const LayerRange& range = layers_of(chunk);
+    auto& b = context_.builder;
+    const BodyId body = b.begin_body(body_name("forward", chunk), chunk);
+    b.at(Phase::forward, -1);
+    parameters_.begin_body({});
+    gather_.begin_body(Gather::Direction::forward, reading_layers(layers_, range, false), false);
+    const bool first = range.first == 0, last = range.last == context_.model.layers.size();
+    layers_.load_batch(first, last);
+    if (!first) {
+        b.at(Phase::forward, static_cast<std::int32_t>(range.first));
+        const Layer& before = context_.model.layers[range.first - 1];
+        const BufferId input = b.buffer(context_.model.layers[range.first].name + ".input",
+                                        transfers_.elements(Port::activations_in, chunk),
+                                        context_.storage, Category::activations);
+        transfers_.take(Port::activations_in, chunk, input);
+        layers_.set_input(range.first, {input, output_width(before), Activation::none, {}});
+    }
+    for (std::size_t l = range.first; l < range.last; ++l) {
+        b.at(Phase::forward, static_cast<std::int32_t>(l));
+        gather_.before_layer(l);
+        layers_.forward(l);
+        gather_.after_layer(l);
+    }
+    if (!last) transfers_.fill(Port::activations_out, chunk, layers_.output(range.last - 1).buffer);
+    return body;
+}
+
+BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKind kind) {
+    const LayerRange& range = layers_of(chunk);
+    auto& b = context_.builder;
+    const BodyId body = b.begin_body(body_name(name_of(part), chunk) + name_of(kind), chunk);
+    b.at(Phase::backward, -1);
+    const bool weights = part != BackwardPart::input, inputs = part != BackwardPart::weight;
+    parameters_.begin_body(kind);
+    if (weights) reduction_.begin_body(kind);
+    // Alone, the last layer computes forward and backward back to back: its weights stay gathered.
+    const auto forward = reading_layers(layers_, range, false);
+    const auto backward = inputs ? reading_layers(layers_, range, true) : std::vector<std::size_t>();
+    const bool keep = context_.layout.pp == 1 && !forward.empty() && !backward.empty() &&
+                      forward.back() == backward.front();
+    gather_.begin_body(Gather::Direction::backward, backward, keep);
+    BufferId dy;
+    if (transfers_.has(Port::gradients_in, chunk)) {
+        b.at(Phase::backward, static_cast<std::int32_t>(range.last - 1));
+        dy = b.buffer(context_.model.layers[range.last - 1].name + ".d output received",
+                      transfers_.elements(Port::gradients_in, chunk), context_.storage,
+                      Category::workspace);
+        if (inputs) transfers_.take(Port::gradients_in, chunk, dy);
+    }
+    layers_.begin_backward(range.last - 1, dy, part);
+    for (std::size_t l = range.last; l-- > range.first;) {
+        b.at(Phase::backward, static_cast<std::int32_t>(l));
+        gather_.before_layer(l);
+        layers_.backward(l);
+        gather_.after_layer(l);
+        if (weights) reduction_.after_layer(l);
+    }
+    if (inputs && transfers_.has(Port::gradients_out, chunk))
+        transfers_.fill(Port::gradients_out, chunk, layers_.input_gradient());
+    if (weights) reduction_.end_body();
+    return body;
+}
+
+BodyId StageLowering::backward_body(const StageTask& task) {
+    const BackwardPart part = part_of(task.kind);
+    std::int64_t& done = done_[{task.chunk, part}];
+    const MicroBatchKind kind{done == 0, done + 1 == context_.layout.micro_batches};
+    ++done;
+    BodyId& body = backward_[{task.chunk, part, kind.first, kind.last}];
+    if (!body.valid()) body = lower_backward(task.chunk, part, kind);
+    return body;
+}
+
+void StageLowering::schedule_transfer(Port port, const StageTask& task) {
+    if (!transfers_.has(port, task.chunk)) return;
+    BodyId& body = transfer_bodies_[{port, task.chunk}];
+    if (!body.valid()) body = transfers_.lower_body(port, task.chunk);
+    context_.builder.role.schedule.push_back({body, task.micro_batch});
+}
+
+void StageLowering::schedule(const StageTask& task, BodyId body) {
+    auto& list = context_.builder.role.schedule;
+    const bool forward = task.kind == TaskKind::forward;
+    const bool transfers = task.kind != TaskKind::weight_gradient;
+    if (transfers) schedule_transfer(forward ? Port::activations_in : Port::gradients_in, task);
+    list.push_back({body, task.micro_batch});
+    if (transfers) schedule_transfer(forward ? Port::activations_out : Port::gradients_out, task);
+}
+
+}  // namespace shardscope

@@ -1,0 +1,50 @@
+// Puts the passes together for one pipeline stage: bodies of its chunks, and their schedule.
+#pragma once
+
+#include <array>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "core/lowering/context.h"
+#include "core/lowering/gather.h"
+#include "core/lowering/layers.h"
+#include "core/lowering/reduction.h"
+#include "core/lowering/stages.h"
+#include "core/lowering/transfers.h"
+
+namespace shardscope {
+
+class StageLowering {
+public:
+    explicit StageLowering(Context& context);
+
+    // Fills context.builder.role's buffers, bodies and schedule.
+    void run();
+
+private:
+    BodyId lower_forward(int chunk);
+    BodyId lower_backward(int chunk, BackwardPart part, MicroBatchKind kind);
+    // The body of a task of the schedule, lowered at its first use.
+    BodyId backward_body(const StageTask& task);
+    void schedule(const StageTask& task, BodyId body);
+    // Adds the task that transfers, where the chunk has such a transfer.
+    void schedule_transfer(Transfers::Port port, const StageTask& task);
+    std::string body_name(const char* what, int chunk) const;
+    const LayerRange& layers_of(int chunk) const {
+        return context_.chunks[static_cast<std::size_t>(chunk)];
+    }
+
+    Context& context_;
+    ParameterBuffers parameters_;
+    LayerLowering layers_;
+    Gather gather_;
+    Reduction reduction_;
+    Transfers transfers_;
+    std::vector<BodyId> forward_;  // per chunk
+    std::map<std::tuple<int, BackwardPart, bool, bool>, BodyId> backward_;
+    std::map<std::pair<Transfers::Port, int>, BodyId> transfer_bodies_;
+    std::map<std::pair<int, BackwardPart>, std::int64_t> done_;  // micro-batches seen so far
+};
+
+}  // namespace shardscope

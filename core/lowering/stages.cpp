@@ -1,0 +1,193 @@
+#include "core/lowering/stages.h"
+
+#include <algorithm>
+#include <regex>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+
+namespace shardscope {
+namespace {
+
+using Kind = Partition::Kind;
+
+[[noreturn]] void fail(const Strategy& s, const std::string& message, const std::string& fix) {
+    const std::string where = s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
+    throw Error("partition", fmt::format("{}: {}", where, message), fix);
+}
+
+double parameters_of(const Model& model, const Layer& layer) {
+    double sum = 0;
+    for (ParameterId p : layer.parameters)
+        sum += static_cast<double>(model.parameters[p.index()].elements());
+    return sum;
+}
+
+std::vector<double> weights_of(const Model& model, const Strategy& s) {
+    const bool has_blocks = std::any_of(model.layers.begin(), model.layers.end(), [](const Layer& l) {
+        return std::holds_alternative<BlockLayer>(l.kind);
+    });
+    std::regex pattern;
+    if (s.partition.kind == Kind::pattern) pattern = std::regex(s.partition.pattern);
+    std::vector<double> weights;
+    for (const Layer& layer : model.layers) {
+        double weight = 1;
+        if (s.partition.kind == Kind::parameters)
+            weight = parameters_of(model, layer);
+        else if (s.partition.kind == Kind::pattern)
+            weight = std::regex_search(layer.name, pattern) ? 1 : 0;
+        else if (s.partition.kind == Kind::blocks && has_blocks)
+            weight = std::holds_alternative<BlockLayer>(layer.kind) ? 1 : 0;
+        weights.push_back(weight);
+    }
+    if (std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; }))
+        fail(s, fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
+             fmt::format("layers are called {} … {}", model.layers.front().name,
+                         model.layers.back().name));
+    return weights;
+}
+
+// What a division costs: its heaviest chunk first, then how uneven it is.
+struct Unevenness {
+    double heaviest = 0, squares = 0;
+    auto operator<=>(const Unevenness&) const = default;
+};
+
+// Dynamic programme over (chunk, first layer): the best division of the layers from `first` on into
+// the chunks from `chunk` on. Layers × chunks states, at most layers steps each.
+std::vector<LayerRange> divide(const std::vector<double>& weights, std::size_t chunks) {
+    const std::size_t layers = weights.size();
+    std::vector<Unevenness> best(layers + 1), next;  // of the chunks after this one, by first layer
+    std::vector<std::vector<std::size_t>> ends(chunks, std::vector<std::size_t>(layers + 1));
+    for (std::size_t chunk = chunks; chunk-- > 0;) {
+        next.swap(best);
+        best.assign(layers + 1, {});
+        const std::size_t later = chunks - chunk - 1;  // chunks after this one, a layer each at least
+        for (std::size_t first = chunk; first + later < layers; ++first) {
+            double weight = 0;
+            bool found = false;
+            for (std::size_t end = first + 1; end + later <= layers; ++end) {
+                weight += weights[end - 1];
+                if (later == 0 && end < layers) continue;
+                const Unevenness rest = later == 0 ? Unevenness{} : next[end];
+                const Unevenness cost{std::max(weight, rest.heaviest),
+                                      weight * weight + rest.squares};
+                if (found && !(cost < best[first])) continue;
+                best[first] = cost;
+                ends[chunk][first] = end;
+                found = true;
+            }
+        }
+    }
+    std::vector<LayerRange> ranges;
+    for (std::size_t chunk = 0, first = 0; chunk < chunks; first = ranges.back().last, ++chunk)
+        ranges.push_back({first, ends[chunk][first]});
+    return ranges;
+}
+
+std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
+    std::vector<LayerRange> ranges;
+    std::size_t first = 0;
+    for (const std::int64_t count : s.partition.counts) {
+        ranges.push_back({first, first + static_cast<std::size_t>(count)});
+        first = ranges.back().last;
+    }
+    if (first != model.layers.size())
+        fail(s, fmt::format("the chunks have {} layers together, the model has {}", first,
+                            model.layers.size()),
+             fmt::format("count every layer, from {} to {}", model.layers.front().name,
+                         model.layers.back().name));
+    return ranges;
+}
+
+// The k-th forward of interleaved 1F1B: rounds of `stages` micro-batches, every chunk in turn.
+struct Turn {
+    int chunk = 0;
+    std::int32_t micro_batch = 0;
+};
+std::vector<Turn> interleaved_turns(int stages, int chunks, std::int64_t micro_batches) {
+    std::vector<Turn> turns;
+    for (std::int64_t first = 0; first < micro_batches; first += stages)
+        for (int chunk = 0; chunk < chunks; ++chunk)
+            for (std::int64_t m = first; m < std::min(first + stages, micro_batches); ++m)
+                turns.push_back({chunk, static_cast<std::int32_t>(m)});
+    return turns;
+}
+
+std::vector<StageTask> one_forward_one_backward(int chunks, int stage, int stages,
+                                                std::int64_t micro_batches) {
+    const std::vector<Turn> turns = interleaved_turns(stages, chunks, micro_batches);
+    const std::size_t after = static_cast<std::size_t>(stages - stage - 1);
+    const std::size_t warm_up =
+        chunks == 1 ? after
+                    : 2 * after + static_cast<std::size_t>((chunks - 1) * stages);
+    std::vector<StageTask> tasks;
+    std::size_t forward = 0, backward = 0;
+    const auto add_forward = [&] {
+        tasks.push_back({StageTask::Kind::forward, turns[forward].chunk, turns[forward].micro_batch});
+        ++forward;
+    };
+    while (forward < std::min(warm_up, turns.size())) add_forward();
+    while (backward < turns.size()) {
+        if (forward < turns.size()) add_forward();
+        const Turn& turn = turns[backward++];  // the last chunk's gradient comes first
+        tasks.push_back({StageTask::Kind::backward, chunks - 1 - turn.chunk, turn.micro_batch});
+    }
+    return tasks;
+}
+
+std::vector<StageTask> zero_bubble(int stage, int stages, std::int64_t micro_batches) {
+    using TaskKind = StageTask::Kind;
+    std::vector<StageTask> tasks;
+    std::int32_t weights = 0;
+    for (const StageTask& task : one_forward_one_backward(1, stage, stages, micro_batches)) {
+        if (task.kind == TaskKind::forward) {
+            tasks.push_back(task);
+            continue;
+        }
+        tasks.push_back({TaskKind::input_gradient, 0, task.micro_batch});
+        if (task.micro_batch - weights >= stage)
+            tasks.push_back({TaskKind::weight_gradient, 0, weights++});
+    }
+    while (weights < micro_batches) tasks.push_back({TaskKind::weight_gradient, 0, weights++});
+    return tasks;
+}
+
+std::vector<StageTask> gpipe(std::int64_t micro_batches) {
+    std::vector<StageTask> tasks;
+    for (const auto kind : {StageTask::Kind::forward, StageTask::Kind::backward})
+        for (std::int64_t m = 0; m < micro_batches; ++m)
+            tasks.push_back({kind, 0, static_cast<std::int32_t>(m)});
+    return tasks;
+}
+
+}  // namespace
+
+std::vector<LayerRange> partition_layers(const Model& model, const Strategy& strategy) {
+    const auto chunks = static_cast<std::size_t>(strategy.pp * strategy.virtual_stages);
+    if (chunks > model.layers.size())
+        fail(strategy,
+             fmt::format("pp {} × virtual_stages {} = {} chunks, but the model has {} layers",
+                         strategy.pp, strategy.virtual_stages, chunks, model.layers.size()),
+             fmt::format("use at most {} chunks", model.layers.size()));
+    if (chunks == 1) return {{0, model.layers.size()}};
+    if (strategy.partition.kind == Kind::counts) return by_counts(model, strategy);
+    return divide(weights_of(model, strategy), chunks);
+}
+
+std::vector<StageTask> stage_schedule(const Strategy& strategy, int stage, int stages,
+                                      std::int64_t micro_batches) {
+    if (stages == 1) return one_forward_one_backward(1, 0, 1, micro_batches);
+    switch (strategy.schedule) {
+        case Schedule::gpipe:
+            return gpipe(micro_batches);
+        case Schedule::one_f_one_b:
+            return one_forward_one_backward(strategy.virtual_stages, stage, stages, micro_batches);
+        case Schedule::zero_bubble:
+            return zero_bubble(stage, stages, micro_batches);
+    }
+    return {};
+}
+
+}  // namespace shardscope

@@ -1,0 +1,94 @@
+#include "core/lowering/transfers.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/lowering/layers.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array<const char*, 4> kNames = {"activations received", "activations to send",
+                                               "gradients received", "gradients to send"};
+constexpr std::array<const char*, 4> kBodies = {"receive activations", "send activations",
+                                                "receive gradients", "send gradients"};
+
+}  // namespace
+
+Transfers::Transfers(Context& context) : context_(context) {
+    using enum Port;
+    const int stages = context.layout.pp;
+    const int before = (context.stage + stages - 1) % stages, after = (context.stage + 1) % stages;
+    for (const Port port : {activations_in, activations_out, gradients_in, gradients_out}) {
+        const bool activations = port == activations_in || port == activations_out;
+        const bool backwards = port == activations_in || port == gradients_out;  // the stage before
+        End& e = ends_[static_cast<std::size_t>(port)];
+        e.send = port == activations_out || port == gradients_out;
+        e.stream = activations ? (e.send ? Stream::activations_out : Stream::activations_in)
+                               : (e.send ? Stream::gradients_out : Stream::gradients_in);
+        e.phase = activations ? Phase::forward : Phase::backward;
+        e.peer = backwards ? before : after;
+        std::int64_t largest = 0;
+        for (const LayerRange& chunk : context.chunks) {
+            const std::size_t boundary = backwards ? chunk.first : chunk.last;
+            const bool none = boundary == 0 || boundary == context.model.layers.size();
+            const std::int64_t width =
+                none ? 0 : output_width(context.model.layers[boundary - 1]);
+            e.elements.push_back(context.local_rows() * width);
+            e.ready.emplace_back();
+            e.done.push_back(none ? EventId() : context.builder.new_event());
+            largest = std::max(largest, e.elements.back());
+        }
+        e.buffer = context.builder.buffer(kNames[static_cast<std::size_t>(port)], largest,
+                                          context.storage, Category::communication,
+                                          Residence::persistent);
+    }
+}
+
+void Transfers::copy(BufferId from, BufferId to, std::int64_t elements) {
+    context_.builder.compute(Copy{elements}, context_.storage, context_.gradient,
+                             {{from, 0, 0}, {to, 0, 0}});
+}
+
+void Transfers::take(Port port, int chunk, BufferId to) {
+    End& e = end(port);
+    auto& b = context_.builder;
+    b.wait(Stream::compute, e.done[index(chunk)]);
+    copy(e.buffer, to, e.elements[index(chunk)]);
+    e.ready[index(chunk)].push_back(b.record(Stream::compute));
+}
+
+void Transfers::fill(Port port, int chunk, BufferId from) {
+    End& e = end(port);
+    auto& b = context_.builder;
+    for (const EventId done : e.done)
+        if (done.valid()) b.wait(Stream::compute, done);
+    copy(from, e.buffer, e.elements[index(chunk)]);
+    e.ready[index(chunk)].push_back(b.record(Stream::compute));
+}
+
+BodyId Transfers::lower_body(Port port, int chunk) {
+    const End& e = end(port);
+    auto& b = context_.builder;
+    std::string name = kBodies[static_cast<std::size_t>(port)];
+    if (context_.chunks.size() > 1) name += fmt::format(", chunk {}", chunk);
+    const BodyId body = b.begin_body(std::move(name), chunk);
+    b.at(e.phase, -1);
+    // Whichever chunk's content came last must have been taken; only its own must have been filled.
+    for (std::size_t c = 0; c < e.ready.size(); ++c)
+        if (!e.send || c == index(chunk))
+            for (const EventId ready : e.ready[c]) b.wait(e.stream, ready);
+    Exchange::Transfer transfer;
+    transfer.group = context_.pp;
+    transfer.peer = e.peer;
+    transfer.send = e.send;
+    transfer.elements = e.elements[index(chunk)];
+    transfer.dtype = context_.storage;
+    transfer.operand = {e.buffer, 0, 0};
+    b.exchange(e.stream, {{transfer}});
+    b.record(e.stream, e.done[index(chunk)]);
+    return body;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,52 @@
+// Internal to the planner: how many bytes are live while each task of a schedule runs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/program/frames.h"
+
+namespace shardscope {
+
+class LiveProfile {
+public:
+    // Live at one position of one task, per category.
+    struct Moment {
+        std::size_t task = 0, position = 0;  // position: as in Interval
+        Bytes live;                          // sizes, not rounded
+        std::array<Bytes, kCategories> categories{};
+        Phase phase = Phase::forward;
+    };
+
+    LiveProfile(const RoleProgram& role, const std::vector<Lifetime>& lives,
+                const FramePlan& frames);
+
+    // The first moment with the most live bytes.
+    Moment peak() const;
+
+    // Live bytes at a position of a task's body.
+    Bytes live_at(std::size_t task, std::size_t position) const {
+        return others_[task] + sums_[position];
+    }
+    // Positions of the body's compute-stream instructions: [first, first + count).
+    std::size_t first_position(BodyId body) const { return first_[body.index()]; }
+    std::size_t positions(BodyId body) const { return first_[body.index() + 1] - first_[body.index()]; }
+
+private:
+    // Whether the buffer's frame is untouched by the body at `position`, and so counted as a whole.
+    bool whole_frame(std::size_t buffer, std::size_t position) const;
+    void sum_positions();
+    void sum_frames();
+
+    const RoleProgram& role_;
+    const std::vector<Lifetime>& lives_;
+    const FramePlan& frames_;
+    std::vector<std::size_t> first_;  // per body, and one past the end
+    std::vector<Phase> phases_;       // per position
+    // Per position: persistent and transient buffers and what the task's own frames hold by then.
+    std::vector<Bytes> sums_;
+    std::vector<Bytes> others_;  // per task: frames of other micro-batches, or untouched by its body
+};
+
+}  // namespace shardscope

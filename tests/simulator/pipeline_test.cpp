@@ -1,0 +1,244 @@
+// Pipelines written by hand: transfers between roles, events of other bodies, and schedules whose
+// length the papers give in closed form. All durations are exact in binary.
+#include <algorithm>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "simulator/event_engine.h"
+#include "tests/simulator/hand_made.h"
+
+namespace shardscope {
+namespace {
+
+using testing::BodyText;
+using testing::elements_taking;
+using testing::one_rank_each;
+using testing::one_role;
+using testing::round_cluster;
+
+constexpr Stream kCompute = Stream::compute;
+constexpr Stream kForwardIn = Stream::activations_in, kForwardOut = Stream::activations_out;
+constexpr Stream kBackwardIn = Stream::gradients_in, kBackwardOut = Stream::gradients_out;
+constexpr double kForward = 0.25, kBackward = 0.5;
+
+Exchange::Transfer transfer(int peer, bool send, double seconds = 0) {
+    return {GroupId(0), peer, send, elements_taking(seconds), DType::fp32, {}};
+}
+
+// The chunks of one stage: bodies 2c (forward) and 2c + 1 (backward) of chunk c.
+RoleProgram stage_of(int stage, int stages, int chunks) {
+    RoleProgram role;
+    role.name = "stage " + std::to_string(stage);
+    role.ranks = {Rank(stage)};
+    const int before = (stage + stages - 1) % stages, after = (stage + 1) % stages;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+        const bool first = stage == 0 && chunk == 0;
+        const bool last = stage == stages - 1 && chunk == chunks - 1;
+        const int e = 4 * chunk;
+        BodyText forward, backward;
+        if (!first)
+            forward.exchange({transfer(before, false)}, kForwardIn)
+                .record(e, kForwardIn)
+                .wait(e, kCompute);
+        forward.kernel(kForward / chunks);
+        if (!last)
+            forward.record(e + 1, kCompute)
+                .wait(e + 1, kForwardOut)
+                .exchange({transfer(after, true)}, kForwardOut);
+        if (!last)
+            backward.exchange({transfer(after, false)}, kBackwardIn)
+                .record(e + 2, kBackwardIn)
+                .wait(e + 2, kCompute);
+        backward.kernel(kBackward / chunks, Phase::backward);
+        if (!first)
+            backward.record(e + 3, kCompute)
+                .wait(e + 3, kBackwardOut)
+                .exchange({transfer(before, true)}, kBackwardOut);
+        role.bodies.push_back(forward.body);
+        role.bodies.push_back(backward.body);
+    }
+    role.events = 4 * chunks;
+    return role;
+}
+
+// Warm-up forwards, then one forward and one backward in turn, then what is left. Interleaved, the
+// chunk changes every `stages` micro-batches (Narayanan et al. 2021; Megatron-LM's schedules.py).
+std::vector<Task> one_f_one_b(int stage, int stages, int chunks, int micro_batches) {
+    const int total = micro_batches * chunks;
+    const int wanted =
+        chunks == 1 ? stages - 1 - stage : 2 * (stages - 1 - stage) + (chunks - 1) * stages;
+    const int warm_up = std::min(wanted, total);
+    const auto task = [&](int i, bool backward) {
+        const int chunk = chunks == 1 ? 0 : i / stages % chunks;
+        const int micro_batch = chunks == 1 ? i : i / (stages * chunks) * stages + i % stages;
+        const int body = 2 * (backward ? chunks - 1 - chunk : chunk) + (backward ? 1 : 0);
+        return Task{BodyId(body), micro_batch};
+    };
+    std::vector<Task> tasks;
+    for (int i = 0; i < warm_up; ++i) tasks.push_back(task(i, false));
+    for (int i = warm_up; i < total; ++i) {
+        tasks.push_back(task(i, false));
+        tasks.push_back(task(i - warm_up, true));
+    }
+    for (int i = total - warm_up; i < total; ++i) tasks.push_back(task(i, true));
+    return tasks;
+}
+
+std::vector<Task> gpipe(int micro_batches) {
+    std::vector<Task> tasks;
+    for (int i = 0; i < micro_batches; ++i) tasks.push_back({BodyId(0), i});
+    for (int i = 0; i < micro_batches; ++i) tasks.push_back({BodyId(1), i});
+    return tasks;
+}
+
+Program pipeline(int stages, int chunks, int micro_batches, bool all_forwards_first = false) {
+    Program program;
+    program.groups.push_back({"pp", stages, 1});
+    for (int stage = 0; stage < stages; ++stage) {
+        program.roles.push_back(stage_of(stage, stages, chunks));
+        program.roles.back().schedule = all_forwards_first
+                                            ? gpipe(micro_batches)
+                                            : one_f_one_b(stage, stages, chunks, micro_batches);
+    }
+    return program;
+}
+
+double wall(const std::vector<RoleTimeline>& roles) {
+    double latest = 0;
+    for (const RoleTimeline& role : roles) latest = std::max(latest, role.time.wall.value);
+    return latest;
+}
+
+TEST(Pipeline, OneForwardOneBackwardTakesItsClosedForm) {
+    for (int p = 1; p <= 6; ++p) {
+        for (int m = 1; m <= 9; ++m) {
+            SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
+            const double expected = (m + p - 1) * (kForward + kBackward);
+            const auto roles = simulate_step(pipeline(p, 1, m), round_cluster());
+            EXPECT_EQ(wall(roles), expected);
+            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, true), round_cluster())), expected)
+                << "GPipe";
+            for (const RoleTimeline& role : roles) {
+                EXPECT_EQ(role.time.compute.value, m * (kForward + kBackward));
+                EXPECT_EQ(role.time.exposed_communication.value, 0);
+            }
+        }
+    }
+}
+
+// The bubble is a v-th of 1F1B's. With two stages activations and gradients go both ways between the
+// same two roles, so that one taken for the other would show.
+TEST(Pipeline, InterleavingDividesTheBubble) {
+    for (int p = 2; p <= 4; ++p) {
+        for (const int v : {2, 4}) {
+            for (const int m : {p, 2 * p, 4 * p}) {
+                SCOPED_TRACE(::testing::Message() << p << " stages of " << v << ", " << m);
+                EXPECT_EQ(wall(simulate_step(pipeline(p, v, m), round_cluster())),
+                          (m + (p - 1.0) / v) * (kForward + kBackward));
+            }
+        }
+    }
+}
+
+TEST(Pipeline, IdleStagesAreBubble) {
+    const auto roles = simulate_step(pipeline(4, 1, 6), round_cluster(), true);
+    for (const RoleTimeline& role : roles) {
+        const StepTime again = cut(role.spans, role.time.wall);
+        EXPECT_EQ(again.bubble.value, role.time.bubble.value);
+        EXPECT_EQ(again.exposed_communication.value, 0);
+        EXPECT_EQ(role.time.bubble.value, role.time.wall.value - role.time.compute.value);
+    }
+    const auto waits =
+        std::count_if(roles[3].spans.begin(), roles[3].spans.end(),
+                      [](const Span& span) { return span.kind == Span::Kind::pipeline_wait; });
+    EXPECT_GT(waits, 0);
+}
+
+TEST(Pipeline, CollectivesOnTheComputeStreamAreExposed) {
+    BodyText body;
+    body.kernel(1).all_reduce(2, kCompute).kernel(4, Phase::recompute).kernel(8, Phase::backward);
+    const StepTime time = simulate_step(one_role(body), round_cluster())[0].time;
+    EXPECT_NEAR(time.exposed_communication.value, 2, 1e-12);
+    EXPECT_NEAR(time.compute.value, 13, 1e-12);
+}
+
+// Between two roles and in one direction, a gradient that is sent first is not what a receive of
+// activations gets.
+TEST(Pipeline, ActivationsAndGradientsMeetTheirOwn) {
+    BodyText sender, receiver;
+    sender.kernel(1).record(0, kCompute).wait(0, kBackwardOut);
+    sender.exchange({transfer(1, true, 2)}, kBackwardOut);
+    sender.kernel(7).record(1, kCompute).wait(1, kForwardOut);
+    sender.exchange({transfer(1, true, 4)}, kForwardOut);
+    receiver.exchange({transfer(0, false, 4)}, kForwardIn).record(0, kForwardIn).wait(0, kCompute);
+    receiver.kernel(1);
+    receiver.exchange({transfer(0, false, 2)}, kBackwardIn).record(1, kBackwardIn);
+    receiver.wait(1, kCompute).kernel(16);
+    const auto roles = simulate_step(one_rank_each({sender, receiver}), round_cluster());
+    EXPECT_NEAR(roles[1].time.wall.value, 1 + 7 + 4 + 1 + 16, 1e-12);
+}
+
+// One stream pair, many transfers: the n-th send meets the n-th receive.
+TEST(Pipeline, TransfersMeetInTheOrderOfTheirIssue) {
+    BodyText sender, receiver;
+    int event = 0;
+    for (const double seconds : {1.0, 2.0, 4.0}) {
+        sender.kernel(1).record(event, kCompute).wait(event, kForwardOut);
+        sender.exchange({transfer(1, true, seconds)}, kForwardOut);
+        receiver.exchange({transfer(0, false, seconds)}, kForwardIn);
+        receiver.record(event, kForwardIn).wait(event, kCompute).kernel(8);
+        ++event;
+    }
+    const auto roles = simulate_step(one_rank_each({sender, receiver}), round_cluster());
+    EXPECT_NEAR(roles[0].time.wall.value, 1 + 1 + 2 + 4, 1e-12);
+    EXPECT_NEAR(roles[1].time.wall.value, 2 + 3 * 8, 1e-12);
+}
+
+Program two_bodies(const BodyText& a, const BodyText& b, std::vector<int> schedule) {
+    Program program = one_role(a, 2, 0);
+    RoleProgram& role = program.roles[0];
+    role.bodies.push_back(b.body);
+    for (const int body : schedule) role.schedule.push_back({BodyId(body), 0});
+    return program;
+}
+
+TEST(Pipeline, AWaitIsForTheLatestRecordingBeforeIt) {
+    BodyText fetch, use;
+    fetch.all_reduce(4, Stream::gather).record(0, Stream::gather);
+    use.wait(0, kCompute).kernel(1);
+    const auto time = [&](std::vector<int> schedule) {
+        return simulate_step(two_bodies(fetch, use, schedule), round_cluster())[0].time;
+    };
+    EXPECT_NEAR(time({1}).wall.value, 1, 1e-12) << "nothing was recorded: the wait passes";
+    EXPECT_NEAR(time({0, 1}).wall.value, 4 + 1, 1e-12);
+    EXPECT_NEAR(time({0, 1, 1, 1}).wall.value, 4 + 3, 1e-12);
+    EXPECT_NEAR(time({1, 0, 1}).wall.value, 4 + 1, 1e-12) << "the first use passes";
+    EXPECT_NEAR(time({0, 0, 1}).wall.value, 8 + 1, 1e-12) << "the latest, not the first";
+    EXPECT_NEAR(time({0, 1, 0}).wall.value, 8, 1e-12);
+    EXPECT_NEAR(time({0, 1, 0}).exposed_communication.value, 4, 1e-12);
+}
+
+// Before the recording in its own body, a wait is for the execution before.
+TEST(Pipeline, AWaitBeforeItsRecordingIsForTheExecutionBefore) {
+    BodyText body;
+    body.wait(0, kCompute).kernel(1).record(1, kCompute).wait(1, Stream::reduce);
+    body.all_reduce(4, Stream::reduce).record(0, Stream::reduce);
+    for (const int times : {1, 2, 5}) {
+        const StepTime time = simulate_step(one_role(body, 2, times), round_cluster())[0].time;
+        EXPECT_NEAR(time.wall.value, times * (1 + 4.0), 1e-12);
+        EXPECT_NEAR(time.exposed_communication.value, (times - 1) * 4.0, 1e-12);
+    }
+}
+
+TEST(Pipeline, WaitsOfOtherBodiesWorkOnACpuToo) {
+    BodyText fetch, use;
+    fetch.all_reduce(4, Stream::gather).record(0, Stream::gather);
+    use.wait(0, kCompute).kernel(1);
+    const Program program = two_bodies(fetch, use, {1, 0, 0, 1, 1});
+    EXPECT_NEAR(simulate_step(program, round_cluster(DeviceKind::cpu))[0].time.wall.value,
+                1 + 8 + 2, 1e-12);
+}
+
+}  // namespace
+}  // namespace shardscope
