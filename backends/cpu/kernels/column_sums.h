@@ -1,10 +1,14 @@
 // Sums down the rows of a matrix: gradients of biases and of norm weights.
 #pragma once
 
+#include <algorithm>
+
 #include "backends/cpu/kernels/simd.h"
 
 namespace shardscope::cpu {
 
+// sums[c] += Σ_r term(r, c). Columns go by chunks whose partial sums stay in registers; rows by blocks,
+// summed on their own first, which keeps rounding errors small.
 template <class R, class Term>
 SHARDSCOPE_INLINE void add_column_sums(std::int64_t rows, std::int64_t columns, R* sums,
                                        Term term) {
@@ -26,21 +30,23 @@ SHARDSCOPE_INLINE void add_column_sums(std::int64_t rows, std::int64_t columns, 
     }
 }
 
-// sums[c] (+)= Σ_r term(r, c), computed in Real<T> and stored once. Columns go by chunks whose
-// partial sums stay in registers; rows by blocks, summed on their own first, which keeps rounding
-// errors small.
+// sums[c] (+)= Σ_r term(r, c), computed in Real<T> and stored once.
 template <class T, class Term>
 SHARDSCOPE_INLINE void column_sums(std::int64_t rows, std::int64_t columns, bool accumulate,
                                    T* sums, Term term) {
-    constexpr std::int64_t kWidth = 1024;  // columns whose totals are kept at a time
-    for (std::int64_t first = 0; first < columns; first += kWidth) {
-        const std::int64_t width = columns - first < kWidth ? columns - first : kWidth;
+    if (!accumulate) std::fill_n(sums, columns, T(0));
+    if constexpr (kStoresExactly<T>) {
+        add_column_sums(rows, columns, sums, term);
+    } else {
+        constexpr std::int64_t kWidth = 1024;  // columns whose totals are kept at a time
         Real<T> totals[kWidth];
-        for (std::int64_t c = 0; c < width; ++c)
-            totals[c] = accumulate ? Real<T>(sums[first + c]) : Real<T>(0);
-        add_column_sums(rows, width, totals,
-                        [&](std::int64_t r, std::int64_t c) { return term(r, first + c); });
-        for (std::int64_t c = 0; c < width; ++c) sums[first + c] = totals[c];
+        for (std::int64_t first = 0; first < columns; first += kWidth) {
+            const std::int64_t width = columns - first < kWidth ? columns - first : kWidth;
+            for (std::int64_t c = 0; c < width; ++c) totals[c] = sums[first + c];
+            add_column_sums(rows, width, totals,
+                            [&](std::int64_t r, std::int64_t c) { return term(r, first + c); });
+            for (std::int64_t c = 0; c < width; ++c) sums[first + c] = totals[c];
+        }
     }
 }
 
