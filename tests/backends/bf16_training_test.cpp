@@ -109,6 +109,36 @@ TEST_P(Bf16Training, ZeroStagesEqualDataParallelBitForBit) {
     }
 }
 
+Strategy hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_one_b) {
+    Strategy s;
+    s.name = "hybrid";
+    s.tp = tp;
+    s.pp = pp;
+    s.zero = zero;
+    s.schedule = schedule;
+    s.bucket = Bytes(4000);
+    return s;
+}
+
+TEST_P(Bf16Training, HybridsMatchOneRank) {
+    const auto [model, gradient] = GetParam();
+    const Trained reference = train(make(model, 1, 0, gradient));
+    for (const auto& [ranks, strategy] :
+         {std::pair{2, hybrid(2, 1, 0)}, {4, hybrid(4, 1, 0)}, {4, hybrid(2, 1, 3)},
+          {2, hybrid(1, 2, 0)}, {3, hybrid(1, 3, 0, Schedule::zero_bubble)},
+          {4, hybrid(1, 2, 1, Schedule::gpipe)}, {4, hybrid(2, 2, 0)}, {8, hybrid(2, 2, 2)},
+          {8, hybrid(2, 2, 3)}}) {
+        Scenario s = make(model, ranks, 0, gradient);
+        s.strategies[0] = strategy;
+        s.strategies[0].sequence_parallel = strategy.tp > 1 && strategy.pp > 1 && model != 0;
+        s.strategies[0].recompute.kind =
+            strategy.zero == 3 ? Recompute::Kind::full : Recompute::Kind::none;
+        s.training.micro_batch = 6;
+        SCOPED_TRACE(test::describe(s, s.strategies[0]));
+        expect_same_training(train(s), reference, weights_within(OptimizerKind::adamw));
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Bf16Training,
                          testing::Combine(testing::Values(0, 1, 2),
                                           testing::Values(DType::bf16, DType::fp32)),
