@@ -29,25 +29,45 @@ std::unique_ptr<Runner> make_runner(int which) {
     return std::make_unique<CpuRunner>();
 }
 
-using Case = std::tuple<int, int, int, int>;  // runner, model, ranks, zero
+struct Shape {
+    const char* name;
+    int tp = 1, pp = 1, dp = 1;
+    Schedule schedule = Schedule::one_f_one_b;
+    int chunks = 1;
+};
+const Shape kShapes[] = {{"OneRank"},
+                         {"Dp2", 1, 1, 2},
+                         {"Dp4", 1, 1, 4},
+                         {"Tp2Dp2", 2, 1, 2},
+                         {"Pp2Dp2", 1, 2, 2},
+                         {"Tp2Pp2", 2, 2, 1},
+                         {"Pp3ZeroBubble", 1, 3, 1, Schedule::zero_bubble},
+                         {"Pp2Interleaved", 1, 2, 1, Schedule::one_f_one_b, 2}};
+
+using Case = std::tuple<int, int, int, int>;  // runner, model, index into kShapes, zero
 
 std::string name_of_case(const testing::TestParamInfo<Case>& info) {
     const std::string runners[] = {"Simulator", "CpuThreads"}, models[] = {"Mlp", "Gpt", "Llama"};
-    const auto [runner, model, ranks, zero] = info.param;
-    return runners[runner] + models[model] + "Ranks" + std::to_string(ranks) + "Zero" +
-           std::to_string(zero);
+    const auto [runner, model, shape, zero] = info.param;
+    return runners[runner] + models[model] + kShapes[shape].name + "Zero" + std::to_string(zero);
 }
 
 class Parity : public testing::TestWithParam<Case> {
 protected:
     Parity() {
-        const auto [runner, model, ranks, zero] = GetParam();
-        scenario_ =
-            test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)], ranks);
+        const auto [runner, model, number, zero] = GetParam();
+        const Shape& shape = kShapes[number];
+        scenario_ = test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)],
+                                        shape.tp * shape.pp * shape.dp);
         describe_machine(scenario_);
         scenario_.training.steps = 3;
-        scenario_.training.micro_batch = 24 / ranks / 2;
+        scenario_.training.micro_batch = 24 / shape.dp / 2;
         scenario_.training.clip = 1.0;
+        scenario_.strategies[0].tp = shape.tp;
+        scenario_.strategies[0].pp = shape.pp;
+        scenario_.strategies[0].schedule = shape.schedule;
+        scenario_.strategies[0].virtual_stages = shape.chunks;
+        scenario_.strategies[0].sequence_parallel = shape.tp > 1 && model > 0;
         scenario_.strategies[0].zero = zero;
         scenario_.strategies[0].bucket = Bytes(4000);
         plan_ = test::lower_tiny(scenario_);
@@ -82,30 +102,31 @@ TEST_P(Parity, PartsSumToTheStep) {
     }
 }
 
-// Every kernel and collective of a step has one span on every runner.
+// Every kernel, collective and transfer of a step has one span on every runner.
 TEST_P(Parity, EveryInstructionHasASpan) {
-    const RoleProgram& role = plan_.program.roles[0];
-    std::size_t kernels = 0, collectives = 0;
-    for (const Task& task : role.schedule)
-        for (const Instruction& i : role.bodies[task.body.index()].instructions) {
-            kernels += std::holds_alternative<Compute>(i.operation);
-            collectives += std::holds_alternative<Collective>(i.operation);
-        }
     for (const RankTrace& rank : trace_.ranks) {
-        std::size_t seen_kernels = 0, seen_collectives = 0;
+        const RoleProgram& role = plan_.program.roles[plan_.program.role_of(rank.rank)];
+        std::size_t kernels = 0, communication = 0;
+        for (const Task& task : role.schedule)
+            for (const Instruction& i : role.bodies[task.body.index()].instructions) {
+                kernels += std::holds_alternative<Compute>(i.operation);
+                communication += std::holds_alternative<Collective>(i.operation) ||
+                                 std::holds_alternative<Exchange>(i.operation);
+            }
+        std::size_t seen_kernels = 0, seen_communication = 0;
         for (const Span& span : rank.spans) {
             EXPECT_LE(span.start, span.end);
             seen_kernels += span.kind == Span::Kind::compute;
-            seen_collectives += span.kind == Span::Kind::communication;
+            seen_communication += span.kind == Span::Kind::communication;
         }
         EXPECT_EQ(seen_kernels, kernels);
-        EXPECT_EQ(seen_collectives, collectives);
+        EXPECT_EQ(seen_communication, communication);
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Runners, Parity,
                          testing::Combine(testing::Values(0, 1), testing::Values(0, 1, 2),
-                                          testing::Values(1, 2, 4), testing::Values(0, 1, 2, 3)),
+                                          testing::Range(0, 8), testing::Values(0, 1, 2, 3)),
                          name_of_case);
 
 }  // namespace
