@@ -55,11 +55,11 @@ struct Unevenness {
 };
 
 // Dynamic programme over (chunk, first layer): the best division of the layers from `first` on into
-// the chunks from `chunk` on. Layers × chunks states, at most layers steps each.
+// the chunks from `chunk` on. Layers × chunks states, a few times layers/chunks steps each.
 std::vector<LayerRange> divide(const std::vector<double>& weights, std::size_t chunks) {
     const std::size_t layers = weights.size();
     std::vector<Unevenness> best(layers + 1), next;  // of the chunks after this one, by first layer
-    std::vector<std::vector<std::size_t>> ends(chunks, std::vector<std::size_t>(layers + 1));
+    std::vector<std::vector<std::uint32_t>> ends(chunks, std::vector<std::uint32_t>(layers + 1));
     for (std::size_t chunk = chunks; chunk-- > 0;) {
         next.swap(best);
         best.assign(layers + 1, {});
@@ -69,13 +69,14 @@ std::vector<LayerRange> divide(const std::vector<double>& weights, std::size_t c
             bool found = false;
             for (std::size_t end = first + 1; end + later <= layers; ++end) {
                 weight += weights[end - 1];
+                if (found && weight > best[first].heaviest) break;  // and heavier from here on
                 if (later == 0 && end < layers) continue;
                 const Unevenness rest = later == 0 ? Unevenness{} : next[end];
                 const Unevenness cost{std::max(weight, rest.heaviest),
                                       weight * weight + rest.squares};
                 if (found && !(cost < best[first])) continue;
                 best[first] = cost;
-                ends[chunk][first] = end;
+                ends[chunk][first] = static_cast<std::uint32_t>(end);
                 found = true;
             }
         }

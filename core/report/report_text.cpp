@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cmath>
 #include <variant>
 
@@ -228,22 +229,89 @@ TextTable parts_table(const Report& report, const Units& units) {
     return table;
 }
 
+// Ranks [first, last] that hold the same.
+struct RankGroup {
+    int first = 0, last = 0;
+    const MemoryUse* memory = nullptr;
+};
+
+std::vector<RankGroup> rank_groups(const Result& result) {
+    std::vector<RankGroup> groups;
+    for (const RankTrace& trace : result.ranks) {
+        const int last = trace.rank.value + trace.multiplicity - 1;
+        const MemoryUse& memory = trace.memory;
+        if (!groups.empty() && groups.back().memory->categories == memory.categories)
+            groups.back().last = last;
+        else
+            groups.push_back({trace.rank.value, last, &memory});
+    }
+    return groups;
+}
+
+// Largest difference of a group's measured peaks from the predicted one.
+std::string largest_difference(const RankGroup& group, const Result& measured) {
+    Bytes largest;
+    for (const RankTrace& trace : measured.ranks) {
+        if (trace.rank.value < group.first || trace.rank.value > group.last) continue;
+        const Bytes difference = group.memory->peak - trace.memory.peak;
+        if (std::abs(difference.value) > std::abs(largest.value)) largest = difference;
+    }
+    return format_difference(largest.value);
+}
+
+// Pipeline stages hold different things: a table of all ranks, for strategies where they differ.
+std::string ranks_text(const Report& report, Pick pick, const Units& units) {
+    TextTable table;
+    table.add_column("strategy", Align::left);
+    table.add_column("ranks", Align::left);
+    table.add_column(fmt::format("peak\nmemory\n{}", units.memory.name()));
+    add_category_columns(table, units.memory.name());
+    const bool compare = std::any_of(
+        report.strategies.begin(), report.strategies.end(),
+        [](const StrategyReport& s) { return s.simulated && s.measured; });
+    if (compare) table.add_column("predicted −\nmeasured\nbytes");
+    for (const StrategyReport& strategy : report.strategies) {
+        if (!(strategy.*pick)) continue;
+        const std::vector<RankGroup> groups = rank_groups(*(strategy.*pick));
+        if (groups.size() < 2) continue;
+        std::string name = strategy.name;
+        for (const RankGroup& group : groups) {
+            std::vector<std::string> row{
+                name, group.first == group.last ? fmt::format("{}", group.first)
+                                                : fmt::format("{}–{}", group.first, group.last)};
+            row.push_back(units.memory.format(group.memory->peak));
+            for (const Bytes bytes : group.memory->categories)
+                row.push_back(units.memory.format(bytes));
+            if (compare)
+                row.push_back(strategy.measured ? largest_difference(group, *strategy.measured)
+                                                : kUnknown);
+            table.add_row(std::move(row));
+            name.clear();  // once per strategy
+        }
+    }
+    if (table.empty()) return "";
+    return "\nMemory of every rank at its own peak, where ranks differ\n\n" + table.to_string();
+}
+
 }  // namespace
 
 std::string simulation_text(const Report& report) {
-    const TextTable table = results_table(report, &StrategyReport::simulated, false);
-    return heading(report) + table.to_string() + remarks(report);
+    const Pick pick = &StrategyReport::simulated;
+    return heading(report) + results_table(report, pick, false).to_string() +
+           ranks_text(report, pick, units_of(report)) + remarks(report);
 }
 
 std::string measurement_text(const Report& report) {
-    const TextTable table = results_table(report, &StrategyReport::measured, true);
-    return heading(report) + table.to_string() + remarks(report);
+    const Pick pick = &StrategyReport::measured;
+    return heading(report) + results_table(report, pick, true).to_string() +
+           ranks_text(report, pick, units_of(report)) + remarks(report);
 }
 
 std::string comparison_text(const Report& report) {
     const Units units = units_of(report);
     std::string text = heading(report) + overview_table(report, units).to_string();
     text += categories_text(report, units);
+    text += ranks_text(report, &StrategyReport::simulated, units);
     const TextTable parts = parts_table(report, units);
     if (!parts.empty()) text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
     return text + remarks(report);
