@@ -38,8 +38,8 @@ private:
     const RoleProgram& role_;
     const MemoryPlan& plan_;
     Executor& executor_;
-    StepContext context_;                 // of the running task
-    std::vector<std::byte*> addresses_;   // of an exchange; kept, so that a call does not allocate
+    StepContext context_;                // of the running task
+    std::vector<std::byte*> addresses_;  // of an exchange; kept, so that a call does not allocate
     std::byte* arena_ = nullptr;
 };
 

@@ -26,7 +26,7 @@ private:
     Layout layout_;
     int data_parallel_index_ = 0;
     std::vector<std::int32_t> tokens_;  // of one sample: inputs, then targets
-    std::vector<float> features_;  // of one sample, before conversion to the compute type
+    std::vector<float> features_;       // of one sample, before conversion to the compute type
 };
 
 }  // namespace shardscope

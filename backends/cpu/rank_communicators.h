@@ -15,7 +15,7 @@ namespace shardscope {
 // a communicator per lane and group.
 struct RankCommunicators {
     std::array<std::vector<std::unique_ptr<Communicator>>, kStreams>
-        collectives;                                       // [stream][group]
+        collectives;  // [stream][group]
     std::array<std::vector<std::unique_ptr<Communicator>>, kTransferLanes>
         transfers;  // [lane][group]
 

@@ -16,12 +16,12 @@ struct Context {
     const Strategy& strategy;
     const ExecutionTarget& target;
     Layout layout;
-    int zero = 0;             // effective stage: 0 when dp is 1
-    DType storage;            // activations and the parameters that kernels read
-    DType gradient;           // parameter gradients
-    DType state;              // moments, master weights, statistics: fp32, or fp64 in fp64
-    GroupId dp, tp, pp;       // invalid where the group has one rank
-    int stage = 0;            // of the pipeline
+    int zero = 0;                    // effective stage: 0 when dp is 1
+    DType storage;                   // activations and the parameters that kernels read
+    DType gradient;                  // parameter gradients
+    DType state;                     // moments, master weights, statistics: fp32, or fp64 in fp64
+    GroupId dp, tp, pp;              // invalid where the group has one rank
+    int stage = 0;                   // of the pipeline
     std::vector<LayerRange> chunks;  // of this stage, in model order
     std::vector<Unit> units;
     std::vector<Place> places;  // per parameter; no unit: not on this stage
@@ -31,9 +31,7 @@ struct Context {
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.
-    std::int64_t local_rows() const {
-        return sequence_parallel() ? rows() / layout.tp : rows();
-    }
+    std::int64_t local_rows() const { return sequence_parallel() ? rows() / layout.tp : rows(); }
 };
 
 // Which micro-batches of a step run a body, in the order of the schedule: bodies differ where

@@ -41,11 +41,10 @@ LayerLowering::LayerLowering(Context& context, ParameterBuffers& parameters)
     const Model& m = context.model;
     const std::int64_t samples = context.layout.micro_batch;
     if (context.chunks.front().first == 0) {
-        batch_inputs_ =
-            m.tokens
-                ? b.buffer("batch inputs", samples * m.seq, DType::int32, Category::activations)
-                : b.buffer("batch inputs", samples * m.input_width, context.storage,
-                           Category::activations);
+        batch_inputs_ = m.tokens ? b.buffer("batch inputs", samples * m.seq, DType::int32,
+                                            Category::activations)
+                                 : b.buffer("batch inputs", samples * m.input_width,
+                                            context.storage, Category::activations);
         inputs_[0] = {batch_inputs_, m.input_width, Activation::none, {}};
     }
     if (has_loss(m.layers[context.chunks.back().last - 1])) {
@@ -83,8 +82,7 @@ void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, Backward
     part_ = part;
     context_.builder.at(Phase::backward, static_cast<std::int32_t>(last_layer));
     gradient_ = dy;
-    if (dy.valid())
-        gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
+    if (dy.valid()) gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
 }
 
 void LayerLowering::backward(std::size_t layer) {

@@ -121,10 +121,10 @@ private:
 
     Context& context_;
     ParameterBuffers& parameters_;
-    std::vector<Value> inputs_;         // per layer
-    std::vector<bool> recomputed_;      // per layer: its forward is computed again
+    std::vector<Value> inputs_;     // per layer
+    std::vector<bool> recomputed_;  // per layer: its forward is computed again
     BufferId batch_inputs_, batch_targets_, loss_;
-    BufferId gradient_;                 // of the current layer's output, in the backward pass
+    BufferId gradient_;  // of the current layer's output, in the backward pass
     BackwardPart part_ = BackwardPart::both;
     // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
     // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.

@@ -106,8 +106,8 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
     } else {
         linear_input_grad(b.down, dy_all, dup, Activation::gelu, up);
     }
-    const BufferId y2 = all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden,
-                                 For::weight_gradient);
+    const BufferId y2 =
+        all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden, For::weight_gradient);
     linear_weight_grad(b.up, y2, dup);
     const BufferId dy2 = temporary(l, "d mlp_norm", local);
     summed_input_grad(l, "d mlp_norm partial", b.up, dup, dy2);

@@ -15,8 +15,8 @@ void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
     const Unit& unit = context.units[id.index()];
     const BufferId other = b.buffer("gradients of the other stage: " + unit.name, unit.shard,
                                     context.gradient, Category::communication);
-    const Operand mine = own(context, parameters.unit(id).gradient, unit, context.zero < 2,
-                             context.gradient);
+    const Operand mine =
+        own(context, parameters.unit(id).gradient, unit, context.zero < 2, context.gradient);
     Exchange::Transfer send;
     send.group = context.pp;
     send.peer = context.stage == 0 ? context.layout.pp - 1 : 0;
@@ -40,8 +40,7 @@ public:
 
     void run() {
         for (std::size_t u = 0; u < context_.units.size(); ++u) add(UnitId(u));
-        if (!started_)
-            context_.builder.compute(Zero{1}, DType::fp64, DType::fp64, {{norm_, 0, 0}});
+        if (!started_) context_.builder.compute(Zero{1}, DType::fp64, DType::fp64, {{norm_, 0, 0}});
     }
 
 private:

@@ -39,10 +39,10 @@ struct Unit {
     };
     std::string name;  // "blocks.0 … blocks.3"
     std::vector<Entry> entries;
-    std::int64_t elements = 0;  // sum of the parameters'
-    std::int64_t shard = 0;     // elements one rank owns; = elements when nothing is sharded.
-                                // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
-    std::int64_t padded = 0;    // shard · dp, or elements when nothing is sharded
+    std::int64_t elements = 0;   // sum of the parameters'
+    std::int64_t shard = 0;      // elements one rank owns; = elements when nothing is sharded.
+                                 // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
+    std::int64_t padded = 0;     // shard · dp, or elements when nothing is sharded
     std::vector<Shared> shared;  // ascending, disjoint
     // A tied embedding that the first and the last pipeline stage each hold: their gradients are
     // exchanged and added before the optimizer steps; only the first stage's count in the norm.
@@ -75,8 +75,8 @@ struct Plan {
     Layout layout;
     TrainingSpec training;
     std::shared_ptr<const Model> model;
-    std::vector<std::vector<Unit>> units;     // per role
-    std::vector<TensorSplit> splits;          // per parameter of the model
+    std::vector<std::vector<Unit>> units;         // per role
+    std::vector<TensorSplit> splits;              // per parameter of the model
     std::vector<std::vector<LayerRange>> chunks;  // per role: what its chunks are made of
     Program program;
     std::vector<MemoryPlan> memory;  // per role

@@ -37,8 +37,7 @@ public:
                 const std::int64_t end = std::min(window.first + window.count, at + run.count);
                 if (begin >= end) continue;
                 slices.push_back({entry.parameter, tensor, run.global_first + begin - at,
-                                  end - begin, buffer,
-                                  begin - window.first + window.buffer_first});
+                                  end - begin, buffer, begin - window.first + window.buffer_first});
             }
     }
 
@@ -64,9 +63,9 @@ std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
     for (const Unit& unit : plan.units[r]) {
         const std::int64_t first = zero >= 1 ? unit.shard * plan.data_index(rank) : 0;
         const auto add = [&](Tensor tensor, std::string_view what, int whole_below) {
-            collector.add(unit, tensor, find_buffer(role, what, unit),
-                          zero < whole_below ? Window{0, unit.padded, 0}
-                                             : Window{first, unit.shard, 0});
+            collector.add(
+                unit, tensor, find_buffer(role, what, unit),
+                zero < whole_below ? Window{0, unit.padded, 0} : Window{first, unit.shard, 0});
         };
         add(Tensor::parameter, "parameters", 3);
         if (zero == 1)  // the buffer holds all gradients, but only the own slice is reduced

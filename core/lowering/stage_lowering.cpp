@@ -107,7 +107,8 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     if (weights) reduction_.begin_body(kind);
     // Alone, the last layer computes forward and backward back to back: its weights stay gathered.
     const auto forward = reading_layers(layers_, range, false);
-    const auto backward = inputs ? reading_layers(layers_, range, true) : std::vector<std::size_t>();
+    const auto backward =
+        inputs ? reading_layers(layers_, range, true) : std::vector<std::size_t>();
     const bool keep = context_.layout.pp == 1 && !forward.empty() && !backward.empty() &&
                       forward.back() == backward.front();
     gather_.begin_body(Gather::Direction::backward, backward, keep);

@@ -25,9 +25,9 @@ double parameters_of(const Model& model, const Layer& layer) {
 }
 
 std::vector<double> weights_of(const Model& model, const Strategy& s) {
-    const bool has_blocks = std::any_of(model.layers.begin(), model.layers.end(), [](const Layer& l) {
-        return std::holds_alternative<BlockLayer>(l.kind);
-    });
+    const bool has_blocks =
+        std::any_of(model.layers.begin(), model.layers.end(),
+                    [](const Layer& l) { return std::holds_alternative<BlockLayer>(l.kind); });
     std::regex pattern;
     if (s.partition.kind == Kind::pattern) pattern = std::regex(s.partition.pattern);
     std::vector<double> weights;
@@ -63,7 +63,8 @@ std::vector<LayerRange> divide(const std::vector<double>& weights, std::size_t c
     for (std::size_t chunk = chunks; chunk-- > 0;) {
         next.swap(best);
         best.assign(layers + 1, {});
-        const std::size_t later = chunks - chunk - 1;  // chunks after this one, a layer each at least
+        const std::size_t later =
+            chunks - chunk - 1;  // chunks after this one, a layer each at least
         for (std::size_t first = chunk; first + later < layers; ++first) {
             double weight = 0;
             bool found = false;
@@ -95,8 +96,9 @@ std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
         first = ranges.back().last;
     }
     if (first != model.layers.size())
-        fail(s, fmt::format("the chunks have {} layers together, the model has {}", first,
-                            model.layers.size()),
+        fail(s,
+             fmt::format("the chunks have {} layers together, the model has {}", first,
+                         model.layers.size()),
              fmt::format("count every layer, from {} to {}", model.layers.front().name,
                          model.layers.back().name));
     return ranges;

@@ -111,9 +111,11 @@ private:
         auto* column = std::get_if<LinearLayer>(&layers[first].kind);
         if (column == nullptr || column->linear.parallel != TensorParallel::none) return;
         std::size_t second = first + 1;
-        while (second < layers.size() && std::holds_alternative<ActivationLayer>(layers[second].kind))
+        while (second < layers.size() &&
+               std::holds_alternative<ActivationLayer>(layers[second].kind))
             ++second;
-        auto* row = second < layers.size() ? std::get_if<LinearLayer>(&layers[second].kind) : nullptr;
+        auto* row =
+            second < layers.size() ? std::get_if<LinearLayer>(&layers[second].kind) : nullptr;
         if (row == nullptr) return;
         const std::int64_t width = column->linear.out;
         const std::int64_t local = share(layers[first].name, "width", width);
@@ -136,7 +138,8 @@ std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std:
     if (split.kind == TensorSplit::Kind::whole) return {{0, 0, shape[0] * row}};
     std::vector<ElementRun> runs;
     const auto part = [&](const Section& s) {  // first and count of the rank's block
-        const std::int64_t first = std::min<std::int64_t>(s.count, index * s.parts / tp * s.local());
+        const std::int64_t first =
+            std::min<std::int64_t>(s.count, index * s.parts / tp * s.local());
         return std::pair{s.first + first, std::min(s.local(), s.count - first)};
     };
     if (split.kind == TensorSplit::Kind::columns) {

@@ -33,16 +33,15 @@ Transfers::Transfers(Context& context) : context_(context) {
         for (const LayerRange& chunk : context.chunks) {
             const std::size_t boundary = backwards ? chunk.first : chunk.last;
             const bool none = boundary == 0 || boundary == context.model.layers.size();
-            const std::int64_t width =
-                none ? 0 : output_width(context.model.layers[boundary - 1]);
+            const std::int64_t width = none ? 0 : output_width(context.model.layers[boundary - 1]);
             e.elements.push_back(context.local_rows() * width);
             e.ready.emplace_back();
             e.done.push_back(none ? EventId() : context.builder.new_event());
             largest = std::max(largest, e.elements.back());
         }
-        e.buffer = context.builder.buffer(kNames[static_cast<std::size_t>(port)], largest,
-                                          context.storage, Category::communication,
-                                          Residence::persistent);
+        e.buffer =
+            context.builder.buffer(kNames[static_cast<std::size_t>(port)], largest, context.storage,
+                                   Category::communication, Residence::persistent);
     }
 }
 

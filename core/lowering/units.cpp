@@ -146,8 +146,9 @@ private:
 
     void finish(Unit& unit) {
         const bool sharded = rules_.zero >= 1 && rules_.dp > 1;
-        unit.shard = sharded ? round_up((unit.elements + rules_.dp - 1) / rules_.dp, kShardAlignment)
-                             : unit.elements;
+        unit.shard = sharded
+                         ? round_up((unit.elements + rules_.dp - 1) / rules_.dp, kShardAlignment)
+                         : unit.elements;
         unit.padded =
             sharded ? checked_mul(unit.shard, rules_.dp, "a parameter bucket") : unit.elements;
         units_.push_back(std::move(unit));

@@ -50,7 +50,7 @@ struct LinearParameters {
 
 struct EmbeddingLayer {
     std::int64_t vocab = 0, hidden = 0, seq = 0;
-    ParameterId table, positions;  // positions invalid: none (rotary models)
+    ParameterId table, positions;      // positions invalid: none (rotary models)
     bool vocabulary_parallel = false;  // `vocab` is the rank's share, rounded up
 };
 

@@ -195,11 +195,11 @@ struct OptimizerStep {
     bool master = false;
 };
 
-using Kernel = std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad,
-                            LinearWeightGrad, BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm,
-                            NormInputGrad, NormWeightGrad, Rope, Attention, AttentionGrad,
-                            SoftmaxCrossEntropy, VocabularyMax, VocabularySum, VocabularyLoss, Zero,
-                            Add, Copy, SumSquares, OptimizerStep>;
+using Kernel =
+    std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
+                 BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm, NormInputGrad,
+                 NormWeightGrad, Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, VocabularyMax,
+                 VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

@@ -47,8 +47,7 @@ struct CostOf {
     // Tokens or features, and one target per position.
     KernelCost operator()(const LoadBatch& k) const {
         const std::int64_t inputs = k.tokens ? k.samples * k.seq * 4 : k.samples * k.width * e;
-        return cost(0, 0, 0,
-                    (k.inputs ? inputs : 0) + (k.targets ? k.samples * k.seq * 4 : 0));
+        return cost(0, 0, 0, (k.inputs ? inputs : 0) + (k.targets ? k.samples * k.seq * 4 : 0));
     }
     // One table row per token. Positions, seq·hidden read once if there are any, are left out:
     // the kernel does not know of them.

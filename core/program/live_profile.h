@@ -31,7 +31,9 @@ public:
     }
     // Positions of the body's compute-stream instructions: [first, first + count).
     std::size_t first_position(BodyId body) const { return first_[body.index()]; }
-    std::size_t positions(BodyId body) const { return first_[body.index() + 1] - first_[body.index()]; }
+    std::size_t positions(BodyId body) const {
+        return first_[body.index() + 1] - first_[body.index()];
+    }
 
 private:
     // Whether the buffer's frame is untouched by the body at `position`, and so counted as a whole.
@@ -46,7 +48,8 @@ private:
     std::vector<Phase> phases_;       // per position
     // Per position: persistent and transient buffers and what the task's own frames hold by then.
     std::vector<Bytes> sums_;
-    std::vector<Bytes> others_;  // per task: frames of other micro-batches, or untouched by its body
+    std::vector<Bytes>
+        others_;  // per task: frames of other micro-batches, or untouched by its body
 };
 
 }  // namespace shardscope

@@ -82,8 +82,7 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
         if (frames.frame[i] >= 0) plan.offset[i] = frames.offset[i];
     for (Frame& frame : frames.frames)
         for (Bytes& base : frame.base) base += Bytes(persistent);
-    const std::int64_t framed =
-        checked_add(persistent, frames.extent.value, "the memory plan");
+    const std::int64_t framed = checked_add(persistent, frames.extent.value, "the memory plan");
 
     std::vector<std::size_t> buffers;
     const auto items = pack_items(role, lives, frames, buffers);

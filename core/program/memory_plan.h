@@ -51,8 +51,8 @@ struct MemoryPlan {
     std::vector<Bytes> offset;
     std::vector<std::int32_t> frame;  // per buffer: index into `frames`, −1: in none
     std::vector<Frame> frames;
-    Bytes arena;                // size of the one allocation = planned high-water mark
-    Bytes live_peak;            // the largest sum of sizes of live buffers: no plan can be smaller
+    Bytes arena;      // size of the one allocation = planned high-water mark
+    Bytes live_peak;  // the largest sum of sizes of live buffers: no plan can be smaller
     std::array<Bytes, kCategories> categories;  // at the peak; sums to arena + runtime (slack and
                                                 // alignment are counted as workspace)
     Phase peak_phase = Phase::forward;
@@ -63,8 +63,8 @@ struct MemoryPlan {
     Bytes place(BufferId buffer, std::int32_t micro_batch) const {
         const std::int32_t f = frame[buffer.index()];
         if (f < 0) return offset[buffer.index()];
-        return offset[buffer.index()] + frames[static_cast<std::size_t>(f)]
-                                            .base[static_cast<std::size_t>(micro_batch)];
+        return offset[buffer.index()] +
+               frames[static_cast<std::size_t>(f)].base[static_cast<std::size_t>(micro_batch)];
     }
 };
 

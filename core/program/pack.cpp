@@ -95,7 +95,7 @@ private:
     Packing packing_;
     std::vector<std::int64_t> floor_;                // per position: top of the live stack
     std::vector<std::vector<std::size_t>> buckets_;  // placed items per time bucket
-    std::vector<std::size_t> seen_by_;  // per item: the item that met it last
+    std::vector<std::size_t> seen_by_;               // per item: the item that met it last
     std::vector<std::pair<std::int64_t, std::int64_t>> blocked_;
 };
 

@@ -110,8 +110,7 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
         if (live.empty())
             for (const Interval& v : lives[i].intervals)
                 live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
-        const std::string base =
-            plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
+        const std::string base = plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
         text += fmt::format("{:>14} {:>14}  {:<18}{:<28}{}\n",
                             base + std::to_string(plan.offset[i].value), b.size().value,
                             category_name(b.category), live, b.name);

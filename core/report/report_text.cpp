@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cmath>
+#include <cstdlib>
 #include <variant>
 
 #include <fmt/format.h>
@@ -266,9 +266,9 @@ std::string ranks_text(const Report& report, Pick pick, const Units& units) {
     table.add_column("ranks", Align::left);
     table.add_column(fmt::format("peak\nmemory\n{}", units.memory.name()));
     add_category_columns(table, units.memory.name());
-    const bool compare = std::any_of(
-        report.strategies.begin(), report.strategies.end(),
-        [](const StrategyReport& s) { return s.simulated && s.measured; });
+    const bool compare =
+        std::any_of(report.strategies.begin(), report.strategies.end(),
+                    [](const StrategyReport& s) { return s.simulated && s.measured; });
     if (compare) table.add_column("predicted −\nmeasured\nbytes");
     for (const StrategyReport& strategy : report.strategies) {
         if (!(strategy.*pick)) continue;
@@ -276,9 +276,9 @@ std::string ranks_text(const Report& report, Pick pick, const Units& units) {
         if (groups.size() < 2) continue;
         std::string name = strategy.name;
         for (const RankGroup& group : groups) {
-            std::vector<std::string> row{
-                name, group.first == group.last ? fmt::format("{}", group.first)
-                                                : fmt::format("{}–{}", group.first, group.last)};
+            std::vector<std::string> row{name, group.first == group.last
+                                                   ? fmt::format("{}", group.first)
+                                                   : fmt::format("{}–{}", group.first, group.last)};
             row.push_back(units.memory.format(group.memory->peak));
             for (const Bytes bytes : group.memory->categories)
                 row.push_back(units.memory.format(bytes));

@@ -22,17 +22,17 @@ enum class ReduceAt {
 
 // In which order a pipeline stage works on its micro-batches.
 enum class Schedule {
-    gpipe,         // all forwards, then all backwards (Huang et al. 2019)
-    one_f_one_b,   // one forward, one backward after the warm-up (PipeDream-Flush, Narayanan 2021);
-                   // interleaved where virtual_stages > 1
-    zero_bubble,   // ZB-H1 (Qi et al. 2024): 1F1B whose weight gradients fill the bubbles
+    gpipe,        // all forwards, then all backwards (Huang et al. 2019)
+    one_f_one_b,  // one forward, one backward after the warm-up (PipeDream-Flush, Narayanan 2021);
+                  // interleaved where virtual_stages > 1
+    zero_bubble,  // ZB-H1 (Qi et al. 2024): 1F1B whose weight gradients fill the bubbles
 };
 
 // How layers are divided over pipeline stages.
 struct Partition {
     enum class Kind {
-        blocks,      // transformer blocks evenly, what surrounds them goes along; layer lists: uniform
-        uniform,     // every layer counts one
+        blocks,   // transformer blocks evenly, what surrounds them goes along; layer lists: uniform
+        uniform,  // every layer counts one
         parameters,  // every layer counts its parameters
         pattern,     // layers whose name matches `pattern` (ECMAScript, anywhere) count one
         counts,      // `counts`: layers of each chunk, in model order
@@ -72,7 +72,8 @@ struct Strategy {
                          // DDP's default); zero 3 reduces and gathers layer by layer
     int prefetch = 1;    // zero 3: layers gathered ahead of the one that computes
     ReduceAt reduce_at = ReduceAt::by_stage;
-    bool sequence_parallel = false;  // tp > 1: norms and residuals on 1/tp of the rows (Korthikanti 2022)
+    bool sequence_parallel =
+        false;  // tp > 1: norms and residuals on 1/tp of the rows (Korthikanti 2022)
     Schedule schedule = Schedule::one_f_one_b;
     int virtual_stages = 1;  // model chunks per pipeline stage; > 1 with schedule 1f1b: interleaved
     Partition partition;

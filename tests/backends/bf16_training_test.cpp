@@ -123,11 +123,15 @@ Strategy hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_on
 TEST_P(Bf16Training, HybridsMatchOneRank) {
     const auto [model, gradient] = GetParam();
     const Trained reference = train(make(model, 1, 0, gradient));
-    for (const auto& [ranks, strategy] :
-         {std::pair{2, hybrid(2, 1, 0)}, {4, hybrid(4, 1, 0)}, {4, hybrid(2, 1, 3)},
-          {2, hybrid(1, 2, 0)}, {3, hybrid(1, 3, 0, Schedule::zero_bubble)},
-          {4, hybrid(1, 2, 1, Schedule::gpipe)}, {4, hybrid(2, 2, 0)}, {8, hybrid(2, 2, 2)},
-          {8, hybrid(2, 2, 3)}}) {
+    for (const auto& [ranks, strategy] : {std::pair{2, hybrid(2, 1, 0)},
+                                          {4, hybrid(4, 1, 0)},
+                                          {4, hybrid(2, 1, 3)},
+                                          {2, hybrid(1, 2, 0)},
+                                          {3, hybrid(1, 3, 0, Schedule::zero_bubble)},
+                                          {4, hybrid(1, 2, 1, Schedule::gpipe)},
+                                          {4, hybrid(2, 2, 0)},
+                                          {8, hybrid(2, 2, 2)},
+                                          {8, hybrid(2, 2, 3)}}) {
         Scenario s = make(model, ranks, 0, gradient);
         s.strategies[0] = strategy;
         s.strategies[0].sequence_parallel = strategy.tp > 1 && strategy.pp > 1 && model != 0;

@@ -145,7 +145,8 @@ TEST(PipelineSlow, EveryPartitionMatchesOneRank) {
     s.partition.counts = {5, 1, 2};
     check(deep_llama, s);
     // The middle stage holds an activation alone, the last one the loss: no parameters.
-    for (const std::vector<std::int64_t>& counts : {std::vector<std::int64_t>{1, 2, 1}, {2, 1, 1}}) {
+    for (const std::vector<std::int64_t>& counts :
+         {std::vector<std::int64_t>{1, 2, 1}, {2, 1, 1}}) {
         s.partition.counts = counts;
         check(mlp, s);
     }
@@ -252,10 +253,10 @@ private:
 };
 
 TEST(HybridSlow, ThreeHundredRandomStrategiesMatchOneRank) {
-    const auto seed = static_cast<std::uint32_t>(
-        testing::UnitTest::GetInstance()->random_seed() != 0
-            ? testing::UnitTest::GetInstance()->random_seed()
-            : static_cast<int>(std::random_device{}() % 99999) + 1);
+    const auto seed =
+        static_cast<std::uint32_t>(testing::UnitTest::GetInstance()->random_seed() != 0
+                                       ? testing::UnitTest::GetInstance()->random_seed()
+                                       : static_cast<int>(std::random_device{}() % 99999) + 1);
     std::printf("seed %u; repeat with --gtest_random_seed=%u\n", seed, seed);
     Drawing drawing(seed);
     for (int i = 0; i < 300 && !testing::Test::HasFailure(); ++i) {

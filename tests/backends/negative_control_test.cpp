@@ -126,7 +126,8 @@ void drop_a_head(Plan& plan) {
         const auto& c = std::get<Compute>(qkv->operation);
         Compute zero{Zero{6 * 24}, c.gradient, c.gradient, {}};
         zero.operands[0] = c.operands[2];
-        zero.operands[0].offset += 24 * 24 * size_of(c.gradient);  // behind 12 query and 12 key rows
+        zero.operands[0].offset +=
+            24 * 24 * size_of(c.gradient);  // behind 12 query and 12 key rows
         const Instruction drop{zero, qkv->stream, qkv->phase, qkv->layer};
         list.insert(qkv + 1, drop);
     }

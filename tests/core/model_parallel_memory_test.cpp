@@ -50,8 +50,8 @@ struct Formula {
     bool sequence_parallel = false;
     AttentionKind attention = AttentionKind::flash;
     Recompute recompute;
-    double sbh = 0;           // in units of s·b·h bytes
-    double probabilities = 0; // in units of a·s²·b bytes
+    double sbh = 0;               // in units of s·b·h bytes
+    double probabilities = 0;     // in units of a·s²·b bytes
     std::int64_t statistics = 0;  // fp32 values per row (norms) …
     std::int64_t row_heads = 0;   // … and per row and head (log-sum-exps)
 };
@@ -62,8 +62,7 @@ void expect_block(const Formula& f) {
     s.strategies[0].attention = f.attention;
     s.strategies[0].recompute = f.recompute;
     const double rows = kSeq * kBatch, local = f.sequence_parallel ? rows / f.tp : rows;
-    const double expected = f.sbh * rows * kHidden +
-                            f.probabilities * kHeads * kSeq * rows +
+    const double expected = f.sbh * rows * kHidden + f.probabilities * kHeads * kSeq * rows +
                             4 * static_cast<double>(f.statistics) * local +
                             4 * static_cast<double>(f.row_heads) * rows * kHeads / f.tp;
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
@@ -99,8 +98,7 @@ TEST(ActivationFormulas, AreMegatronsWithoutDropout) {
 std::int64_t kept(const RoleProgram& role, Category category) {
     std::int64_t sum = 0;
     for (const Buffer& b : role.buffers)
-        if (b.residence == Residence::persistent && b.category == category)
-            sum += b.size().value;
+        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
     return sum;
 }
 
@@ -162,8 +160,7 @@ TEST(MicroBatchesInFlight, AreWhatTheSchedulesNeed) {
 // body needs for itself does not reuse the part of its frame that it has let go; 8 % for ZB-H1, whose
 // frames change hands within a task.
 TEST(ArenaOfPipelines, IsCloseToTheLargestLiveSet) {
-    for (const Schedule schedule :
-         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+    for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
         for (const bool sequence_parallel : {false, true})
             for (const std::int64_t micro_batches : {1, 3, 8}) {
                 Scenario s = gpt_scenario(2, 4, 1, micro_batches);
@@ -189,9 +186,10 @@ std::int64_t highest(const Plan& plan) {
 
 TEST(MemoryTimeline, ReachesThePeakAndShowsWhatRecomputationSaves) {
     std::vector<std::int64_t> peaks;
-    for (const Recompute& recompute :
-         {Recompute{}, {Recompute::Kind::selective, 1}, {Recompute::Kind::full, 2},
-          {Recompute::Kind::full, 1}}) {
+    for (const Recompute& recompute : {Recompute{},
+                                       {Recompute::Kind::selective, 1},
+                                       {Recompute::Kind::full, 2},
+                                       {Recompute::Kind::full, 1}}) {
         Scenario s = gpt_scenario(1, 2, 1, 4);
         s.strategies[0].attention = AttentionKind::unfused;
         s.strategies[0].recompute = recompute;

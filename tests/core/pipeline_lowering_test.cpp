@@ -13,7 +13,8 @@ using testing::HasSubstr;
 
 ModelSpec stack_of(int layers) {
     LayerListSpec spec;
-    for (int i = 0; i < layers; ++i) spec.items.push_back({LayerListSpec::Kind::linear, 4, 4, true});
+    for (int i = 0; i < layers; ++i)
+        spec.items.push_back({LayerListSpec::Kind::linear, 4, 4, true});
     return {"stack", spec};
 }
 
@@ -34,8 +35,8 @@ TEST(PipelineLowering, EveryScheduleOfEveryShapeFinishes) {
             SCOPED_TRACE(testing::Message() << pp << " stages, " << m << " micro-batches");
             for (const Schedule schedule :
                  {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
-                EXPECT_NO_THROW(check_progress(pipeline(pp, 1, m, schedule).program,
-                                               Host::runs_compute));
+                EXPECT_NO_THROW(
+                    check_progress(pipeline(pp, 1, m, schedule).program, Host::runs_compute));
             for (int chunks = 2; chunks <= 4; ++chunks) {
                 const Plan plan = pipeline(pp, chunks, m, Schedule::one_f_one_b);
                 EXPECT_NO_THROW(check_progress(plan.program)) << chunks;

@@ -1,9 +1,10 @@
 // How layers are divided over pipeline stages, and in which order a stage works.
+#include "core/lowering/stages.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "core/lowering/stages.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -106,8 +107,7 @@ TEST(StageSchedule, InterleavesInRoundsOfStages) {
 }
 
 TEST(StageSchedule, EveryMicroBatchGoesThroughEveryChunkOnce) {
-    for (const Schedule schedule :
-         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+    for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
         for (int p = 1; p <= 5; ++p)
             for (int m = 1; m <= 11; ++m) {
                 Strategy s = stages(p);

@@ -1,9 +1,10 @@
 // What each tensor-parallel rank holds of a model.
+#include "core/lowering/tensor_split.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "core/lowering/tensor_split.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -20,8 +21,8 @@ void expect_cover(const ModelSpec& spec, int tp) {
         const Parameter& parameter = model.parameters[p];
         std::vector<int> held(static_cast<std::size_t>(parameter.elements()), 0);
         for (int rank = 0; rank < tp; ++rank) {
-            std::vector<bool> used(
-                static_cast<std::size_t>(local.model.parameters[p].elements()), false);
+            std::vector<bool> used(static_cast<std::size_t>(local.model.parameters[p].elements()),
+                                   false);
             for (const ElementRun& run : runs_of(local.splits[p], parameter.shape, tp, rank))
                 for (std::int64_t i = 0; i < run.count; ++i) {
                     ++held.at(static_cast<std::size_t>(run.global_first + i));

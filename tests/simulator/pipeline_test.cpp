@@ -60,7 +60,8 @@ RoleProgram stage_of(int stage, int stages, int chunks, double weight) {
                 .wait(e + 3, kBackwardOut)
                 .exchange({transfer(before, true)}, kBackwardOut);
         if (weight > 0) weights.kernel(weight / chunks, Phase::backward);
-        for (const BodyText* text : {&forward, &backward, &weights}) role.bodies.push_back(text->body);
+        for (const BodyText* text : {&forward, &backward, &weights})
+            role.bodies.push_back(text->body);
     }
     role.events = 4 * chunks;
     return role;
@@ -102,7 +103,8 @@ TEST(Pipeline, OneForwardOneBackwardTakesItsClosedForm) {
             const double expected = (m + p - 1) * (kForward + kBackward);
             const auto roles = simulate_step(pipeline(p, 1, m), round_cluster());
             EXPECT_EQ(wall(roles), expected);
-            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, Schedule::gpipe), round_cluster())), expected)
+            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, Schedule::gpipe), round_cluster())),
+                      expected)
                 << "GPipe";
             for (const RoleTimeline& role : roles) {
                 EXPECT_EQ(role.time.compute.value, m * (kForward + kBackward));
@@ -148,8 +150,8 @@ TEST(Pipeline, ZeroBubbleTakesItsClosedForm) {
             SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
             const double time =
                 wall(simulate_step(pipeline(p, 1, m, Schedule::zero_bubble), round_cluster()));
-            EXPECT_EQ(time, m * (kForward + kBackward) +
-                                (p - 1) * (kForward + kBackward - 2 * kWeight));
+            EXPECT_EQ(time,
+                      m * (kForward + kBackward) + (p - 1) * (kForward + kBackward - 2 * kWeight));
             EXPECT_LT(time, wall(simulate_step(pipeline(p, 1, m), round_cluster())));
         }
 }

@@ -82,7 +82,8 @@ std::string describe(const Scenario& scenario, const Strategy& strategy) {
     const Layout layout = layout_for(scenario, strategy);
     const char* recompute[] = {"none", "selective", "full"};
     return fmt::format(
-        "{} tp{}{} pp{} {} v{} dp{} zero{} {} × {} samples prefetch {} bucket {} recompute {} every {} "
+        "{} tp{}{} pp{} {} v{} dp{} zero{} {} × {} samples prefetch {} bucket {} recompute {} "
+        "every {} "
         "attention {} clip {} {}",
         scenario.model.name, layout.tp, strategy.sequence_parallel ? " sp" : "", layout.pp,
         schedule_name(strategy.schedule), strategy.virtual_stages, layout.dp, strategy.zero,
