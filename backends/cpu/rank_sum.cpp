@@ -1,8 +1,9 @@
 #include "backends/cpu/rank_sum.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
+
+#include "core/bf16.h"
 
 namespace shardscope {
 namespace {
@@ -10,10 +11,6 @@ namespace {
 // Elements summed before they are copied to the targets: the block stays in the first-level cache,
 // so every source is read and every target written once.
 constexpr std::int64_t kBlock = 1024;
-
-struct Bf16 {
-    std::uint16_t bits;
-};
 
 // How a stored element enters and leaves the accumulator.
 template <class Stored>
@@ -26,13 +23,8 @@ struct Element {
 template <>
 struct Element<Bf16> {
     using Sum = float;
-    static float load(Bf16 x) { return std::bit_cast<float>(std::uint32_t{x.bits} << 16); }
-    static Bf16 store(float x) {
-        const auto bits = std::bit_cast<std::uint32_t>(x);
-        if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return {static_cast<std::uint16_t>(0x7FC0)};  // NaN
-        const std::uint32_t nearest_even = bits + 0x7FFFu + ((bits >> 16) & 1u);
-        return {static_cast<std::uint16_t>(nearest_even >> 16)};
-    }
+    static float load(Bf16 x) { return x; }
+    static Bf16 store(float x) { return x; }
 };
 
 // Gradients of int32 do not exist, but counters may wrap: sums are defined modulo 2³².
