@@ -51,9 +51,13 @@ Party Channels::collective(std::size_t role, Stream stream, const Collective& co
 
 Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
-    const Rank rank = first_rank(role), peer = group.member(rank, transfer.peer);
+    const Rank peer = group.member(first_rank(role), transfer.peer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
-    const bool same_node = rank.value / per_node == peer.value / per_node;
+    // The role's ranks transfer at the same time and go on together: the farthest pair decides.
+    const auto& ranks = program_.roles[role].ranks;
+    const bool same_node = std::all_of(ranks.begin(), ranks.end(), [&](Rank rank) {
+        return rank.value / per_node == group.member(rank, transfer.peer).value / per_node;
+    });
     const Bytes bytes(transfer.elements * size_of(transfer.dtype));
     const double seconds = cost_.transfer(bytes, same_node).value;
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];

@@ -23,6 +23,11 @@ bool is_weight_gradient(const Kernel& kernel, bool norms) {
            std::holds_alternative<EmbeddingGrad>(kernel);
 }
 
+// What the core of attention makes.
+bool is_attentions(std::string_view what) {
+    return what == "attention" || what == "attention.stats";
+}
+
 bool has_loss(const Layer& layer) {
     return std::holds_alternative<HeadLayer>(layer.kind) ||
            std::holds_alternative<LossLayer>(layer.kind);
@@ -72,6 +77,7 @@ void LayerLowering::load_batch(bool inputs, bool targets) {
 
 void LayerLowering::forward(std::size_t layer) {
     part_ = BackwardPart::both;
+    backward_ = false;
     context_.builder.at(Phase::forward, static_cast<std::int32_t>(layer));
     inputs_[layer + 1] =
         std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
@@ -80,6 +86,7 @@ void LayerLowering::forward(std::size_t layer) {
 
 void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part) {
     part_ = part;
+    backward_ = true;
     context_.builder.at(Phase::backward, static_cast<std::int32_t>(last_layer));
     gradient_ = dy;
     if (dy.valid()) gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
@@ -101,7 +108,7 @@ void LayerLowering::recompute(std::size_t layer) {
     recomputing_ = true;
     if (recomputed_[layer])
         forward_layer(layer, *block, inputs_[layer]);
-    else if (context_.strategy.recompute.kind == Recompute::Kind::selective)
+    else if (recomputes_attention())
         block_attention(layer, *block);
     recomputing_ = false;
 }
@@ -117,8 +124,11 @@ bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {
 
 BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t elements,
                               DType type) {
-    return context_.builder.buffer(context_.model.layers[layer].name + "." + what, elements, type,
-                                   Category::activations);
+    std::string name = context_.model.layers[layer].name + "." + what;
+    // Not the forward's buffer, which would have to be kept until then.
+    if (backward_ && (recomputed_[layer] || (recomputes_attention() && is_attentions(what))))
+        name += " (again)";
+    return context_.builder.buffer(name, elements, type, Category::activations);
 }
 
 BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t elements) {

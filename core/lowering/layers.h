@@ -117,7 +117,9 @@ private:
     BufferId through_activation(std::size_t l, const char* what, const Value& x, BufferId dx);
     void loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel);
     void recompute(std::size_t layer);
-    bool recomputes_block(std::size_t layer) const;
+    bool recomputes_attention() const {
+        return context_.strategy.recompute.kind == Recompute::Kind::selective;
+    }
 
     Context& context_;
     ParameterBuffers& parameters_;
@@ -126,6 +128,8 @@ private:
     BufferId batch_inputs_, batch_targets_, loss_;
     BufferId gradient_;  // of the current layer's output, in the backward pass
     BackwardPart part_ = BackwardPart::both;
+    bool backward_ =
+        false;  // in a backward body: recomputed layers have buffers of their own there
     // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
     // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.
     bool norm_gradients_wait_ = false;

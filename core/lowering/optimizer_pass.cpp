@@ -27,7 +27,9 @@ void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
     Exchange::Transfer receive = send;
     receive.send = false;
     receive.operand = {other, 0, 0};
-    b.exchange(Stream::compute, {{send, receive}});
+    b.wait(Stream::gradients_out, b.record(Stream::compute));
+    b.exchange(Stream::gradients_out, {{send, receive}});
+    b.wait(Stream::compute, b.record(Stream::gradients_out));
     b.compute(Add{unit.shard}, context.gradient, context.gradient, {mine, {other, 0, 0}});
 }
 
@@ -90,17 +92,19 @@ BufferId lower_norm(Context& context, ParameterBuffers& parameters) {
     // Without sharding all data-parallel ranks have the whole sum already.
     const GroupId dp = context.zero >= 1 ? context.dp : GroupId();
     if (!dp.valid() && !context.tp.valid() && !context.pp.valid()) return norm;
-    b.wait(Stream::reduce, b.record(Stream::compute));
+    // Between stages on a stream of theirs: who waits there waits for another stage.
     for (const GroupId group : {dp, context.tp, context.pp}) {
         if (!group.valid()) continue;
+        const Stream stream = group == context.pp ? Stream::gradients_out : Stream::reduce;
+        b.wait(stream, b.record(Stream::compute));
         Collective c;
         c.group = group;
         c.elements = 1;
         c.dtype = DType::fp64;
         c.recv = {norm, 0, 0};
-        b.collective(Stream::reduce, c);
+        b.collective(stream, c);
+        b.wait(Stream::compute, b.record(stream));
     }
-    b.wait(Stream::compute, b.record(Stream::reduce));
     return norm;
 }
 

@@ -31,7 +31,7 @@ struct StageTask {
 // What stage `stage` of `stages` does with `micro_batches` micro-batches, in order.
 //   gpipe  all forwards, all backwards (Huang et al. 2019, arXiv:1811.06965)
 //   1f1b   stages − stage − 1 forwards to warm up, then one forward, one backward (Narayanan et al.
-//          2019, PipeDream-Flush); interleaved with virtual_stages v > 1 (Narayanan et al. 2021,
+//          2021, arXiv:2006.09503, PipeDream-Flush); interleaved with virtual_stages v > 1 (Narayanan et al. 2021,
 //          arXiv:2104.04473, section 2.2): 2·(stages − stage − 1) + (v − 1)·stages warm-up forwards,
 //          micro-batches in rounds of `stages`, each chunk in turn. Micro-batches that a last round
 //          lacks are left out of the order.

@@ -13,8 +13,8 @@
 namespace shardscope {
 
 // In-order queues of one rank, each with its own communicators. Gathers and reductions are apart, so
-// that a reduce-scatter cannot block the prefetch behind it. Tensor-parallel collectives go on the
-// compute stream: nothing could run beside them. A pipeline stage has a queue per direction and end:
+// that a reduce-scatter cannot block the prefetch behind it. Tensor-parallel collectives of activations
+// go on the compute stream: nothing could run beside them. A pipeline stage has a queue per direction and end:
 // activations come in and go on to the next stage, gradients come in and go back to the one before, so
 // that a transfer only ever waits for its own peer.
 enum class Stream : std::uint8_t {

@@ -27,11 +27,15 @@ LiveProfile::LiveProfile(const RoleProgram& role, const std::vector<Lifetime>& l
     sum_frames();
 }
 
+BodyId LiveProfile::body_at(std::size_t position) const {
+    const auto next = std::upper_bound(first_.begin(), first_.end(), position);
+    return BodyId(static_cast<std::size_t>(next - first_.begin()) - 1);
+}
+
 bool LiveProfile::whole_frame(std::size_t buffer, std::size_t position) const {
     if (frames_.frame[buffer] < 0) return false;
-    const auto body = std::upper_bound(first_.begin(), first_.end(), position) - first_.begin() - 1;
     return !frames_.used_by[static_cast<std::size_t>(frames_.frame[buffer])]
-                           [static_cast<std::size_t>(body)];
+                           [body_at(position).index()];
 }
 
 void LiveProfile::sum_positions() {

@@ -29,6 +29,7 @@ public:
     Bytes live_at(std::size_t task, std::size_t position) const {
         return others_[task] + sums_[position];
     }
+    BodyId body_at(std::size_t position) const;
     // Positions of the body's compute-stream instructions: [first, first + count).
     std::size_t first_position(BodyId body) const { return first_[body.index()]; }
     std::size_t positions(BodyId body) const {

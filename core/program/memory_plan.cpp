@@ -12,13 +12,22 @@ namespace {
 
 std::int64_t aligned(const Buffer& b) { return round_up(b.size().value, kArenaAlignment); }
 
+// Whether a buffer lives in the bodies of chunks, and not in the optimizer's alone.
+bool lives_in_chunks(const RoleProgram& role, const Lifetime& life, const LiveProfile& profile) {
+    return std::any_of(life.intervals.begin(), life.intervals.end(), [&](const Interval& v) {
+        const BodyId body = profile.body_at(static_cast<std::size_t>(v.first));
+        return role.bodies[body.index()].chunk >= 0;
+    });
+}
+
 std::vector<PackItem> pack_items(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                 const FramePlan& frames, std::vector<std::size_t>& buffers) {
+                                 const FramePlan& frames, bool of_chunks,
+                                 const LiveProfile& profile, std::vector<std::size_t>& buffers) {
     std::vector<PackItem> items;
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         const Buffer& b = role.buffers[i];
         if (b.residence == Residence::persistent || lives[i].intervals.empty() ||
-            frames.frame[i] >= 0)
+            frames.frame[i] >= 0 || lives_in_chunks(role, lives[i], profile) != of_chunks)
             continue;
         PackItem item;
         item.size = aligned(b);
@@ -67,8 +76,9 @@ std::int64_t place_persistent(const RoleProgram& role, MemoryPlan& plan) {
 
 }  // namespace
 
-// Persistent buffers, then the frames, then everything that lives within one body: bodies run one
-// after the other, so that last part is packed once for all of them.
+// Persistent buffers, then the frames, then everything that lives within one body of a chunk: bodies
+// run one after the other, so that last part is packed once for all of them. When the optimizer runs
+// no micro-batch is in flight: what lives there alone lies where frames and the last part were.
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
     MemoryPlan plan;
     plan.runtime = runtime;
@@ -84,14 +94,19 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
         for (Bytes& base : frame.base) base += Bytes(persistent);
     const std::int64_t framed = checked_add(persistent, frames.extent.value, "the memory plan");
 
-    std::vector<std::size_t> buffers;
-    const auto items = pack_items(role, lives, frames, buffers);
     const std::size_t positions = positions_of(role, profile);
-    const Packing packing =
-        pack(items, static_cast<std::int32_t>(positions), largest_sum(items, positions));
-    for (std::size_t k = 0; k < buffers.size(); ++k)
-        plan.offset[buffers[k]] = Bytes(framed + packing.offset[k]);
-    plan.arena = Bytes(checked_add(framed, packing.extent, "the memory plan"));
+    plan.arena = Bytes(framed);
+    for (const bool of_chunks : {true, false}) {
+        std::vector<std::size_t> buffers;
+        const auto items = pack_items(role, lives, frames, of_chunks, profile, buffers);
+        const Packing packing =
+            pack(items, static_cast<std::int32_t>(positions), largest_sum(items, positions));
+        const std::int64_t base = of_chunks ? framed : persistent;
+        for (std::size_t k = 0; k < buffers.size(); ++k)
+            plan.offset[buffers[k]] = Bytes(base + packing.offset[k]);
+        plan.arena =
+            std::max(plan.arena, Bytes(checked_add(base, packing.extent, "the memory plan")));
+    }
 
     const LiveProfile::Moment peak = profile.peak();
     plan.frame = std::move(frames.frame);

@@ -20,8 +20,8 @@ enum class Category : std::uint8_t {
     gradients,   // accumulated gradients kept over micro-batches
     optimizer_states,  // moments and fp32 master weights
     activations,       // saved by the forward for the backward pass, and the batch itself
-    communication,     // gathered parameters, gradient buckets in flight
-    workspace,         // temporaries of kernels, scalars, packing slack
+    communication,     // gathered parameters and rows, gradient buckets, what goes between stages
+    workspace,         // temporaries of kernels, gradients of activations, scalars, packing slack
     runtime,           // context and libraries, outside the plan
 };
 constexpr std::size_t kCategories = 7;

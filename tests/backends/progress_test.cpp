@@ -20,10 +20,13 @@ using namespace std::chrono_literals;
 using test::HandMade;
 
 constexpr Stream kStreamsUsed[] = {Stream::compute, Stream::activations_in, Stream::activations_out,
-                                   Stream::gradients_in};
+                                   Stream::gradients_in, Stream::gradients_out};
+// By TransferLane: where its sends and its receives go.
+constexpr Stream kSends[] = {Stream::activations_out, Stream::gradients_out, Stream::compute};
+constexpr Stream kReceives[] = {Stream::activations_in, Stream::gradients_in, Stream::compute};
 
-// Every stage issues its ends of the same few transfers and collectives, in its own order and on its
-// own streams, with events between them. Each has a buffer of its own.
+// Every stage issues its ends of the same few transfers and collectives, in its own order, with events
+// between them on streams of its own choice. Each has a buffer of its own.
 class RandomStages {
 public:
     RandomStages(unsigned seed, int stages) : random_(seed) {
@@ -32,10 +35,10 @@ public:
             all_.back().role().events = 3;
         }
         const int transfers = pick(1, 3), gatherings = pick(0, 2);
-        std::vector<std::array<int, 2>> ends;
+        std::vector<std::array<int, 3>> ends;  // from, to, lane
         for (int t = 0; t < transfers; ++t) {
             const int from = pick(0, stages - 1);
-            ends.push_back({from, (from + pick(1, stages - 1)) % stages});
+            ends.push_back({from, (from + pick(1, stages - 1)) % stages, pick(0, 2)});
         }
         for (int s = 0; s < stages; ++s) fill(s, ends, gatherings);
     }
@@ -44,15 +47,15 @@ public:
 
 private:
     int pick(int first, int last) { return std::uniform_int_distribution(first, last)(random_); }
-    Stream stream() { return kStreamsUsed[pick(0, 3)]; }
+    Stream stream() { return kStreamsUsed[pick(0, 4)]; }
 
-    void fill(int s, const std::vector<std::array<int, 2>>& ends, int gatherings) {
+    void fill(int s, const std::vector<std::array<int, 3>>& ends, int gatherings) {
         HandMade& p = all_[static_cast<std::size_t>(s)];
         const auto own = [&] { return p.buffer("own", 8); };
         p.body("body");
-        for (const auto& [from, to] : ends) {
-            if (from == s) p.exchange({{to, true, own()}}, stream());
-            if (to == s) p.exchange({{from, false, own()}}, stream());
+        for (const auto& [from, to, lane] : ends) {
+            if (from == s) p.exchange({{to, true, own()}}, kSends[lane]);
+            if (to == s) p.exchange({{from, false, own()}}, kReceives[lane]);
         }
         for (int e = 0; e < 3; ++e) {
             p.record(EventId(e), stream());
