@@ -54,7 +54,7 @@ int exit_code_of(const Report& report, bool ran) {
 
 Evaluation::Evaluation(const ReportArguments& arguments, const Environment& environment)
     : arguments_(arguments), environment_(environment) {
-    if (arguments.output) check_writable(*arguments.output);
+    if (arguments.output) check_target("--output", *arguments.output);
     report_.scenario =
         load_scenario(arguments.file, parse_options(environment, arguments.calibration));
     select_strategies();
@@ -78,11 +78,20 @@ void Evaluation::select_strategies() {
     report_.scenario.strategies = std::move(selected);
 }
 
+void Evaluation::check_target(const char* option, const std::string& path) const {
+    if (path.empty() || same_file(path, arguments_.file))
+        throw Error("usage",
+                    path.empty() ? fmt::format("{} names no file", option)
+                                 : fmt::format("{} names the scenario {}", option, path),
+                    "name another file", ErrorKind::io);
+    check_writable(path);
+}
+
 // Before any long work.
 void Evaluation::check_trace() const {
     if (!arguments_.trace) return;
-    check_writable(*arguments_.trace);
-    if (arguments_.trace == arguments_.output) {
+    check_target("--trace", *arguments_.trace);
+    if (arguments_.output && same_file(*arguments_.trace, *arguments_.output)) {
         throw Error("usage", fmt::format("--trace and --output both name {}", *arguments_.trace),
                     "name two files", ErrorKind::io);
     }

@@ -46,6 +46,8 @@ public:
 private:
     Result summary(const Trace& trace, const Plan& plan) const;
     void select_strategies();
+    // Whether the file can be written without losing anything.
+    void check_target(const char* option, const std::string& path) const;
     void check_trace() const;
     void write_trace() const;
 

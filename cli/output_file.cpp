@@ -85,6 +85,15 @@ bool is_device(const std::string& path) {
 
 }  // namespace
 
+bool same_file(const std::string& a, const std::string& b) {
+    std::error_code error;
+    const auto resolved = [&](const std::string& path) {
+        return fs::weakly_canonical(path, error);
+    };
+    const auto first = resolved(a), second = resolved(b);
+    return !error && first == second;
+}
+
 void check_writable(const std::string& path) {
     if (path.empty()) fail(path, ENOENT);
     const bool device = is_device(path);

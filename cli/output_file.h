@@ -5,6 +5,9 @@
 
 namespace shardscope {
 
+// Whether two paths lead to the same file, which need not exist.
+bool same_file(const std::string& a, const std::string& b);
+
 // Throws Error (io, rule "output") when write_atomically would fail for want of a folder or of
 // permission. Called before long work; leaves nothing behind.
 void check_writable(const std::string& path);

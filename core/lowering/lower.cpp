@@ -40,6 +40,28 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
                     fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
 }
 
+// Schedules are lists of tasks, and simulating takes time for each.
+void check_tasks(const Layout& layout) {
+    constexpr std::int64_t kMost = 2'000'000;
+    if (layout.micro_batches > kMost / layout.chunks())
+        throw Error("schedule-size",
+                    fmt::format("{} micro-batches through {} chunks are more than {} tasks",
+                                layout.micro_batches, layout.chunks(), kMost),
+                    "use a larger micro_batch, or a smaller global_batch");
+}
+
+// Runs `work`; its errors say which strategy they are of.
+template <class Work>
+auto located(const Strategy& strategy, Work&& work) {
+    try {
+        return work();
+    } catch (const Error& e) {
+        const std::string where =
+            strategy.place.empty() ? fmt::format("strategy {}", strategy.name) : strategy.place;
+        throw Error(e.rule, fmt::format("{}: {}", where, e.message), e.fix, e.kind);
+    }
+}
+
 std::int64_t kv_heads_of(const Model& model) {
     for (const Layer& layer : model.layers)
         if (const auto* block = std::get_if<BlockLayer>(&layer.kind)) return block->kv_heads;
@@ -112,8 +134,11 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.model = model;
     check_sizes(*model, plan.layout);
-    check_rows(*model, plan.layout, strategy);
-    LocalModel local = split_model(*model, plan.layout.tp);
+    check_tasks(plan.layout);
+    LocalModel local = located(strategy, [&] {
+        check_rows(*model, plan.layout, strategy);
+        return split_model(*model, plan.layout.tp);
+    });
     plan.splits = std::move(local.splits);
     plan.program.groups = groups_of(*model, plan.layout);
     const std::vector<LayerRange> chunks = partition_layers(local.model, strategy);

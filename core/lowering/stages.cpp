@@ -41,7 +41,15 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
             weight = std::holds_alternative<BlockLayer>(layer.kind) ? 1 : 0;
         weights.push_back(weight);
     }
-    if (std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0; }))
+    const auto matching =
+        std::count_if(weights.begin(), weights.end(), [](double w) { return w > 0; });
+    const int chunks = s.pp * s.virtual_stages;
+    if (s.partition.kind == Kind::pattern && matching > 0 && matching < chunks)
+        fail(s,
+             fmt::format("\"{}\" matches {} layers, too few for {} chunks", s.partition.pattern,
+                         matching, chunks),
+             fmt::format("use a pattern that matches at least {} layers", chunks));
+    if (matching == 0)
         fail(s, fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
              fmt::format("layers are called {} … {}", model.layers.front().name,
                          model.layers.back().name));

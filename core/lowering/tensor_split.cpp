@@ -34,7 +34,7 @@ private:
     std::int64_t share(const std::string& layer, const char* what, std::int64_t n) const {
         if (n % tp_ != 0)
             fail(fmt::format("{}: {} {} does not divide over tp {}", layer, what, n, tp_),
-                 fmt::format("use a tp that divides {}, or another {}", n, what));
+                 fmt::format("use a tp that divides {}", n));
         return n / tp_;
     }
 

@@ -1,12 +1,10 @@
 #include "core/program/frames.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <utility>
 
 #include "core/checked.h"
-#include "core/program/pack.h"
 
 namespace shardscope {
 namespace {
@@ -100,29 +98,55 @@ private:
         std::int32_t start = 0;
     };
 
-    // Every frame in a region of its own, as large as its micro-batches in flight need.
-    Packing pack_apart(const std::vector<Owner>& owners, const std::vector<PackItem>& items,
-                       std::int32_t tasks) const {
-        Packing result;
-        result.offset.resize(items.size());
-        for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
-            std::vector<PackItem> mine;
-            std::vector<std::size_t> number;
-            for (std::size_t k = 0; k < owners.size(); ++k) {
-                if (owners[k].frame != f) continue;
-                mine.push_back(items[k]);
-                number.push_back(k);
+    std::int64_t size_of_frame(const Owner& owner) const {
+        return plan_.frames[owner.frame].size.value;
+    }
+    const Interval& life_of(const Owner& owner) const {
+        return plan_.lives[owner.frame][owner.micro_batch];
+    }
+
+    struct Places {
+        std::vector<std::int64_t> offset;  // per owner
+        std::int64_t extent = 0;
+    };
+
+    // In order of start, each at the lowest offset that no earlier one still uses; only those of
+    // `frame` if it is not −1. Wastes nothing where sizes are equal.
+    Places first_fit(const std::vector<Owner>& owners, std::ptrdiff_t frame) const {
+        Places places;
+        places.offset.resize(owners.size());
+        std::vector<std::size_t> live;  // owners by offset
+        for (std::size_t k = 0; k < owners.size(); ++k) {
+            if (frame >= 0 && owners[k].frame != static_cast<std::size_t>(frame)) continue;
+            std::erase_if(live,
+                          [&](std::size_t o) { return life_of(owners[o]).last < owners[k].start; });
+            std::int64_t offset = 0;
+            auto next = live.begin();
+            for (; next != live.end(); ++next) {
+                if (places.offset[*next] - offset >= size_of_frame(owners[k])) break;
+                offset = places.offset[*next] + size_of_frame(owners[*next]);
             }
-            const Packing packing = pack(mine, tasks, std::numeric_limits<std::int64_t>::max() / 2);
-            for (std::size_t k = 0; k < number.size(); ++k)
-                result.offset[number[k]] = result.extent + packing.offset[k];
-            result.extent += packing.extent;
+            live.insert(next, k);
+            places.offset[k] = offset;
+            places.extent = std::max(places.extent, offset + size_of_frame(owners[k]));
+        }
+        return places;
+    }
+
+    // Every frame in a region of its own, as large as its micro-batches in flight need.
+    Places apart(const std::vector<Owner>& owners) const {
+        Places result;
+        result.offset.resize(owners.size());
+        for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
+            const Places mine = first_fit(owners, static_cast<std::ptrdiff_t>(f));
+            for (std::size_t k = 0; k < owners.size(); ++k)
+                if (owners[k].frame == f) result.offset[k] = result.extent + mine.offset[k];
+            result.extent += mine.extent;
         }
         return result;
     }
 
     void place() {
-        const auto tasks = static_cast<std::int32_t>(role_.schedule.size());
         std::vector<Owner> owners;
         for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
             plan_.frames[f].base.assign(plan_.lives[f].size(), Bytes(0));
@@ -130,28 +154,15 @@ private:
                 if (const Interval& life = plan_.lives[f][m]; life.first <= life.last)
                     owners.push_back({f, m, life.first});
         }
-        // First fit in order of start wastes nothing where sizes are equal.
         std::stable_sort(owners.begin(), owners.end(),
                          [](const Owner& a, const Owner& b) { return a.start < b.start; });
-        std::vector<PackItem> items;
-        std::vector<std::int64_t> live(role_.schedule.size() + 1, 0);
-        for (const Owner& owner : owners) {
-            const Interval& life = plan_.lives[owner.frame][owner.micro_batch];
-            PackItem& item = items.emplace_back();
-            item.size = plan_.frames[owner.frame].size.value;
-            item.spans[0] = {life.first, life.last};
-            item.span_count = 1;
-            live[static_cast<std::size_t>(life.first)] += item.size;
-            live[static_cast<std::size_t>(life.last) + 1] -= item.size;
-        }
-        for (std::size_t t = 1; t < live.size(); ++t) live[t] += live[t - 1];
-        const std::int64_t enough = *std::max_element(live.begin(), live.end());
-        const Packing together = pack(items, tasks, enough);
-        Packing packing = together.extent <= enough ? together : pack_apart(owners, items, tasks);
-        if (together.extent < packing.extent) packing = together;
+        Places places = first_fit(owners, -1);
+        if (plan_.frames.size() > 1)
+            if (Places other = apart(owners); other.extent < places.extent)
+                places = std::move(other);
         for (std::size_t k = 0; k < owners.size(); ++k)
-            plan_.frames[owners[k].frame].base[owners[k].micro_batch] = Bytes(packing.offset[k]);
-        plan_.extent = Bytes(packing.extent);
+            plan_.frames[owners[k].frame].base[owners[k].micro_batch] = Bytes(places.offset[k]);
+        plan_.extent = Bytes(places.extent);
     }
 
     const RoleProgram& role_;

@@ -38,7 +38,7 @@ std::vector<PackItem> pack_items(const RoleProgram& role, const std::vector<Life
             else
                 item.spans[PackItem::kMaxSpans - 1].last = v.last;
         }
-        item.stacked = b.category == Category::activations;
+        item.stacked = lives[i].carried && b.category == Category::activations;
         items.push_back(item);
         buffers.push_back(i);
     }

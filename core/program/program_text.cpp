@@ -95,7 +95,7 @@ std::string to_text(const Program& program) {
 
 std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
     const auto lives = lifetimes(role);
-    std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28}buffer\n", "offset", "bytes",
+    std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28} buffer\n", "offset", "bytes",
                                    "category", "live at");
     for (std::size_t f = 0; f < plan.frames.size(); ++f) {
         std::string bases;
@@ -111,7 +111,7 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
             for (const Interval& v : lives[i].intervals)
                 live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
         const std::string base = plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
-        text += fmt::format("{:>14} {:>14}  {:<18}{:<28}{}\n",
+        text += fmt::format("{:>14} {:>14}  {:<18}{:<28} {}\n",
                             base + std::to_string(plan.offset[i].value), b.size().value,
                             category_name(b.category), live, b.name);
     }

@@ -76,16 +76,24 @@ int world_of(const Cluster& cluster, const Strategy& s) {
     return s.ranks.value_or(world);
 }
 
+// Which degree to change so that tp · pp divides `world`.
+std::string degrees_that_divide(const Strategy& s, int world) {
+    if (world % s.pp == 0 && s.pp > 1)
+        return fmt::format("use tp {}", divisors_near(world / s.pp, s.tp));
+    if (world % s.tp == 0) return fmt::format("use pp {}", divisors_near(world / s.tp, s.pp));
+    if (world % s.pp == 0) return fmt::format("use tp {}", divisors_near(world, s.tp));
+    return fmt::format("use tp {} with pp 1, or other degrees whose product divides {}",
+                       divisors_near(world, s.tp), world);
+}
+
 // Resolves dp so that tp · pp · dp = world.
-int data_parallel_degree(const Strategy& s, int world) {
+int data_parallel_degree(const Strategy& s, int world, int cluster) {
     const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
     if (world % model_parallel != 0) {
-        const bool tp_divides = world % s.tp == 0;
         fail(s, "world-size",
              fmt::format("tp {} × pp {} = {} does not divide {} ranks", s.tp, s.pp, model_parallel,
                          world),
-             tp_divides ? fmt::format("use pp {}", divisors_near(world / s.tp, s.pp))
-                        : fmt::format("use tp {}", divisors_near(world, s.tp)));
+             degrees_that_divide(s, world));
     }
     const std::int64_t dp = world / model_parallel;
     if (s.dp.value_or(static_cast<int>(dp)) != dp) {
@@ -93,7 +101,8 @@ int data_parallel_degree(const Strategy& s, int world) {
         fail(s, "world-size",
              fmt::format("tp {} × pp {} × dp {} = {} is not the {} ranks it runs on", s.tp, s.pp,
                          *s.dp, product, world),
-             fmt::format("use dp {}, or ranks: {}", dp, product));
+             product <= cluster ? fmt::format("use dp {}, or ranks: {}", dp, product)
+                                : fmt::format("use dp {}, or a cluster of {}", dp, product));
     }
     return static_cast<int>(dp);
 }
@@ -154,9 +163,13 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
     const std::int64_t global = training.global_batch;
     if (global % layout.dp != 0) {
         const std::int64_t above = (global / layout.dp + 1) * layout.dp;
+        const auto divisors = divisors_of(global);
+        const auto next = std::upper_bound(divisors.begin(), divisors.end(), layout.dp);
+        const std::int64_t below = *std::prev(next);  // 1 divides everything
         fail(s, "batch",
              fmt::format("global_batch {} does not divide over dp {}", global, layout.dp),
-             fmt::format("use global_batch {}, or dp {}", above, divisors_near(global, layout.dp)));
+             fmt::format("use global_batch {}, or ranks: {} (dp {})", above,
+                         below * layout.tp * layout.pp, below));
     }
     const std::int64_t per_rank = global / layout.dp;
     std::int64_t micro = s.micro_batch.value_or(training.micro_batch);
@@ -192,7 +205,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.world = world_of(scenario.cluster, strategy);
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
-    layout.dp = data_parallel_degree(strategy, layout.world);
+    layout.dp = data_parallel_degree(strategy, layout.world, scenario.cluster.world_size());
     layout.virtual_stages = strategy.virtual_stages;
     check_model_parallel(strategy);
     split_batch(scenario.training, strategy, layout);

@@ -82,7 +82,11 @@ INSTANTIATE_TEST_SUITE_P(
         WrongLine{{"simulate", "tiny.yaml", "--trace", "missing/t.json"},
                   "missing/t.json: cannot write"},
         WrongLine{{"simulate", "tiny.yaml", "--trace", "t", "--output", "t"}, "both name t"},
-        WrongLine{{"run", "tiny.yaml", "--output", ""}, "cannot write"}));
+        WrongLine{{"run", "tiny.yaml", "--output", ""}, "--output names no file"},
+        WrongLine{{"run", "tiny.yaml", "--output", "./tiny.yaml"}, "names the scenario"},
+        WrongLine{{"run", "tiny.yaml", "--trace", "tiny.yaml"}, "names the scenario"},
+        WrongLine{{"run", "tiny.yaml", "--trace", "o.json", "--output", "./o.json"},
+                  "both name o.json"}));
 
 TEST_F(Usage, WrongScenarioNamesFileAndLineWithExitCode3) {
     write("wrong.yaml", "name: wrong\nmodel: {gpt: {layrs: 2}}\n");

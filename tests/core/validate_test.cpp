@@ -67,7 +67,11 @@ TEST(Layout, RefusesDegreesThatDoNotDivide) {
     s.tp = 3;
     EXPECT_EQ(refusal(scenario(16, 16), s),
               "world-size: strategy s: tp 3 × pp 3 = 9 does not divide 16 ranks; use tp 1, 2, 4, 8 "
-              "or 16");
+              "or 16 with pp 1, or other degrees whose product divides 16");
+    s.pp = 2;
+    EXPECT_EQ(refusal(scenario(8, 16), s),
+              "world-size: strategy s: tp 3 × pp 2 = 6 does not divide 8 ranks; use tp 1, 2 or 4")
+        << "not 8: with pp 2 that would be 16";
     s = named("s");
     s.dp = 3;
     EXPECT_EQ(refusal(scenario(4, 12), s),
@@ -88,8 +92,7 @@ TEST(Layout, RefusesMoreRanksThanTheClusterHas) {
 TEST(Layout, RefusesBatchesThatDoNotDivide) {
     EXPECT_EQ(refusal(scenario(3, 32), named("s")),
               "batch: strategy s: global_batch 32 does not divide over dp 3; use global_batch 33, "
-              "or dp 1, "
-              "2, 4, 8 or 16");
+              "or ranks: 2 (dp 2)");
     EXPECT_EQ(refusal(scenario(2, 32, 5), named("s")),
               "batch: strategy s: micro_batch 5 does not divide the 16 samples per rank "
               "(global_batch 32 / "
