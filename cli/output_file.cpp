@@ -88,7 +88,7 @@ bool is_device(const std::string& path) {
 bool same_file(const std::string& a, const std::string& b) {
     std::error_code error;
     const auto resolved = [&](const std::string& path) {
-        return fs::weakly_canonical(path, error);
+        return fs::weakly_canonical(fs::absolute(path, error), error);
     };
     const auto first = resolved(a), second = resolved(b);
     return !error && first == second;
