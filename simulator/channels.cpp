@@ -19,13 +19,28 @@ Channels::Channels(const Program& program, const Cluster& cluster)
         }
 }
 
+// The role's ranks may be in several sets of the group; they go on together when the slowest has
+// finished: the one that lies on most nodes.
+GroupShape Channels::widest_shape(const Group& group, const RoleProgram& role) const {
+    const int index = group.index_of(role.ranks.front());
+    GroupShape widest;
+    for (const Rank rank : role.ranks) {
+        if (group.index_of(rank) != index) continue;  // in a set that is looked at already
+        const GroupShape shape = shape_of(group, rank, cluster_);
+        const bool wider = shape.nodes > widest.nodes ||
+                           (shape.nodes == widest.nodes && shape.per_node < widest.per_node);
+        if (rank == role.ranks.front() || wider) widest = shape;
+    }
+    return widest;
+}
+
 const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
     const auto [it, added] = uses_.try_emplace({role, group.value});
     GroupUse& use = it->second;
     if (!added) return use;
     const Group& g = program_.groups[group.index()];
     const Rank rank = first_rank(role);
-    use.shape = shape_of(g, rank, cluster_);
+    use.shape = widest_shape(g, program_.roles[role]);
     for (int i = 0; i < g.size; ++i) use.roles.push_back(role_of_[g.member(rank, i).index()]);
     std::sort(use.roles.begin(), use.roles.end());
     use.roles.erase(std::unique(use.roles.begin(), use.roles.end()), use.roles.end());

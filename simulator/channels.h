@@ -32,6 +32,7 @@ private:
         GroupShape shape;
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
+    GroupShape widest_shape(const Group& group, const RoleProgram& role) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
     Rank first_rank(std::size_t role) const { return program_.roles[role].ranks.front(); }

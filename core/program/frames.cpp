@@ -5,9 +5,12 @@
 #include <utility>
 
 #include "core/checked.h"
+#include "core/program/pack.h"
 
 namespace shardscope {
 namespace {
+
+constexpr std::size_t kFewOwners = 400;
 
 class FramePlanner {
 public:
@@ -146,6 +149,19 @@ private:
         return result;
     }
 
+    // Largest first, and in other orders: quadratic.
+    Places packed(const std::vector<Owner>& owners) const {
+        std::vector<PackItem> items;
+        for (const Owner& owner : owners) {
+            PackItem& item = items.emplace_back();
+            item.size = size_of_frame(owner);
+            item.spans[0] = {life_of(owner).first, life_of(owner).last};
+            item.span_count = 1;
+        }
+        Packing packing = pack(items, static_cast<std::int32_t>(role_.schedule.size()), 0);
+        return {std::move(packing.offset), packing.extent};
+    }
+
     void place() {
         std::vector<Owner> owners;
         for (std::size_t f = 0; f < plan_.frames.size(); ++f) {
@@ -157,9 +173,13 @@ private:
         std::stable_sort(owners.begin(), owners.end(),
                          [](const Owner& a, const Owner& b) { return a.start < b.start; });
         Places places = first_fit(owners, -1);
-        if (plan_.frames.size() > 1)
-            if (Places other = apart(owners); other.extent < places.extent)
-                places = std::move(other);
+        const auto try_other = [&](Places other) {
+            if (other.extent < places.extent) places = std::move(other);
+        };
+        if (plan_.frames.size() > 1) {
+            try_other(apart(owners));
+            if (owners.size() <= kFewOwners) try_other(packed(owners));
+        }
         for (std::size_t k = 0; k < owners.size(); ++k)
             plan_.frames[owners[k].frame].base[owners[k].micro_batch] = Bytes(places.offset[k]);
         plan_.extent = Bytes(places.extent);
