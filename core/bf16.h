@@ -12,7 +12,10 @@ namespace shardscope {
 class Bf16 {
 public:
     Bf16() = default;  // uninitialised, as float is
+    // Conversions are implicit, as between float and double.
+    // NOLINTNEXTLINE(google-explicit-constructor)
     [[gnu::always_inline]] Bf16(float value) : bits_(rounded(value)) {}
+    // NOLINTNEXTLINE(google-explicit-constructor)
     [[gnu::always_inline]] operator float() const {
         return std::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16);
     }

@@ -113,6 +113,7 @@ void ThreadCommunicator::all_gather(const std::byte* send, std::byte* recv, std:
 std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size) {
     const auto all = std::make_shared<ThreadCommunicator::Shared>(size);
     std::vector<std::unique_ptr<Communicator>> members;
+    members.reserve(static_cast<std::size_t>(size));
     for (int r = 0; r < size; ++r) members.push_back(std::make_unique<ThreadCommunicator>(all, r));
     return members;
 }

@@ -151,28 +151,28 @@ void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands)
     context_.builder.compute(kernel, context_.storage, context_.gradient, operands);
 }
 
-void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType type,
-                               ReduceOp reduce) {
-    if (part_ == BackwardPart::weight) return;
+void LayerLowering::collective(CollectiveKind kind, BufferId from, BufferId to,
+                               std::int64_t elements, DType type, ReduceOp reduce) {
     Collective c;
+    c.kind = kind;
     c.group = context_.tp;
     c.elements = elements;
     c.dtype = type;
-    c.recv = at(buffer);
+    c.send = at(from);
+    c.recv = at(to);
     c.reduce = reduce;
     context_.builder.collective(Stream::compute, c);
 }
 
+void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType type,
+                               ReduceOp reduce) {
+    if (part_ == BackwardPart::weight) return;
+    collective(CollectiveKind::all_reduce, {}, buffer, elements, type, reduce);
+}
+
 void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elements) {
     if (part_ == BackwardPart::weight) return;
-    Collective c;
-    c.kind = CollectiveKind::reduce_scatter;
-    c.group = context_.tp;
-    c.elements = elements;
-    c.dtype = context_.storage;
-    c.send = at(from);
-    c.recv = at(to);
-    context_.builder.collective(Stream::compute, c);
+    collective(CollectiveKind::reduce_scatter, from, to, elements, context_.storage, ReduceOp::sum);
 }
 
 BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
@@ -183,14 +183,7 @@ BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId l
     const BufferId whole =
         context_.builder.buffer(context_.model.layers[layer].name + "." + what + " (all rows)",
                                 elements, context_.storage, Category::communication);
-    Collective c;
-    c.kind = CollectiveKind::all_gather;
-    c.group = context_.tp;
-    c.elements = elements;
-    c.dtype = context_.storage;
-    c.send = at(local);
-    c.recv = at(whole);
-    context_.builder.collective(Stream::compute, c);
+    collective(CollectiveKind::all_gather, local, whole, elements, context_.storage, ReduceOp::sum);
     return whole;
 }
 

@@ -61,6 +61,8 @@ private:
     void emit(Kernel kernel, std::initializer_list<Operand> operands);
 
     // Over the tensor-parallel group, on the compute stream. `elements` are those of the whole.
+    void collective(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements,
+                    DType type, ReduceOp reduce);
     void all_reduce(BufferId buffer, std::int64_t elements, DType type,
                     ReduceOp reduce = ReduceOp::sum);
     void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);

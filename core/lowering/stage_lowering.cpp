@@ -55,6 +55,7 @@ void StageLowering::run() {
     const std::vector<StageTask> tasks =
         stage_schedule(context_.strategy, context_.stage, context_.layout.pp, micro_batches);
     std::vector<BodyId> bodies;
+    bodies.reserve(tasks.size());
     for (const StageTask& task : tasks)
         bodies.push_back(task.kind == TaskKind::forward
                              ? forward_[static_cast<std::size_t>(task.chunk)]

@@ -24,6 +24,7 @@ std::vector<std::vector<std::size_t>> roles_that_meet(const Program& program, Gr
     std::map<std::size_t, std::vector<std::size_t>> sets;
     for (std::size_t r = 0; r < program.roles.size(); ++r) sets[find(r)].push_back(r);
     std::vector<std::vector<std::size_t>> result;
+    result.reserve(sets.size());
     for (auto& [first, roles] : sets) result.push_back(std::move(roles));
     return result;
 }

@@ -70,7 +70,7 @@ std::size_t display_width(std::string_view text) {
     return width;
 }
 
-void TextTable::add_column(std::string header, Align align) {
+void TextTable::add_column(const std::string& header, Align align) {
     columns_.push_back({split_lines(header), align});
 }
 
@@ -122,6 +122,7 @@ std::string TextTable::to_string() const {
         text += line(cells, width);
     }
     std::vector<std::string> rule;
+    rule.reserve(width.size());
     for (const std::size_t w : width) rule.emplace_back(w, '-');
     text += line(rule, width);
     for (const auto& row : rows_) text += line(row, width);

@@ -18,7 +18,7 @@ class TextTable {
 public:
     enum class Align { left, right };
 
-    void add_column(std::string header, Align align = Align::right);
+    void add_column(const std::string& header, Align align = Align::right);
     // One cell per column; missing ones are empty, surplus ones are a fault of the caller (assert).
     // Control characters become spaces.
     void add_row(std::vector<std::string> cells);
