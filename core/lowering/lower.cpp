@@ -56,9 +56,7 @@ auto located(const Strategy& strategy, Work&& work) {
     try {
         return work();
     } catch (const Error& e) {
-        const std::string where =
-            strategy.place.empty() ? fmt::format("strategy {}", strategy.name) : strategy.place;
-        throw Error(e.rule, fmt::format("{}: {}", where, e.message), e.fix, e.kind);
+        throw Error(e.rule, fmt::format("{}: {}", place_of(strategy), e.message), e.fix, e.kind);
     }
 }
 
@@ -134,14 +132,15 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.model = model;
     check_sizes(*model, plan.layout);
-    check_tasks(plan.layout);
     LocalModel local = located(strategy, [&] {
+        check_tasks(plan.layout);
         check_rows(*model, plan.layout, strategy);
         return split_model(*model, plan.layout.tp);
     });
     plan.splits = std::move(local.splits);
     plan.program.groups = groups_of(*model, plan.layout);
-    const std::vector<LayerRange> chunks = partition_layers(local.model, strategy);
+    const std::vector<LayerRange> chunks =
+        located(strategy, [&] { return partition_layers(local.model, strategy); });
     for (int stage = 0; stage < plan.layout.pp; ++stage) {
         auto& mine = plan.chunks.emplace_back();
         for (auto c = static_cast<std::size_t>(stage); c < chunks.size();

@@ -1,5 +1,7 @@
 #include "core/lowering/optimizer_pass.h"
 
+#include <utility>
+
 namespace shardscope {
 namespace {
 
@@ -27,9 +29,15 @@ void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
     Exchange::Transfer receive = send;
     receive.send = false;
     receive.operand = {other, 0, 0};
-    b.wait(Stream::gradients_out, b.record(Stream::compute));
-    b.exchange(Stream::gradients_out, {{send, receive}});
-    b.wait(Stream::compute, b.record(Stream::gradients_out));
+    // Where the stage's other gradients leave and come in, so that what it has sent to a peer, and what
+    // it receives from it, stays in one order even where both stages send gradients to each other.
+    for (const auto& [stream, transfer] :
+         {std::pair{Stream::gradients_out, send}, {Stream::gradients_in, receive}}) {
+        b.wait(stream, b.record(Stream::compute));
+        b.exchange(stream, {{transfer}});
+    }
+    for (const Stream stream : {Stream::gradients_out, Stream::gradients_in})
+        b.wait(Stream::compute, b.record(stream));
     b.compute(Add{unit.shard}, context.gradient, context.gradient, {mine, {other, 0, 0}});
 }
 

@@ -12,9 +12,8 @@ namespace {
 
 using Kind = Partition::Kind;
 
-[[noreturn]] void fail(const Strategy& s, const std::string& message, const std::string& fix) {
-    const std::string where = s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
-    throw Error("partition", fmt::format("{}: {}", where, message), fix);
+[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+    throw Error("partition", message, fix);
 }
 
 double parameters_of(const Model& model, const Layer& layer) {
@@ -45,12 +44,11 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
         std::count_if(weights.begin(), weights.end(), [](double w) { return w > 0; });
     const int chunks = s.pp * s.virtual_stages;
     if (s.partition.kind == Kind::pattern && matching > 0 && matching < chunks)
-        fail(s,
-             fmt::format("\"{}\" matches {} layers, too few for {} chunks", s.partition.pattern,
+        fail(fmt::format("\"{}\" matches {} layers, too few for {} chunks", s.partition.pattern,
                          matching, chunks),
              fmt::format("use a pattern that matches at least {} layers", chunks));
     if (matching == 0)
-        fail(s, fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
+        fail(fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
              fmt::format("layers are called {} … {}", model.layers.front().name,
                          model.layers.back().name));
     return weights;
@@ -104,8 +102,7 @@ std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
         first = ranges.back().last;
     }
     if (first != model.layers.size())
-        fail(s,
-             fmt::format("the chunks have {} layers together, the model has {}", first,
+        fail(fmt::format("the chunks have {} layers together, the model has {}", first,
                          model.layers.size()),
              fmt::format("count every layer, from {} to {}", model.layers.front().name,
                          model.layers.back().name));
@@ -185,8 +182,7 @@ std::vector<StageTask> gpipe(std::int64_t micro_batches) {
 std::vector<LayerRange> partition_layers(const Model& model, const Strategy& strategy) {
     const auto chunks = static_cast<std::size_t>(strategy.pp * strategy.virtual_stages);
     if (chunks > model.layers.size())
-        fail(strategy,
-             fmt::format("pp {} × virtual_stages {} = {} chunks, but the model has {} layers",
+        fail(fmt::format("pp {} × virtual_stages {} = {} chunks, but the model has {} layers",
                          strategy.pp, strategy.virtual_stages, chunks, model.layers.size()),
              fmt::format("use at most {} chunks", model.layers.size()));
     if (chunks == 1) return {{0, model.layers.size()}};

@@ -91,7 +91,8 @@ struct Collective {
 
 // Point-to-point transfers issued together; rendezvous semantics in every runner: a transfer starts
 // when both ends have come to it, the exchange is over when all its transfers are. Transfers from one
-// rank to another match in the order in which they are issued, each TransferLane for itself.
+// rank to another match in the order in which they are issued, each TransferLane for itself: in a lane
+// a rank issues its sends to one peer on one stream, and its receives from it on one.
 struct Exchange {
     struct Transfer {
         GroupId group;

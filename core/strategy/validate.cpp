@@ -38,8 +38,7 @@ std::string divisors_near(std::int64_t n, std::int64_t wanted) {
 
 [[noreturn]] void fail(const Strategy& s, const char* rule, const std::string& message,
                        const std::string& fix) {
-    const std::string where = s.place.empty() ? fmt::format("strategy {}", s.name) : s.place;
-    throw Error(rule, fmt::format("{}: {}", where, message), fix);
+    throw Error(rule, fmt::format("{}: {}", place_of(s), message), fix);
 }
 
 void check_ranges(const TrainingSpec& training, const Strategy& s) {
@@ -187,6 +186,10 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
 }
 
 }  // namespace
+
+std::string place_of(const Strategy& strategy) {
+    return strategy.place.empty() ? fmt::format("strategy {}", strategy.name) : strategy.place;
+}
 
 std::string pattern_fault(const std::string& pattern) {
     try {

@@ -27,6 +27,9 @@ struct Layout {
 // "partition", "pattern".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
+// Where a strategy stands, for messages: its file and line, or its name.
+std::string place_of(const Strategy& strategy);
+
 // What is wrong with a Partition::pattern: "not a regular expression (…)", empty when nothing is.
 std::string pattern_fault(const std::string& pattern);
 inline constexpr const char* kPatternFix =

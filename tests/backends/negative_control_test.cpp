@@ -148,7 +148,7 @@ void forget_tied_weights(Plan& plan) {
             std::erase_if(body.instructions, [](const Instruction& i) {
                 const auto* x = std::get_if<Exchange>(&i.operation);
                 const auto* c = std::get_if<Compute>(&i.operation);
-                return (x != nullptr && x->transfers.size() == 2) ||
+                return (x != nullptr && i.phase == Phase::optimizer) ||
                        (c != nullptr && std::holds_alternative<Add>(c->kernel));
             });
 }
