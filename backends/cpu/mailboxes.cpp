@@ -3,19 +3,9 @@
 #include <cstring>
 #include <string>
 
+#include "backends/collective_call.h"
+
 namespace shardscope {
-namespace {
-
-Error mismatch(int from, int to, std::int64_t sent, std::int64_t received) {
-    return Error(
-        "exchange-mismatch",
-        "member " + std::to_string(from) + " sends " + std::to_string(sent) +
-            " bytes while member " + std::to_string(to) + " receives " + std::to_string(received),
-        "both ends must issue the transfers between them in the same order", ErrorKind::run_failed);
-}
-
-}  // namespace
-
 Mailboxes::Mailboxes(int size)
     : members_(static_cast<std::size_t>(size)), boxes_(members_.size() * members_.size()) {}
 
@@ -63,7 +53,7 @@ void Mailboxes::receive(int rank, const Transfer& into, std::unique_lock<std::mu
     std::vector<Post>& posted = box(into.peer, rank);
     const Post post = posted.front();
     if (post.transfer->bytes != into.bytes)
-        return fail(mismatch(into.peer, rank, post.transfer->bytes, into.bytes));
+        return fail(length_mismatch(into.peer, rank, post.transfer->bytes, into.bytes));
     posted.erase(posted.begin());
     ++post.call->being_read;
     lock.unlock();

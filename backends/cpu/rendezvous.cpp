@@ -1,36 +1,15 @@
 #include "backends/cpu/rendezvous.h"
 
-#include <string_view>
+#include <string>
 
 #include "backends/communicator.h"
 
 namespace shardscope {
-namespace {
-
-std::string describe(std::size_t rank, const MemberCall& call) {
-    static constexpr std::string_view kNames[] = {"barrier", "all_reduce", "reduce_scatter",
-                                                  "all_gather"};
-    std::string text = "member " + std::to_string(rank) + " called ";
-    text += kNames[static_cast<std::size_t>(call.kind)];
-    if (call.kind == MemberCall::Kind::barrier) return text;
-    if (call.op == ReduceOp::maximum) text += " (maximum)";
-    return text + " of " + std::to_string(call.elements) + " " + std::string(name_of(call.dtype)) +
-           " elements";
-}
-
-bool same(const MemberCall& a, const MemberCall& b) {
-    return a.kind == b.kind && a.elements == b.elements && a.dtype == b.dtype && a.op == b.op;
-}
-
-}  // namespace
 
 std::optional<Error> Rendezvous::mismatch() const {
-    for (std::size_t r = 1; r < calls_.size(); ++r) {
-        if (same(calls_[r], calls_[0])) continue;
-        return Error(
-            "collective-mismatch", describe(r, calls_[r]) + " while " + describe(0, calls_[0]),
-            "every member must make the same calls in the same order", ErrorKind::run_failed);
-    }
+    for (std::size_t r = 1; r < calls_.size(); ++r)
+        if (calls_[r].call != calls_[0].call)
+            return call_mismatch(static_cast<int>(r), calls_[r].call, 0, calls_[0].call);
     return std::nullopt;
 }
 

@@ -3,27 +3,22 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "core/dtype.h"
+#include "backends/collective_call.h"
 #include "core/error.h"
-#include "core/program/instruction.h"
 
 namespace shardscope {
 
 // What one member asks of the others; buffers as in Communicator.
 struct MemberCall {
-    enum class Kind : std::uint8_t { barrier, all_reduce, reduce_scatter, all_gather };
-    Kind kind = Kind::barrier;
-    std::int64_t elements = 0;  // of the argument: the whole buffer (all_reduce), else one shard
-    DType dtype = DType::fp32;
+    CollectiveCall call;
     const std::byte* send = nullptr;
     std::byte* recv = nullptr;
-    ReduceOp op = ReduceOp::sum;  // all_reduce
 };
 
 // Thread-safe; members wait on a condition variable and never spin, because there may be more of

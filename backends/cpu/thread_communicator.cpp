@@ -3,11 +3,13 @@
 #include <cstring>
 
 #include "backends/cpu/mailboxes.h"
-#include "backends/cpu/rank_sum.h"
 #include "backends/cpu/rendezvous.h"
+#include "backends/rank_sum.h"
 
 namespace shardscope {
 namespace {
+
+using Kind = CollectiveCall::Kind;
 
 // Members' parts of a reduced buffer start at multiples of this many elements, so that two members
 // hardly ever write the same cache line.
@@ -72,7 +74,7 @@ private:
 // Each member sums one part for everybody: the work of all is elements · size reads, as in a ring.
 void ThreadCommunicator::all_reduce(std::byte* buffer, std::int64_t elements, DType dtype,
                                     ReduceOp op) {
-    all_->meet(rank_, {MemberCall::Kind::all_reduce, elements, dtype, nullptr, buffer, op});
+    all_->meet(rank_, {{elements, Kind::all_reduce, dtype, op}, nullptr, buffer});
     const std::int64_t first = chunk_begin(elements, rank_, size());
     const std::int64_t count = chunk_begin(elements, rank_ + 1, size()) - first;
     const std::int64_t offset = first * size_of(dtype);
@@ -90,7 +92,7 @@ void ThreadCommunicator::all_reduce(std::byte* buffer, std::int64_t elements, DT
 
 void ThreadCommunicator::reduce_scatter(const std::byte* send, std::byte* recv, std::int64_t shard,
                                         DType dtype) {
-    all_->meet(rank_, {MemberCall::Kind::reduce_scatter, shard, dtype, send, recv});
+    all_->meet(rank_, {{shard, Kind::reduce_scatter, dtype}, send, recv});
     collect_sources(rank_ * shard * size_of(dtype));
     if (size() > 1 || sources_[0] != recv) sum_in_order(sources_, {&recv, 1}, shard, dtype);
     all_->leave();
@@ -98,7 +100,7 @@ void ThreadCommunicator::reduce_scatter(const std::byte* send, std::byte* recv, 
 
 void ThreadCommunicator::all_gather(const std::byte* send, std::byte* recv, std::int64_t shard,
                                     DType dtype) {
-    all_->meet(rank_, {MemberCall::Kind::all_gather, shard, dtype, send, recv});
+    all_->meet(rank_, {{shard, Kind::all_gather, dtype}, send, recv});
     const std::int64_t bytes = shard * size_of(dtype);
     for (int r = 0; r < size() && bytes > 0; ++r) {
         const std::byte* from = all_->call(r).send;

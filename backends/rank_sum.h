@@ -1,4 +1,4 @@
-// Element-wise sums and maxima over ranks, the arithmetic of every reduction among threads.
+// Element-wise sums and maxima over ranks, the arithmetic of every reduction on CPUs.
 #pragma once
 
 #include <cstddef>

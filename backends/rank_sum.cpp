@@ -1,4 +1,4 @@
-#include "backends/cpu/rank_sum.h"
+#include "backends/rank_sum.h"
 
 #include <algorithm>
 #include <cstring>

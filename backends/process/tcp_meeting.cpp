@@ -1,0 +1,190 @@
+#include "backends/process/tcp_meeting.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace shardscope::net {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kHelloTime = 5s;  // a caller that says nothing for so long is none of ours
+
+[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+    throw Error("processes", message, fix, ErrorKind::run_failed);
+}
+
+template <std::size_t N>
+void copy_text(char (&to)[N], const std::string& from) {
+    std::memcpy(to, from.data(), std::min(from.size(), N - 1));
+}
+
+template <std::size_t N>
+std::string text_of(const char (&from)[N]) {
+    return {from, strnlen(from, N)};
+}
+
+// What rank 0 answers to a Hello: where one rank listens, or why the caller may not take part.
+struct Seat {
+    Address address;
+    char host[64] = {};
+    char refusal[256] = {};
+};
+
+std::string list_of(const std::vector<int>& ranks) {
+    std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+    for (std::size_t i = 0; i < ranks.size(); ++i)
+        text += (i == 0 ? "" : i + 1 == ranks.size() ? " and " : ", ") + std::to_string(ranks[i]);
+    return text;
+}
+
+class Host {
+public:
+    explicit Host(const MeetingPlace& place)
+        : place_(place),
+          deadline_(Clock::now() + place.patience),
+          address_(resolve(place.master_host, place.master_port)),
+          seats_(static_cast<std::size_t>(place.size)),
+          control_(seats_.size()) {}
+
+    Meeting run();
+
+private:
+    void admit(Socket socket);
+    std::string refusal(const Hello& hello) const;
+    std::vector<int> missing() const;
+
+    const MeetingPlace& place_;
+    Deadline deadline_;
+    Address address_;
+    std::vector<Seat> seats_;
+    std::vector<Socket> control_;
+};
+
+// A name that other hosts resolve to this machine need not be an address of its own (a Kubernetes
+// service is none): then rank 0 listens on all.
+Socket listen_as_master(const Address& address) {
+    if (auto probe = Socket(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0))) {
+        Address any_port = address;
+        any_port.set_port(0);
+        if (bind(probe.fd(), reinterpret_cast<const sockaddr*>(&any_port.storage),
+                 any_port.length) != 0)
+            return listen_at(address, true);
+    }
+    return listen_at(address, false);
+}
+
+std::string Host::refusal(const Hello& hello) const {
+    const std::string who = "rank " + std::to_string(hello.rank);
+    if (text_of(hello.version) != place_.version)
+        return who + " is Shardscope " + text_of(hello.version) + ", rank 0 is " + place_.version;
+    if (hello.size != place_.size)
+        return who + " expects " + std::to_string(hello.size) + " processes, rank 0 " +
+               std::to_string(place_.size);
+    if (hello.rank < 1 || hello.rank >= place_.size)
+        return who + " is not one of 1 to " + std::to_string(place_.size - 1);
+    if (control_[static_cast<std::size_t>(hello.rank)]) return "two processes are " + who;
+    return "";
+}
+
+void Host::admit(Socket socket) {
+    const auto hello = receive_hello(socket);
+    if (!hello || hello->kind != Hello::Kind::join) return;
+    if (const std::string why = refusal(*hello); !why.empty()) {
+        Seat seat;
+        copy_text(seat.refusal, why);
+        send_all(socket, bytes_of(seat), Clock::now() + kHelloTime);
+        fail(why, "start every process of a run in the same way");
+    }
+    Seat& seat = seats_[static_cast<std::size_t>(hello->rank)];
+    seat.address.length = sizeof seat.address.storage;
+    getpeername(socket.fd(), reinterpret_cast<sockaddr*>(&seat.address.storage),
+                &seat.address.length);
+    seat.address.set_port(hello->port);
+    std::memcpy(seat.host, hello->host, sizeof seat.host);
+    control_[static_cast<std::size_t>(hello->rank)] = std::move(socket);
+}
+
+std::vector<int> Host::missing() const {
+    std::vector<int> ranks;
+    for (std::size_t r = 1; r < control_.size(); ++r)
+        if (!control_[r]) ranks.push_back(static_cast<int>(r));
+    return ranks;
+}
+
+Meeting Host::run() {
+    Meeting meeting;
+    meeting.listener = listen_as_master(address_);
+    while (!missing().empty()) {
+        auto caller = accept_one(meeting.listener, deadline_);
+        if (!caller)
+            fail(list_of(missing()) + " of " + std::to_string(place_.size) + " did not come to " +
+                     address_.text() + " within " + std::to_string(place_.patience.count()) + " s",
+                 "see whether they were started, and with the same MASTER_ADDR and MASTER_PORT");
+        admit(std::move(*caller));
+    }
+    seats_[0].address = address_;
+    copy_text(seats_[0].host, place_.host);
+    for (std::size_t r = 1; r < control_.size(); ++r)
+        if (!send_all(control_[r], std::as_bytes(std::span(seats_)), deadline_))
+            fail("lost rank " + std::to_string(r) + " at the start", "see what it says");
+    for (const Seat& seat : seats_) {
+        meeting.listeners.push_back(seat.address);
+        meeting.hosts.push_back(text_of(seat.host));
+    }
+    meeting.control = std::move(control_);
+    return meeting;
+}
+
+[[noreturn]] void fail_to_join(const MeetingPlace& place, const std::string& why) {
+    fail("rank " + std::to_string(place.rank.value) + " cannot join rank 0 at " +
+             place.master_host + ":" + std::to_string(place.master_port) + ": " + why,
+         "see what rank 0 says, and whether MASTER_ADDR and MASTER_PORT are its");
+}
+
+Meeting join(const MeetingPlace& place) {
+    const Deadline deadline = Clock::now() + place.patience;
+    auto control = connect_to(resolve(place.master_host, place.master_port), deadline);
+    if (!control) fail_to_join(place, "nobody listens there");
+    Meeting meeting;
+    Address mine = own_address(*control);
+    mine.set_port(0);
+    meeting.listener = listen_at(mine, false);
+    Hello hello;
+    hello.rank = place.rank.value;
+    hello.size = place.size;
+    hello.port = own_address(meeting.listener).port();
+    copy_text(hello.host, place.host);
+    copy_text(hello.version, place.version);
+    std::vector<Seat> seats(static_cast<std::size_t>(place.size));
+    const bool asked = send_all(*control, bytes_of(hello), deadline);
+    if (!asked || !receive_all(*control, writable_bytes_of(seats[0]), deadline))
+        fail_to_join(place, "it hung up");
+    if (seats[0].refusal[0] != '\0') fail_to_join(place, text_of(seats[0].refusal));
+    if (!receive_all(*control, std::as_writable_bytes(std::span(seats).subspan(1)), deadline))
+        fail_to_join(place, "it hung up");
+    for (const Seat& seat : seats) {
+        meeting.listeners.push_back(seat.address);
+        meeting.hosts.push_back(text_of(seat.host));
+    }
+    meeting.control.push_back(std::move(*control));
+    return meeting;
+}
+
+}  // namespace
+
+std::optional<Hello> receive_hello(const Socket& socket) {
+    Hello hello;
+    if (!receive_all(socket, writable_bytes_of(hello), Clock::now() + kHelloTime) ||
+        hello.magic != Hello{}.magic)
+        return std::nullopt;
+    return hello;
+}
+
+Meeting meet(const MeetingPlace& place) {
+    return place.rank == Rank(0) ? Host(place).run() : join(place);
+}
+
+}  // namespace shardscope::net
