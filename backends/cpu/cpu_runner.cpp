@@ -1,33 +1,18 @@
 #include "backends/cpu/cpu_runner.h"
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 #include <thread>
 
 #include "backends/cpu/cpu_rank.h"
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/rank_failures.h"
+#include "backends/cpu/run_record.h"
 #include "backends/cpu/thread_communicator.h"
 #include "backends/memory_probe.h"
 #include "core/error.h"
-#include "core/program/check.h"
-#include "core/program/check_progress.h"
 
 namespace shardscope {
 namespace {
-
-void expect_precision(const TrainingSpec& training) {
-    const DType gradient = training.gradient_dtype.value_or(training.precision);
-    if (training.precision != DType::int32 &&
-        (gradient == training.precision ||
-         (training.precision == DType::bf16 && gradient == DType::fp32)))
-        return;
-    throw Error("unsupported",
-                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
-                    " with gradients in " + std::string(name_of(gradient)),
-                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
-}
 
 // One run: a thread per rank, and the calling thread, which meets them around every step and talks to
 // the outside while they rest.
@@ -42,7 +27,9 @@ public:
           world_(plan.layout.world),
           gate_(make_thread_communicators(world_ + 1)),
           communicators_(make_rank_communicators(plan.program, world_)),
-          ranks_(static_cast<std::size_t>(world_)) {}
+          ranks_(static_cast<std::size_t>(world_)),
+          scalars_(ranks_.size()),
+          record_(plan, options) {}
 
     Trace run();
 
@@ -51,7 +38,6 @@ private:
     void run_rank_steps(int rank);
     void coordinate();
     void collect(std::int64_t step);
-    void note_circumstances();
     void pass(int member) { gate_[static_cast<std::size_t>(member)]->barrier(); }
 
     const Plan& plan_;
@@ -65,8 +51,8 @@ private:
     bool stop_ = false;  // written by the calling thread while the ranks wait at the gate
     RankFailures failures_;
     MemoryProbe probe_;
-    SpanLog::Clock::time_point start_;
-    Trace trace_;
+    std::vector<StepScalars> scalars_;  // of every rank
+    RunRecord record_;
 };
 
 Trace ThreadedRun::run() {
@@ -86,10 +72,11 @@ Trace ThreadedRun::run() {
     }
     if (own_failure) std::rethrow_exception(own_failure);
     failures_.rethrow();
-    for (const auto& rank : ranks_) trace_.ranks.push_back(rank->take_trace(options_.record_spans));
-    trace_.ranks.front().memory.outside_plan = probe_.growth();
-    note_circumstances();
-    return std::move(trace_);
+    Trace trace;
+    for (const auto& rank : ranks_) trace.ranks.push_back(rank->take_trace(options_.record_spans));
+    trace.ranks.front().memory.outside_plan = probe_.growth();
+    record_.finish(trace, world_, static_cast<int>(std::thread::hardware_concurrency()));
+    return trace;
 }
 
 void ThreadedRun::run_rank(int rank) noexcept {
@@ -126,12 +113,9 @@ void ThreadedRun::run_rank_steps(int rank) {
 // Passes the gate as often as run_rank_steps.
 void ThreadedRun::coordinate() {
     const std::int64_t steps = plan_.training.steps;
-    const auto reserved = static_cast<std::size_t>(std::min(steps, kReservedSteps));
-    trace_.losses.reserve(reserved);
-    trace_.gradient_norms.reserve(reserved);
     pass(world_);
     probe_.start();
-    start_ = SpanLog::Clock::now();
+    record_.start();
     for (std::int64_t step = 0; step < steps; ++step) {
         stop_ = step > 0 && options_.stop.stop_requested();
         pass(world_);
@@ -144,43 +128,14 @@ void ThreadedRun::coordinate() {
 }
 
 void ThreadedRun::collect(std::int64_t step) {
-    double loss = 0;  // the last stage has one; tensor-parallel ranks compute the same rows
-    for (std::size_t r = 0; r < ranks_.size(); ++r)
-        if (plan_.tensor_index(Rank(r)) == 0) loss += ranks_[r]->scalars().loss.value_or(0);
-    trace_.losses.push_back(loss);
-    // The norm is already summed over ranks: whoever has it tells it.
-    const auto has_norm = [](const auto& rank) {
-        return rank->scalars().gradient_norm_squared.has_value();
-    };
-    if (const auto rank = std::ranges::find_if(ranks_, has_norm); rank != ranks_.end())
-        trace_.gradient_norms.push_back(std::sqrt(*(*rank)->scalars().gradient_norm_squared));
-    if (!options_.on_step) return;
-    const Seconds elapsed(std::chrono::duration<double>(SpanLog::Clock::now() - start_).count());
-    options_.on_step({step + 1, plan_.training.steps, loss, elapsed});
-}
-
-void ThreadedRun::note_circumstances() {
-    for (std::size_t i = 0; i < trace_.losses.size(); ++i)
-        if (!std::isfinite(trace_.losses[i])) {
-            trace_.notes.push_back("the loss is not finite from step " + std::to_string(i + 1) +
-                                   " on");
-            break;
-        }
-    const auto cores = static_cast<int>(std::thread::hardware_concurrency());
-    if (cores > 0 && world_ > cores)
-        trace_.notes.push_back(std::to_string(world_) + " ranks share " + std::to_string(cores) +
-                               (cores == 1 ? " core" : " cores"));
-    if (const std::string note = MemoryProbe::note(); !note.empty()) trace_.notes.push_back(note);
+    for (std::size_t r = 0; r < ranks_.size(); ++r) scalars_[r] = ranks_[r]->scalars();
+    record_.add_step(step, scalars_);
 }
 
 }  // namespace
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
-    expect_precision(plan.training);
-    if (options_.check_program) {
-        check_program(plan.program, plan.memory);
-        check_progress(plan.program, Host::runs_compute);
-    }
+    check_runnable(plan, options_);
     const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
     return ThreadedRun(plan, *data, options_, options).run();
 }

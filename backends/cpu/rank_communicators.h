@@ -1,4 +1,5 @@
-// The communicators of every rank of a program, for ranks that are threads of one process.
+// The communicators of the ranks of a program: of all, where they are threads of one process, or of the
+// one that this process is.
 #pragma once
 
 #include <array>
@@ -6,6 +7,7 @@
 #include <vector>
 
 #include "backends/communicator.h"
+#include "backends/process/message_link.h"
 #include "core/program/program.h"
 
 namespace shardscope {
@@ -22,7 +24,11 @@ struct RankCommunicators {
     void abort() const noexcept;  // all of them
 };
 
-// Ranks 0 … world − 1. What no member of a set of ranks uses is null.
+// Ranks 0 … world − 1, as threads. What no member of a set of ranks uses is null.
 std::vector<RankCommunicators> make_rank_communicators(const Program& program, int world);
+
+// Of the rank that this process is; every process with a rank in the program must call it. Takes the
+// link's channels from 1 on.
+RankCommunicators make_process_communicators(const Program& program, MessageLink& link);
 
 }  // namespace shardscope

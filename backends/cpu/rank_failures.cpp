@@ -30,8 +30,12 @@ void RankFailures::add_current(Rank rank) noexcept {
 }
 
 void RankFailures::rethrow() const {
+    if (const auto error = kept()) throw *error;
+}
+
+std::optional<Error> RankFailures::kept() const {
     const std::lock_guard lock(mutex_);
-    if (kept_) throw *kept_;
+    return kept_;
 }
 
 }  // namespace shardscope

@@ -18,6 +18,7 @@ public:
 
     // Throws what was kept, its message starting with "rank 3: "; nothing if there was none.
     void rethrow() const;
+    std::optional<Error> kept() const;
 
 private:
     mutable std::mutex mutex_;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "backends/communicator.h"
 #include "backends/process/tcp_link.h"
 
 namespace shardscope::net {
@@ -25,7 +26,15 @@ void copy_text(char (&to)[N], const std::string& from) {
     std::memcpy(to, from.data(), std::min(from.size(), N - 1));
 }
 
+int worth(const Error& error) {
+    if (error.rule == kCommunicationAborted) return 0;
+    return error.rule == kRankLost ? 1 : 2;
+}
+
 }  // namespace
+
+bool says_more(const Error& a, const Error& b) { return worth(a) > worth(b); }
+bool is_cause(const Error& error) { return worth(error) == 2; }
 
 void ControlConnections::add_to(std::vector<pollfd>& entries) const {
     for (const Socket& socket : sockets_)
@@ -35,7 +44,7 @@ void ControlConnections::add_to(std::vector<pollfd>& entries) const {
 std::optional<Error> ControlConnections::read() {
     std::optional<Error> news;
     for (std::size_t i = 0; i < sockets_.size(); ++i)
-        if (auto error = read_one(i); error && (!news || news->rule == kRankLost))
+        if (auto error = read_one(i); error && (!news || says_more(*error, *news)))
             news = std::move(error);
     return news;
 }

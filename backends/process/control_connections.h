@@ -12,6 +12,11 @@
 
 namespace shardscope::net {
 
+// Of two explanations of the same end: whether `a` says more than `b`. An error of a rank says more than
+// that a rank is lost, and that more than that communication ended.
+bool says_more(const Error& a, const Error& b);
+bool is_cause(const Error& error);  // nothing says more
+
 // Not thread-safe.
 class ControlConnections {
 public:

@@ -26,12 +26,6 @@ Error aborted(const std::string& why) {
     return Error(std::string(kCommunicationAborted), why, "", ErrorKind::run_failed);
 }
 
-// Of two explanations of the same end, the one that says more.
-int worth(const Error& error) {
-    if (error.rule == kCommunicationAborted) return 0;
-    return error.rule == kRankLost ? 1 : 2;
-}
-
 class TcpLink final : public MessageLink {
 public:
     explicit TcpLink(const net::MeetingPlace& place) : TcpLink(place.rank, net::meet(place)) {}
@@ -174,7 +168,7 @@ std::unique_ptr<MessageChannel> TcpLink::open(const std::vector<Rank>& members, 
 }
 
 void TcpLink::take_news(const Error& error) noexcept {
-    if (failure_ && worth(error) <= worth(*failure_)) return;
+    if (failure_ && !net::says_more(error, *failure_)) return;
     failure_ = error;
     for (OpenChannel* channel : open_) channel->shut_down();
     control_.tell(error);
@@ -197,7 +191,7 @@ std::optional<Error> TcpLink::failure() {
         {
             const std::lock_guard lock(mutex_);
             if (const auto news = control_.read()) take_news(*news);
-            if (!failure_ || worth(*failure_) == 2 || Clock::now() >= deadline) return failure_;
+            if (!failure_ || net::is_cause(*failure_) || Clock::now() >= deadline) return failure_;
         }
         poll(nullptr, 0, 20);
     }

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/cpu/thread_communicator.h"
-#include "tests/backends/thread_ranks.h"
+#include "tests/support/thread_ranks.h"
 
 namespace shardscope {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "backends/interpreter.h"
 #include "core/error.h"
-#include "tests/backends/thread_ranks.h"
 #include "tests/support/hand_made.h"
+#include "tests/support/thread_ranks.h"
 
 namespace shardscope {
 namespace {

@@ -13,31 +13,16 @@
 #include <unistd.h>
 
 #include "backends/cpu/thread_communicator.h"
-#include "backends/process/tcp_link.h"
-#include "tests/backends/thread_ranks.h"
+#include "tests/support/tcp_ranks.h"
 
 namespace shardscope {
 namespace {
 
 using namespace std::chrono_literals;
+using test::free_port;
 using test::on_ranks;
+using test::place_of;
 using testing::HasSubstr;
-
-int free_port() {
-    const net::Socket listener = net::listen_at(net::resolve("127.0.0.1", 0), false);
-    return net::own_address(listener).port();
-}
-
-net::MeetingPlace place_of(int rank, int size, int port) {
-    net::MeetingPlace place;
-    place.rank = Rank(rank);
-    place.size = size;
-    place.master_port = port;
-    place.host = "h" + std::to_string(rank / 2);
-    place.version = "test";
-    place.patience = 20s;
-    return place;
-}
 
 std::vector<Rank> all_of(int ranks) {
     std::vector<Rank> members;
@@ -45,14 +30,12 @@ std::vector<Rank> all_of(int ranks) {
     return members;
 }
 
-// Calls body(rank, link, communicator) on a thread for every rank.
+// Calls body(rank, link, communicator of all) on a thread for every rank.
 template <class Body>
 std::vector<std::optional<Error>> on_tcp_ranks(int ranks, Body body) {
-    const int port = free_port();
-    return on_ranks(ranks, [&](int r) {
-        const auto link = make_tcp_link(place_of(r, ranks, port));
-        const auto group = make_message_communicator(*link, all_of(ranks), 1);
-        body(r, *link, *group);
+    return test::on_tcp_links(ranks, [&](int r, MessageLink& link) {
+        const auto group = make_message_communicator(link, all_of(ranks), 1);
+        body(r, link, *group);
     });
 }
 
@@ -252,13 +235,14 @@ TEST(MessageLinkDeathTest, AKilledProcessIsNamed) {
         const pid_t child = fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
+            const auto link = make_tcp_link(place_of(r, 3, port));
+            const auto group = make_message_communicator(*link, all_of(3), 1);
+            group->barrier();
+            if (r == 2) _exit(9);  // as if killed: no destructor runs
             try {
-                const auto link = make_tcp_link(place_of(r, 3, port));
-                const auto group = make_message_communicator(*link, all_of(3), 1);
                 group->barrier();
-                if (r == 2) _exit(9);  // as if killed: no destructor runs
-                group->barrier();
-            } catch (...) {
+            } catch (const Error&) {
+                link->leave();
             }
             _exit(0);
         }

@@ -10,8 +10,8 @@
 #include "backends/interpreter.h"
 #include "core/program/check_communication.h"
 #include "core/program/check_progress.h"
-#include "tests/backends/thread_ranks.h"
 #include "tests/support/hand_made.h"
+#include "tests/support/thread_ranks.h"
 
 namespace shardscope {
 namespace {

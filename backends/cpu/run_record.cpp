@@ -1,0 +1,71 @@
+#include "backends/cpu/run_record.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "backends/cpu/cpu_rank.h"
+#include "backends/memory_probe.h"
+#include "core/error.h"
+#include "core/program/check.h"
+#include "core/program/check_progress.h"
+
+namespace shardscope {
+namespace {
+
+void expect_precision(const TrainingSpec& training) {
+    const DType gradient = training.gradient_dtype.value_or(training.precision);
+    if (training.precision != DType::int32 &&
+        (gradient == training.precision ||
+         (training.precision == DType::bf16 && gradient == DType::fp32)))
+        return;
+    throw Error("unsupported",
+                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
+                    " with gradients in " + std::string(name_of(gradient)),
+                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
+}
+
+}  // namespace
+
+void check_runnable(const Plan& plan, const CpuRunnerOptions& options) {
+    expect_precision(plan.training);
+    if (!options.check_program) return;
+    check_program(plan.program, plan.memory);
+    check_progress(plan.program, Host::runs_compute);
+}
+
+RunRecord::RunRecord(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {
+    const auto reserved = static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps));
+    losses_.reserve(reserved);
+    gradient_norms_.reserve(reserved);
+}
+
+void RunRecord::add_step(std::int64_t step, std::span<const StepScalars> scalars) {
+    double loss = 0;  // the last stage has one; tensor-parallel ranks compute the same rows
+    for (std::size_t r = 0; r < scalars.size(); ++r)
+        if (plan_.tensor_index(Rank(static_cast<std::int32_t>(r))) == 0)
+            loss += scalars[r].loss.value_or(0);
+    losses_.push_back(loss);
+    // The norm is already summed over ranks: whoever has it tells it.
+    const auto has_norm = [](const StepScalars& s) { return s.gradient_norm_squared.has_value(); };
+    if (const auto rank = std::ranges::find_if(scalars, has_norm); rank != scalars.end())
+        gradient_norms_.push_back(std::sqrt(*rank->gradient_norm_squared));
+    if (!options_.on_step) return;
+    const Seconds elapsed(std::chrono::duration<double>(SpanLog::Clock::now() - start_).count());
+    options_.on_step({step + 1, plan_.training.steps, loss, elapsed});
+}
+
+void RunRecord::finish(Trace& trace, int ranks, int cores) {
+    const auto bad = std::ranges::find_if(losses_, [](double x) { return !std::isfinite(x); });
+    if (bad != losses_.end())
+        trace.notes.push_back("the loss is not finite from step " +
+                              std::to_string(bad - losses_.begin() + 1) + " on");
+    if (cores > 0 && ranks > cores)
+        trace.notes.push_back(std::to_string(ranks) + " ranks share " + std::to_string(cores) +
+                              (cores == 1 ? " core" : " cores"));
+    if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
+    trace.losses = std::move(losses_);
+    trace.gradient_norms = std::move(gradient_norms_);
+}
+
+}  // namespace shardscope
