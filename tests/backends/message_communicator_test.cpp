@@ -238,7 +238,10 @@ TEST(MessageLinkDeathTest, AKilledProcessIsNamed) {
             const auto link = make_tcp_link(place_of(r, 3, port));
             const auto group = make_message_communicator(*link, all_of(3), 1);
             group->barrier();
-            if (r == 2) _exit(9);  // as if killed: no destructor runs
+            if (r == 2) {
+                usleep(50'000);  // the others have left the barrier by then
+                _exit(9);        // as if killed: no destructor runs
+            }
             try {
                 group->barrier();
             } catch (const Error&) {
