@@ -15,6 +15,11 @@ find_package(dnnl CONFIG REQUIRED)
 # Only because oneDNN's number of threads is set through OpenMP; our own code has no pragma.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 
+# Optional: without it ranks in several processes communicate over TCP only.
+if(SHARDSCOPE_MPI)
+    find_package(MPI COMPONENTS CXX)
+endif()
+
 if(SHARDSCOPE_TESTS)
     find_package(GTest CONFIG REQUIRED)
 endif()

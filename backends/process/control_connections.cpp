@@ -2,39 +2,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
-
-#include "backends/communicator.h"
-#include "backends/process/tcp_link.h"
 
 namespace shardscope::net {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kFrameTime = 2s;  // to send or receive one, once begun
-
-struct Frame {
-    enum class Kind : std::uint32_t { goodbye, failure };
-    Kind kind = Kind::goodbye;
-    char rule[60] = {}, message[1024] = {}, fix[512] = {};
-};
-
-template <std::size_t N>
-void copy_text(char (&to)[N], const std::string& from) {
-    std::memcpy(to, from.data(), std::min(from.size(), N - 1));
-}
-
-int worth(const Error& error) {
-    if (error.rule == kCommunicationAborted) return 0;
-    return error.rule == kRankLost ? 1 : 2;
-}
+constexpr auto kNewsTime = 2s;  // to send or receive it, once begun
 
 }  // namespace
-
-bool says_more(const Error& a, const Error& b) { return worth(a) > worth(b); }
-bool is_cause(const Error& error) { return worth(error) == 2; }
 
 void ControlConnections::add_to(std::vector<pollfd>& entries) const {
     for (const Socket& socket : sockets_)
@@ -54,11 +31,9 @@ std::optional<Error> ControlConnections::read_one(std::size_t i) {
     char first = 0;
     const ssize_t there = recv(sockets_[i].fd(), &first, 1, MSG_PEEK);
     if (there < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
-    Frame frame;
-    if (there > 0 &&
-        receive_all(sockets_[i], writable_bytes_of(frame), Clock::now() + kFrameTime)) {
-        if (frame.kind == Frame::Kind::failure)
-            return Error(frame.rule, frame.message, frame.fix, ErrorKind::run_failed);
+    News news;
+    if (there > 0 && receive_all(sockets_[i], writable_bytes_of(news), Clock::now() + kNewsTime)) {
+        if (news.kind == News::Kind::failure) return news.error();
         sockets_[i] = Socket();
         return std::nullopt;
     }
@@ -70,19 +45,9 @@ std::optional<Error> ControlConnections::read_one(std::size_t i) {
                  ErrorKind::run_failed);
 }
 
-void ControlConnections::tell(const Error& error) noexcept {
-    Frame frame{Frame::Kind::failure};
-    copy_text(frame.rule, error.rule);
-    copy_text(frame.message, error.message);
-    copy_text(frame.fix, error.fix);
+void ControlConnections::send_to_all(const News& news) noexcept {
     for (const Socket& socket : sockets_)
-        if (socket) send_all(socket, bytes_of(frame), Clock::now() + kFrameTime);
-}
-
-void ControlConnections::say_goodbye() noexcept {
-    const Frame frame;
-    for (const Socket& socket : sockets_)
-        if (socket) send_all(socket, bytes_of(frame), Clock::now() + kFrameTime);
+        if (socket) send_all(socket, bytes_of(news), Clock::now() + kNewsTime);
 }
 
 void ControlConnections::wait_for_end(Deadline deadline) noexcept {

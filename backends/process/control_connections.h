@@ -7,15 +7,11 @@
 
 #include <poll.h>
 
+#include "backends/process/news.h"
 #include "backends/process/socket.h"
 #include "core/error.h"
 
 namespace shardscope::net {
-
-// Of two explanations of the same end: whether `a` says more than `b`. An error of a rank says more than
-// that a rank is lost, and that more than that communication ended.
-bool says_more(const Error& a, const Error& b);
-bool is_cause(const Error& error);  // nothing says more
 
 // Not thread-safe.
 class ControlConnections {
@@ -31,13 +27,14 @@ public:
     // goodbye (rule kRankLost); nothing when there is none.
     std::optional<Error> read();
 
-    void tell(const Error& error) noexcept;  // all that are still there
-    void say_goodbye() noexcept;
+    void tell(const Error& error) noexcept { send_to_all(News::of(error)); }
+    void say_goodbye() noexcept { send_to_all({}); }
 
     // Waits until the others have ended; returns at the deadline at the latest.
     void wait_for_end(Deadline deadline) noexcept;
 
 private:
+    void send_to_all(const News& news) noexcept;  // that are still there
     std::optional<Error> read_one(std::size_t i);
 
     std::vector<Socket> sockets_;  // closed when the other end said goodbye or is lost

@@ -168,7 +168,7 @@ std::unique_ptr<MessageChannel> TcpLink::open(const std::vector<Rank>& members, 
 }
 
 void TcpLink::take_news(const Error& error) noexcept {
-    if (failure_ && !net::says_more(error, *failure_)) return;
+    if (failure_ && !says_more(error, *failure_)) return;
     failure_ = error;
     for (OpenChannel* channel : open_) channel->shut_down();
     control_.tell(error);
@@ -191,7 +191,7 @@ std::optional<Error> TcpLink::failure() {
         {
             const std::lock_guard lock(mutex_);
             if (const auto news = control_.read()) take_news(*news);
-            if (!failure_ || net::is_cause(*failure_) || Clock::now() >= deadline) return failure_;
+            if (!failure_ || is_cause(*failure_) || Clock::now() >= deadline) return failure_;
         }
         poll(nullptr, 0, 20);
     }

@@ -12,9 +12,6 @@
 
 namespace shardscope {
 
-// The rule of the error that a process has ended, or its machine cannot be reached.
-inline constexpr std::string_view kRankLost = "rank-lost";
-
 // Waits for all processes; throws what net::meet throws.
 std::unique_ptr<MessageLink> make_tcp_link(const net::MeetingPlace& place);
 

@@ -1,0 +1,16 @@
+// Loadable modules: parts of the program that need libraries which a machine may lack.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backends/process/message_link.h"
+
+namespace shardscope {
+
+// The link of the module shardscope_mpi.so in `folder`, for rank `rank` of `size`. Throws
+// Error{run_failed, "module-missing"}, naming the module or the library that is not there, and what
+// shardscope_make_mpi_link() throws. The module stays loaded.
+std::unique_ptr<MessageLink> load_mpi_link(const std::string& folder, int rank, int size);
+
+}  // namespace shardscope
