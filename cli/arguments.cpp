@@ -19,7 +19,10 @@ ArgumentParser::ArgumentParser(const Command& command)
 
 bool ArgumentParser::parse(const Words& words, const Environment& environment) {
     try {
-        app_.parse(Words(words.rbegin(), words.rend()));  // CLI11 takes them last first
+        Words last_first;  // as CLI11 takes them
+        for (auto word = words.rbegin(); word != words.rend(); ++word)
+            last_first.push_back(as_declared(*word));
+        app_.parse(last_first);
         return true;
     } catch (const CLI::CallForHelp&) {
         environment.out << app_.help();
@@ -33,11 +36,30 @@ bool ArgumentParser::parse(const Words& words, const Environment& environment) {
     }
 }
 
-std::string ArgumentParser::fix_for(const std::string& word) const {
-    const std::string option = word.substr(0, word.find('='));
+std::vector<std::string> ArgumentParser::option_names() const {
     std::vector<std::string> names;
     for (const CLI::Option* known : app_.get_options())
         for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+    return names;
+}
+
+std::string ArgumentParser::as_declared(const std::string& word) const {
+    if (!word.starts_with("--")) return word;
+    const std::size_t end = std::min(word.find('='), word.size());
+    for (const std::string& name : option_names()) {
+        const bool same =
+            std::equal(name.begin(), name.end(), word.begin(),
+                       word.begin() + static_cast<std::ptrdiff_t>(end), [](char a, char b) {
+                           return a == b || (a == '_' && b == '-') || (a == '-' && b == '_');
+                       });
+        if (same) return name + word.substr(end);
+    }
+    return word;
+}
+
+std::string ArgumentParser::fix_for(const std::string& word) const {
+    const std::string option = word.substr(0, word.find('='));
+    const std::vector<std::string> names = option_names();
     const std::vector<std::string_view> views(names.begin(), names.end());
     if (option.starts_with("--")) {
         for (const std::string& name : names)

@@ -22,6 +22,9 @@ public:
     bool parse(const Words& words, const Environment& environment);
 
 private:
+    std::vector<std::string> option_names() const;
+    // An option's word in the spelling that it was declared with: '-' and '_' mean the same.
+    std::string as_declared(const std::string& word) const;
     std::string fix_for(const std::string& word) const;
 
     CLI::App app_;

@@ -11,7 +11,7 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<Command, 6> kCommands{{
+constexpr std::array<Command, 7> kCommands{{
     {"simulate", "Predict memory and step time of each strategy",
      "shardscope simulate scenarios/quickstart.yaml --json", simulate},
     {"run", "Train with each strategy and measure it",
@@ -21,6 +21,8 @@ constexpr std::array<Command, 6> kCommands{{
      "shardscope compare scenarios/quickstart.yaml", compare},
     {"show", "Print a scenario with every default, its model, programs and memory plans",
      "shardscope show scenarios/quickstart.yaml --memory --strategy zero-3", show},
+    {"launch", "Start a command's ranks as processes, on this machine or on several",
+     "shardscope launch --num_gpus 2 -- run scenarios/mlp.yaml", launch},
     {"calibrate", "Measure this machine, for the predictions of simulate and compare",
      "shardscope calibrate --quick", calibrate},
     {"devices", "List what can run here, and the clusters that can be simulated",

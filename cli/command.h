@@ -30,6 +30,7 @@ int simulate(const Command& self, const Words& words, const Environment& environ
 int run(const Command& self, const Words& words, const Environment& environment);
 int compare(const Command& self, const Words& words, const Environment& environment);
 int show(const Command& self, const Words& words, const Environment& environment);
+int launch(const Command& self, const Words& words, const Environment& environment);
 int calibrate(const Command& self, const Words& words, const Environment& environment);
 int devices(const Command& self, const Words& words, const Environment& environment);
 

@@ -2,6 +2,7 @@
 // variables or asks whether a stream is a terminal.
 #pragma once
 
+#include <map>
 #include <ostream>
 #include <string>
 
@@ -16,6 +17,9 @@ struct Environment {
     Machine machine;
     std::string calibration_file;  // where `calibrate` writes unless told otherwise; may be empty
                                    // when there is no home folder
+    std::map<std::string, std::string>
+        variables;  // all that this process was given: `launch` hands
+                    // them on, and reads PATH and Slurm's
 };
 
 }  // namespace shardscope

@@ -30,6 +30,16 @@ std::string calibration_file() {
     return folder + "/shardscope/this-machine.yaml";
 }
 
+std::map<std::string, std::string> all_variables() {
+    std::map<std::string, std::string> variables;
+    for (char** entry = environ; *entry; ++entry) {
+        const std::string text = *entry;
+        const std::size_t equals = text.find('=');
+        if (equals != text.npos) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return variables;
+}
+
 // One line, whatever the message was made of.
 int report_error(std::string text, int exit_code) {
     for (char& c : text)
@@ -52,8 +62,9 @@ int run_and_flush(const Words& words, const Environment& environment) {
 int main(int argc, char** argv) {
     try {
         std::ios::sync_with_stdio(false);
-        const Environment environment{std::cout, std::cerr, isatty(STDERR_FILENO) == 1,
-                                      describe_machine(), calibration_file()};
+        const Environment environment{
+            std::cout,          std::cerr,          isatty(STDERR_FILENO) == 1,
+            describe_machine(), calibration_file(), all_variables()};
         return run_and_flush(Words(argv + std::min(argc, 1), argv + argc), environment);
     } catch (const Error& error) {
         return report_error(error.what(), error.exit_code());

@@ -10,7 +10,8 @@ namespace {
 using testing::HasSubstr;
 using Usage = test::CommandLine;
 
-const char* const kCommands[] = {"simulate", "run", "compare", "show", "calibrate", "devices"};
+const char* const kCommands[] = {"simulate", "run",       "compare", "show",
+                                 "launch",   "calibrate", "devices"};
 
 TEST_F(Usage, HelpListsEveryCommand) {
     const auto help = shardscope({"--help"});
