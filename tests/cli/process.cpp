@@ -1,10 +1,12 @@
 #include "tests/cli/process.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -23,13 +25,15 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
     return result;
 }
 
-// The caller's environment with another home, so that nothing of the user is read or written.
-std::vector<std::string> environment_at(const std::string& home) {
-    std::vector<std::string> result{"HOME=" + home};
+// The caller's environment with `changes`, and without what would read or write the user's files or
+// belongs to a job that the tests run in.
+std::vector<std::string> environment_with(const std::map<std::string, std::string>& changes) {
+    std::vector<std::string> result;
+    for (const auto& [name, value] : changes) result.push_back(name + "=" + value);
     for (char** entry = environ; *entry; ++entry) {
-        const std::string text = *entry;
-        if (!text.starts_with("HOME=") && !text.starts_with("XDG_CACHE_HOME="))
-            result.push_back(text);
+        const std::string text = *entry, name = text.substr(0, text.find('='));
+        const bool job = name.starts_with("SLURM_") || name == "NO_COLOR";
+        if (!job && name != "XDG_CACHE_HOME" && !changes.contains(name)) result.push_back(text);
     }
     return result;
 }
@@ -40,6 +44,7 @@ CommandLine::CommandLine() {
     std::string name = (fs::temp_directory_path() / "shardscope-test-XXXXXX").string();
     if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
     folder_ = name;
+    set_variable("HOME", name);  // nothing of the user is read or written
 }
 
 CommandLine::~CommandLine() {
@@ -50,7 +55,7 @@ CommandLine::~CommandLine() {
 Finished CommandLine::shardscope(const std::vector<std::string>& words) const {
     std::vector<std::string> line{SHARDSCOPE_BINARY};
     line.insert(line.end(), words.begin(), words.end());
-    std::vector<std::string> variables = environment_at(folder_.string());
+    std::vector<std::string> variables = environment_with(variables_);
     const fs::path streams = folder_.string() + "-streams";
     fs::create_directory(streams);
     const std::string out = streams / "out", err = streams / "err";
@@ -121,6 +126,16 @@ std::string tiny_scenario_text(const std::string& strategies) {
            "cluster: {this_machine: {ranks: 2}}\n"
            "strategies: " +
            strategies + "\n";
+}
+
+bool ends_soon(int process) {
+    for (int i = 0; i < 200; ++i) {
+        const std::string status = read("/proc/" + std::to_string(process) + "/stat");
+        const std::size_t name_end = status.rfind(')');
+        if (name_end == status.npos || status.substr(name_end + 2, 1) == "Z") return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
 }
 
 void expect_one_line_error(const Finished& finished) {

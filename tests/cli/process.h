@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ protected:
     ~CommandLine() override;
 
     Finished shardscope(const std::vector<std::string>& words) const;
+    // An environment variable of what is run from now on.
+    void set_variable(const std::string& name, const std::string& value) {
+        variables_[name] = value;
+    }
     // Writes a file into the folder and returns its path.
     std::string write(const std::string& name, const std::string& text) const;
     std::string path(const std::string& name) const { return (folder_ / name).string(); }
@@ -31,6 +36,7 @@ protected:
 
 private:
     std::filesystem::path folder_;
+    std::map<std::string, std::string> variables_;
 };
 
 std::string read(const std::string& path);
@@ -41,6 +47,10 @@ std::string source(const std::string& path);
 // A scenario of a model that trains in milliseconds on two ranks of this machine; `strategies` is
 // YAML.
 std::string tiny_scenario_text(const std::string& strategies);
+
+// Whether no process has this number, or only one that has ended and whose parent has not yet asked how.
+// Waits up to two seconds for it.
+bool ends_soon(int process);
 
 // What a message must not have: one line that begins with our name, no trace of the program's inside.
 void expect_one_line_error(const Finished& finished);

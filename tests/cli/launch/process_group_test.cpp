@@ -4,13 +4,13 @@
 
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/cli/process.h"
 
 namespace shardscope {
 namespace {
@@ -37,23 +37,6 @@ protected:
     std::ostringstream out_, err_;
     std::string verdict_, err_at_verdict_;
 };
-
-// Whether a process with this number is there and no zombie.
-bool lives(const std::string& process) {
-    std::ifstream file("/proc/" + process + "/stat");
-    std::string text;
-    if (!std::getline(file, text)) return false;
-    return text.substr(text.rfind(')') + 2, 1) != "Z";
-}
-
-// Killed processes are gone soon, not at once: their new parent has to reap them.
-bool ends_soon(const std::string& process) {
-    for (int i = 0; i < 200; ++i) {
-        if (!lives(process)) return true;
-        std::this_thread::sleep_for(10ms);
-    }
-    return false;
-}
 
 TEST_F(Shells, LinesAreLabelledAndWhole) {
     EXPECT_EQ(run({"printf 'a\\nb\\nend without newline'", "printf c >&2; sleep 0.1; echo d >&2"}),
@@ -97,7 +80,7 @@ TEST_F(Shells, WhatRanksStartedEndsWithThem) {
     std::istringstream lines(out_.str());
     int count = 0;
     for (std::string line; std::getline(lines, line); ++count)
-        EXPECT_TRUE(ends_soon(line.substr(line.rfind(' ') + 1))) << line;
+        EXPECT_TRUE(test::ends_soon(std::stoi(line.substr(line.rfind(' ') + 1)))) << line;
     EXPECT_EQ(count, 2);
 }
 
@@ -111,7 +94,7 @@ TEST_F(Shells, AGroupThatIsLeftKillsItsRanks) {
         for (pid_t child = 0; children >> child;) rank = child;
     }
     ASSERT_GT(rank, 0);
-    EXPECT_FALSE(lives(fmt::format("{}", rank)));
+    EXPECT_TRUE(test::ends_soon(rank));
 }
 
 TEST_F(Shells, AProgramThatIsNotThereIsAnError) {
