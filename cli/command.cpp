@@ -11,7 +11,7 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<Command, 7> kCommands{{
+constexpr auto kCommands = std::to_array<Command>({
     {"simulate", "Predict memory and step time of each strategy",
      "shardscope simulate scenarios/quickstart.yaml --json", simulate},
     {"run", "Train with each strategy and measure it",
@@ -23,11 +23,13 @@ constexpr std::array<Command, 7> kCommands{{
      "shardscope show scenarios/quickstart.yaml --memory --strategy zero-3", show},
     {"launch", "Start a command's ranks as processes, on this machine or on several",
      "shardscope launch --num_gpus 2 -- run scenarios/mlp.yaml", launch},
+    {"import", "Read another program's configuration: what it means here, what has no effect",
+     "shardscope import hf tests/data/hf/gpt2.json", import_file},
     {"calibrate", "Measure this machine, for the predictions of simulate and compare",
      "shardscope calibrate --quick", calibrate},
     {"devices", "List what can run here, and the clusters that can be simulated",
      "shardscope devices", devices},
-}};
+});
 
 std::string overview() {
     std::string text =

@@ -31,6 +31,7 @@ int run(const Command& self, const Words& words, const Environment& environment)
 int compare(const Command& self, const Words& words, const Environment& environment);
 int show(const Command& self, const Words& words, const Environment& environment);
 int launch(const Command& self, const Words& words, const Environment& environment);
+int import_file(const Command& self, const Words& words, const Environment& environment);
 int calibrate(const Command& self, const Words& words, const Environment& environment);
 int devices(const Command& self, const Words& words, const Environment& environment);
 

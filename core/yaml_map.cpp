@@ -42,6 +42,20 @@ YamlMap::YamlMap(const YamlValue& value, std::vector<std::string_view> known)
     }
 }
 
+YamlMap YamlMap::open(const YamlValue& value) {
+    std::vector<std::string_view> all;
+    if (value.is_map())
+        for (const YamlNode::Entry& entry : value.node_->entries) all.push_back(entry.key->text);
+    return {value, std::move(all)};
+}
+
+std::vector<YamlValue> YamlMap::keys() const {
+    std::vector<YamlValue> keys;
+    for (const YamlNode::Entry& entry : value_.node_->entries)
+        keys.emplace_back(entry.key, value_.file_, value_.path_);
+    return keys;
+}
+
 std::optional<YamlValue> YamlMap::find(std::string_view key) const {
     for (const YamlNode::Entry& entry : value_.node_->entries) {
         if (entry.key->text != key) continue;

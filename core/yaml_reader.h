@@ -40,6 +40,7 @@ public:
     std::string place() const;  // "file:3:7"
     bool is_map() const { return node_->kind == YamlNode::Kind::map; }
     bool is_sequence() const { return node_->kind == YamlNode::Kind::sequence; }
+    bool is_null() const { return node_->kind == YamlNode::Kind::null; }
     bool is_word(std::string_view word) const;
 
     [[noreturn]] void fail(const char* rule, const std::string& message,
@@ -77,6 +78,10 @@ struct YamlCase {
 class YamlMap {
 public:
     YamlMap(const YamlValue& value, std::vector<std::string_view> known);
+
+    // A map of another program's file, which may have keys that we do not know.
+    static YamlMap open(const YamlValue& value);
+    std::vector<YamlValue> keys() const;  // in the file's order, each with its place
 
     const YamlValue& value() const { return value_; }
     std::optional<YamlValue> find(std::string_view key) const;

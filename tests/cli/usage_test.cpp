@@ -10,8 +10,8 @@ namespace {
 using testing::HasSubstr;
 using Usage = test::CommandLine;
 
-const char* const kCommands[] = {"simulate", "run",       "compare", "show",
-                                 "launch",   "calibrate", "devices"};
+const char* const kCommands[] = {"simulate", "run",    "compare",   "show",
+                                 "launch",   "import", "calibrate", "devices"};
 
 TEST_F(Usage, HelpListsEveryCommand) {
     const auto help = shardscope({"--help"});
@@ -72,6 +72,10 @@ INSTANTIATE_TEST_SUITE_P(
         WrongLine{{"simulate", "missing.yaml"}, "missing.yaml"},
         WrongLine{{"simulate", "."}, "file: "},
         WrongLine{{"simulate", "tiny.yaml"}, "run `shardscope calibrate`"},
+        WrongLine{{"import"}, "no format to import; see shardscope import --help"},
+        WrongLine{{"import", "hff", "x"}, "unknown format \"hff\"; use \"hf\""},
+        WrongLine{{"import", "hf"}, "FILE is required"},
+        WrongLine{{"import", "hf", "missing.json"}, "missing.json"},
         WrongLine{{"calibrate", "--output", "missing/file"}, "missing/file: cannot write"},
         WrongLine{{"run", "tiny.yaml", "--output", "tiny.yaml/file"},
                   "tiny.yaml/file: cannot write"},

@@ -1,0 +1,52 @@
+#include "cli/import.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array<ImportFormat, 1> kFormats{{
+    {"hf",
+     {"import hf",
+      "A model from Hugging Face's config.json: its parameters, and what was read of it",
+      "shardscope import hf tests/data/hf/gpt2.json --json", import_hf}},
+}};
+
+std::string overview(const Command& self) {
+    std::string text = fmt::format("{}\n\nUsage: shardscope {} FORMAT FILE [OPTION…]\n\n",
+                                   self.summary, self.name);
+    for (const ImportFormat& format : kFormats)
+        text += fmt::format("  {:<10} {}\n", format.name, format.command.summary);
+    return text + fmt::format("\nshardscope {} FORMAT --help says more.\n\nExample:\n  {}\n",
+                              self.name, self.example);
+}
+
+}  // namespace
+
+std::span<const ImportFormat> import_formats() { return kFormats; }
+
+int import_file(const Command& self, const Words& words, const Environment& environment) {
+    if (words.empty())
+        throw Error("usage", "no format to import", "see shardscope import --help", ErrorKind::io);
+    const std::string& word = words.front();
+    if (word == "--help" || word == "-h") {
+        environment.out << overview(self);
+        return 0;
+    }
+    std::vector<std::string_view> names;
+    for (const ImportFormat& format : kFormats) {
+        if (format.name == word)
+            return format.command.run(format.command, {words.begin() + 1, words.end()},
+                                      environment);
+        names.push_back(format.name);
+    }
+    throw Error("usage", fmt::format("unknown format \"{}\"", word), suggest_name(word, names),
+                ErrorKind::io);
+}
+
+}  // namespace shardscope
