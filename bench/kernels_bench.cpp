@@ -42,7 +42,10 @@ public:
         }
     }
     Call(Call&&) = default;  // addresses stay valid; a copy's would not be its own
-    void operator()() const { cpu::execute(instruction_, addresses_, {}); }
+    void operator()() const {
+        cpu::Team alone;
+        cpu::execute(instruction_, addresses_, {}, alone);
+    }
     KernelCost cost() const { return cost_of(instruction_.kernel, DType::fp32, DType::fp32); }
 
 private:

@@ -195,7 +195,8 @@ KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
 }
 
 void KernelTiming::call() {
-    cpu::execute(compute_, sets_[next_], StepContext{});
+    cpu::Team alone;
+    cpu::execute(compute_, sets_[next_], StepContext{}, alone);
     next_ = next_ + 1 < sets_.size() ? next_ + 1 : 0;
 }
 

@@ -45,6 +45,7 @@ CpuExecutor::CpuExecutor(const RoleProgram& role, RankCommunicators communicator
     : communicators_(std::move(communicators)),
       loader_(std::move(loader)),
       options_(options),
+      team_(options.threads),
       events_(role.events),
       recorded_(static_cast<std::size_t>(role.events)) {
     const auto used = used_streams(role);
@@ -149,7 +150,7 @@ void CpuExecutor::execute(Stream stream, const StreamWork& work) {
     const auto start = SpanLog::Clock::now();
     switch (work.kind) {
         case StreamWork::Kind::compute:
-            run_compute(work);
+            run_compute(stream, work);
             break;
         case StreamWork::Kind::collective:
             run_collective(stream, work);
@@ -180,11 +181,12 @@ void CpuExecutor::execute_or_fail(Stream stream, const StreamWork& work) noexcep
     }
 }
 
-void CpuExecutor::run_compute(const StreamWork& work) {
+void CpuExecutor::run_compute(Stream stream, const StreamWork& work) {
     if (const auto* load = std::get_if<LoadBatch>(&work.compute->kernel))
         loader_.load(*load, work.compute->dtype, work.operands, work.context);
     else
-        cpu::execute(*work.compute, work.operands, work.context);
+        cpu::execute(*work.compute, work.operands, work.context,
+                     stream == Stream::compute ? team_ : alone_);
 }
 
 void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {

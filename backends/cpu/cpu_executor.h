@@ -1,7 +1,7 @@
 // Executes one rank's instructions on this machine's cores.
 //
-// Compute-stream instructions run on the calling thread; every other stream that the program uses is
-// a thread of its own, so that communication overlaps computation.
+// Compute-stream instructions run on the calling thread, kernels on its helpers as well; every other
+// stream that the program uses is a thread of its own, so that communication overlaps computation.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include "backends/cpu/arena.h"
 #include "backends/cpu/batch_loader.h"
 #include "backends/cpu/event_board.h"
+#include "backends/cpu/kernels/team.h"
 #include "backends/cpu/rank_communicators.h"
 #include "backends/cpu/stream_worker.h"
 #include "backends/executor.h"
@@ -25,6 +26,7 @@ namespace shardscope {
 
 struct CpuExecutorOptions {
     std::chrono::nanoseconds communication_delay{0};  // slept before every collective and exchange
+    int threads = 1;  // that kernels of the compute stream are divided over
 };
 
 // Calls come from the thread that runs the rank, except abort(). A failure on a stream's thread aborts
@@ -65,7 +67,7 @@ private:
     void submit(Stream stream, const StreamWork& work);
     void execute(Stream stream, const StreamWork& work);
     void execute_or_fail(Stream stream, const StreamWork& work) noexcept;
-    void run_compute(const StreamWork& work);
+    void run_compute(Stream stream, const StreamWork& work);
     void run_collective(Stream stream, const StreamWork& work);
     void run_exchange(Stream stream, const StreamWork& work);
     void run_wait(const StreamWork& work);
@@ -75,6 +77,8 @@ private:
     BatchLoader loader_;
     CpuExecutorOptions options_;
     Arena arena_;
+    cpu::Team team_;      // of the compute stream
+    cpu::Team alone_{1};  // of the others, whose few kernels run beside it
     SpanLog* log_ = nullptr;
 
     EventBoard events_;

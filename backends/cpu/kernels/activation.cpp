@@ -53,19 +53,19 @@ SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_
 }  // namespace
 
 template <class T>
-void run(const Activate& k, const Addresses& at) {
+void run(const Activate& k, const Addresses& at, Team&) {
     forward(k, as<const T>(at[0]), as<T>(at[1]));
 }
 template <class T>
-void run(const ActivateGrad& k, const Addresses& at) {
+void run(const ActivateGrad& k, const Addresses& at, Team&) {
     backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
 }
 template <class T>
-void run(const SwiGlu& k, const Addresses& at) {
+void run(const SwiGlu& k, const Addresses& at, Team&) {
     forward(k, as<const T>(at[0]), as<T>(at[1]));
 }
 template <class T>
-void run(const SwiGluGrad& k, const Addresses& at) {
+void run(const SwiGluGrad& k, const Addresses& at, Team&) {
     backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
 }
 

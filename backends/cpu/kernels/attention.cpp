@@ -293,13 +293,13 @@ void for_each_head(const Kernel& kernel, const void* workspace, const Pass& pass
 }  // namespace
 
 template <class T>
-void run(const Attention& k, const Addresses& at) {
+void run(const Attention& k, const Addresses& at, Team&) {
     for_each_head(k, at[3],
                   Forward<T>{as<const T>(at[0]), as<T>(at[1]), at[2], as<Real<T>>(at[3])});
 }
 
 template <class T>
-void run(const AttentionGrad& k, const Addresses& at) {
+void run(const AttentionGrad& k, const Addresses& at, Team&) {
     for_each_head(k, at[5],
                   Backward<T>{as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), at[3],
                               as<T>(at[4]), as<Real<T>>(at[5])});

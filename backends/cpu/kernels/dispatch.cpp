@@ -15,29 +15,30 @@ template <class T, class G>
 struct Run {
     const Addresses& operands;
     const StepContext& context;
+    Team& team;
 
     template <class Kernel>
     void operator()(const Kernel& kernel) const {
-        run<T>(kernel, operands);
+        run<T>(kernel, operands, team);
     }
-    void operator()(const LinearWeightGrad& kernel) const { run<T, G>(kernel, operands); }
-    void operator()(const NormWeightGrad& kernel) const { run<T, G>(kernel, operands); }
+    void operator()(const LinearWeightGrad& kernel) const { run<T, G>(kernel, operands, team); }
+    void operator()(const NormWeightGrad& kernel) const { run<T, G>(kernel, operands, team); }
     void operator()(const Embedding& kernel) const { indexed(kernel); }
     void operator()(const EmbeddingGrad& kernel) const {
-        run<T, G>(kernel, operands, context.tensor_index);
+        run<T, G>(kernel, operands, context.tensor_index, team);
     }
     void operator()(const VocabularyMax& kernel) const { indexed(kernel); }
     void operator()(const VocabularySum& kernel) const { indexed(kernel); }
     void operator()(const VocabularyLoss& kernel) const { indexed(kernel); }
     void operator()(const SumSquares& kernel) const {
-        run<G>(kernel, operands, context.data_index);
+        run<G>(kernel, operands, context.data_index, team);
     }
     void operator()(const OptimizerStep& kernel) const {
-        run<T, G>(kernel, operands, context.step + 1);
+        run<T, G>(kernel, operands, context.step + 1, team);
     }
     template <class Kernel>
     void indexed(const Kernel& kernel) const {
-        run<T>(kernel, operands, context.tensor_index);
+        run<T>(kernel, operands, context.tensor_index, team);
     }
     void operator()(const LoadBatch&) const {
         throw std::logic_error("load_batch is the executor's, not a kernel");
@@ -46,10 +47,11 @@ struct Run {
 
 }  // namespace
 
-void execute(const Compute& instruction, const Addresses& operands, const StepContext& context) {
+void execute(const Compute& instruction, const Addresses& operands, const StepContext& context,
+             Team& team) {
     const DType dtype = instruction.dtype, gradient = instruction.gradient;
     const auto run_as = [&]<class T, class G>() {
-        std::visit(Run<T, G>{operands, context}, instruction.kernel);
+        std::visit(Run<T, G>{operands, context, team}, instruction.kernel);
     };
     if (dtype == DType::fp32 && gradient == DType::fp32)
         return run_as.template operator()<float, float>();

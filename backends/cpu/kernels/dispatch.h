@@ -1,12 +1,13 @@
 // The CPU's implementation of a compute instruction.
 #pragma once
 
+#include "backends/cpu/kernels/team.h"
 #include "backends/executor.h"
 
 namespace shardscope::cpu {
 
-// Runs the kernel on the calling thread and returns when it is done. Thread-safe: what is kept between
-// calls is scratch memory of the thread.
+// Runs the kernel on `team` and returns when it is done. Thread-safe for different teams: what
+// is kept between calls is scratch memory of their threads.
 //
 // Storage is fp32 or fp64 and gradients alike, or bf16 with gradients in bf16 or fp32; anything else
 // throws Error{"unsupported"}. operand_types.h says how each operand is stored. LoadBatch
@@ -15,6 +16,7 @@ namespace shardscope::cpu {
 //
 // Operands may alias only where an output is the very same array as one of these inputs:
 // activate y = x; activate_grad dx = dy or x; norm_input_grad dx = dy or dresidual.
-void execute(const Compute& instruction, const Addresses& operands, const StepContext& context);
+void execute(const Compute& instruction, const Addresses& operands, const StepContext& context,
+             Team& team);
 
 }  // namespace shardscope::cpu

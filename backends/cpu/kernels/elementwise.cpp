@@ -40,27 +40,27 @@ SHARDSCOPE_CLONES double sum_squares(const T* x, std::int64_t n) {
 }  // namespace
 
 template <class T>
-void run(const Zero& k, const Addresses& at) {
+void run(const Zero& k, const Addresses& at, Team&) {
     std::fill_n(as<T>(at[0]), k.elements, T(0));
 }
 
 template <class T>
-void run(const Add& k, const Addresses& at) {
+void run(const Add& k, const Addresses& at, Team&) {
     add(as<T>(at[0]), as<const T>(at[1]), k.elements);
 }
 
 template <class T>
-void run(const Copy& k, const Addresses& at) {
+void run(const Copy& k, const Addresses& at, Team&) {
     std::copy_n(as<const T>(at[0]), k.elements, as<T>(at[1]));
 }
 
 template <class T>
-void run(const BiasResidual& k, const Addresses& at) {
+void run(const BiasResidual& k, const Addresses& at, Team&) {
     add_bias_residual(k, as<T>(at[0]), as<const T>(at[1]), as<const T>(at[2]));
 }
 
 template <class T>
-void run(const SumSquares& k, const Addresses& at, int index) {
+void run(const SumSquares& k, const Addresses& at, int index, Team&) {
     const std::int64_t origin = k.sharded ? index * k.elements : 0;
     const std::int64_t first = std::clamp<std::int64_t>(k.first - origin, 0, k.elements);
     const std::int64_t last = std::clamp<std::int64_t>(k.last - origin, first, k.elements);

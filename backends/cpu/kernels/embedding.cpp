@@ -93,14 +93,14 @@ void add_grouped(const EmbeddingGrad& k, const T* dy, Bf16* to, Key key) {
 }  // namespace
 
 template <class T>
-void run(const Embedding& k, const Addresses& at, int index) {
+void run(const Embedding& k, const Addresses& at, int index, Team&) {
     const bool adds_positions = !k.vocabulary_parallel || index == 0;
     forward(k, as<const std::int32_t>(at[0]), as<const T>(at[1]),
             adds_positions ? as<const T>(at[2]) : nullptr, as<T>(at[3]), index);
 }
 
 template <class T, class G>
-void run(const EmbeddingGrad& k, const Addresses& at, int index) {
+void run(const EmbeddingGrad& k, const Addresses& at, int index, Team&) {
     const auto* tokens = as<const std::int32_t>(at[0]);
     const T* dy = as<const T>(at[1]);
     G *dtable = as<G>(at[2]), *dpositions = as<G>(at[3]);
@@ -115,9 +115,9 @@ void run(const EmbeddingGrad& k, const Addresses& at, int index) {
 }
 
 SHARDSCOPE_INSTANTIATE_INDEXED(Embedding);
-template void run<float, float>(const EmbeddingGrad&, const Addresses&, int);
-template void run<double, double>(const EmbeddingGrad&, const Addresses&, int);
-template void run<Bf16, float>(const EmbeddingGrad&, const Addresses&, int);
-template void run<Bf16, Bf16>(const EmbeddingGrad&, const Addresses&, int);
+template void run<float, float>(const EmbeddingGrad&, const Addresses&, int, Team&);
+template void run<double, double>(const EmbeddingGrad&, const Addresses&, int, Team&);
+template void run<Bf16, float>(const EmbeddingGrad&, const Addresses&, int, Team&);
+template void run<Bf16, Bf16>(const EmbeddingGrad&, const Addresses&, int, Team&);
 
 }  // namespace shardscope::cpu

@@ -78,7 +78,7 @@ SHARDSCOPE_CLONES void bias_gradient(const LinearWeightGrad& k, const T* dy, G* 
 }  // namespace
 
 template <class T>
-void run(const Linear& k, const Addresses& at) {
+void run(const Linear& k, const Addresses& at, Team&) {
     const Matrix<T> x{as<T>(at[0]), k.in}, w{as<T>(at[1]), k.in, true};
     const T *bias = as<T>(at[2]), *residual = as<T>(at[3]);
     T *y = as<T>(at[4]), *pre = as<T>(at[5]);
@@ -94,7 +94,7 @@ void run(const Linear& k, const Addresses& at) {
 }
 
 template <class T>
-void run(const LinearInputGrad& k, const Addresses& at) {
+void run(const LinearInputGrad& k, const Addresses& at, Team&) {
     const Matrix<T> dy{as<T>(at[0]), k.out}, w{as<T>(at[1]), k.in};
     const T* aux = as<T>(at[2]);
     T* dx = as<T>(at[3]);
@@ -108,7 +108,7 @@ void run(const LinearInputGrad& k, const Addresses& at) {
 }
 
 template <class T, class G>
-void run(const LinearWeightGrad& k, const Addresses& at) {
+void run(const LinearWeightGrad& k, const Addresses& at, Team&) {
     const T *x = as<T>(at[0]), *dy = as<T>(at[1]);
     multiply(k.out, k.in, k.rows, Real<G>(1), Matrix<T>{dy, k.out, true}, Matrix<T>{x, k.in},
              k.accumulate, as<G>(at[2]), k.in);

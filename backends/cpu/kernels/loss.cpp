@@ -28,7 +28,7 @@ SHARDSCOPE_CLONES double softmax_rows(const SoftmaxCrossEntropy& k, T* logits,
 }  // namespace
 
 template <class T>
-void run(const SoftmaxCrossEntropy& k, const Addresses& at) {
+void run(const SoftmaxCrossEntropy& k, const Addresses& at, Team&) {
     const double sum = softmax_rows(k, as<T>(at[0]), as<const std::int32_t>(at[1]));
     double* loss = as<double>(at[2]);
     *loss = (k.accumulate_loss ? *loss : 0.0) + k.scale * sum;

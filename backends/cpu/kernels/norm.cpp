@@ -110,17 +110,17 @@ SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, con
 }  // namespace
 
 template <class T>
-void run(const Norm& k, const Addresses& at) {
+void run(const Norm& k, const Addresses& at, Team&) {
     forward(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
             as<Real<T>>(at[4]));
 }
 template <class T>
-void run(const NormInputGrad& k, const Addresses& at) {
+void run(const NormInputGrad& k, const Addresses& at, Team&) {
     backward_input(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
                    as<const T>(at[3]), as<const T>(at[4]), as<T>(at[5]));
 }
 template <class T, class G>
-void run(const NormWeightGrad& k, const Addresses& at) {
+void run(const NormWeightGrad& k, const Addresses& at, Team&) {
     backward_weight(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
                     as<G>(at[3]), as<G>(at[4]));
 }

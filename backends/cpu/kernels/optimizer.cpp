@@ -112,7 +112,7 @@ void update(const OptimizerStep& k, const Addresses& at, W* weight, std::int64_t
 }  // namespace
 
 template <class T, class G>
-void run(const OptimizerStep& k, const Addresses& at, std::int64_t step) {
+void run(const OptimizerStep& k, const Addresses& at, std::int64_t step, Team&) {
     T* parameter = as<T>(at[2]);
     if (!k.master) return update<G>(k, at, parameter, step);
     auto* master = as<Real<T>>(at[3]);
@@ -120,9 +120,9 @@ void run(const OptimizerStep& k, const Addresses& at, std::int64_t step) {
     store(master, parameter, k.elements);
 }
 
-template void run<float, float>(const OptimizerStep&, const Addresses&, std::int64_t);
-template void run<double, double>(const OptimizerStep&, const Addresses&, std::int64_t);
-template void run<Bf16, float>(const OptimizerStep&, const Addresses&, std::int64_t);
-template void run<Bf16, Bf16>(const OptimizerStep&, const Addresses&, std::int64_t);
+template void run<float, float>(const OptimizerStep&, const Addresses&, std::int64_t, Team&);
+template void run<double, double>(const OptimizerStep&, const Addresses&, std::int64_t, Team&);
+template void run<Bf16, float>(const OptimizerStep&, const Addresses&, std::int64_t, Team&);
+template void run<Bf16, Bf16>(const OptimizerStep&, const Addresses&, std::int64_t, Team&);
 
 }  // namespace shardscope::cpu

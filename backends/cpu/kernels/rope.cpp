@@ -59,7 +59,7 @@ void set(const Rope& k, Range range, double position, Angles& to) {
 }  // namespace
 
 template <class T>
-void run(const Rope& k, const Addresses& at) {
+void run(const Rope& k, const Addresses& at, Team&) {
     Angles one, here;
     const std::int64_t pairs = k.head_dim / 2;
     for (std::int64_t first = 0; first < pairs; first += kPairs) {

@@ -68,18 +68,18 @@ SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, co
 }  // namespace
 
 template <class T>
-void run(const VocabularyMax& k, const Addresses& at, int index) {
+void run(const VocabularyMax& k, const Addresses& at, int index, Team&) {
     largest_of_rows(k, as<const T>(at[0]), as<Real<T>>(at[1]), valid_columns(k, index));
 }
 
 template <class T>
-void run(const VocabularySum& k, const Addresses& at, int index) {
+void run(const VocabularySum& k, const Addresses& at, int index, Team&) {
     sums_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]), as<const std::int32_t>(at[2]),
                  as<Real<T>>(at[3]), index, valid_columns(k, index));
 }
 
 template <class T>
-void run(const VocabularyLoss& k, const Addresses& at, int index) {
+void run(const VocabularyLoss& k, const Addresses& at, int index, Team&) {
     const double sum = gradient_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]),
                                         as<const std::int32_t>(at[2]), index);
     if (index == 0) *as<double>(at[3]) += k.scale * sum;

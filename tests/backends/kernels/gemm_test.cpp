@@ -128,25 +128,26 @@ TEST(Gemm, EmptyShapes) {
 }
 
 TEST(Dispatch, RefusesWhatTheCpuDoesNotRun) {
+    cpu::Team team;
     Compute add;
     add.kernel = Add{1};
     add.dtype = DType::fp32;
     add.gradient = DType::bf16;
     try {
-        cpu::execute(add, {}, {});
+        cpu::execute(add, {}, {}, team);
         FAIL() << "gradients in bf16 ran";
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, "unsupported");
         EXPECT_EQ(e.message, "the cpu backend does not run fp32 with gradients in bf16");
     }
     add.dtype = add.gradient = DType::int32;
-    EXPECT_THROW(cpu::execute(add, {}, {}), Error);
+    EXPECT_THROW(cpu::execute(add, {}, {}, team), Error);
     Compute load;
     load.kernel = LoadBatch{};
-    EXPECT_THROW(cpu::execute(load, {}, {}), std::logic_error);
+    EXPECT_THROW(cpu::execute(load, {}, {}, team), std::logic_error);
     Compute attention;
     attention.kernel = Attention{1, 4, 1, 1, 4};
-    EXPECT_THROW(cpu::execute(attention, {}, {}), std::logic_error);
+    EXPECT_THROW(cpu::execute(attention, {}, {}, team), std::logic_error);
 }
 
 }  // namespace

@@ -109,7 +109,8 @@ std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Te
     context.step = options.step;
     context.data_index = options.data_index;
     context.tensor_index = options.tensor_index;
-    cpu::execute(instruction, addresses, context);
+    cpu::Team team;
+    cpu::execute(instruction, addresses, context, team);
 
     std::vector<Values> after;
     for (std::size_t i = 0; i < stored.size(); ++i) {
