@@ -97,6 +97,9 @@ void RunArguments::add_to(CLI::App& app) {
     app.add_option("--ranks", ranks, "Ranks on this machine, instead of the scenario's cluster")
         ->type_name("N")
         ->check(CLI::Range(1, kMostThreads));
+    app.add_option("--threads", threads, "Threads of each rank, instead of the scenario's")
+        ->type_name("N")
+        ->check(CLI::Range(1, kMostThreads));
 }
 
 }  // namespace shardscope

@@ -48,6 +48,7 @@ struct RunArguments {
     std::string backend = "cpu";
     std::optional<std::int64_t> steps;  // instead of the scenario's
     std::optional<int> ranks;           // on this machine, instead of the scenario's cluster
+    std::optional<int> threads;         // of each rank, instead of the scenario's
 
     void add_to(CLI::App& app);
 };

@@ -50,9 +50,10 @@ std::string summary(const Cluster& cluster) {
     }
     return fmt::format(
         "{}\nmemory bandwidth {:.1f} GB/s, host cost per instruction {:.2f} µs, "
-        "slowdown with all cores busy {:.2f}\n\n{}",
+        "slowdown with all cores busy {:.2f}, dividing a kernel over all cores {:.1f} µs\n\n{}",
         device.name, device.memory_bandwidth.value / kGB, device.host_cost.value * 1e6,
-        device.calibration.busy_slowdown, table.to_string());
+        device.calibration.busy_slowdown, device.calibration.fork_join.value * 1e6,
+        table.to_string());
 }
 
 }  // namespace

@@ -1,13 +1,16 @@
 #include "cli/calibrate_kernels.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "backends/cpu/kernels/gemm.h"
+#include "backends/cpu/kernels/team.h"
 #include "cli/kernel_cases.h"
 #include "cli/kernel_timing.h"
 
@@ -105,6 +108,34 @@ double measure_busy_slowdown(int cores, const CalibrateOptions& options) {
     mixture_time(&after);
     const Seconds alone = (before + after) / 2;
     return std::max(1.0, *std::max_element(together.begin(), together.end()) / alone);
+}
+
+Seconds measure_fork_join(int cores, const CalibrateOptions& options) {
+    using Clock = std::chrono::steady_clock;
+    using Nanoseconds = std::chrono::nanoseconds;
+    if (cores <= 1) return Seconds(0);
+    // Long enough that every helper has woken before the others are done, as in a kernel that is worth
+    // dividing; some time passes between two kernels as well.
+    constexpr Nanoseconds kWork{100'000}, kBetween{5'000};
+    const auto spend = [](Nanoseconds time) {
+        for (const auto end = Clock::now() + time; Clock::now() < end;) continue;
+    };
+    cpu::Team team(cores);
+    // Bursts with pauses, of which the best counts: other programs only ever add to it, and where they
+    // take a core they do so for milliseconds.
+    double least = std::numeric_limits<double>::infinity();
+    for (int burst = 0; burst < (options.quick ? 10 : 30); ++burst) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        std::vector<double> costs;
+        for (int i = 0; i < 50; ++i) {
+            spend(kBetween);
+            const auto start = Clock::now();
+            team.divide(cores, 1, [&](const cpu::Share&) { spend(kWork); });
+            costs.push_back(std::chrono::duration<double>(Clock::now() - start - kWork).count());
+        }
+        least = std::min(least, quantile(std::move(costs), 0.5));
+    }
+    return Seconds(std::max(0.0, least));
 }
 
 BytesPerSecond measure_memory_bandwidth(const CalibrateOptions& options) {

@@ -23,6 +23,10 @@ std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,
 // equal: on virtual machines one often shares its physical core with a stranger.
 double measure_busy_slowdown(int cores, const CalibrateOptions& options);
 
+// What dividing a kernel over one thread per core adds to its share of the work: telling the helpers, and
+// waiting for the last of them. Wall time, since processor time would not show the waiting.
+Seconds measure_fork_join(int cores, const CalibrateOptions& options);
+
 // Copy rate of memory, bytes read and bytes written counted.
 BytesPerSecond measure_memory_bandwidth(const CalibrateOptions& options);
 

@@ -65,6 +65,7 @@ void round_figures(Device& device) {
     }
     for (CollectiveSample& s : device.calibration.collectives) s.time.value = rounded(s.time.value);
     device.calibration.busy_slowdown = rounded(device.calibration.busy_slowdown);
+    device.calibration.fork_join.value = rounded(device.calibration.fork_join.value);
     device.memory_bandwidth.value = rounded(device.memory_bandwidth.value);
     device.host_cost.value = rounded(device.host_cost.value);
 }
@@ -90,6 +91,7 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
     calibration.kernels = measure_kernels(options, part(progress, kMatmulEnd, kKernelsEnd));
     part(progress, kKernelsEnd, kBusyEnd)("all cores at once", 0);
     calibration.busy_slowdown = measure_busy_slowdown(machine.cores, options);
+    calibration.fork_join = measure_fork_join(machine.cores, options);
     part(progress, kBusyEnd, kMemoryEnd)("memory", 0);
     device.memory_bandwidth = measure_memory_bandwidth(options);
     device.host_cost = measure_host_cost();

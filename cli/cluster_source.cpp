@@ -10,8 +10,9 @@ Cluster catalogue_cluster(const std::string& name) {
     return read_cluster(YamlValue::parse(name, name), "", {});
 }
 
-Cluster this_machine_cluster(int ranks, const ParseOptions& options) {
-    const std::string text = fmt::format("{{this_machine: {{ranks: {}}}}}", ranks);
+Cluster this_machine_cluster(int ranks, int threads, const ParseOptions& options) {
+    const std::string text =
+        fmt::format("{{this_machine: {{ranks: {}, threads: {}}}}}", ranks, threads);
     return read_cluster(YamlValue::parse(text, "--ranks"), "", options);
 }
 

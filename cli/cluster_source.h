@@ -11,8 +11,8 @@ namespace shardscope {
 // A cluster of the catalogue (core/catalogue.h).
 Cluster catalogue_cluster(const std::string& name);
 
-// `cluster: {this_machine: {ranks: …}}`; at most kMostThreads ranks.
+// `cluster: {this_machine: {ranks: …, threads: …}}`; at most kMostThreads of each.
 inline constexpr int kMostThreads = 1024;
-Cluster this_machine_cluster(int ranks, const ParseOptions& options);
+Cluster this_machine_cluster(int ranks, int threads, const ParseOptions& options);
 
 }  // namespace shardscope

@@ -104,8 +104,8 @@ void Evaluation::check_trace() const {
 
 void Evaluation::prepare_run(const RunArguments& arguments) {
     if (arguments.steps) scenario().training.steps = *arguments.steps;
-    if (arguments.ranks || !scenario().cluster.this_machine)
-        note(move_to_this_machine(scenario(), arguments.ranks,
+    if (arguments.ranks || arguments.threads || !scenario().cluster.this_machine)
+        note(move_to_this_machine(scenario(), arguments.ranks, arguments.threads,
                                   parse_options(environment_, arguments_.calibration)));
     // A corpus that is missing or too short concerns every strategy: say so once, before any runs.
     open_data(scenario().data, *model_, scenario().training.seed);

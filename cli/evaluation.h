@@ -27,7 +27,7 @@ public:
 
     Scenario& scenario() { return report_.scenario; }
     const Model& model() const { return *model_; }
-    // Applies --ranks and --steps and moves the scenario to this machine; checks its data.
+    // Applies --ranks, --threads and --steps and moves the scenario to this machine; checks its data.
     void prepare_run(const RunArguments& arguments);
     void note(std::optional<std::string> text);
 

@@ -26,6 +26,7 @@ ParseOptions parse_options(const Environment& environment, const std::string& ca
 }
 
 std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optional<int> ranks,
+                                                std::optional<int> threads,
                                                 const ParseOptions& options) {
     const Cluster asked = scenario.cluster;
     const int count = ranks.value_or(asked.world_size());
@@ -33,7 +34,7 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
         throw Error("ranks", fmt::format("{} ranks cannot be threads of one process", count),
                     fmt::format("use --ranks N with at most {}", kMostThreads));
     }
-    scenario.cluster = this_machine_cluster(count, options);
+    scenario.cluster = this_machine_cluster(count, threads.value_or(asked.device.threads), options);
     if (asked.this_machine) return std::nullopt;
     return fmt::format(
         "the scenario's cluster is {}; here {} rank{} of this machine, and predictions are for it",

@@ -12,9 +12,11 @@ namespace shardscope {
 
 ParseOptions parse_options(const Environment& environment, const std::string& calibration_file);
 
-// Puts the scenario on this machine with that many ranks (default: as many as it has), and returns a
-// note for the report if that changed what it asked for. Throws "ranks" where that is too many.
+// Puts the scenario on this machine with that many ranks and threads of each (default: as many as it
+// has), and returns a note for the report if that changed what it asked for. Throws "ranks" where that
+// is too many.
 std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optional<int> ranks,
+                                                std::optional<int> threads,
                                                 const ParseOptions& options);
 
 // Throws "not-calibrated" if the scenario runs on this machine and its speed is not known.

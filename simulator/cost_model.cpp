@@ -38,7 +38,8 @@ CostModel::CostModel(const Device& device)
       peak_(device.peak),
       matmul_efficiency_(device.matmul_efficiency),
       bandwidth_(device.memory_bandwidth.value * device.memory_efficiency),
-      overhead_(device.kernel_overhead.value) {
+      overhead_(device.kernel_overhead.value),
+      fork_join_(device.calibration.fork_join.value) {
     for (const MatmulSample& s : device.calibration.matmul)
         matmul_[s.dtype].add(static_cast<double>(s.m), static_cast<double>(s.n),
                              static_cast<double>(s.k), s.rate.value);
@@ -61,6 +62,12 @@ Seconds CostModel::kernel(const Compute& compute) const {
     const double otherwise = roofline(compute, 1.0);
     return Seconds(measured(calibration_name(compute.kernel), compute.dtype,
                             calibration_work(compute), otherwise));
+}
+
+Seconds CostModel::kernel(const Compute& compute, int threads) const {
+    const Seconds alone = kernel(compute);
+    if (threads <= 1) return alone;
+    return std::min(alone, alone / threads + Seconds(fork_join_));
 }
 
 double CostModel::matmul(const Compute& compute, const Shape& shape) const {

@@ -24,6 +24,10 @@ public:
     // "device-peak") when the device states no rate for the kernel's precision.
     Seconds kernel(const Compute& compute) const;
 
+    // The same where `threads` cores of a CPU divide the kernel; kernels too short to gain are not
+    // divided.
+    Seconds kernel(const Compute& compute, int threads) const;
+
 private:
     struct Shape {
         double m = 0, n = 0, k = 0;
@@ -39,7 +43,7 @@ private:
     DeviceKind kind_;
     std::string name_;
     std::map<DType, FlopsPerSecond> peak_;
-    double matmul_efficiency_, bandwidth_, overhead_;
+    double matmul_efficiency_, bandwidth_, overhead_, fork_join_;
     std::map<DType, MatmulRates> matmul_;
     std::map<std::pair<std::string, DType>, TimeCurve, std::less<>> kernels_;
 };

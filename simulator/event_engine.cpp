@@ -41,7 +41,7 @@ struct RoleState {
     // Separate host, by epoch: the instruction at index i of the step is issued at
     // host_origin + (i + 1)·host_cost. Every sync begins an epoch.
     std::vector<double> host_origin{0.0};
-    double weight = 1;  // threads per node that one lane stands for
+    double weight = 1;  // ranks of a node that one lane stands for
     StepTime time;
     std::vector<Span> spans;
 };
@@ -180,7 +180,7 @@ private:
             until = std::max(until, issue + lane.op->issue_to_end);
         }
         lane.sleep = Sleep::running;
-        active_ += state(lane).weight;
+        active_ += threads_of(lane);
         // Nobody else can act before this ends: no need to sleep.
         if (woken_.empty() && (running_.empty() || until < running_.front().at)) {
             move_clock(until);
@@ -215,7 +215,7 @@ private:
             other.ready = std::max(other.ready, end);
             if (--other.open > 0) continue;
             other.sleep = Sleep::running;
-            active_ += state(other).weight;
+            active_ += threads_of(other);
             push(other, other.ready);
         }
         channel.start = channel.seconds = 0;
@@ -261,7 +261,7 @@ private:
     // Books what the lane has just done and moves on to the next operation.
     void finish(Lane& lane) {
         const Op& op = *lane.op;
-        active_ -= state(lane).weight;
+        active_ -= threads_of(lane);
         if (op.kind == OpKind::sync) {
             state(lane).host_origin.push_back(now_ - static_cast<double>(index_in_step(lane) + 1) *
                                                          program_.host_cost);
@@ -305,6 +305,12 @@ private:
         span.micro_batch = role.program->schedule[task].micro_batch;
         span.instruction = lane.op->instruction;
         span.body = BodyId(lane.task->body);
+    }
+
+    // Threads of a node that work while the lane performs its operation.
+    double threads_of(const Lane& lane) const {
+        const bool divided = lane.stream == Stream::compute && !lane.op->communication;
+        return state(lane).weight * (divided ? program_.threads : 1);
     }
 
     void push(const Lane& lane, double until) {

@@ -37,11 +37,14 @@ Trace EventRunner::run(const Scenario& scenario, const Plan& plan, const RunOpti
         rank.spans = std::move(timelines[i].spans);
         rank.memory = planned_memory(plan.memory[i]);
     }
-    const int ranks = ranks_per_node(plan.program, cluster);
-    if (cluster.cores > 0 && ranks > cluster.cores)
-        trace.notes.push_back(std::to_string(ranks) + " ranks share " +
-                              std::to_string(cluster.cores) +
-                              " cores: times are those of shared cores, not of one core per rank");
+    const int ranks = ranks_per_node(plan.program, cluster), threads = plan.target.threads;
+    if (cluster.cores > 0 && ranks * threads > cluster.cores)
+        trace.notes.push_back(
+            std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") +
+            (threads > 1 ? " of " + std::to_string(threads) + " threads share " : " share ") +
+            std::to_string(cluster.cores) +
+            " cores: times are those of shared cores, not of one core per " +
+            (threads > 1 ? "thread" : "rank"));
     return trace;
 }
 

@@ -19,6 +19,7 @@ public:
           inline_host_(settings.inline_host),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
+          threads_(settings.threads),
           copy_(cluster.device.kernel_overhead.value) {}
 
     LaneProgram::Role prepare(const Program& program, std::size_t role) {
@@ -78,7 +79,8 @@ private:
     }
 
     void add(Stream stream, const Compute& compute) {
-        add_run(stream, costs_.kernel(compute).value, false);
+        const int threads = stream == Stream::compute ? threads_ : 1;
+        add_run(stream, costs_.kernel(compute, threads).value, false);
     }
     void add(Stream stream, const Collective& collective) {
         const Party party = channels_.collective(index_, stream, collective);
@@ -176,7 +178,9 @@ private:
     const CostModel& costs_;
     Channels& channels_;
     const bool inline_host_, separate_;
-    const double host_cost_, copy_;
+    const double host_cost_;
+    const int threads_;
+    const double copy_;
     LaneProgram::Role out_;
     std::vector<EventOrigin> origins_;
     std::array<std::vector<Op>, kStreams> lanes_;
@@ -193,6 +197,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
     result.host_cost = cluster.device.host_cost.value;
+    if (result.inline_host) result.threads = cluster.device.threads;
     const CostModel costs(cluster.device);
     Channels channels(program, cluster);
     for (std::size_t role = 0; role < program.roles.size(); ++role) {

@@ -84,6 +84,7 @@ struct LaneProgram {
     std::vector<std::int32_t> channels;  // how many lanes meet at each
     bool inline_host = false;
     double host_cost = 0;
+    int threads = 1;  // inline host: that divide the kernels of the compute stream
 };
 
 // `separate_kernels` keeps one operation per instruction, for spans. The result refers to `program`.

@@ -22,6 +22,12 @@ LiveBuffers::OnChange poison_dead_bytes(std::byte* arena) {
     };
 }
 
+// As many threads as the plan has given the kernels scratch memory for.
+CpuExecutorOptions with_threads(CpuExecutorOptions options, const Plan& plan) {
+    options.threads = plan.target.threads;
+    return options;
+}
+
 }  // namespace
 
 CpuRank::CpuRank(const Plan& plan, Rank rank, const DataSource& data,
@@ -30,7 +36,7 @@ CpuRank::CpuRank(const Plan& plan, Rank rank, const DataSource& data,
       rank_(rank),
       role_(role_of(plan, rank)),
       executor_(role_, std::move(communicators),
-                BatchLoader(data, plan.layout, plan.data_index(rank)), options),
+                BatchLoader(data, plan.layout, plan.data_index(rank)), with_threads(options, plan)),
       interpreter_(plan.program, rank, plan.memory_of(rank), executor_),
       state_(plan, rank, interpreter_.arena()),
       log_(role_) {

@@ -25,7 +25,7 @@ inline constexpr std::int64_t kReservedSteps = 1 << 16;
 // must outlive it.
 class CpuRank {
 public:
-    // Allocates the arena and draws the initial weights.
+    // Allocates the arena and draws the initial weights. Computes on as many threads as the plan says.
     CpuRank(const Plan& plan, Rank rank, const DataSource& data, RankCommunicators communicators,
             const CpuExecutorOptions& options);
 

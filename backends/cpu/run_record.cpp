@@ -60,9 +60,12 @@ void RunRecord::finish(Trace& trace, int ranks, int cores) {
     if (bad != losses_.end())
         trace.notes.push_back("the loss is not finite from step " +
                               std::to_string(bad - losses_.begin() + 1) + " on");
-    if (cores > 0 && ranks > cores)
-        trace.notes.push_back(std::to_string(ranks) + " ranks share " + std::to_string(cores) +
-                              (cores == 1 ? " core" : " cores"));
+    const int threads = plan_.target.threads;
+    if (cores > 0 && ranks * threads > cores)
+        trace.notes.push_back(
+            std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") +
+            (threads > 1 ? " of " + std::to_string(threads) + " threads share " : " share ") +
+            std::to_string(cores) + (cores == 1 ? " core" : " cores"));
     if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
     trace.losses = std::move(losses_);
     trace.gradient_norms = std::move(gradient_norms_);

@@ -49,6 +49,8 @@ struct Calibration {
     std::vector<CollectiveSample> collectives;
     // Factor by which compute slows when all cores compute at once (shared caches and memory), ≥ 1.
     double busy_slowdown = 1.0;
+    // What dividing one kernel over a rank's threads adds: telling them and waiting for the last.
+    Seconds fork_join;
     bool empty() const { return matmul.empty(); }
 };
 
@@ -63,6 +65,7 @@ struct Device {
     double memory_efficiency = 1.0;   // achievable fraction of it
     Seconds host_cost;                // host time to issue one instruction
     Seconds kernel_overhead;          // device time of an empty kernel
+    int threads = 1;                  // CPUs: that a rank divides its kernels over
     Bytes runtime;                    // context, libraries: memory outside the plan
     std::string source;               // where the figures come from
     Calibration calibration;

@@ -14,7 +14,7 @@
 namespace shardscope {
 namespace {
 
-constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads
+constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads, and may have more
 
 // Every form knows the keys of a description; `more` are the form's own.
 std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
@@ -58,7 +58,7 @@ Cluster uncalibrated() {
 
 // The ranks share the machine's memory equally, whoever says how much it is.
 Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
-    const YamlMap map(value, {"ranks"});
+    const YamlMap map(value, {"ranks", "threads"});
     const int ranks = static_cast<int>(map.require("ranks").integer(kThreads));
     const std::string& file = options.this_machine_file;
     std::error_code unreadable;  // as good as missing
@@ -70,6 +70,8 @@ Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
     cluster.nodes = 1;
     cluster.gpus_per_node = ranks;
     cluster.device.memory = Bytes(memory.value / ranks);
+    cluster.device.threads = 1;
+    map.read("threads", cluster.device.threads, kThreads);
     cluster.cores = options.cores;
     cluster.this_machine = true;
     return cluster;
@@ -95,6 +97,7 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     out["memory_efficiency"] = d.memory_efficiency;
     out["host_cost"] = d.host_cost.value;
     out["kernel_overhead"] = d.kernel_overhead.value;
+    if (d.kind == DeviceKind::cpu) out["threads"] = d.threads;
     out["runtime"] = d.runtime.value;
     if (!d.source.empty()) out["source"] = d.source;
     return out;
@@ -107,6 +110,7 @@ nlohmann::ordered_json calibration_to_json(const Calibration& c) {
     if (!c.host.empty()) out["host"] = c.host;
     if (!c.compiler.empty()) out["compiler"] = c.compiler;
     out["busy_slowdown"] = c.busy_slowdown;
+    if (c.fork_join.value > 0) out["fork_join"] = c.fork_join.value;
     for (const MatmulSample& s : c.matmul) {
         out["matmul"].push_back(Json::array({name_of(s.dtype), s.m, s.n, s.k, s.rate.value}));
     }

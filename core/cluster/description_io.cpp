@@ -12,6 +12,7 @@ namespace {
 constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
 constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
 constexpr IntegerRange kCores{0, 1'000'000};
+constexpr IntegerRange kThreads{1, 1024};  // of one rank
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
 constexpr NumberRange kWork{0, 1e30, true};
@@ -29,9 +30,9 @@ void read_peak(const YamlValue& value, Device& device) {
 }
 
 void read_device(const YamlValue& value, Device& device) {
-    const YamlMap map(value,
-                      {"name", "kind", "memory", "peak", "matmul_efficiency", "memory_bandwidth",
-                       "memory_efficiency", "host_cost", "kernel_overhead", "runtime", "source"});
+    const YamlMap map(value, {"name", "kind", "memory", "peak", "matmul_efficiency",
+                              "memory_bandwidth", "memory_efficiency", "host_cost",
+                              "kernel_overhead", "threads", "runtime", "source"});
     constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
     if (const auto name = map.find("name")) device.name = name->name();
     if (const auto kind = map.find("kind")) {
@@ -44,6 +45,7 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("memory_efficiency", device.memory_efficiency, kFraction);
     map.read("host_cost", device.host_cost, kTime);
     map.read("kernel_overhead", device.kernel_overhead, kTime);
+    map.read("threads", device.threads, kThreads);
     map.read("runtime", device.runtime, kSomeMemory);
     map.read("source", device.source);
 }
@@ -85,12 +87,13 @@ void read_rows(const YamlMap& map, std::string_view key, Sample (*read)(const Ya
 }
 
 void read_calibration(const YamlValue& value, Calibration& calibration) {
-    const YamlMap map(
-        value, {"date", "host", "compiler", "busy_slowdown", "matmul", "kernels", "collectives"});
+    const YamlMap map(value, {"date", "host", "compiler", "busy_slowdown", "fork_join", "matmul",
+                              "kernels", "collectives"});
     map.read("date", calibration.date);
     map.read("host", calibration.host);
     map.read("compiler", calibration.compiler);
     map.read("busy_slowdown", calibration.busy_slowdown, kFactor);
+    map.read("fork_join", calibration.fork_join, kTime);
     read_rows(map, "matmul", read_matmul, calibration.matmul);
     read_rows(map, "kernels", read_kernel, calibration.kernels);
     read_rows(map, "collectives", read_collective, calibration.collectives);

@@ -47,7 +47,8 @@ BufferId LayerLowering::attention_stats(std::size_t l, const Attention& a) {
 
 void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
     const std::int64_t rows = context_.rows();
-    const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
+    Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
+    a.tiles = context_.target.threads;
     const bool tiled = context_.target.tiled_attention_workspace;
     emit(a, {at(saved(l, "qkv", rows * qkv_width(b))),
              at(saved(l, "attention", rows * b.heads * b.head_dim)), at(attention_stats(l, a)),
@@ -120,7 +121,8 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
     const std::int64_t rows = context_.rows(), q = b.heads * b.head_dim;
     const std::int64_t local = context_.local_rows() * b.hidden;
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
-    const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
+    const AttentionGrad g{
+        a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind, context_.target.threads};
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
     const BufferId ds_all = all_rows(l, "d attention.residual", ds, b.hidden);

@@ -121,6 +121,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
 ExecutionTarget ExecutionTarget::of(const Device& device) {
     ExecutionTarget target;
     target.tiled_attention_workspace = device.kind == DeviceKind::cpu;
+    target.threads = device.kind == DeviceKind::cpu ? device.threads : 1;
     return target;
 }
 
@@ -130,6 +131,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.strategy = strategy;
     plan.layout = layout_for(scenario, strategy);
     plan.training = scenario.training;
+    plan.target = target;
     plan.model = model;
     check_sizes(*model, plan.layout);
     LocalModel local = located(strategy, [&] {

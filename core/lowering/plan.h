@@ -20,6 +20,7 @@ struct ExecutionTarget {
     // Bytes of temporary the device's attention kernels want (forward, backward), per call.
     // cpu: one score tile per call; gpu: none beyond registers.
     bool tiled_attention_workspace = false;
+    int threads = 1;  // that a rank divides its kernels over; attention needs a tile for each
     static ExecutionTarget of(const Device& device);
 };
 
@@ -74,6 +75,7 @@ struct Plan {
     Strategy strategy;
     Layout layout;
     TrainingSpec training;
+    ExecutionTarget target;
     std::shared_ptr<const Model> model;
     std::vector<std::vector<Unit>> units;         // per role
     std::vector<TensorSplit> splits;              // per parameter of the model

@@ -124,12 +124,12 @@ std::int64_t attention_stats_elements(const Attention& kernel) {
 std::int64_t attention_workspace_elements(const Attention& kernel) {
     // The unfused kind computes its scores where the probabilities stay.
     if (kernel.kind == AttentionKind::unfused) return 0;
-    return query_block(kernel.seq) * kernel.seq;
+    return kernel.tiles * query_block(kernel.seq) * kernel.seq;
 }
 
 std::int64_t attention_workspace_elements(const AttentionGrad& kernel) {
-    const std::int64_t tiles = kernel.kind == AttentionKind::flash ? 2 : 1;
-    return tiles * query_block(kernel.seq) * kernel.seq;
+    const std::int64_t blocks = kernel.kind == AttentionKind::flash ? 2 : 1;
+    return kernel.tiles * blocks * query_block(kernel.seq) * kernel.seq;
 }
 
 }  // namespace shardscope

@@ -125,11 +125,13 @@ struct Rope {
 struct Attention {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
+    int tiles = 1;  // in the workspace: as many heads can be worked on at once
 };
 // dy R, qkv R, y R, stats R, dqkv W, workspace W?.
 struct AttentionGrad {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
+    int tiles = 1;  // in the workspace: as many heads can be worked on at once
 };
 
 // Replaces logits by scale·(softmax − one-hot) and adds scale·Σ −log p(target) to the loss:
@@ -227,7 +229,8 @@ std::int64_t attention_stats_elements(const Attention& kernel);
 
 // Elements, of the compute type, of the workspace operand on devices that tile attention over
 // queries: the scores of kAttentionQueryBlock queries against all keys, and in the backward pass
-// their gradients beside them (the stored probabilities of the unfused kind need no such tile).
+// their gradients beside them (the stored probabilities of the unfused kind need no such tile); of all
+// `tiles` together.
 constexpr std::int64_t kAttentionQueryBlock = 64;
 std::int64_t attention_workspace_elements(const Attention& kernel);
 std::int64_t attention_workspace_elements(const AttentionGrad& kernel);

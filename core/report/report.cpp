@@ -66,7 +66,7 @@ double model_flops_utilisation(const Plan& plan, const Device& device, int share
                                Seconds step_time) {
     const auto peak = device.peak.find(plan.training.precision);
     if (peak == device.peak.end() || !(peak->second.value > 0)) return 0;
-    const int ranks = plan.layout.world;
+    const int ranks = plan.layout.world * plan.target.threads;
     const int devices = shared_cores > 0 ? std::min(ranks, shared_cores) : ranks;
     const double flops = plan.model->training_flops_per_sample().value *
                          static_cast<double>(plan.training.global_batch);

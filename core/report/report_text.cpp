@@ -48,7 +48,9 @@ std::string plural(int count, const char* noun) {
 
 std::string machine_text(const Cluster& cluster) {
     if (cluster.this_machine) {
-        return fmt::format("{} on {} of this machine", plural(cluster.world_size(), "rank"),
+        const int threads = cluster.device.threads;
+        return fmt::format("{}{} on {} of this machine", plural(cluster.world_size(), "rank"),
+                           threads > 1 ? " of " + plural(threads, "thread") : "",
                            plural(cluster.cores, "core"));
     }
     return fmt::format("{} {} ({} × {})", format_count(std::int64_t{cluster.world_size()}),

@@ -151,6 +151,14 @@ TEST(ThisMachine, WithoutCalibrationSaysSo) {
     EXPECT_EQ(c.cores, 3);
     EXPECT_EQ(c.nodes, 1);
     EXPECT_EQ(c.gpus_per_node, 4);
+    EXPECT_EQ(c.device.threads, 1);
+}
+
+TEST(ThisMachine, RanksMayHaveThreads) {
+    const Cluster c = cluster("{this_machine: {ranks: 2, threads: 3}}", {"", 4, Bytes(12'000)});
+    EXPECT_EQ(c.gpus_per_node, 2);
+    EXPECT_EQ(c.device.threads, 3);
+    EXPECT_EQ(c.device.memory.value, 6'000);
 }
 
 TEST(ThisMachine, UsesItsCalibration) {

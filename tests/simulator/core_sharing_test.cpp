@@ -69,6 +69,25 @@ TEST(CoreSharing, WhoFinishesMakesRoom) {
     EXPECT_NEAR(roles[2].time.wall.value, 1.5 + 3, 1e-12);
 }
 
+// A rank of two threads takes two cores while it computes, one while it moves data.
+TEST(CoreSharing, EveryThreadOfARankTakesACore) {
+    const BodyText kernel = BodyText().kernel(3);
+    const auto divided = [](int cores, double busy_slowdown = 1) {
+        Cluster cluster = shared_cores(cores, busy_slowdown);
+        cluster.device.threads = 2;
+        return cluster;
+    };
+    EXPECT_NEAR(wall(one_role(kernel, 1), divided(2)), 3 / 2.0, 1e-12);
+    EXPECT_NEAR(wall(one_role(kernel, 1), divided(2, 1.5)), 3 / 2.0 * 1.5, 1e-12);
+    EXPECT_NEAR(wall(one_role(kernel, 1), divided(4, 1.5)), 3 / 2.0, 1e-12);
+    EXPECT_NEAR(wall(one_role(kernel, 2), divided(2)), 3, 1e-12);
+    BodyText both;
+    both.all_reduce(2, Stream::reduce).kernel(4);
+    // Two ranks, each two threads for a kernel of 4 s beside a collective of 2 s, on four cores: six
+    // threads at 2/3 of their speed until both are done.
+    EXPECT_NEAR(wall(one_role(both, 2), divided(4)), 3, 1e-12);
+}
+
 TEST(CoreSharing, WaitingTakesNoCore) {
     BodyText body;  // the host waits while its other thread reduces
     body.all_reduce(3, Stream::reduce).record(0, Stream::reduce).wait(0, Stream::compute);

@@ -47,6 +47,19 @@ TEST(CostModel, ThinMultipliesAreBoundByMemory) {
     EXPECT_NEAR(seconds(gpu(), c), bytes / (2e12 * 0.9) + 2e-6, 1e-9);
 }
 
+TEST(CostModel, ThreadsDivideAKernelUnlessItIsTooShort) {
+    Device cpu = gpu();
+    cpu.kind = DeviceKind::cpu;
+    cpu.calibration.fork_join = Seconds(5e-6);
+    const CostModel model(cpu);
+    const Compute large = compute(Add{100'000'000}), small = compute(Add{1000});
+    const double alone = model.kernel(large).value;
+    EXPECT_EQ(model.kernel(large, 1).value, alone);
+    EXPECT_NEAR(model.kernel(large, 2).value, alone / 2 + 5e-6, 1e-12);
+    EXPECT_NEAR(model.kernel(large, 4).value, alone / 4 + 5e-6, 1e-12);
+    EXPECT_EQ(model.kernel(small, 2).value, model.kernel(small).value);
+}
+
 TEST(CostModel, MonotoneInDeviceAndShape) {
     Device faster = gpu(), wider = gpu();
     faster.peak[DType::fp32] = FlopsPerSecond(200e12);

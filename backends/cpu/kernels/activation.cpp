@@ -6,18 +6,20 @@ namespace shardscope::cpu {
 namespace {
 
 template <class T>
-SHARDSCOPE_CLONES void forward(const Activate& k, const T* x, T* y) {
-    activate(k.activation, x, y, k.elements);
+SHARDSCOPE_CLONES void forward(const Activate& k, Share share, const T* x, T* y) {
+    activate(k.activation, x + share.first, y + share.first, share.count());
 }
 
 template <class T>
-SHARDSCOPE_CLONES void backward(const ActivateGrad& k, const T* dy, const T* x, T* dx) {
-    activate_grad(k.activation, dy, x, dx, k.elements);
+SHARDSCOPE_CLONES void backward(const ActivateGrad& k, Share share, const T* dy, const T* x,
+                                T* dx) {
+    const std::int64_t at = share.first;
+    activate_grad(k.activation, dy + at, x + at, dx + at, share.count());
 }
 
 template <class T>
-SHARDSCOPE_CLONES void forward(const SwiGlu& k, const T* gate_up, T* y) {
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+SHARDSCOPE_CLONES void forward(const SwiGlu& k, Share share, const T* gate_up, T* y) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         const T* gate = gate_up + 2 * r * k.ffn;
         const T* up = gate + k.ffn;
         T* out = y + r * k.ffn;
@@ -31,9 +33,10 @@ SHARDSCOPE_CLONES void forward(const SwiGlu& k, const T* gate_up, T* y) {
 
 // silu(g) = g·s, silu'(g) = s·(1 + g·(1 − s)).
 template <class T>
-SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_up, T* dgate_up) {
+SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, Share share, const T* dy, const T* gate_up,
+                                T* dgate_up) {
     using R = Real<T>;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         const T* gate = gate_up + 2 * r * k.ffn;
         const T* up = gate + k.ffn;
         const T* d = dy + r * k.ffn;
@@ -53,20 +56,27 @@ SHARDSCOPE_CLONES void backward(const SwiGluGrad& k, const T* dy, const T* gate_
 }  // namespace
 
 template <class T>
-void run(const Activate& k, const Addresses& at, Team&) {
-    forward(k, as<const T>(at[0]), as<T>(at[1]));
+void run(const Activate& k, const Addresses& at, Team& team) {
+    divide_elements(team, k.elements, [&](const Share& share) {
+        forward(k, share, as<const T>(at[0]), as<T>(at[1]));
+    });
 }
 template <class T>
-void run(const ActivateGrad& k, const Addresses& at, Team&) {
-    backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+void run(const ActivateGrad& k, const Addresses& at, Team& team) {
+    divide_elements(team, k.elements, [&](const Share& share) {
+        backward(k, share, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+    });
 }
 template <class T>
-void run(const SwiGlu& k, const Addresses& at, Team&) {
-    forward(k, as<const T>(at[0]), as<T>(at[1]));
+void run(const SwiGlu& k, const Addresses& at, Team& team) {
+    divide_rows(team, k.rows, 2 * k.ffn,
+                [&](const Share& share) { forward(k, share, as<const T>(at[0]), as<T>(at[1])); });
 }
 template <class T>
-void run(const SwiGluGrad& k, const Addresses& at, Team&) {
-    backward(k, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+void run(const SwiGluGrad& k, const Addresses& at, Team& team) {
+    divide_rows(team, k.rows, 2 * k.ffn, [&](const Share& share) {
+        backward(k, share, as<const T>(at[0]), as<const T>(at[1]), as<T>(at[2]));
+    });
 }
 
 SHARDSCOPE_INSTANTIATE(Activate);

@@ -281,28 +281,39 @@ struct Backward {
     }
 };
 
+// Threads share the heads: all query heads of a group of keys are one thread's. Each has a tile of the
+// workspace.
 template <class Kernel, class Pass>
-void for_each_head(const Kernel& kernel, const void* workspace, const Pass& pass) {
-    if (!workspace && attention_workspace_elements(kernel) > 0)
+void for_each_group(const Kernel& kernel, Team& team, const Pass& pass) {
+    const std::int64_t workspace = attention_workspace_elements(kernel);
+    if (!pass.workspace && workspace > 0)
         throw std::logic_error("attention was lowered without its workspace");
+    if (team.threads() > kernel.tiles)
+        throw std::logic_error("attention was lowered for fewer threads");
     const Heads h(kernel);
-    for (std::int64_t sample = 0; sample < h.samples; ++sample)
-        for (std::int64_t head = 0; head < h.heads; ++head) pass.head(h, sample, head);
+    team.divide(h.samples * h.kv_heads, 1, [&](const Share& share) {
+        Pass mine = pass;
+        if (workspace > 0) mine.workspace += workspace / kernel.tiles * share.thread;
+        const std::int64_t sample = share.first / h.kv_heads;
+        const std::int64_t first = share.first % h.kv_heads * h.group();
+        for (std::int64_t head = first; head < first + h.group(); ++head)
+            mine.head(h, sample, head);
+    });
 }
 
 }  // namespace
 
 template <class T>
-void run(const Attention& k, const Addresses& at, Team&) {
-    for_each_head(k, at[3],
-                  Forward<T>{as<const T>(at[0]), as<T>(at[1]), at[2], as<Real<T>>(at[3])});
+void run(const Attention& k, const Addresses& at, Team& team) {
+    for_each_group(k, team,
+                   Forward<T>{as<const T>(at[0]), as<T>(at[1]), at[2], as<Real<T>>(at[3])});
 }
 
 template <class T>
-void run(const AttentionGrad& k, const Addresses& at, Team&) {
-    for_each_head(k, at[5],
-                  Backward<T>{as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), at[3],
-                              as<T>(at[4]), as<Real<T>>(at[5])});
+void run(const AttentionGrad& k, const Addresses& at, Team& team) {
+    for_each_group(k, team,
+                   Backward<T>{as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), at[3],
+                               as<T>(at[4]), as<Real<T>>(at[5])});
 }
 
 SHARDSCOPE_INSTANTIATE(Attention);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backends/cpu/kernels/simd.h"
+#include "backends/cpu/kernels/team.h"
 
 namespace shardscope::cpu {
 
@@ -30,21 +31,28 @@ SHARDSCOPE_INLINE void add_column_sums(std::int64_t rows, std::int64_t columns, 
     }
 }
 
-// sums[c] (+)= Σ_r term(r, c), computed in Real<T> and stored once.
+// Columns that a thread sums at a time.
+inline constexpr std::int64_t kColumnShare = 64;
+
+// sums[c] (+)= Σ_r term(r, c) for the columns of a share, computed in Real<T> and stored once.
 template <class T, class Term>
-SHARDSCOPE_INLINE void column_sums(std::int64_t rows, std::int64_t columns, bool accumulate,
-                                   T* sums, Term term) {
+SHARDSCOPE_INLINE void column_sums(std::int64_t rows, Share share, bool accumulate, T* sums,
+                                   Term term) {
+    const std::int64_t columns = share.count();
+    sums += share.first;
     if (!accumulate) std::fill_n(sums, columns, T(0));
     if constexpr (kStoresExactly<T>) {
-        add_column_sums(rows, columns, sums, term);
+        add_column_sums(rows, columns, sums,
+                        [&](std::int64_t r, std::int64_t c) { return term(r, share.first + c); });
     } else {
         constexpr std::int64_t kWidth = 1024;  // columns whose totals are kept at a time
         Real<T> totals[kWidth];
         for (std::int64_t first = 0; first < columns; first += kWidth) {
             const std::int64_t width = columns - first < kWidth ? columns - first : kWidth;
             for (std::int64_t c = 0; c < width; ++c) totals[c] = sums[first + c];
-            add_column_sums(rows, width, totals,
-                            [&](std::int64_t r, std::int64_t c) { return term(r, first + c); });
+            add_column_sums(rows, width, totals, [&](std::int64_t r, std::int64_t c) {
+                return term(r, share.first + first + c);
+            });
             for (std::int64_t c = 0; c < width; ++c) sums[first + c] = totals[c];
         }
     }

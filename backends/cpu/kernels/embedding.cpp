@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cpu/kernels/column_sums.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
 
@@ -20,9 +21,9 @@ std::int64_t row_of(const Kernel& k, std::int32_t token, int index) {
 }
 
 template <class T>
-SHARDSCOPE_CLONES void forward(const Embedding& k, const std::int32_t* tokens, const T* table,
-                               const T* positions, T* y, int index) {
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+SHARDSCOPE_CLONES void forward(const Embedding& k, Share share, const std::int32_t* tokens,
+                               const T* table, const T* positions, T* y, int index) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         const std::int64_t from = row_of(k, tokens[r], index);
         T* out = y + r * k.hidden;
         if (from < 0)
@@ -37,31 +38,31 @@ SHARDSCOPE_CLONES void forward(const Embedding& k, const std::int32_t* tokens, c
 }
 
 // Rows are added in order, so that the gradient of a frequent token does not depend on anything
-// but the batch.
+// but the batch. Threads share the columns.
 template <class T, class G>
-SHARDSCOPE_CLONES void add_rows(const EmbeddingGrad& k, const std::int32_t* tokens, const T* dy,
-                                G* dtable, G* dpositions, int index) {
+SHARDSCOPE_CLONES void add_rows(const EmbeddingGrad& k, Share share, const std::int32_t* tokens,
+                                const T* dy, G* dtable, G* dpositions, int index) {
     for (std::int64_t r = 0; r < k.rows; ++r) {
         const T* in = dy + r * k.hidden;
         if (const std::int64_t to = row_of(k, tokens[r], index); to >= 0) {
             G* row = dtable + to * k.hidden;
             SHARDSCOPE_INDEPENDENT
-            for (std::int64_t i = 0; i < k.hidden; ++i) row[i] += in[i];
+            for (std::int64_t i = share.first; i < share.last; ++i) row[i] += in[i];
         }
         if (!dpositions) continue;
         G* position = dpositions + (r % k.seq) * k.hidden;
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < k.hidden; ++i) position[i] += in[i];
+        for (std::int64_t i = share.first; i < share.last; ++i) position[i] += in[i];
     }
 }
 
 // out += Σ of the rows of dy that `rows` yields, in its order and in fp32, rounded once.
 template <class T>
-SHARDSCOPE_CLONES void add_sum(const T* dy, std::int64_t hidden, std::span<const std::int32_t> rows,
-                               Bf16* out) {
+SHARDSCOPE_CLONES void add_sum(const T* dy, std::int64_t hidden, Share columns,
+                               std::span<const std::int32_t> rows, Bf16* out) {
     constexpr std::int64_t kWidth = 256;
-    for (std::int64_t first = 0; first < hidden; first += kWidth) {
-        const std::int64_t width = std::min(kWidth, hidden - first);
+    for (std::int64_t first = columns.first; first < columns.last; first += kWidth) {
+        const std::int64_t width = std::min(kWidth, columns.last - first);
         float sums[kWidth];
         for (std::int64_t i = 0; i < width; ++i) sums[i] = out[first + i];
         for (const std::int32_t r : rows) {
@@ -75,7 +76,7 @@ SHARDSCOPE_CLONES void add_sum(const T* dy, std::int64_t hidden, std::span<const
 // A bf16 gradient would lose the later ones of many rows added one by one, so the rows of a token
 // (and of a position) are summed first: `key` says which rows belong together.
 template <class T, class Key>
-void add_grouped(const EmbeddingGrad& k, const T* dy, Bf16* to, Key key) {
+void add_grouped(const EmbeddingGrad& k, const T* dy, Bf16* to, Team& team, Key key) {
     thread_local std::vector<std::int32_t> kept;
     kept.resize(std::max(kept.size(), static_cast<std::size_t>(k.rows)));
     const std::span order(kept.data(), static_cast<std::size_t>(k.rows));
@@ -83,34 +84,44 @@ void add_grouped(const EmbeddingGrad& k, const T* dy, Bf16* to, Key key) {
     std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
         return std::pair(key(a), a) < std::pair(key(b), b);
     });
-    for (std::size_t first = 0, end = 0; first < order.size(); first = end) {
-        const std::int64_t row = key(order[first]);
-        while (end < order.size() && key(order[end]) == row) ++end;
-        if (row >= 0) add_sum(dy, k.hidden, order.subspan(first, end - first), to + row * k.hidden);
-    }
+    team.divide(k.hidden, kColumnShare, [&](const Share& columns) {
+        for (std::size_t first = 0, end = 0; first < order.size(); first = end) {
+            const std::int64_t row = key(order[first]);
+            while (end < order.size() && key(order[end]) == row) ++end;
+            if (row >= 0)
+                add_sum(dy, k.hidden, columns, order.subspan(first, end - first),
+                        to + row * k.hidden);
+        }
+    });
 }
 
 }  // namespace
 
 template <class T>
-void run(const Embedding& k, const Addresses& at, int index, Team&) {
+void run(const Embedding& k, const Addresses& at, int index, Team& team) {
     const bool adds_positions = !k.vocabulary_parallel || index == 0;
-    forward(k, as<const std::int32_t>(at[0]), as<const T>(at[1]),
-            adds_positions ? as<const T>(at[2]) : nullptr, as<T>(at[3]), index);
+    divide_rows(team, k.rows, k.hidden, [&](const Share& share) {
+        forward(k, share, as<const std::int32_t>(at[0]), as<const T>(at[1]),
+                adds_positions ? as<const T>(at[2]) : nullptr, as<T>(at[3]), index);
+    });
 }
 
 template <class T, class G>
-void run(const EmbeddingGrad& k, const Addresses& at, int index, Team&) {
+void run(const EmbeddingGrad& k, const Addresses& at, int index, Team& team) {
     const auto* tokens = as<const std::int32_t>(at[0]);
     const T* dy = as<const T>(at[1]);
     G *dtable = as<G>(at[2]), *dpositions = as<G>(at[3]);
     if (!k.accumulate_table) std::fill_n(dtable, k.vocab * k.hidden, G(0));
     if (dpositions && !k.accumulate_positions) std::fill_n(dpositions, k.seq * k.hidden, G(0));
     if constexpr (kStoresExactly<G>) {
-        add_rows(k, tokens, dy, dtable, dpositions, index);
+        team.divide(k.hidden, kColumnShare, [&](const Share& columns) {
+            add_rows(k, columns, tokens, dy, dtable, dpositions, index);
+        });
     } else {
-        add_grouped(k, dy, dtable, [&](std::int32_t r) { return row_of(k, tokens[r], index); });
-        if (dpositions) add_grouped(k, dy, dpositions, [&](std::int32_t r) { return r % k.seq; });
+        add_grouped(k, dy, dtable, team,
+                    [&](std::int32_t r) { return row_of(k, tokens[r], index); });
+        if (dpositions)
+            add_grouped(k, dy, dpositions, team, [&](std::int32_t r) { return r % k.seq; });
     }
 }
 

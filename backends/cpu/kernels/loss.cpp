@@ -5,13 +5,13 @@
 namespace shardscope::cpu {
 namespace {
 
-// Returns Σ −log p(target), added row after row in double precision.
+// Returns Σ −log p(target) of a share, added row after row in double precision.
 template <class T>
-SHARDSCOPE_CLONES double softmax_rows(const SoftmaxCrossEntropy& k, T* logits,
+SHARDSCOPE_CLONES double softmax_rows(const SoftmaxCrossEntropy& k, Share share, T* logits,
                                       const std::int32_t* targets) {
     using R = Real<T>;
     double loss = 0;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         T* row = logits + r * k.classes;
         const R largest = lane_max(row, k.classes);
         const R target = row[targets[r]] - largest;
@@ -28,8 +28,10 @@ SHARDSCOPE_CLONES double softmax_rows(const SoftmaxCrossEntropy& k, T* logits,
 }  // namespace
 
 template <class T>
-void run(const SoftmaxCrossEntropy& k, const Addresses& at, Team&) {
-    const double sum = softmax_rows(k, as<T>(at[0]), as<const std::int32_t>(at[1]));
+void run(const SoftmaxCrossEntropy& k, const Addresses& at, Team& team) {
+    const double sum = sum_of_shares(team, k.rows, kRowShare, [&](const Share& share) {
+        return softmax_rows(k, share, as<T>(at[0]), as<const std::int32_t>(at[1]));
+    });
     double* loss = as<double>(at[2]);
     *loss = (k.accumulate_loss ? *loss : 0.0) + k.scale * sum;
 }

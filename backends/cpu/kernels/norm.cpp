@@ -29,10 +29,10 @@ SHARDSCOPE_INLINE void store(NormKind kind, RowStats<R> of, R* stats, std::int64
 }
 
 template <class T>
-SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b, T* y,
+SHARDSCOPE_CLONES void forward(const Norm& k, Share share, const T* x, const T* w, const T* b, T* y,
                                Real<T>* stats) {
     using R = Real<T>;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         const T* in = x + r * k.hidden;
         T* out = y + r * k.hidden;
         RowStats<R> s;
@@ -59,10 +59,10 @@ SHARDSCOPE_CLONES void forward(const Norm& k, const T* x, const T* w, const T* b
 
 // With n = (x − mean)/σ and g = dy·w: dx = (g − avg(g) − n·avg(g·n))/σ; rms_norm has no avg(g).
 template <class T>
-SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const T* x,
+SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, Share share, const T* dy, const T* x,
                                       const Real<T>* stats, const T* w, const T* dresidual, T* dx) {
     using R = Real<T>;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         const RowStats<R> s = load(k.kind, stats, r);
         const T *in = x + r * k.hidden, *d = dy + r * k.hidden;
         T* out = dx + r * k.hidden;
@@ -94,35 +94,41 @@ SHARDSCOPE_CLONES void backward_input(const NormInputGrad& k, const T* dy, const
 
 // dw (+)= Σ_rows dy·n, db (+)= Σ_rows dy.
 template <class T, class G>
-SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, const T* dy, const T* x,
-                                       const Real<T>* stats, G* dw, G* db) {
+SHARDSCOPE_CLONES void backward_weight(const NormWeightGrad& k, Share share, const T* dy,
+                                       const T* x, const Real<T>* stats, G* dw, G* db) {
     const std::int64_t hidden = k.hidden;
     const NormKind kind = k.kind;
-    column_sums(k.rows, hidden, k.accumulate, dw, [=](std::int64_t r, std::int64_t c) {
+    column_sums(k.rows, share, k.accumulate, dw, [=](std::int64_t r, std::int64_t c) {
         const RowStats<Real<T>> s = load(kind, stats, r);
         return dy[r * hidden + c] * ((x[r * hidden + c] - s.mean) * s.inverse);
     });
     if (db)
-        column_sums(k.rows, hidden, k.accumulate, db,
+        column_sums(k.rows, share, k.accumulate, db,
                     [=](std::int64_t r, std::int64_t c) { return Real<T>(dy[r * hidden + c]); });
 }
 
 }  // namespace
 
 template <class T>
-void run(const Norm& k, const Addresses& at, Team&) {
-    forward(k, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
-            as<Real<T>>(at[4]));
+void run(const Norm& k, const Addresses& at, Team& team) {
+    divide_rows(team, k.rows, k.hidden, [&](const Share& share) {
+        forward(k, share, as<const T>(at[0]), as<const T>(at[1]), as<const T>(at[2]), as<T>(at[3]),
+                as<Real<T>>(at[4]));
+    });
 }
 template <class T>
-void run(const NormInputGrad& k, const Addresses& at, Team&) {
-    backward_input(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
-                   as<const T>(at[3]), as<const T>(at[4]), as<T>(at[5]));
+void run(const NormInputGrad& k, const Addresses& at, Team& team) {
+    divide_rows(team, k.rows, k.hidden, [&](const Share& share) {
+        backward_input(k, share, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
+                       as<const T>(at[3]), as<const T>(at[4]), as<T>(at[5]));
+    });
 }
 template <class T, class G>
-void run(const NormWeightGrad& k, const Addresses& at, Team&) {
-    backward_weight(k, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
-                    as<G>(at[3]), as<G>(at[4]));
+void run(const NormWeightGrad& k, const Addresses& at, Team& team) {
+    team.divide(k.hidden, kColumnShare, [&](const Share& share) {
+        backward_weight(k, share, as<const T>(at[0]), as<const T>(at[1]), as<const Real<T>>(at[2]),
+                        as<G>(at[3]), as<G>(at[4]));
+    });
 }
 
 SHARDSCOPE_INSTANTIATE(Norm);

@@ -13,7 +13,6 @@ struct Tensors {
     const G* gradient;
     W* weight;  // updated: the master copy if there is one, else the parameter
     R *state1, *state2;
-    std::int64_t elements;
     R clip;  // factor on the gradient
 };
 
@@ -45,14 +44,14 @@ AdamFactors<T> adam_factors(const OptimizerSpec& spec, std::int64_t step) {
 }
 
 template <class G, class W, class R>
-SHARDSCOPE_CLONES void adam(const Tensors<G, W, R>& t, const AdamFactors<R>& f) {
+SHARDSCOPE_CLONES void adam(Share share, const Tensors<G, W, R>& t, const AdamFactors<R>& f) {
     const G* gradient = t.gradient;
     W* weight = t.weight;
     R *state1 = t.state1, *state2 = t.state2;
     const R clip = t.clip;
     const AdamFactors<R> by = f;
     SHARDSCOPE_INDEPENDENT
-    for (std::int64_t i = 0; i < t.elements; ++i) {
+    for (std::int64_t i = share.first; i < share.last; ++i) {
         const R w = weight[i];
         const R g = gradient[i] * clip + by.l2 * w;
         const R m = state1[i] + (g - state1[i]) * by.mean;
@@ -64,20 +63,20 @@ SHARDSCOPE_CLONES void adam(const Tensors<G, W, R>& t, const AdamFactors<R>& f) 
 }
 
 template <class G, class W, class R>
-SHARDSCOPE_CLONES void sgd(const Tensors<G, W, R>& t, R lr, R decay, R momentum) {
+SHARDSCOPE_CLONES void sgd(Share share, const Tensors<G, W, R>& t, R lr, R decay, R momentum) {
     const G* gradient = t.gradient;
     W* weight = t.weight;
     R* buffer = t.state1;
     const R clip = t.clip;
     if (!buffer) {
         SHARDSCOPE_INDEPENDENT
-        for (std::int64_t i = 0; i < t.elements; ++i)
+        for (std::int64_t i = share.first; i < share.last; ++i)
             weight[i] = weight[i] - lr * (gradient[i] * clip + decay * weight[i]);
         return;
     }
     // The first step passes momentum 0: PyTorch's buffer starts as the gradient.
     SHARDSCOPE_INDEPENDENT
-    for (std::int64_t i = 0; i < t.elements; ++i) {
+    for (std::int64_t i = share.first; i < share.last; ++i) {
         const R g = gradient[i] * clip + decay * weight[i];
         buffer[i] = buffer[i] * momentum + g;
         weight[i] = weight[i] - lr * buffer[i];
@@ -86,8 +85,8 @@ SHARDSCOPE_CLONES void sgd(const Tensors<G, W, R>& t, R lr, R decay, R momentum)
 
 // The parameter that kernels read, from the master copy.
 template <class R, class T>
-SHARDSCOPE_CLONES void store(const R* master, T* parameter, std::int64_t elements) {
-    for (std::int64_t i = 0; i < elements; ++i) parameter[i] = master[i];
+SHARDSCOPE_CLONES void store(Share share, const R* master, T* parameter) {
+    for (std::int64_t i = share.first; i < share.last; ++i) parameter[i] = master[i];
 }
 
 double clip_factor(const OptimizerStep& k, const double* norm) {
@@ -95,29 +94,31 @@ double clip_factor(const OptimizerStep& k, const double* norm) {
 }
 
 template <class G, class W>
-void update(const OptimizerStep& k, const Addresses& at, W* weight, std::int64_t step) {
+void update(const OptimizerStep& k, Share share, const Addresses& at, W* weight,
+            std::int64_t step) {
     using R = Real<W>;
     const R clip = static_cast<R>(clip_factor(k, as<const double>(at[1])));
-    const Tensors<G, W, R> tensors{as<const G>(at[0]), weight,     as<R>(at[4]),
-                                   as<R>(at[5]),       k.elements, clip};
+    const Tensors<G, W, R> tensors{as<const G>(at[0]), weight, as<R>(at[4]), as<R>(at[5]), clip};
     if (k.spec.kind == OptimizerKind::sgd) {
         const double momentum = step == 1 ? 0.0 : k.spec.momentum;
-        sgd(tensors, static_cast<R>(k.spec.lr), static_cast<R>(k.spec.weight_decay),
+        sgd(share, tensors, static_cast<R>(k.spec.lr), static_cast<R>(k.spec.weight_decay),
             static_cast<R>(momentum));
     } else {
-        adam(tensors, adam_factors<R>(k.spec, step));
+        adam(share, tensors, adam_factors<R>(k.spec, step));
     }
 }
 
 }  // namespace
 
 template <class T, class G>
-void run(const OptimizerStep& k, const Addresses& at, std::int64_t step, Team&) {
+void run(const OptimizerStep& k, const Addresses& at, std::int64_t step, Team& team) {
     T* parameter = as<T>(at[2]);
-    if (!k.master) return update<G>(k, at, parameter, step);
     auto* master = as<Real<T>>(at[3]);
-    update<G>(k, at, master, step);
-    store(master, parameter, k.elements);
+    divide_elements(team, k.elements, [&](const Share& share) {
+        if (!k.master) return update<G>(k, share, at, parameter, step);
+        update<G>(k, share, at, master, step);
+        store(share, master, parameter);
+    });
 }
 
 template void run<float, float>(const OptimizerStep&, const Addresses&, std::int64_t, Team&);

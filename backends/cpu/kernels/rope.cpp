@@ -59,19 +59,20 @@ void set(const Rope& k, Range range, double position, Angles& to) {
 }  // namespace
 
 template <class T>
-void run(const Rope& k, const Addresses& at, Team&) {
-    Angles one, here;
+void run(const Rope& k, const Addresses& at, Team& team) {
+    Angles one;
     const std::int64_t pairs = k.head_dim / 2;
     for (std::int64_t first = 0; first < pairs; first += kPairs) {
         const Range range{first, std::min(kPairs, pairs - first)};
         set(k, range, 1.0, one);
-        for (std::int64_t position = 0; position < std::min(k.seq, k.rows); ++position) {
-            if (position % kBlock == 0)
-                set(k, range, static_cast<double>(position), here);
-            else
-                rotate(one, range.count, here.cosine, here.sine);
-            rotate_position(k, range, here, position, as<T>(at[0]));
-        }
+        team.divide(std::min(k.seq, k.rows), kBlock, [&](const Share& block) {
+            Angles here;
+            set(k, range, static_cast<double>(block.first), here);
+            for (std::int64_t position = block.first; position < block.last; ++position) {
+                if (position > block.first) rotate(one, range.count, here.cosine, here.sine);
+                rotate_position(k, range, here, position, as<T>(at[0]));
+            }
+        });
     }
 }
 

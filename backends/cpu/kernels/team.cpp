@@ -1,5 +1,6 @@
 #include "backends/cpu/kernels/team.h"
 
+#include <chrono>
 #include <utility>
 
 #include "backends/cpu/kernels/gemm.h"
@@ -7,9 +8,10 @@
 namespace shardscope::cpu {
 namespace {
 
-// Spins until `value` is no longer `old`, some tens of microseconds at most: about what lies between two
-// kernels of a training step, and a little more than waking a sleeping thread takes. Then it sleeps.
-constexpr int kSpins = 1000;
+// How long a thread spins for what it waits for before it sleeps. Between two kernels of a training step
+// lie a few microseconds, and a spinning thread is told in less than one; waking a sleeping one takes 5 to
+// 50, on virtual machines more.
+constexpr std::chrono::microseconds kSpin{100};
 
 constexpr std::uint32_t kOpen = 1u << 31;
 
@@ -19,11 +21,12 @@ void pause() {
 #endif
 }
 
+// Returns the value once it is no longer `old`.
 std::uint32_t wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-    for (int i = 0; i < kSpins; ++i) {
-        if (const std::uint32_t now = value.load(std::memory_order_acquire); now != old) return now;
-        pause();
-    }
+    const auto changed = [&] { return value.load(std::memory_order_acquire) != old; };
+    using Clock = std::chrono::steady_clock;
+    for (const auto end = Clock::now() + kSpin; !changed() && Clock::now() < end;)
+        for (int i = 0; i < 32 && !changed(); ++i) pause();
     value.wait(old, std::memory_order_acquire);
     return value.load(std::memory_order_acquire);
 }

@@ -75,4 +75,34 @@ private:
     std::vector<std::thread> helpers_;  // last: they use the rest
 };
 
+// Shares of element-wise and row-wise kernels: some ten microseconds of work each, a few times what it
+// takes to tell a helper.
+inline constexpr std::int64_t kShareElements = 1 << 14;
+
+inline constexpr std::int64_t kRowShare = 16;  // of a loss, whose rows are summed
+
+template <class Work>
+void divide_elements(Team& team, std::int64_t elements, const Work& work) {
+    team.divide(elements, kShareElements, work);
+}
+template <class Work>
+void divide_rows(Team& team, std::int64_t rows, std::int64_t width, const Work& work) {
+    const std::int64_t grain =
+        width < kShareElements ? kShareElements / (width > 0 ? width : 1) : 1;
+    team.divide(rows, grain, work);
+}
+
+// Σ part(share) over shares of at least `grain`, few enough for their sums to be kept, added in order.
+template <class Part>
+double sum_of_shares(Team& team, std::int64_t count, std::int64_t grain, const Part& part) {
+    constexpr std::int64_t kMostShares = 512;
+    const std::int64_t least = (count + kMostShares - 1) / kMostShares;
+    const std::int64_t width = least > grain ? least : grain;
+    double sums[kMostShares];
+    team.divide(count, width, [&](const Share& share) { sums[share.first / width] = part(share); });
+    double sum = 0;
+    for (std::int64_t i = 0; i * width < count; ++i) sum += sums[i];
+    return sum;
+}
+
 }  // namespace shardscope::cpu

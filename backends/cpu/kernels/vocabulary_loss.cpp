@@ -21,19 +21,19 @@ std::int64_t column_of(const Kernel& k, std::int32_t target, int index) {
 }
 
 template <class T>
-SHARDSCOPE_CLONES void largest_of_rows(const VocabularyMax& k, const T* logits, Real<T>* largest,
-                                       std::int64_t valid) {
-    for (std::int64_t r = 0; r < k.rows; ++r)
+SHARDSCOPE_CLONES void largest_of_rows(const VocabularyMax& k, Share share, const T* logits,
+                                       Real<T>* largest, std::int64_t valid) {
+    for (std::int64_t r = share.first; r < share.last; ++r)
         largest[r] = valid > 0 ? lane_max(logits + r * k.columns, valid)
                                : -std::numeric_limits<Real<T>>::infinity();
 }
 
 template <class T>
-SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, T* logits, const Real<T>* largest,
-                                    const std::int32_t* targets, Real<T>* sums, int index,
-                                    std::int64_t valid) {
+SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, Share share, T* logits,
+                                    const Real<T>* largest, const std::int32_t* targets,
+                                    Real<T>* sums, int index, std::int64_t valid) {
     using R = Real<T>;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         T* row = logits + r * k.columns;
         // Finite even where the rank's own maximum was −∞: another rank holds the vocabulary.
         const R most = largest[r];
@@ -45,13 +45,14 @@ SHARDSCOPE_CLONES void sums_of_rows(const VocabularySum& k, T* logits, const Rea
     }
 }
 
-// Returns Σ −log p(target), added row after row in double precision.
+// Returns Σ −log p(target) of a share, added row after row in double precision.
 template <class T>
-SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, const Real<T>* sums,
-                                          const std::int32_t* targets, int index) {
+SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, Share share, T* logits,
+                                          const Real<T>* sums, const std::int32_t* targets,
+                                          int index) {
     using R = Real<T>;
     double loss = 0;
-    for (std::int64_t r = 0; r < k.rows; ++r) {
+    for (std::int64_t r = share.first; r < share.last; ++r) {
         T* row = logits + r * k.columns;
         const auto sum = static_cast<double>(sums[2 * r]);
         loss += std::log(sum) - static_cast<double>(sums[2 * r + 1]);
@@ -68,20 +69,27 @@ SHARDSCOPE_CLONES double gradient_of_rows(const VocabularyLoss& k, T* logits, co
 }  // namespace
 
 template <class T>
-void run(const VocabularyMax& k, const Addresses& at, int index, Team&) {
-    largest_of_rows(k, as<const T>(at[0]), as<Real<T>>(at[1]), valid_columns(k, index));
+void run(const VocabularyMax& k, const Addresses& at, int index, Team& team) {
+    divide_rows(team, k.rows, k.columns, [&](const Share& share) {
+        largest_of_rows(k, share, as<const T>(at[0]), as<Real<T>>(at[1]), valid_columns(k, index));
+    });
 }
 
 template <class T>
-void run(const VocabularySum& k, const Addresses& at, int index, Team&) {
-    sums_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]), as<const std::int32_t>(at[2]),
-                 as<Real<T>>(at[3]), index, valid_columns(k, index));
+void run(const VocabularySum& k, const Addresses& at, int index, Team& team) {
+    divide_rows(team, k.rows, k.columns, [&](const Share& share) {
+        sums_of_rows(k, share, as<T>(at[0]), as<const Real<T>>(at[1]),
+                     as<const std::int32_t>(at[2]), as<Real<T>>(at[3]), index,
+                     valid_columns(k, index));
+    });
 }
 
 template <class T>
-void run(const VocabularyLoss& k, const Addresses& at, int index, Team&) {
-    const double sum = gradient_of_rows(k, as<T>(at[0]), as<const Real<T>>(at[1]),
-                                        as<const std::int32_t>(at[2]), index);
+void run(const VocabularyLoss& k, const Addresses& at, int index, Team& team) {
+    const double sum = sum_of_shares(team, k.rows, kRowShare, [&](const Share& share) {
+        return gradient_of_rows(k, share, as<T>(at[0]), as<const Real<T>>(at[1]),
+                                as<const std::int32_t>(at[2]), index);
+    });
     if (index == 0) *as<double>(at[3]) += k.scale * sum;
 }
 

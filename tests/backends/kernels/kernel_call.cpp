@@ -109,7 +109,7 @@ std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Te
     context.step = options.step;
     context.data_index = options.data_index;
     context.tensor_index = options.tensor_index;
-    cpu::Team team;
+    cpu::Team team(options.threads);
     cpu::execute(instruction, addresses, context, team);
 
     std::vector<Values> after;

@@ -38,6 +38,7 @@ struct CallOptions {
     std::int64_t step = 0;  // 0-based
     int data_index = 0, tensor_index = 0;
     std::optional<DType> gradient = {};  // empty: as the call's dtype
+    int threads = 1;
 };
 
 // The operands' values after the call, rounded to the types they are stored in before and after.
