@@ -10,11 +10,16 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<ImportFormat, 1> kFormats{{
+constexpr std::array<ImportFormat, 2> kFormats{{
     {"hf",
      {"import hf",
       "A model from Hugging Face's config.json: its parameters, and what was read of it",
       "shardscope import hf tests/data/hf/gpt2.json --json", import_hf}},
+    {"deepspeed",
+     {"import deepspeed",
+      "A DeepSpeed configuration: its batch, optimizer and ZeRO settings, and what they mean here",
+      "shardscope import deepspeed scenarios/tutorial/ds_zero2.json --world-size 4",
+      import_deepspeed}},
 }};
 
 std::string overview(const Command& self) {

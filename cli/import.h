@@ -17,5 +17,6 @@ struct ImportFormat {
 std::span<const ImportFormat> import_formats();
 
 int import_hf(const Command& self, const Words& words, const Environment& environment);
+int import_deepspeed(const Command& self, const Words& words, const Environment& environment);
 
 }  // namespace shardscope

@@ -46,10 +46,20 @@ Scenario parse_scenario(const std::string& text, const std::string& path,
     if (const auto name = map.find("name")) scenario.name = name->name();
     scenario.model = read_model(map.require("model"));
     if (const auto data = map.find("data")) scenario.data = read_data(*data, folder);
-    scenario.training = read_training(map.require("training"));
-    scenario.cluster = read_cluster(map.require("cluster"), folder, options);
     const auto strategies = map.find("strategies");
-    scenario.strategies = strategies ? read_strategies(*strategies) : default_strategies();
+    StrategyList list = strategies ? read_strategies(*strategies, folder)
+                                   : StrategyList{default_strategies(), {}};
+    scenario.strategies = std::move(list.strategies);
+    const auto read_cluster_of = [&] {
+        scenario.cluster = read_cluster(map.require("cluster"), folder, options);
+    };
+    if (list.deepspeed.empty()) {
+        scenario.training = read_training(map.require("training"));
+        read_cluster_of();
+    } else {
+        read_cluster_of();
+        read_deepspeed_training(map.find("training"), list.deepspeed, scenario);
+    }
     return scenario;
 }
 

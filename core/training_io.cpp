@@ -9,11 +9,6 @@ namespace shardscope {
 namespace {
 
 constexpr IntegerRange kSteps{1, 1'000'000'000};
-constexpr NumberRange kRate{0, 1e6};        // learning rate, weight decay, momentum
-constexpr NumberRange kThreshold{0, 1e30};  // clip
-constexpr NumberRange kEpsilon{0, 1, true};
-constexpr NumberRange kBeta{
-    0, 0.9999999999};  // 1 would never forget: the bias correction divides by 0
 
 constexpr std::array<std::string_view, 3> kPrecisions = {"fp32", "fp64", "bf16"};
 constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
@@ -35,31 +30,43 @@ void read_betas(const YamlMap& map, OptimizerSpec& spec) {
             }
         }
         const auto pair = betas->items(2);
-        spec.beta1 = pair[0].number(kBeta);
-        spec.beta2 = pair[1].number(kBeta);
+        spec.beta1 = pair[0].number(kBetaRange);
+        spec.beta2 = pair[1].number(kBetaRange);
     }
-    map.read("beta1", spec.beta1, kBeta);
-    map.read("beta2", spec.beta2, kBeta);
+    map.read("beta1", spec.beta1, kBetaRange);
+    map.read("beta2", spec.beta2, kBetaRange);
 }
 
-OptimizerSpec read_optimizer(const YamlValue& value) {
+// Where the keys of an optimizer start from: `defaults` if they are for this kind, and without weight decay
+// Adam and AdamW are the same.
+OptimizerSpec start_of(OptimizerKind kind, const OptimizerSpec& defaults) {
+    const bool same_adam = kind != OptimizerKind::sgd && defaults.kind != OptimizerKind::sgd &&
+                           defaults.weight_decay == 0;
+    if (kind != defaults.kind && !same_adam) return defaults_of(kind);
+    OptimizerSpec spec = defaults;
+    spec.kind = kind;
+    return spec;
+}
+
+OptimizerSpec read_optimizer(const YamlValue& value, const OptimizerSpec& defaults) {
     if (!value.is_map()) {
-        return defaults_of(static_cast<OptimizerKind>(value.choice(kOptimizers, "optimizer")));
+        const std::size_t kind = value.choice(kOptimizers, "optimizer");
+        return start_of(static_cast<OptimizerKind>(kind), defaults);
     }
     const YamlCase form = YamlMap(value, {"adamw", "adam", "sgd"}).one_of(kOptimizers);
-    OptimizerSpec spec = defaults_of(static_cast<OptimizerKind>(form.index));
+    OptimizerSpec spec = start_of(static_cast<OptimizerKind>(form.index), defaults);
     if (spec.kind == OptimizerKind::sgd) {
         const YamlMap map(form.value, {"lr", "momentum", "weight_decay"});
-        map.read("lr", spec.lr, kRate);
-        map.read("momentum", spec.momentum, kRate);
-        map.read("weight_decay", spec.weight_decay, kRate);
+        map.read("lr", spec.lr, kRateRange);
+        map.read("momentum", spec.momentum, kRateRange);
+        map.read("weight_decay", spec.weight_decay, kRateRange);
         return spec;
     }
     const YamlMap map(form.value, {"lr", "betas", "beta1", "beta2", "epsilon", "weight_decay"});
-    map.read("lr", spec.lr, kRate);
+    map.read("lr", spec.lr, kRateRange);
     read_betas(map, spec);
-    map.read("epsilon", spec.epsilon, kEpsilon);
-    map.read("weight_decay", spec.weight_decay, kRate);
+    map.read("epsilon", spec.epsilon, kEpsilonRange);
+    map.read("weight_decay", spec.weight_decay, kRateRange);
     return spec;
 }
 
@@ -112,11 +119,14 @@ std::optional<std::int64_t> read_micro_batch(const YamlValue& value) {
     return value.integer(kBatchRange);
 }
 
-TrainingSpec read_training(const YamlValue& value) {
+TrainingDefaults::TrainingDefaults() { spec.optimizer = defaults_of(OptimizerKind::adamw); }
+
+TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defaults) {
     const YamlMap map(value, {"global_batch", "micro_batch", "steps", "precision", "gradient_dtype",
                               "optimizer", "clip", "seed"});
-    TrainingSpec spec;
-    spec.global_batch = map.require("global_batch").integer(kBatchRange);
+    TrainingSpec spec = defaults.spec;
+    if (defaults.needs_batch || map.find("global_batch"))
+        spec.global_batch = map.require("global_batch").integer(kBatchRange);
     if (const auto found = map.find("micro_batch")) {
         spec.micro_batch = read_micro_batch(*found).value_or(0);
     }
@@ -125,9 +135,9 @@ TrainingSpec read_training(const YamlValue& value) {
     if (const auto found = map.find("gradient_dtype"); found && !found->is_word("auto")) {
         spec.gradient_dtype = read_gradient_dtype(*found, spec.precision);
     }
-    const auto optimizer = map.find("optimizer");
-    spec.optimizer = optimizer ? read_optimizer(*optimizer) : defaults_of(OptimizerKind::adamw);
-    map.read("clip", spec.clip, kThreshold);
+    if (const auto found = map.find("optimizer"))
+        spec.optimizer = read_optimizer(*found, defaults.spec.optimizer);
+    map.read("clip", spec.clip, kClipRange);
     if (const auto found = map.find("seed")) spec.seed = found->seed();
     return spec;
 }

@@ -11,13 +11,25 @@
 namespace shardscope {
 
 inline constexpr IntegerRange kBatchRange{1, 1'000'000'000};  // of every batch size
+inline constexpr NumberRange kRateRange{0, 1e6};              // learning rate, weight decay, momentum
+inline constexpr NumberRange kClipRange{0, 1e30};
+inline constexpr NumberRange kEpsilonRange{0, 1, true};
+// 1 would never forget: the bias correction divides by 0.
+inline constexpr NumberRange kBetaRange{0, 0.9999999999};
 
 // A precision that arithmetic can use: fp32, fp64 or bf16.
 DType read_precision(const YamlValue& value);
 // `auto` is empty.
 std::optional<std::int64_t> read_micro_batch(const YamlValue& value);
 
-TrainingSpec read_training(const YamlValue& value);
+// What the keys of `training:` change.
+struct TrainingDefaults {
+    TrainingSpec spec;
+    bool needs_batch = true;  // global_batch must be given
+
+    TrainingDefaults();  // PyTorch's AdamW; the other fields as in TrainingSpec
+};
+TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defaults = {});
 // `folder` is put before relative paths.
 DataSpec read_data(const YamlValue& value, const std::string& folder);
 

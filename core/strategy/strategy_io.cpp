@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/deepspeed/import.h"
 #include "core/strategy/presets.h"
 #include "core/strategy/validate.h"
 #include "core/training_io.h"
@@ -50,8 +51,14 @@ void read_degree(const YamlMap& map, std::string_view key, std::optional<int>& t
 }
 
 // What the strategy starts from: `preset`, or else a name that is a preset's, so that
-// `{name: zero-3}` is not data parallelism under a wrong name.
-Strategy starting_point(const YamlMap& map) {
+// `{name: zero-3}` is not data parallelism under a wrong name; or a DeepSpeed file.
+Strategy starting_point(const YamlMap& map, const DeepSpeedConfig* deepspeed) {
+    if (deepspeed) {
+        if (const auto preset = map.find("preset"))
+            preset->fail("one-of", "\"preset\" and \"deepspeed\" both say what to start from",
+                         "keep one of the two");
+        return deepspeed_strategy(*deepspeed);
+    }
     if (const auto preset = map.find("preset")) return preset_of(*preset);
     if (const auto name = map.find("name")) {
         for (const Preset& preset : strategy_presets()) {
@@ -124,12 +131,14 @@ void read_model_parallel(const YamlMap& map, Strategy& s) {
         s.attention = static_cast<AttentionKind>(found->choice(kAttentions, "kind of attention"));
 }
 
-Strategy read_strategy(const YamlValue& value) {
+Strategy read_strategy(const YamlValue& value, const std::string& folder,
+                       std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(value, {"name", "preset", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
+    const YamlMap map(value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
                               "bucket", "prefetch", "reduce_at", "sequence_parallel", "schedule",
                               "virtual_stages", "partition", "recompute", "attention"});
-    Strategy s = starting_point(map);
+    if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
+    Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);
     map.read("pp", s.pp, kDegree);
     read_degree(map, "dp", s.dp);
@@ -162,7 +171,7 @@ nlohmann::ordered_json to_json(const Recompute& recompute) {
 
 }  // namespace
 
-std::vector<Strategy> read_strategies(const YamlValue& value) {
+StrategyList read_strategies(const YamlValue& value, const std::string& folder) {
     const auto items = value.items();
     if (items.empty() || items.size() > kMostStrategies) {
         value.fail(
@@ -170,10 +179,11 @@ std::vector<Strategy> read_strategies(const YamlValue& value) {
             fmt::format("{} strategies, but there must be 1 to {}", items.size(), kMostStrategies),
             "write a list such as [ddp, zero-1], or remove the key for all presets");
     }
-    std::vector<Strategy> strategies;
+    StrategyList list;
     std::map<std::string, std::string> places;
     for (const YamlValue& item : items) {
-        Strategy strategy = read_strategy(item);
+        std::optional<DeepSpeedConfig> deepspeed;
+        Strategy strategy = read_strategy(item, folder, deepspeed);
         strategy.place = item.place();
         const auto [earlier, fresh] = places.emplace(strategy.name, strategy.place);
         if (!fresh) {
@@ -182,9 +192,11 @@ std::vector<Strategy> read_strategies(const YamlValue& value) {
                                   earlier->second),
                       "give one of them another \"name\"");
         }
-        strategies.push_back(std::move(strategy));
+        if (deepspeed)
+            list.deepspeed.push_back({list.strategies.size(), std::move(*deepspeed), item});
+        list.strategies.push_back(std::move(strategy));
     }
-    return strategies;
+    return list;
 }
 
 std::vector<Strategy> default_strategies() {

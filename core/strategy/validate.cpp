@@ -41,18 +41,23 @@ std::string divisors_near(std::int64_t n, std::int64_t wanted) {
     throw Error(rule, fmt::format("{}: {}", place_of(s), message), fix);
 }
 
+void check_positive(const Strategy& s, const char* name, std::int64_t value) {
+    if (value < 1) fail(s, "range", fmt::format("{} is {}", name, value), "use 1 or more");
+}
+
+void check_degrees(const Strategy& s) {
+    check_positive(s, "tp", s.tp);
+    check_positive(s, "pp", s.pp);
+    check_positive(s, "dp", s.dp.value_or(1));
+    check_positive(s, "ranks", s.ranks.value_or(1));
+}
+
 void check_ranges(const TrainingSpec& training, const Strategy& s) {
-    const auto positive = [&](const char* name, std::int64_t value) {
-        if (value < 1) fail(s, "range", fmt::format("{} is {}", name, value), "use 1 or more");
-    };
-    positive("global_batch", training.global_batch);
-    positive("tp", s.tp);
-    positive("pp", s.pp);
-    positive("dp", s.dp.value_or(1));
-    positive("ranks", s.ranks.value_or(1));
-    positive("micro_batch", s.micro_batch.value_or(1));
-    positive("virtual_stages", s.virtual_stages);
-    positive("recompute every", s.recompute.every);
+    check_positive(s, "global_batch", training.global_batch);
+    check_degrees(s);
+    check_positive(s, "micro_batch", s.micro_batch.value_or(1));
+    check_positive(s, "virtual_stages", s.virtual_stages);
+    check_positive(s, "recompute every", s.recompute.every);
     if (s.zero < 0 || s.zero > 3) {
         fail(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
     }
@@ -86,7 +91,7 @@ std::string degrees_that_divide(const Strategy& s, int world) {
 }
 
 // Resolves dp so that tp · pp · dp = world.
-int data_parallel_degree(const Strategy& s, int world, int cluster) {
+int degree_of(const Strategy& s, int world, int cluster) {
     const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
     if (world % model_parallel != 0) {
         fail(s, "world-size",
@@ -202,13 +207,18 @@ std::string pattern_fault(const std::string& pattern) {
     }
 }
 
+int data_parallel_degree(const Cluster& cluster, const Strategy& strategy) {
+    check_degrees(strategy);
+    return degree_of(strategy, world_of(cluster, strategy), cluster.world_size());
+}
+
 Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     check_ranges(scenario.training, strategy);
     Layout layout;
     layout.world = world_of(scenario.cluster, strategy);
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
-    layout.dp = data_parallel_degree(strategy, layout.world, scenario.cluster.world_size());
+    layout.dp = degree_of(strategy, layout.world, scenario.cluster.world_size());
     layout.virtual_stages = strategy.virtual_stages;
     check_model_parallel(strategy);
     split_batch(scenario.training, strategy, layout);

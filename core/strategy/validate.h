@@ -27,6 +27,9 @@ struct Layout {
 // "partition", "pattern".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
+// The data-parallel degree that goes with a strategy's ranks, tp and pp; throws "range" and "world-size".
+int data_parallel_degree(const Cluster& cluster, const Strategy& strategy);
+
 // Where a strategy stands, for messages: its file and line, or its name.
 std::string place_of(const Strategy& strategy);
 

@@ -1,0 +1,286 @@
+// The section zero_optimization: DeepSpeed's runtime/zero/config.py and offload_config.py.
+#include <array>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/deepspeed/json.h"
+#include "core/deepspeed/sections.h"
+#include "core/report/figures.h"
+
+namespace shardscope {
+namespace {
+
+enum class Kind : std::uint8_t {
+    flag,
+    elements,  // a whole number, from 0
+    number,    // a whole number, from -1
+    section,   // a map, or anything
+    offload,   // a map with `device`
+};
+
+// A key whose value other than the default would change memory or results in a way that cannot be done
+// here has `refused`: what it is that cannot be done. All others have no effect here.
+struct Row {
+    std::string_view key;
+    std::string_view field;  // its other name, which DeepSpeed reads as well
+    Kind kind;
+    std::string_view default_value;
+    bool stage3;  // of stage 3 only
+    std::string_view here;
+    std::string_view refused;
+};
+
+constexpr std::string_view kNoFiles = "no checkpoints are read or written";
+
+constexpr std::array<Row, 45> kRows{{
+    {"stage", "", Kind::number, "0", false, "", ""},
+    {"contiguous_gradients", "", Kind::flag, "true", false,
+     "gradients are written where they are reduced; nothing is copied", ""},
+    {"reduce_scatter", "", Kind::flag, "true", false,
+     "sharded gradients are always reduce-scattered; DeepSpeed's stages 1 and 2 all-reduce each "
+     "bucket and keep a slice",
+     ""},
+    {"reduce_bucket_size", "", Kind::elements, "5e8", false, "", ""},
+    {"use_multi_rank_bucket_allreduce", "", Kind::flag, "true", false,
+     "a bucket goes to all its owners at once, by one reduce-scatter", ""},
+    {"allgather_partitions", "", Kind::flag, "true", false,
+     "updated parameters always come back by all-gathers", ""},
+    {"allgather_bucket_size", "", Kind::elements, "5e8", false,
+     "one all-gather per bucket of gradients; DeepSpeed ignores it where PyTorch has "
+     "all_gather_into_tensor",
+     ""},
+    {"overlap_comm", "", Kind::flag, "stage 3", false,
+     "gradients are always reduced beside the backward pass, on a stream of their own", ""},
+    {"load_from_fp32_weights", "", Kind::flag, "true", false, kNoFiles, ""},
+    {"elastic_checkpoint", "", Kind::flag, "false", false, kNoFiles, ""},
+    {"offload_param", "", Kind::offload, "none", true, "parameters stay on the device",
+     "parameters cannot be offloaded"},
+    {"offload_optimizer", "", Kind::offload, "none", false, "optimizer states stay on the device",
+     "optimizer states cannot be offloaded"},
+    {"zenflow", "", Kind::section, "null", false, "not used", "ZenFlow is not there"},
+    {"sub_group_size", "", Kind::elements, "1e9", true, "a rank's shard is updated at once", ""},
+    {"cpu_offload_param", "", Kind::flag, "null", true, "parameters stay on the device",
+     "parameters cannot be offloaded"},
+    {"cpu_offload_use_pin_memory", "", Kind::flag, "null", false, "nothing is offloaded", ""},
+    {"cpu_offload", "", Kind::flag, "null", false, "optimizer states stay on the device",
+     "optimizer states cannot be offloaded"},
+    {"stage3_prefetch_bucket_size", "prefetch_bucket_size", Kind::elements, "5e7", true, "", ""},
+    {"stage3_param_persistence_threshold", "param_persistence_threshold", Kind::elements, "1e5",
+     true, "", ""},
+    {"stage3_model_persistence_threshold", "model_persistence_threshold", Kind::elements,
+     "sys.maxsize", true, "every parameter is sharded", ""},
+    {"stage3_max_live_parameters", "max_live_parameters", Kind::elements, "1e9", true,
+     "at most prefetch + 1 layers are gathered at a time", ""},
+    {"stage3_max_reuse_distance", "max_reuse_distance", Kind::elements, "1e9", true,
+     "a layer is freed after its forward pass and gathered again, but for the last one", ""},
+    {"stage3_gather_16bit_weights_on_model_save", "gather_16bit_weights_on_model_save", Kind::flag,
+     "false", true, kNoFiles, ""},
+    {"stage3_module_granularity_threshold", "module_granularity_threshold", Kind::number, "0", true,
+     "a layer is gathered whole", ""},
+    {"stage3_use_all_reduce_for_fetch_params", "use_all_reduce_for_fetch_params", Kind::flag,
+     "false", true, "layers are gathered by all-gathers", ""},
+    {"stage3_allgather_sequential", "allgather_sequential", Kind::flag, "false", true,
+     "a layer's parameters are gathered together", ""},
+    {"stage3_partition_stream_chunk_size", "partition_stream_chunk_size", Kind::elements, "0", true,
+     "shards are initialised in place", ""},
+    {"stage3_gather_fp16_weights_on_model_save", "", Kind::flag, "false", true, kNoFiles, ""},
+    {"ignore_unused_parameters", "", Kind::flag, "true", false, "models use all their parameters",
+     ""},
+    {"legacy_stage1", "", Kind::flag, "false", false, "there is one stage 1", ""},
+    {"round_robin_gradients", "", Kind::flag, "false", false,
+     "each rank owns one slice of every bucket", ""},
+    {"zero_hpz_partition_size", "", Kind::number, "1", true, "no secondary copy of the weights",
+     "a secondary partition of the weights (ZeRO++) is not there"},
+    {"zero_quantized_weights", "", Kind::flag, "false", true, "weights travel as they are stored",
+     "quantised weights (ZeRO++) are not there"},
+    {"zero_quantized_nontrainable_weights", "", Kind::flag, "false", true, "all weights are trained",
+     "quantised weights (ZeRO++) are not there"},
+    {"zero_quantized_gradients", "", Kind::flag, "false", true,
+     "gradients travel as they are stored", "quantised gradients (ZeRO++) are not there"},
+    {"zeropp_loco_param", "", Kind::section, "null", true, "not used",
+     "quantised gradients (LoCo) are not there"},
+    {"mics_shard_size", "", Kind::number, "-1", true, "shards over all data-parallel ranks",
+     "shards over a part of the data-parallel ranks (MiCS) are not there"},
+    {"mics_hierarchical_params_gather", "", Kind::flag, "false", true, "not used", ""},
+    {"memory_efficient_linear", "", Kind::flag, "true", true,
+     "the backward pass reads the weights themselves", ""},
+    {"leaf_module", "", Kind::section, "null", true, "layers are gathered whole", ""},
+    {"pipeline_loading_checkpoint", "", Kind::flag, "false", true, kNoFiles, ""},
+    {"override_module_apply", "", Kind::flag, "true", true, "not used", ""},
+    {"log_trace_cache_warnings", "", Kind::flag, "false", true, "there is no trace cache", ""},
+    {"enable_sanity_checks", "", Kind::flag, "false", true, "every plan is checked", ""},
+    {"save_muon_momentum_buffer_in_memory", "", Kind::flag, "false", true, "not used", ""},
+}};
+
+
+
+// What Trainer puts for "auto".
+std::string_view trainer_value(std::string_view key) {
+    if (key == "reduce_bucket_size") return "the model: hidden_size²";
+    if (key == "stage3_prefetch_bucket_size") return "the model: 0.9 · hidden_size²";
+    if (key == "stage3_param_persistence_threshold") return "the model: 10 · hidden_size";
+    return "";
+}
+
+constexpr IntegerRange kElements{0, std::numeric_limits<std::int64_t>::max()};
+constexpr IntegerRange kBucketElements{0, std::int64_t{1} << 37};  // 1 TiB of fp64
+constexpr IntegerRange kNumber{-1, 1'000'000'000};
+
+// Whether an offload section, a flag or a number asks for something.
+bool asks(const Row& row, const YamlValue& value, DeepSpeedConfig& config) {
+    switch (row.kind) {
+        case Kind::flag:
+            return value.boolean();
+        case Kind::elements:
+        case Kind::number:
+            return whole_number(value, kNumber) > (row.default_value == "1" ? 1 : 0);
+        case Kind::section:
+            return !value.is_map() || !YamlMap::open(value).keys().empty();
+        case Kind::offload:
+            break;
+    }
+    const YamlMap map = deepspeed_map(
+        value, {"device", "nvme_path", "pin_memory", "buffer_count", "buffer_size", "max_in_cpu",
+                "pipeline_read", "pipeline_write", "fast_init", "ratio", "super_offload",
+                "cpuadam_cores_perc"});
+    const auto ratio = find_given(map, "ratio", "", config);
+    if (ratio && ratio->number({0, 1}) < 1 && config.zero.value != 3)
+        deepspeed_refuses(*ratio, "Partial offloading only supported for ZeRO Stage 3.",
+                          "remove it");
+    constexpr std::array<std::string_view, 3> kDevices = {"none", "cpu", "nvme"};
+    const auto device = find_given(map, "device", "", config);
+    return device && device->choice(kDevices, "device to offload to") > 0;
+}
+
+// Types and ranges of what has no effect here.
+void check_type(const Row& row, const YamlValue& value) {
+    if (row.kind == Kind::flag) value.boolean();
+    if (row.kind == Kind::elements) whole_number(value, kElements);
+    if (row.kind == Kind::number) whole_number(value, kNumber);
+}
+
+// `twice`: with overlap_comm DeepSpeed has two of them.
+std::string bucket_text(const DeepSpeedConfig& config, bool twice) {
+    const std::int64_t elements = config.reduce_bucket.value;
+    const auto gigabytes = [](std::int64_t bytes) {
+        return fmt::format("{:.3g} GB", static_cast<double>(bytes) / 1e9);
+    };
+    const std::string size = fmt::format("{} in bf16, {} in fp32", gigabytes(2 * elements),
+                                         gigabytes(4 * elements));
+    if (config.zero.value == 3)
+        return "each layer is reduced by itself; DeepSpeed holds a bucket of " + size;
+    if (config.zero.value == 0)
+        return "no effect: stage 0 reduces 5e8 elements at a time, whatever it says; so does bucket";
+    return fmt::format(
+        "bucket: {}; it takes what its gradients take, DeepSpeed allocates all of it{}", size,
+        twice ? ", twice" : "");
+}
+
+struct Shown {
+    std::int64_t threshold = 100'000;  // stage3_param_persistence_threshold
+    bool overlap = false;              // overlap_comm
+};
+
+std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown& shown) {
+    constexpr std::array<std::string_view, 4> kSharded = {
+        "nothing is sharded", "optimizer states are sharded",
+        "optimizer states and gradients are sharded",
+        "optimizer states, gradients and parameters are sharded"};
+    const int stage = config.zero.value;
+    if (row.key == "stage") return std::string(kSharded[static_cast<std::size_t>(stage)]);
+    if (row.key == "reduce_bucket_size") return bucket_text(config, shown.overlap);
+    if (row.stage3 && stage != 3) return "stage 3 only";
+    if (row.key == "stage3_prefetch_bucket_size")
+        return fmt::format("prefetch: {} (layers ahead, not elements)", config.prefetch.value);
+    if (row.key == "stage3_param_persistence_threshold")
+        return fmt::format(
+            "every parameter is sharded; DeepSpeed keeps those of at most {} elements on every "
+            "rank",
+            format_count(shown.threshold));
+    return std::string(row.here);
+}
+
+class ZeroReader {
+public:
+    ZeroReader(const YamlMap& map, DeepSpeedConfig& config) : map_(map), config_(config) {}
+
+    void read_settings() {
+        read_setting(map_, "stage", "", config_, config_.zero, [](const YamlValue& value) {
+            return static_cast<int>(whole_number(value, {0, 3}));
+        });
+        if (const auto value = given("reduce_bucket_size", ""))
+            config_.reduce_bucket = {whole_number(*value, kBucketElements), value->place()};
+        if (const auto value = given("stage3_prefetch_bucket_size", "prefetch_bucket_size"))
+            config_.prefetch = {whole_number(*value, kElements) > 0 ? 1 : 0, value->place()};
+        if (const auto value =
+                given("stage3_param_persistence_threshold", "param_persistence_threshold"))
+            shown_.threshold = whole_number(*value, kElements);
+        if (const auto value = given("overlap_comm", "")) shown_.overlap = value->boolean();
+        check_all_gather_bucket();
+    }
+
+    void read_row(const Row& row) {
+        const auto value = given(row.key, row.field);
+        if (value && !row.refused.empty() && asks(row, *value, config_))
+            unsupported(*value, std::string(row.refused), "remove it");
+        if (value && row.refused.empty()) check_type(row, *value);
+        const bool overlap = row.key == "overlap_comm";
+        config_.zero_keys.push_back(
+            {std::string(row.key), value ? value_text(*value) : "",
+             overlap ? (config_.zero.value == 3 ? "true" : "false") : std::string(row.default_value),
+             here_text(row, config_, shown_)});
+    }
+
+private:
+    // By either of its names.
+    std::optional<YamlValue> given(std::string_view key, std::string_view field) {
+        const auto other = field.empty() ? std::nullopt : map_.find(field);
+        if (other && map_.find(key))
+            other->fail("one-of", fmt::format("\"{}\" and \"{}\" are the same key", key, field),
+                        "keep one of the two");
+        return find_given(map_, other ? field : key, trainer_value(key), config_);
+    }
+
+    void check_all_gather_bucket() {
+        const auto value = given("allgather_bucket_size", "");
+        if (!value || config_.zero.value == 0 || config_.zero.value == 3) return;
+        if (whole_number(*value, kElements) % 2 != 0)
+            deepspeed_refuses(*value,
+                              "allgather_bucket_size must be a multiple of "
+                              "nccl_start_alignment_factor, 2",
+                              "use an even number");
+    }
+
+    const YamlMap& map_;
+    DeepSpeedConfig& config_;
+    Shown shown_;
+};
+
+// `"zero_optimization": true`, which means stage 1.
+bool read_deprecated(const YamlValue& value, DeepSpeedConfig& config) {
+    if (!value.is_word("true") && !value.is_word("false")) return false;
+    config.zero = {value.boolean() ? 1 : 0, value.place()};
+    add_note(config, value, "an old form; write {\"stage\": 1} or leave it out");
+    return true;
+}
+
+}  // namespace
+
+void read_zero(const YamlMap& top, DeepSpeedConfig& config) {
+    const auto section = find_given(top, "zero_optimization", "", config);
+    const YamlValue value = section && !read_deprecated(*section, config)
+                          ? *section
+                          : parse_deepspeed_json("{}", config.file);
+    std::vector<std::string_view> known;
+    for (const Row& row : kRows) {
+        known.push_back(row.key);
+        if (!row.field.empty()) known.push_back(row.field);
+    }
+    const YamlMap map = deepspeed_map(value, known);
+    ZeroReader reader(map, config);
+    reader.read_settings();
+    for (const Row& row : kRows) reader.read_row(row);
+}
+
+}  // namespace shardscope
