@@ -38,9 +38,6 @@ std::string summary(const Cluster& cluster) {
         ranges[fmt::format("{} {}, {}", kernel, name_of(sample.dtype), unit_of(kernel))].add(
             sample.rate / 1e9);
     }
-    for (const CollectiveSample& sample : device.calibration.collectives)
-        ranges[fmt::format("{} of {} ranks, GB/s", sample.kind, sample.ranks)].add(
-            static_cast<double>(sample.bytes.value) / sample.time.value / kGB);
     TextTable table;
     table.add_column("measured", TextTable::Align::left);
     for (const char* column : {"samples", "least", "most"}) table.add_column(column);
@@ -56,6 +53,50 @@ std::string summary(const Cluster& cluster) {
         table.to_string());
 }
 
+std::string size_text(Bytes bytes) {
+    const std::int64_t kib = bytes.value >> 10;
+    return kib < 1024 ? fmt::format("{} KiB", kib) : fmt::format("{} MiB", kib >> 10);
+}
+
+// "4 ranks on 2 hosts"
+std::string group_text(const CollectiveSample& sample) {
+    return sample.hosts == 1 ? fmt::format("{} ranks", sample.ranks)
+                             : fmt::format("{} ranks on {} hosts", sample.ranks, sample.hosts);
+}
+
+// A row per size, a column per group: median time and spread.
+std::string collectives_text(const Calibration& calibration, const std::string& transport) {
+    const bool threads = transport == "threads";
+    const TransportCalibration* measured =
+        threads ? nullptr : &calibration.transports.at(transport);
+    const auto& samples = threads ? calibration.collectives : measured->collectives;
+    std::vector<std::string> groups;
+    std::map<std::pair<std::string, Bytes>, std::map<std::string, std::string>> rows;
+    for (const CollectiveSample& s : samples) {
+        const std::string group = group_text(s);
+        if (std::ranges::find(groups, group) == groups.end()) groups.push_back(group);
+        rows[{s.kind, s.bytes}][group] =
+            fmt::format("{:.1f} ± {:.0f} %", s.time.value * 1e6, 100 * s.spread / 2);
+    }
+    TextTable table;
+    table.add_column("collective", TextTable::Align::left);
+    table.add_column("size");
+    for (const std::string& group : groups) table.add_column(group);
+    for (const auto& [key, cells] : rows) {
+        std::vector<std::string> row{key.first, size_text(key.second)};
+        for (const std::string& group : groups) {
+            const auto cell = cells.find(group);
+            row.push_back(cell == cells.end() ? "" : cell->second);
+        }
+        table.add_row(std::move(row));
+    }
+    return fmt::format(
+        "Collectives of ranks that are {}, measured {}: median in µs ± half the "
+        "quartiles' distance\n\n{}",
+        threads ? "threads" : "processes over " + transport,
+        threads ? calibration.date : measured->date, table.to_string());
+}
+
 }  // namespace
 
 int calibrate(const Command& self, const Words& words, const Environment& environment) {
@@ -68,7 +109,12 @@ int calibrate(const Command& self, const Words& words, const Environment& enviro
     parser.app().add_flag("--quick", quick, "Fewer and smaller measurements");
     if (!parser.parse(words, environment)) return 0;
 
-    environment.out << summary(calibrate_to(output, quick, environment));
+    Processes* const processes = Processes::meet(environment);
+    const Cluster cluster = calibrate_to(output, quick, processes, environment);
+    const std::string transport(processes ? processes->link().name() : "threads");
+    if (environment.is_root())
+        environment.out << (processes ? "" : summary(cluster) + "\n")
+                        << collectives_text(cluster.device.calibration, transport);
     return 0;
 }
 

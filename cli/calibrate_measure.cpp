@@ -19,10 +19,6 @@ namespace {
 // Shares of the whole, as measured on two cores.
 constexpr double kMatmulEnd = 0.45, kKernelsEnd = 0.75, kBusyEnd = 0.82, kMemoryEnd = 0.86;
 
-std::string today() {
-    return fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::now()));
-}
-
 CalibrateProgress part(const CalibrateProgress& progress, double from, double to) {
     return [&progress, from, to](const std::string& what, double fraction) {
         if (progress) progress(what, from + (to - from) * fraction);
@@ -104,6 +100,10 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
 }
 
 }  // namespace
+
+std::string today() {
+    return fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::now()));
+}
 
 Cluster calibrate_this_machine(const CalibrateOptions& options, const CalibrateProgress& progress) {
     // On a thread of its own: the libraries' settings belong to the thread that makes them.

@@ -21,4 +21,6 @@ using CalibrateProgress = std::function<void(const std::string& what, double fra
 // 20 s on an idle machine, and some hundred MiB. Throws Error (run_failed) when a kernel does.
 Cluster calibrate_this_machine(const CalibrateOptions& options, const CalibrateProgress& progress);
 
+std::string today();  // UTC, "2026-01-31"
+
 }  // namespace shardscope

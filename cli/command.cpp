@@ -15,10 +15,10 @@ constexpr auto kCommands = std::to_array<Command>({
     {"simulate", "Predict memory and step time of each strategy",
      "shardscope simulate scenarios/quickstart.yaml --json", simulate},
     {"run", "Train with each strategy and measure it",
-     "shardscope run scenarios/quickstart.yaml --steps 50", run},
+     "shardscope run scenarios/quickstart.yaml --steps 50", run, true},
     {"compare",
      "Run and simulate, side by side: what was measured, and how wrong the prediction is",
-     "shardscope compare scenarios/quickstart.yaml", compare},
+     "shardscope compare scenarios/quickstart.yaml", compare, true},
     {"show", "Print a scenario with every default, its model, programs and memory plans",
      "shardscope show scenarios/quickstart.yaml --memory --strategy zero-3", show},
     {"launch", "Start a command's ranks as processes, on this machine or on several",
@@ -26,7 +26,7 @@ constexpr auto kCommands = std::to_array<Command>({
     {"import", "Read another program's configuration: what it means here, what has no effect",
      "shardscope import hf tests/data/hf/gpt2.json", import_file},
     {"calibrate", "Measure this machine, for the predictions of simulate and compare",
-     "shardscope calibrate --quick", calibrate},
+     "shardscope calibrate --quick", calibrate, true},
     {"devices", "List what can run here, and the clusters that can be simulated",
      "shardscope devices", devices},
 });
@@ -65,9 +65,11 @@ int run_command_line(const Words& words, const Environment& environment) {
         environment.out << overview();
         return 0;
     }
-    for (const Command& command : kCommands)
-        if (command.name == word)
-            return command.run(command, {words.begin() + 1, words.end()}, environment);
+    for (const Command& command : kCommands) {
+        if (command.name != word) continue;
+        if (!environment.is_root() && !command.by_all_processes) return 0;
+        return command.run(command, {words.begin() + 1, words.end()}, environment);
+    }
     unknown_command(word);
 }
 

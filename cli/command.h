@@ -18,6 +18,8 @@ struct Command {
     std::string_view example;  // a command line that works in the source tree
     // Returns the exit code: 0 done, 1 a run failed, 3 nothing in the scenario can run. Throws Error.
     int (*run)(const Command& self, const Words& words, const Environment& environment);
+    // What all processes do together when a launcher started several; else rank 0 does it alone.
+    bool by_all_processes = false;
 };
 
 std::span<const Command> commands();

@@ -1,4 +1,4 @@
-#include <filesystem>
+#include <optional>
 
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
@@ -9,11 +9,11 @@ namespace shardscope {
 namespace {
 
 // Predictions for this machine need its speed: measured once, kept in the calibration file.
-void calibrate_if_new(const std::string& file, const Environment& environment) {
-    std::error_code unreadable;
-    if (!file.empty() && std::filesystem::exists(file, unreadable)) return;
+void calibrate_if_new(const std::string& file, Processes* processes,
+                      const Environment& environment) {
+    if (is_calibrated(file, processes)) return;
     environment.err << "this machine has not been measured yet: calibrating (once)\n";
-    calibrate_to(file, false, environment);
+    calibrate_to(file, false, processes, environment);
 }
 
 }  // namespace
@@ -27,11 +27,17 @@ int compare(const Command& self, const Words& words, const Environment& environm
     if (!parser.parse(words, environment)) return 0;
 
     const Backend& backend = find_backend(training.backend);
+    Processes* const processes = Processes::meet(environment);
+    std::optional<Evaluation> prepared;
+    const auto prepare = [&] {
+        prepared.emplace(arguments, environment, processes);
+        prepared->prepare_run(training);
+    };
     // What is wrong with the scenario is said before the calibration.
-    Evaluation(arguments, environment).prepare_run(training);
-    calibrate_if_new(arguments.calibration, environment);
-    Evaluation evaluation(arguments, environment);
-    evaluation.prepare_run(training);
+    agree(processes, prepare);
+    calibrate_if_new(arguments.calibration, processes, environment);
+    agree(processes, prepare);
+    Evaluation& evaluation = *prepared;
     evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
     {
         Progress progress(environment);

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 
 #include "cli/machine.h"
+#include "cli/process_place.h"
 
 namespace shardscope {
 
@@ -18,8 +21,13 @@ struct Environment {
     std::string calibration_file;  // where `calibrate` writes unless told otherwise; may be empty
                                    // when there is no home folder
     std::map<std::string, std::string>
-        variables;  // all that this process was given: `launch` hands
-                    // them on, and reads PATH and Slurm's
+        variables;                                // all that this process was given: `launch` hands
+                                                  // them on, and reads PATH and Slurm's
+    std::string module_folder;                    // where loadable modules of backends are
+    std::optional<ProcessPlace> place;            // one of several processes with the same command
+    std::unique_ptr<class Processes>& processes;  // all of them, once met: Processes::meet()
+    // Only rank 0 writes; the others' out and err go nowhere.
+    bool is_root() const { return !place || place->rank == 0; }
 };
 
 }  // namespace shardscope

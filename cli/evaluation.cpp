@@ -52,8 +52,9 @@ int exit_code_of(const Report& report, bool ran) {
 
 }  // namespace
 
-Evaluation::Evaluation(const ReportArguments& arguments, const Environment& environment)
-    : arguments_(arguments), environment_(environment) {
+Evaluation::Evaluation(const ReportArguments& arguments, const Environment& environment,
+                       Processes* processes)
+    : arguments_(arguments), environment_(environment), processes_(processes) {
     if (arguments.output) check_target("--output", *arguments.output);
     report_.scenario =
         load_scenario(arguments.file, parse_options(environment, arguments.calibration));
@@ -79,6 +80,7 @@ void Evaluation::select_strategies() {
 }
 
 void Evaluation::check_target(const char* option, const std::string& path) const {
+    if (!environment_.is_root()) return;
     if (path.empty() || same_file(path, arguments_.file))
         throw Error("usage",
                     path.empty() ? fmt::format("{} names no file", option)
@@ -104,9 +106,11 @@ void Evaluation::check_trace() const {
 
 void Evaluation::prepare_run(const RunArguments& arguments) {
     if (arguments.steps) scenario().training.steps = *arguments.steps;
-    if (arguments.ranks || arguments.threads || !scenario().cluster.this_machine)
-        note(move_to_this_machine(scenario(), arguments.ranks, arguments.threads,
-                                  parse_options(environment_, arguments_.calibration)));
+    const ParseOptions options = parse_options(environment_, arguments_.calibration);
+    if (processes_ != nullptr)
+        note(move_to_processes(scenario(), arguments, *processes_, options));
+    else if (arguments.ranks || arguments.threads || !scenario().cluster.this_machine)
+        note(move_to_this_machine(scenario(), arguments.ranks, arguments.threads, options));
     // A corpus that is missing or too short concerns every strategy: say so once, before any runs.
     open_data(scenario().data, *model_, scenario().training.seed);
 }
@@ -156,7 +160,8 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
         note(fmt::format("{} needs {:.2f} GiB per rank, but {:.2f} GiB are there: not run",
                          report.name, needed, there));
     }
-    if (report.status != Status::fits) return;
+    const bool ready = report.status == Status::fits;
+    if (processes_ == nullptr ? !ready : !processes_->all(ready)) return;
     const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
                           static_cast<double>(model_->seq);
     RunOptions options;
@@ -168,8 +173,9 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
                                     model_->tokens ? "tokens" : "samples"));
     };
     progress.update(fmt::format("{}: starting", report.name));
+    MessageLink* const link = processes_ == nullptr ? nullptr : &processes_->link();
     try {
-        Trace trace = make_runner(backend)->run(report_.scenario, *candidate.plan, options);
+        Trace trace = make_runner(backend, link)->run(report_.scenario, *candidate.plan, options);
         report.measured = summary(trace, *candidate.plan);
         if (options.record_spans) candidate.measured = std::move(trace);
         progress.done(
@@ -197,6 +203,7 @@ void Evaluation::write_trace() const {
 
 int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&), bool ran) {
     Context& context = report_.context;
+    if (!environment_.is_root()) return exit_code_of(report_, ran);
     context.host = environment_.machine.host;
     context.date = now_utc();
     context.version = SHARDSCOPE_VERSION;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/arguments.h"
+#include "cli/processes.h"
 #include "cli/progress.h"
 #include "cli/runners.h"
 #include "core/report/report.h"
@@ -23,7 +24,9 @@ struct Candidate {
 class Evaluation {
 public:
     // Checks the output file, then loads the scenario; throws Error for what concerns every strategy.
-    Evaluation(const ReportArguments& arguments, const Environment& environment);
+    // `processes`: that run the ranks, all with the same arguments; null: this one runs all.
+    Evaluation(const ReportArguments& arguments, const Environment& environment,
+               Processes* processes = nullptr);
 
     Scenario& scenario() { return report_.scenario; }
     const Model& model() const { return *model_; }
@@ -53,6 +56,7 @@ private:
 
     const ReportArguments& arguments_;
     const Environment& environment_;
+    Processes* processes_;
     Report report_;
     std::shared_ptr<const Model> model_;
     std::string trace_;  // the text of --trace; empty: nothing to write yet

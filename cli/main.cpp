@@ -2,12 +2,15 @@
 
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include <unistd.h>
 
+#include "backends/process/news.h"
 #include "cli/command.h"
+#include "cli/processes.h"
 #include "core/error.h"
 
 namespace {
@@ -51,23 +54,53 @@ int report_error(std::string text, int exit_code) {
 int run_and_flush(const Words& words, const Environment& environment) {
     const int exit_code = run_command_line(words, environment);
     environment.out.flush();
-    if (!environment.out)
+    if (environment.is_root() && !environment.out)
         throw Error("output", "standard output cannot be written", "free some space",
                     ErrorKind::io);
     return exit_code;
 }
 
+// Modules lie beside the libraries, where the build and the installation put them.
+std::string module_folder() {
+    std::error_code unreadable;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", unreadable);
+    const auto root = program.parent_path().parent_path();
+    const auto installed = root / SHARDSCOPE_LIBDIR / "shardscope";
+    return (std::filesystem::exists(installed, unreadable) ? installed : root / "lib/shardscope")
+        .string();
+}
+
+// What all processes of a run find wrong is said once.
+bool is_told_by_rank_0(const std::optional<ProcessPlace>& place, const Error& error) {
+    const bool alone =
+        error.rule == "processes" || error.rule == "module-missing" || error.rule == kRankLost;
+    return place && place->rank > 0 && !alone;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::optional<ProcessPlace> place;
+    std::unique_ptr<Processes> processes;  // outlives the errors: the others wait for rank 0's end
     try {
         std::ios::sync_with_stdio(false);
-        const Environment environment{
-            std::cout,          std::cerr,          isatty(STDERR_FILENO) == 1,
-            describe_machine(), calibration_file(), all_variables()};
+        const auto variables = all_variables();
+        place = process_place(variables);
+        std::ostream nowhere(nullptr);
+        const bool root = !place || place->rank == 0;
+        const Environment environment{root ? std::cout : nowhere,
+                                      root ? std::cerr : nowhere,
+                                      root && isatty(STDERR_FILENO) == 1,
+                                      describe_machine(),
+                                      calibration_file(),
+                                      variables,
+                                      module_folder(),
+                                      place,
+                                      processes};
         return run_and_flush(Words(argv + std::min(argc, 1), argv + argc), environment);
     } catch (const Error& error) {
-        return report_error(error.what(), error.exit_code());
+        return is_told_by_rank_0(place, error) ? error.exit_code()
+                                               : report_error(error.what(), error.exit_code());
     } catch (const std::bad_alloc&) {
         return report_error(
             "out-of-memory: this machine has too little memory for that; use a "

@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
 #include "core/report/report_text.h"
@@ -13,8 +15,13 @@ int run(const Command& self, const Words& words, const Environment& environment)
     if (!parser.parse(words, environment)) return 0;
 
     const Backend& backend = find_backend(training.backend);
-    Evaluation evaluation(arguments, environment);
-    evaluation.prepare_run(training);
+    Processes* const processes = Processes::meet(environment);
+    std::optional<Evaluation> prepared;
+    agree(processes, [&] {
+        prepared.emplace(arguments, environment, processes);
+        prepared->prepare_run(training);
+    });
+    Evaluation& evaluation = *prepared;
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {

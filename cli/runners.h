@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/process/message_link.h"
 #include "core/runner.h"
 
 namespace shardscope {
@@ -13,8 +14,10 @@ namespace shardscope {
 struct Backend {
     std::string_view name;
     std::string_view description;
-    std::string_view missing;           // why it is not there; empty: it is
-    std::unique_ptr<Runner> (*make)();  // null when missing
+    std::string_view missing;  // why it is not there; empty: it is
+    // Null when missing: ranks in this process, and this process as one rank of the link's.
+    std::unique_ptr<Runner> (*make)();
+    std::unique_ptr<Runner> (*make_process)(MessageLink& link);
 };
 
 std::span<const Backend> backends();
@@ -23,7 +26,8 @@ std::span<const Backend> backends();
 const Backend& find_backend(const std::string& name);
 
 // Throws Error "backend-missing" (run_failed) where this build or machine lacks it.
-std::unique_ptr<Runner> make_runner(const Backend& backend);
+// `link`: of the processes that run the ranks; null: this one runs all.
+std::unique_ptr<Runner> make_runner(const Backend& backend, MessageLink* link);
 
 std::unique_ptr<Runner> make_simulator();
 

@@ -1,10 +1,12 @@
 #include "cli/this_machine.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "cli/calibrate_measure.h"
+#include "cli/calibrate_processes.h"
 #include "cli/cluster_source.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
@@ -41,15 +43,65 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
         asked.name, count, count == 1 ? " is a thread" : "s are threads");
 }
 
+std::optional<std::string> move_to_processes(Scenario& scenario, const RunArguments& arguments,
+                                             Processes& processes, const ParseOptions& options) {
+    const int size = processes.link().size();
+    const int asked = arguments.ranks.value_or(scenario.cluster.world_size());
+    if (asked != size) {
+        throw Error("ranks",
+                    fmt::format("{} process{} {} started, but {} asks for {} rank{}", size,
+                                size == 1 ? "" : "es", size == 1 ? "was" : "were",
+                                arguments.ranks ? "--ranks" : "the scenario's cluster", asked,
+                                asked == 1 ? "" : "s"),
+                    fmt::format("start {}, or add --ranks {}", asked, size));
+    }
+    const Cluster before = std::move(scenario.cluster);
+    // Whether a strategy fits has to be the same answer everywhere.
+    ParseOptions smallest = options;
+    smallest.memory = processes.memory();
+    scenario.cluster = this_machine_cluster(
+        processes.per_host(), arguments.threads.value_or(before.device.threads), smallest);
+    Cluster& cluster = scenario.cluster;
+    const int hosts = processes.hosts();
+    cluster.nodes = std::max(1, hosts);
+    cluster.gpus_per_node = size / cluster.nodes;
+    cluster.transport = processes.link().name();
+    if (hosts == 0)
+        return "hosts run different numbers of ranks: predictions take them for one machine";
+    if (before.this_machine) return std::nullopt;
+    return fmt::format(
+        "the scenario's cluster is {}; here {} process{} of {}, and predictions are "
+        "for them",
+        before.name, size, size == 1 ? "" : "es",
+        hosts == 1 ? "this machine" : fmt::format("{} machines", hosts));
+}
+
 void require_calibration(const Scenario& scenario, const std::string& calibration_file) {
-    if (!scenario.cluster.this_machine || !scenario.cluster.device.calibration.empty()) return;
+    const Cluster& cluster = scenario.cluster;
+    if (!cluster.this_machine) return;
+    const Calibration& calibration = cluster.device.calibration;
+    const std::string& transport = cluster.transport;
+    if (!calibration.empty() && transport != "threads" &&
+        !calibration.transports.contains(transport))
+        throw Error(
+            "not-calibrated",
+            fmt::format("how fast processes of this machine communicate over {} has not been "
+                        "measured",
+                        transport),
+            fmt::format("run `{} calibrate`", transport == "mpi"
+                                                  ? "mpirun -n 4 shardscope"
+                                                  : "shardscope launch --num_gpus 4 --"),
+            ErrorKind::io);
+    if (!calibration.empty()) return;
     throw Error("not-calibrated",
                 fmt::format("how fast this machine is has not been measured: {} is missing",
                             calibration_file.empty() ? "the calibration file" : calibration_file),
                 "run `shardscope calibrate`", ErrorKind::io);
 }
 
-Cluster calibrate_to(const std::string& file, bool quick, const Environment& environment) {
+namespace {
+
+void check_calibration_file(const std::string& file, const Environment& environment) {
     if (file.empty()) {
         throw Error("output", "there is no home folder for the calibration file", "name a file",
                     ErrorKind::io);
@@ -57,16 +109,73 @@ Cluster calibrate_to(const std::string& file, bool quick, const Environment& env
     if (file == environment.calibration_file)
         make_folder_of(file);  // others are the user's to make
     check_writable(file);
+}
+
+bool exists(const std::string& file) {
+    std::error_code unreadable;
+    return !file.empty() && std::filesystem::exists(file, unreadable);
+}
+
+CalibrateProgress shown_on(Progress& progress) {
+    return [&progress](const std::string& what, double fraction) {
+        progress.update(fmt::format("calibrating: {:3.0f} % {}", 100 * fraction, what));
+    };
+}
+
+// Of what the file knows already only the transport's part is new.
+Cluster with_transport(const std::string& file, const CalibrateOptions& options,
+                       Processes& processes, const CalibrateProgress& progress) {
+    Cluster cluster;
+    // The others wait while rank 0 measures the machine, so that they do not disturb it.
+    processes.agree([&] {
+        if (!processes.is_root()) return;
+        cluster = exists(file) ? load_cluster(file) : calibrate_this_machine(options, progress);
+    });
+    TransportCalibration transport;
+    transport.collectives = measure_processes(processes, options, progress);
+    transport.date = today();
+    transport.hosts = processes.link().hosts();
+    cluster.device.calibration.transports[std::string(processes.link().name())] =
+        std::move(transport);
+    return cluster;
+}
+
+}  // namespace
+
+Cluster calibrate_to(const std::string& file, bool quick, Processes* processes,
+                     const Environment& environment) {
+    agree(processes, [&] {
+        if (environment.is_root()) check_calibration_file(file, environment);
+    });
     Progress progress(environment);
     CalibrateOptions options;
     options.quick = quick;
-    const Cluster cluster =
-        calibrate_this_machine(options, [&](const std::string& what, double fraction) {
-            progress.update(fmt::format("calibrating: {:3.0f} % {}", 100 * fraction, what));
-        });
-    write_atomically(file, cluster_to_yaml(cluster));
-    progress.done(fmt::format("calibrated this machine: {}", file));
+    Cluster cluster = processes == nullptr
+                          ? calibrate_this_machine(options, shown_on(progress))
+                          : with_transport(file, options, *processes, shown_on(progress));
+    // Measuring the machine anew keeps what was measured of its transports.
+    if (processes == nullptr && exists(file))
+        cluster.device.calibration.transports = load_cluster(file).device.calibration.transports;
+    agree(processes, [&] {
+        if (environment.is_root()) write_atomically(file, cluster_to_yaml(cluster));
+    });
+    progress.done(fmt::format("calibrated {}: {}",
+                              processes == nullptr ? "this machine" : "processes of this machine",
+                              file));
     return cluster;
+}
+
+bool is_calibrated(const std::string& file, Processes* processes) {
+    if (processes == nullptr) return exists(file);
+    const auto known = [&] {
+        return exists(file) && load_cluster(file).device.calibration.transports.contains(
+                                   std::string(processes->link().name()));
+    };
+    bool answer = true;
+    processes->agree([&] {
+        if (processes->is_root()) answer = known();
+    });
+    return processes->all(answer);
 }
 
 std::optional<std::string> calibration_note(const Cluster& cluster, const Machine& machine) {

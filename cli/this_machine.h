@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "cli/arguments.h"
 #include "cli/environment.h"
+#include "cli/processes.h"
 #include "core/scenario.h"
 #include "core/scenario_io.h"
 
@@ -19,11 +21,22 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
                                                 std::optional<int> threads,
                                                 const ParseOptions& options);
 
+// Puts the scenario on the processes of this run, each a rank. Throws "ranks" where it, or --ranks, asks
+// for another number of them.
+std::optional<std::string> move_to_processes(Scenario& scenario, const RunArguments& arguments,
+                                             Processes& processes, const ParseOptions& options);
+
 // Throws "not-calibrated" if the scenario runs on this machine and its speed is not known.
 void require_calibration(const Scenario& scenario, const std::string& calibration_file);
 
-// Measures the machine with progress and writes the file. Returns what was measured.
-Cluster calibrate_to(const std::string& file, bool quick, const Environment& environment);
+// Measures with progress and writes the file: this machine, or where there are `processes`, how fast they
+// communicate, and the machine only if the file does not know it yet. Then all processes call it. Returns
+// what the file says now (on rank 0).
+Cluster calibrate_to(const std::string& file, bool quick, Processes* processes,
+                     const Environment& environment);
+
+// Whether the file has what predictions need: for threads, or for these processes (all must ask).
+bool is_calibrated(const std::string& file, Processes* processes);
 
 // A note when the calibration is another machine's.
 std::optional<std::string> calibration_note(const Cluster& cluster, const Machine& machine);

@@ -47,8 +47,8 @@ Scenario parse_scenario(const std::string& text, const std::string& path,
     scenario.model = read_model(map.require("model"));
     if (const auto data = map.find("data")) scenario.data = read_data(*data, folder);
     const auto strategies = map.find("strategies");
-    StrategyList list = strategies ? read_strategies(*strategies, folder)
-                                   : StrategyList{default_strategies(), {}};
+    StrategyList list =
+        strategies ? read_strategies(*strategies, folder) : StrategyList{default_strategies(), {}};
     scenario.strategies = std::move(list.strategies);
     const auto read_cluster_of = [&] {
         scenario.cluster = read_cluster(map.require("cluster"), folder, options);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
+#include <string_view>
 
 namespace shardscope {
 namespace {
@@ -21,6 +23,19 @@ double bus_factor(CollectiveKind kind, int ranks) {
 
 double levels(int ranks) {
     return static_cast<double>(std::bit_width(static_cast<unsigned>(std::max(ranks, 1) - 1)));
+}
+
+constexpr std::string_view kTransferSample = "transfer";
+constexpr std::array kCollectiveKinds{CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
+                                      CollectiveKind::all_gather};
+
+// What was measured of the cluster's transport; nothing where that was not.
+std::span<const CollectiveSample> samples_of(const Cluster& cluster) {
+    const Calibration& calibration = cluster.device.calibration;
+    if (cluster.transport == "threads") return calibration.collectives;
+    const auto found = calibration.transports.find(cluster.transport);
+    if (found == calibration.transports.end()) return {};
+    return found->second.collectives;
 }
 
 double bandwidth(const Link& link) { return link.bandwidth.value * link.efficiency; }
@@ -44,27 +59,34 @@ GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster) {
 
 CollectiveCost::CollectiveCost(const Cluster& cluster)
     : intra_(cluster.intra_node), inter_(cluster.inter_node), sharing_(CoreSharing::of(cluster)) {
-    std::array<std::map<int, std::vector<TimeCurve::Point>>, 3> points;
-    for (const CollectiveSample& sample : cluster.device.calibration.collectives)
-        for (const CollectiveKind kind :
-             {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
-              CollectiveKind::all_gather})
+    using Points = std::vector<TimeCurve::Point>;
+    std::array<std::array<std::map<int, Points>, 3>, 2> points;
+    std::array<Points, 2> transfers;
+    for (const CollectiveSample& sample : samples_of(cluster)) {
+        const std::size_t across = sample.hosts > 1 ? 1 : 0;
+        // The samples already share each host's cores among its ranks; keep one thread's work.
+        const double alone = sharing_.rate(sample.ranks / std::max(1, sample.hosts));
+        const TimeCurve::Point point{static_cast<double>(sample.bytes.value),
+                                     sample.time.value * alone};
+        if (sample.kind == kTransferSample) transfers[across].push_back(point);
+        for (const CollectiveKind kind : kCollectiveKinds)
             if (sample.kind == collective_name(kind) && sample.ranks > 1)
-                // The samples already share the cores among their ranks; keep one thread's work.
-                points[index_of(kind)][sample.ranks].push_back(
-                    {static_cast<double>(sample.bytes.value),
-                     sample.time.value * sharing_.rate(sample.ranks)});
-    for (std::size_t kind = 0; kind < points.size(); ++kind)
-        for (auto& [ranks, list] : points[kind])
-            curves_[kind].emplace(ranks, TimeCurve(std::move(list)));
+                points[across][index_of(kind)][sample.ranks].push_back(point);
+    }
+    for (std::size_t across = 0; across < points.size(); ++across) {
+        transfers_[across] = TimeCurve(std::move(transfers[across]));
+        for (std::size_t kind = 0; kind < points[across].size(); ++kind)
+            for (auto& [ranks, list] : points[across][kind])
+                curves_[across][kind].emplace(ranks, TimeCurve(std::move(list)));
+    }
 }
 
 Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes,
                                    const GroupShape& shape) const {
     if (shape.size <= 1) return Seconds(0);
     const double size = static_cast<double>(bytes.value);
-    if (shape.nodes == 1 && !curves_[index_of(kind)].empty())
-        return Seconds(measured(kind, size, shape.size));
+    const Curves& curves = curves_[shape.nodes > 1 ? 1 : 0][index_of(kind)];
+    if (!curves.empty()) return Seconds(measured(curves, kind, size, shape.size));
     return Seconds(modelled(kind, size, shape));
 }
 
@@ -84,8 +106,8 @@ double CollectiveCost::modelled(CollectiveKind kind, double bytes, const GroupSh
     return std::min(ring, tree);
 }
 
-double CollectiveCost::measured(CollectiveKind kind, double bytes, int ranks) const {
-    const auto& curves = curves_[index_of(kind)];
+double CollectiveCost::measured(const Curves& curves, CollectiveKind kind, double bytes,
+                                int ranks) {
     auto nearest = curves.begin();
     for (auto it = curves.begin(); it != curves.end(); ++it)
         if (std::abs(std::log2(double(it->first) / ranks)) <
@@ -96,8 +118,11 @@ double CollectiveCost::measured(CollectiveKind kind, double bytes, int ranks) co
 }
 
 Seconds CollectiveCost::transfer(Bytes bytes, bool same_node) const {
+    const TimeCurve& curve = transfers_[same_node ? 0 : 1];
+    const double size = static_cast<double>(bytes.value);
+    if (!curve.empty()) return Seconds(curve.seconds_at_least_first(size));
     const Link& link = same_node ? intra_ : inter_;
-    return link.latency + Seconds(static_cast<double>(bytes.value) / bandwidth(link));
+    return link.latency + Seconds(size / bandwidth(link));
 }
 
 }  // namespace shardscope

@@ -9,7 +9,8 @@
 //   tree            the same bytes at kTreeBandwidth of B, and per level one α:
 //                   ⌈log₂(n/N)⌉ inside nodes, ⌈log₂ N⌉ between them (all_reduce twice)
 //   time            the smaller of the two, as NCCL's tuner chooses (src/graph/tuning.cc)
-// Thread ranks use what `calibrate` measured for the same kind:
+// Ranks on this machine use what `calibrate` measured of their transport (Cluster::transport) for the same
+// kind, on one host or on several:
 //   t(S, n) = t(S, n₀) · f(n)/f(n₀), n₀ the nearest measured rank count, f the ring factor above
 #pragma once
 
@@ -44,10 +45,12 @@ public:
 
 private:
     double modelled(CollectiveKind kind, double bytes, const GroupShape& shape) const;
-    double measured(CollectiveKind kind, double bytes, int ranks) const;
+    // Curves of seconds over bytes by number of ranks.
+    using Curves = std::map<int, TimeCurve>;
+    static double measured(const Curves& curves, CollectiveKind kind, double bytes, int ranks);
 
-    // Per kind: curves of seconds over bytes by number of ranks.
-    std::array<std::map<int, TimeCurve>, 3> curves_;
+    std::array<std::array<Curves, 3>, 2> curves_;  // [several hosts][kind]
+    std::array<TimeCurve, 2> transfers_;           // [several hosts]
     Link intra_, inter_;
     CoreSharing sharing_;
 };

@@ -153,7 +153,9 @@ std::optional<Error> MpiLink::failure() {
     }
 }
 
+// Without a failure all meet in MPI_Finalize.
 void MpiLink::leave() noexcept {
+    if (!failure_) return;
     const auto deadline = Clock::now() + kFarewellTime;
     while (rank_ != Rank(0) && Clock::now() < deadline) {
         const std::lock_guard lock(mutex_);

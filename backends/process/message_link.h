@@ -63,8 +63,8 @@ public:
     // kCommunicationAborted. Waits up to a second for it where only a lost connection is known.
     virtual std::optional<Error> failure() = 0;
 
-    // After a failure: waits until rank 0 has ended, at most `kFarewell` seconds, so that whoever
-    // watches the processes does not end rank 0 before it has told what happened.
+    // Waits until rank 0 has ended, ten seconds at most: after a failure whoever watches the processes
+    // shall not end rank 0 before it has told what happened.
     virtual void leave() noexcept = 0;
 };
 

@@ -35,10 +35,20 @@ struct KernelSample {
 
 // One measured collective over `ranks` ranks; `bytes` as in Collective::bytes (the whole buffer).
 struct CollectiveSample {
-    std::string kind;  // "all_reduce", "reduce_scatter", "all_gather"
+    std::string
+        kind;  // "all_reduce", "reduce_scatter", "all_gather", or "transfer" to one other rank
     int ranks = 0;
+    int hosts = 1;  // that the ranks were on, as many on each
     Bytes bytes;
-    Seconds time;
+    Seconds time;       // median
+    double spread = 0;  // quartiles' distance over the median
+};
+
+// What was measured of ranks that are processes, over one transport.
+struct TransportCalibration {
+    std::string date;
+    std::vector<std::string> hosts;  // of every rank
+    std::vector<CollectiveSample> collectives;
 };
 
 // What `calibrate` measured; empty vectors where nothing was.
@@ -46,7 +56,8 @@ struct Calibration {
     std::string date, host, compiler;  // provenance, printed with results
     std::vector<MatmulSample> matmul;
     std::vector<KernelSample> kernels;
-    std::vector<CollectiveSample> collectives;
+    std::vector<CollectiveSample> collectives;               // of ranks that are threads
+    std::map<std::string, TransportCalibration> transports;  // "tcp", "mpi"
     // Factor by which compute slows when all cores compute at once (shared caches and memory), ≥ 1.
     double busy_slowdown = 1.0;
     // What dividing one kernel over a rank's threads adds: telling them and waiting for the last.
@@ -87,7 +98,8 @@ struct Cluster {
     int cores = 0;  // CPUs: cores that all ranks of a node share; 0: every rank has its own device
     Link intra_node;
     Link inter_node;
-    bool this_machine = false;  // ranks are threads of this process; see `calibrate`
+    bool this_machine = false;          // ranks are threads or processes of it; see `calibrate`
+    std::string transport = "threads";  // this machine: "threads", "tcp" or "mpi"
 
     int world_size() const { return nodes * gpus_per_node; }
 };

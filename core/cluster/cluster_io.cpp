@@ -14,6 +14,7 @@
 namespace shardscope {
 namespace {
 
+constexpr std::array<std::string_view, 3> kTransports = {"threads", "tcp", "mpi"};
 constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads, and may have more
 
 // Every form knows the keys of a description; `more` are the form's own.
@@ -23,13 +24,19 @@ std::vector<std::string_view> description_keys(std::vector<std::string_view> mor
     return more;
 }
 
+void read_transport(const YamlMap& map, Cluster& cluster) {
+    if (const auto found = map.find("transport"))
+        cluster.transport = kTransports[found->choice(kTransports, "transport")];
+}
+
 Cluster parse_cluster(const std::string& text, const std::string& path) {
     const YamlValue root = YamlValue::parse(text, path);
-    const YamlMap map(root, description_keys({"this_machine"}));
+    const YamlMap map(root, description_keys({"this_machine", "transport"}));
     Cluster cluster;
     cluster.name = std::filesystem::path(path).stem().string();
     apply_description(map, cluster);
     map.read("this_machine", cluster.this_machine);
+    read_transport(map, cluster);
     check_complete(root, cluster);
     return cluster;
 }
@@ -58,7 +65,7 @@ Cluster uncalibrated() {
 
 // The ranks share the machine's memory equally, whoever says how much it is.
 Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
-    const YamlMap map(value, {"ranks", "threads"});
+    const YamlMap map(value, {"ranks", "threads", "transport"});
     const int ranks = static_cast<int>(map.require("ranks").integer(kThreads));
     const std::string& file = options.this_machine_file;
     std::error_code unreadable;  // as good as missing
@@ -74,6 +81,7 @@ Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
     map.read("threads", cluster.device.threads, kThreads);
     cluster.cores = options.cores;
     cluster.this_machine = true;
+    read_transport(map, cluster);
     return cluster;
 }
 
@@ -103,6 +111,11 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     return out;
 }
 
+nlohmann::ordered_json to_json(const CollectiveSample& s) {
+    return nlohmann::ordered_json::array(
+        {s.kind, s.ranks, s.hosts, s.bytes.value, s.time.value, s.spread});
+}
+
 nlohmann::ordered_json calibration_to_json(const Calibration& c) {
     using Json = nlohmann::ordered_json;
     Json out;
@@ -117,8 +130,13 @@ nlohmann::ordered_json calibration_to_json(const Calibration& c) {
     for (const KernelSample& s : c.kernels) {
         out["kernels"].push_back(Json::array({s.kernel, name_of(s.dtype), s.work, s.rate}));
     }
-    for (const CollectiveSample& s : c.collectives) {
-        out["collectives"].push_back(Json::array({s.kind, s.ranks, s.bytes.value, s.time.value}));
+    for (const CollectiveSample& s : c.collectives) out["collectives"].push_back(to_json(s));
+    for (const auto& [name, transport] : c.transports) {
+        Json& body = out["transports"][name];
+        body["date"] = transport.date;
+        body["hosts"] = transport.hosts;
+        for (const CollectiveSample& s : transport.collectives)
+            body["collectives"].push_back(to_json(s));
     }
     return out;
 }
@@ -128,7 +146,7 @@ nlohmann::ordered_json calibration_to_json(const Calibration& c) {
 Cluster read_cluster(const YamlValue& value, const std::string& folder,
                      const ParseOptions& options) {
     if (!value.is_map()) return from_catalogue(value);
-    const YamlMap map(value, description_keys({"gpu", "file", "this_machine"}));
+    const YamlMap map(value, description_keys({"gpu", "file", "this_machine", "transport"}));
     constexpr std::array<std::string_view, 3> kForms = {"gpu", "file", "this_machine"};
     const bool written_out = map.find("device") && !map.find("gpu") && !map.find("file");
     Cluster cluster;
@@ -142,6 +160,7 @@ Cluster read_cluster(const YamlValue& value, const std::string& folder,
     }
     apply_description(map, cluster);
     map.read("this_machine", cluster.this_machine);
+    read_transport(map, cluster);
     check_complete(value, cluster);
     return cluster;
 }
@@ -150,6 +169,7 @@ nlohmann::ordered_json cluster_to_json(const Cluster& c) {
     nlohmann::ordered_json out;
     if (!c.name.empty()) out["name"] = c.name;
     if (c.this_machine) out["this_machine"] = true;
+    if (c.this_machine) out["transport"] = c.transport;
     out["nodes"] = c.nodes;
     out["gpus_per_node"] = c.gpus_per_node;
     out["cores"] = c.cores;

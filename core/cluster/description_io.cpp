@@ -18,6 +18,7 @@ constexpr NumberRange kRate{0, 1e24, true};  // per second
 constexpr NumberRange kWork{0, 1e30, true};
 constexpr NumberRange kTime{0, 1e6};  // seconds
 constexpr NumberRange kFraction{0, 1, true};
+constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
 
 void read_peak(const YamlValue& value, Device& device) {
@@ -72,9 +73,18 @@ KernelSample read_kernel(const YamlValue& row) {
 }
 
 CollectiveSample read_collective(const YamlValue& row) {
-    const auto cells = row.items(4);
-    return {cells[0].name(), static_cast<int>(cells[1].integer(kWorld)), cells[2].bytes(kSize),
-            Seconds(cells[3].number(kTime, Unit::seconds))};
+    const auto cells = row.items();
+    // Earlier versions wrote neither hosts nor spread.
+    if (cells.size() == 4)
+        return {cells[0].name(), static_cast<int>(cells[1].integer(kWorld)), 1,
+                cells[2].bytes(kSize), Seconds(cells[3].number(kTime, Unit::seconds))};
+    const auto all = row.items(6);
+    return {all[0].name(),
+            static_cast<int>(all[1].integer(kWorld)),
+            static_cast<int>(all[2].integer(kWorld)),
+            all[3].bytes(kSize),
+            Seconds(all[4].number(kTime, Unit::seconds)),
+            all[5].number(kSpread)};
 }
 
 template <class Sample>
@@ -86,9 +96,19 @@ void read_rows(const YamlMap& map, std::string_view key, Sample (*read)(const Ya
     for (const YamlValue& row : rows->items()) samples.push_back(read(row));
 }
 
+TransportCalibration read_transport(const YamlValue& value) {
+    const YamlMap map(value, {"date", "hosts", "collectives"});
+    TransportCalibration transport;
+    map.read("date", transport.date);
+    if (const auto hosts = map.find("hosts"))
+        for (const YamlValue& host : hosts->items()) transport.hosts.push_back(host.text());
+    read_rows(map, "collectives", read_collective, transport.collectives);
+    return transport;
+}
+
 void read_calibration(const YamlValue& value, Calibration& calibration) {
     const YamlMap map(value, {"date", "host", "compiler", "busy_slowdown", "fork_join", "matmul",
-                              "kernels", "collectives"});
+                              "kernels", "collectives", "transports"});
     map.read("date", calibration.date);
     map.read("host", calibration.host);
     map.read("compiler", calibration.compiler);
@@ -97,6 +117,12 @@ void read_calibration(const YamlValue& value, Calibration& calibration) {
     read_rows(map, "matmul", read_matmul, calibration.matmul);
     read_rows(map, "kernels", read_kernel, calibration.kernels);
     read_rows(map, "collectives", read_collective, calibration.collectives);
+    if (const auto transports = map.find("transports")) {
+        const YamlMap names(*transports, {"tcp", "mpi"});
+        for (const std::string name : {"tcp", "mpi"})
+            if (const auto found = names.find(name))
+                calibration.transports[name] = read_transport(*found);
+    }
 }
 
 }  // namespace

@@ -79,8 +79,8 @@ std::string remedy(const ResolvedBatch& batch, std::int64_t product, std::int64_
     std::string fix = fmt::format("use train_batch_size {}", product);
     const std::int64_t per_rank = batch.micro * batch.accumulation;  // both at most kLargestBatch
     if (batch.train % per_rank == 0)
-        fix += fmt::format(", or {} data-parallel ranks instead of {}", batch.train / per_rank,
-                           ranks);
+        fix +=
+            fmt::format(", or {} data-parallel ranks instead of {}", batch.train / per_rank, ranks);
     else if (batch.train > ranks && batch.train % ranks != 0)
         fix += fmt::format(", or {}", (batch.train / ranks + 1) * ranks);
     return fix;

@@ -23,7 +23,8 @@ struct BatchTriad {
 
 struct ResolvedBatch {
     std::int64_t train = 0, micro = 0, accumulation = 0;
-    std::string inference;  // "gradient_accumulation_steps = 64 // 4 // 8 = 2"; what was filled in, and how
+    std::string
+        inference;  // "gradient_accumulation_steps = 64 // 4 // 8 = 2"; what was filled in, and how
 };
 
 inline constexpr std::int64_t kLargestBatch = 1'000'000'000;

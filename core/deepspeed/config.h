@@ -33,7 +33,7 @@ struct DeepSpeedOptimizer {
     Setting<double> weight_decay, momentum;
 
     OptimizerSpec spec() const {
-        return {kind.value,  lr.value,      beta1.value,          beta2.value,
+        return {kind.value,    lr.value,           beta1.value,   beta2.value,
                 epsilon.value, weight_decay.value, momentum.value};
     }
 };
@@ -72,7 +72,7 @@ struct DeepSpeedConfig {
     Setting<std::int64_t> reduce_bucket{500'000'000};  // elements, not bytes
     Setting<int> prefetch{1};                          // layers
     Setting<int> tp{1};                                // tensor_parallel.autotp_size
-    Setting<Recompute> recompute;  // pipeline.activation_checkpoint_interval
+    Setting<Recompute> recompute;                      // pipeline.activation_checkpoint_interval
 
     std::vector<ZeroKey> zero_keys;  // every one that DeepSpeed knows, in its order
     std::vector<DeepSpeedNote> notes;

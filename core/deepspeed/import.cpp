@@ -28,10 +28,15 @@ constexpr std::array<BatchKey, 3> kBatchKeys{{
 }};
 
 std::vector<std::string_view> top_level_keys() {
-    std::vector<std::string_view> keys = {
-        "zero_optimization", "fp16",      "bf16",
-        "bfloat16",          "data_types", "communication_data_type",
-        "optimizer",         "gradient_clipping", "zero_allow_untested_optimizer"};
+    std::vector<std::string_view> keys = {"zero_optimization",
+                                          "fp16",
+                                          "bf16",
+                                          "bfloat16",
+                                          "data_types",
+                                          "communication_data_type",
+                                          "optimizer",
+                                          "gradient_clipping",
+                                          "zero_allow_untested_optimizer"};
     for (const BatchKey& batch : kBatchKeys) keys.push_back(batch.key);
     const auto others = other_section_keys();
     keys.insert(keys.end(), others.begin(), others.end());
@@ -96,13 +101,14 @@ Bytes deepspeed_bucket(const DeepSpeedConfig& config, DType gradient_dtype) {
 
 void check_deepspeed(const DeepSpeedConfig& config, int pp, DType gradient_dtype) {
     if (pp > 1 && config.zero.value >= 2) {
-        throw Error("deepspeed",
-                    fmt::format("{}: ZeRO-2 and ZeRO-3 are incompatible with pipeline parallelism "
-                                "(zero_optimization.stage {}, pp {})",
-                                config.zero.place, config.zero.value, pp),
-                    fmt::format("use stage 1, or a strategy without this file: {{zero: {}, pp: {}}} "
-                                "runs here",
-                                config.zero.value, pp));
+        throw Error(
+            "deepspeed",
+            fmt::format("{}: ZeRO-2 and ZeRO-3 are incompatible with pipeline parallelism "
+                        "(zero_optimization.stage {}, pp {})",
+                        config.zero.place, config.zero.value, pp),
+            fmt::format("use stage 1, or a strategy without this file: {{zero: {}, pp: {}}} "
+                        "runs here",
+                        config.zero.value, pp));
     }
     const auto communication = config.communication.value;
     if (communication && *communication != gradient_dtype) {
@@ -111,8 +117,8 @@ void check_deepspeed(const DeepSpeedConfig& config, int pp, DType gradient_dtype
                                 "sent as they are kept",
                                 config.communication.place, name_of(*communication),
                                 name_of(gradient_dtype)),
-                    fmt::format("use {}, or data_types.grad_accum_dtype {}", name_of(gradient_dtype),
-                                name_of(*communication)));
+                    fmt::format("use {}, or data_types.grad_accum_dtype {}",
+                                name_of(gradient_dtype), name_of(*communication)));
     }
 }
 

@@ -14,9 +14,7 @@ namespace shardscope {
 namespace {
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-bool is_punctuation(char c) {
-    return std::string_view("{}[],:").find(c) != std::string_view::npos;
-}
+bool is_punctuation(char c) { return std::string_view("{}[],:").find(c) != std::string_view::npos; }
 
 void append_utf8(std::uint32_t code, std::string& out) {
     const auto byte = [&](std::uint32_t bits) { out += static_cast<char>(bits); };
@@ -294,8 +292,8 @@ private:
         std::size_t next = length;
         while (next < line && is_space(peek(next))) ++next;
         const char mark = peek(next);
-        const bool ends = next >= line || mark == ',' || mark == '}' || mark == ']' ||
-                          mark == '#' || mark == '/';
+        const bool ends =
+            next >= line || mark == ',' || mark == '}' || mark == ']' || mark == '#' || mark == '/';
         return ends ? length : 0;
     }
 

@@ -15,8 +15,8 @@ namespace shardscope {
 namespace {
 
 constexpr std::array<std::string_view, 12> kDeepSpeedNames = {
-    "adam",        "adamw",      "adagrad", "lamb",   "onebitadam", "zerooneadam",
-    "onebitlamb", "muadam", "muadamw", "musgd", "lion", "muon"};
+    "adam",       "adamw",  "adagrad", "lamb",  "onebitadam", "zerooneadam",
+    "onebitlamb", "muadam", "muadamw", "musgd", "lion",       "muon"};
 
 std::string lower(std::string text) {
     for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -47,10 +47,10 @@ Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
                                    : *near == "adam"  ? "Adam"
                                    : *near == "adamw" ? "AdamW"
                                                       : *near;
-    type.fail("unknown-name",
-              fmt::format("{}: there is no optimizer \"{}\"", type.path(), value_text(type)),
-              shown.empty() ? "use \"Adam\", \"AdamW\" or \"SGD\""
-                            : fmt::format("use \"{}\"", shown));
+    type.fail(
+        "unknown-name",
+        fmt::format("{}: there is no optimizer \"{}\"", type.path(), value_text(type)),
+        shown.empty() ? "use \"Adam\", \"AdamW\" or \"SGD\"" : fmt::format("use \"{}\"", shown));
 }
 
 class ParameterReader {
@@ -85,7 +85,8 @@ public:
         number("weight_decay", "weight_decay", kRateRange, optimizer_.weight_decay);
         for (const std::string_view key : {"set_grad_none", "foreach", "fused"})
             if (const auto value = find_given(map_, key, "", config_))
-                add_note(config_, *value, "the update is one kernel, and gradients are overwritten");
+                add_note(config_, *value,
+                         "the update is one kernel, and gradients are overwritten");
     }
 
 private:
@@ -119,9 +120,18 @@ std::vector<std::string_view> parameter_names(Family family) {
     if (family == Family::sgd)
         return {"lr",       "momentum",      "dampening", "weight_decay",
                 "nesterov", "max_grad_norm", "foreach",   "fused"};
-    return {"lr",      "betas",           "eps",         "weight_decay",  "adam_w_mode",
-            "amsgrad", "bias_correction", "torch_adam",  "set_grad_none", "max_grad_norm",
-            "foreach", "fused"};
+    return {"lr",
+            "betas",
+            "eps",
+            "weight_decay",
+            "adam_w_mode",
+            "amsgrad",
+            "bias_correction",
+            "torch_adam",
+            "set_grad_none",
+            "max_grad_norm",
+            "foreach",
+            "fused"};
 }
 
 void check_untested(const YamlMap& top, const YamlValue& type, Family family,

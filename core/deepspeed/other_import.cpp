@@ -70,10 +70,13 @@ constexpr std::array<Key, 4> kAbsent{{
 }};
 
 // Those that the functions below read.
-constexpr std::array<std::string_view, 7> kRead = {
-    "scheduler",           "activation_checkpointing", "pipeline",
-    "tensor_parallel",     "gradient_allreduce_op",    "gradient_predivide_factor",
-    "sequence_parallel_size"};
+constexpr std::array<std::string_view, 7> kRead = {"scheduler",
+                                                   "activation_checkpointing",
+                                                   "pipeline",
+                                                   "tensor_parallel",
+                                                   "gradient_allreduce_op",
+                                                   "gradient_predivide_factor",
+                                                   "sequence_parallel_size"};
 
 bool enabled(const YamlValue& value, DeepSpeedConfig& config) {
     if (!value.is_map()) return value.boolean();
@@ -142,7 +145,8 @@ void read_pipeline(const YamlMap& top, DeepSpeedConfig& config) {
                                  key == "stages" ? "pp" : "partition"));
     for (const std::string_view key : {"seed_layers", "pipe_partitioned", "grad_partitioned"})
         if (const auto given = find_given(map, key, "", config))
-            add_note(config, *given, "transfers between stages are whole, and weights seeded by name");
+            add_note(config, *given,
+                     "transfers between stages are whole, and weights seeded by name");
 }
 
 void read_tensor_parallel(const YamlMap& top, DeepSpeedConfig& config) {

@@ -38,11 +38,11 @@ void check_master(const YamlMap& map, std::string_view key, const std::string& n
 
 // Returns whether fp16 is on.
 bool read_fp16(const YamlMap& top, DeepSpeedConfig& config) {
-    const auto map = section(top, "fp16",
-                             {"enabled", "auto_cast", "loss_scale", "initial_scale_power",
-                              "loss_scale_window", "hysteresis", "consecutive_hysteresis",
-                              "min_loss_scale", "fp16_master_weights_and_grads"},
-                             config);
+    const auto map = section(
+        top, "fp16",
+        {"enabled", "auto_cast", "loss_scale", "initial_scale_power", "loss_scale_window",
+         "hysteresis", "consecutive_hysteresis", "min_loss_scale", "fp16_master_weights_and_grads"},
+        config);
     if (!map) return false;
     if (flag(*map, "enabled", "fp16", config)) return true;
     check_master(*map, "fp16_master_weights_and_grads",
@@ -54,13 +54,12 @@ bool read_fp16(const YamlMap& top, DeepSpeedConfig& config) {
 
 void read_bf16(const YamlMap& top, DeepSpeedConfig& config) {
     if (top.find("bf16") && top.find("bfloat16"))
-        top.require("bfloat16").fail("one-of", "\"bf16\" and \"bfloat16\" are the same key",
-                                     "keep \"bf16\"");
-    const auto map =
-        section(top, top.find("bfloat16") ? "bfloat16" : "bf16",
-                {"enabled", "immediate_grad_update", "check_grad_overflow",
-                 "bf16_master_weights_and_grads", "bf16_optimizer_states"},
-                config);
+        top.require("bfloat16")
+            .fail("one-of", "\"bf16\" and \"bfloat16\" are the same key", "keep \"bf16\"");
+    const auto map = section(top, top.find("bfloat16") ? "bfloat16" : "bf16",
+                             {"enabled", "immediate_grad_update", "check_grad_overflow",
+                              "bf16_master_weights_and_grads", "bf16_optimizer_states"},
+                             config);
     if (!map) return;
     read_setting(*map, "enabled", "bf16", config, config.precision, [](const YamlValue& value) {
         return value.boolean() ? DType::bf16 : DType::fp32;
@@ -108,11 +107,11 @@ void read_data_types(const YamlMap& top, DeepSpeedConfig& config) {
         if (const auto buffers = find_given(*map, "buffer_dtype", "", config))
             add_note(config, *buffers, "models here have no buffers");
     }
-    read_setting(top, "communication_data_type", "", config, config.communication,
-                 [&](const YamlValue& value) {
-                     return std::optional(
-                         read_dtype(value, "Invalid communication_data_type. " + message));
-                 });
+    read_setting(
+        top, "communication_data_type", "", config, config.communication,
+        [&](const YamlValue& value) {
+            return std::optional(read_dtype(value, "Invalid communication_data_type. " + message));
+        });
 }
 
 }  // namespace

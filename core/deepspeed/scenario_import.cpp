@@ -97,7 +97,8 @@ private:
 
     // What all files that do not leave it open say of a setting; empty: none says anything.
     template <typename Get>
-    auto common(std::string_view key, Get get) const -> decltype(get(std::declval<const DeepSpeedConfig&>())) {
+    auto common(std::string_view key, Get get) const
+        -> decltype(get(std::declval<const DeepSpeedConfig&>())) {
         const DeepSpeedEntry* first = nullptr;
         for (const DeepSpeedEntry& entry : entries_) {
             const auto* setting = get(entry.config);
@@ -141,11 +142,12 @@ private:
         if (!spec.gradient_dtype || *spec.gradient_dtype == DType::fp32) return;
         const auto* setting =
             common("grad_accum_dtype", [](const DeepSpeedConfig& c) { return &c.gradient_dtype; });
-        throw Error("gradient-dtype",
-                    fmt::format("{}: gradients in {} do not go with precision {}",
-                                setting && setting->given() ? setting->place : entries_[0].config.file,
-                                name_of(*spec.gradient_dtype), name_of(spec.precision)),
-                    fmt::format("use {} or remove the key", name_of(spec.precision)));
+        throw Error(
+            "gradient-dtype",
+            fmt::format("{}: gradients in {} do not go with precision {}",
+                        setting && setting->given() ? setting->place : entries_[0].config.file,
+                        name_of(*spec.gradient_dtype), name_of(spec.precision)),
+            fmt::format("use {} or remove the key", name_of(spec.precision)));
     }
 
     std::optional<YamlMap> map_;
@@ -197,7 +199,8 @@ OpenBatch fill_batch(const DeepSpeedEntry& entry, const Strategy& s, const Train
             disagree(said(config.batch_places[0], "train_batch_size", shown(*config.batch.train)),
                      said(batch_place, "global_batch", shown(training.global_batch)));
         if (!config.batch.train)
-            open.filled += fmt::format(", global_batch {} at {}", training.global_batch, batch_place);
+            open.filled +=
+                fmt::format(", global_batch {} at {}", training.global_batch, batch_place);
         open.triad.train = training.global_batch;
     }
     if (s.micro_batch) {
@@ -219,11 +222,12 @@ OpenBatch fill_batch(const DeepSpeedEntry& entry, const Strategy& s, const Train
 ResolvedBatch resolve_at(const DeepSpeedConfig& config, const OpenBatch& open, const Strategy& s,
                          int dp) {
     if (!open.triad.sufficient() && config.batch_is_auto) {
-        throw Error("batch",
-                    fmt::format("{}: the batch is \"auto\": Hugging Face's Trainer fills it from its "
-                                "arguments",
-                                config.file),
-                    "give global_batch in training, or a number in the file");
+        throw Error(
+            "batch",
+            fmt::format("{}: the batch is \"auto\": Hugging Face's Trainer fills it from its "
+                        "arguments",
+                        config.file),
+            "give global_batch in training, or a number in the file");
     }
     try {
         return resolve_batch(open.triad, dp);
@@ -253,9 +257,10 @@ void read_deepspeed_training(const std::optional<YamlValue>& training, const Ent
         const int dp = data_parallel_degree(scenario.cluster, s);
         const OpenBatch open = fill_batch(entry, s, scenario.training, merge);
         const ResolvedBatch batch = resolve_at(entry.config, open, s, dp);
-        const std::string here = fmt::format("{}: strategy {} with {} data-parallel ranks trains on {} "
-                                             "samples per step",
-                                             entry.config.batch_place(), s.name, dp, batch.train);
+        const std::string here = fmt::format(
+            "{}: strategy {} with {} data-parallel ranks trains on {} "
+            "samples per step",
+            entry.config.batch_place(), s.name, dp, batch.train);
         if (first.empty()) first = here;
         if (scenario.training.global_batch != 0 && scenario.training.global_batch != batch.train)
             disagree(first, here);

@@ -16,11 +16,11 @@ YamlMap deepspeed_map(const YamlValue& value, const std::vector<std::string_view
         const std::string name = key.text();
         if (std::find(known.begin(), known.end(), name) != known.end()) continue;
         const auto near = nearest_name(name, known);
-        key.fail("unknown-key",
-                 fmt::format("unknown key \"{}\" in {}", printable(name),
-                             value.path().empty() ? "the configuration" : value.path()),
-                 near ? fmt::format("use \"{}\"", *near)
-                      : "remove it, or see DeepSpeed's list of keys");
+        key.fail(
+            "unknown-key",
+            fmt::format("unknown key \"{}\" in {}", printable(name),
+                        value.path().empty() ? "the configuration" : value.path()),
+            near ? fmt::format("use \"{}\"", *near) : "remove it, or see DeepSpeed's list of keys");
     }
     return map;
 }
@@ -54,19 +54,19 @@ void unsupported(const YamlValue& value, const std::string& what, const std::str
     value.fail("unsupported", fmt::format("{}: {}", value.path(), what), fix);
 }
 
-void deepspeed_refuses(const YamlValue& value, const std::string& message,
-                       const std::string& fix) {
+void deepspeed_refuses(const YamlValue& value, const std::string& message, const std::string& fix) {
     value.fail("deepspeed", fmt::format("{}: {}", value.path(), message), fix);
 }
 
 std::int64_t whole_number(const YamlValue& value, IntegerRange range) {
     const bool digits = !value.is_map() && !value.is_sequence() && parse_integer(value.text());
     if (digits) return value.integer(range);
-    const double number = value.number(
-        {static_cast<double>(range.low), static_cast<double>(range.high)});
+    const double number =
+        value.number({static_cast<double>(range.low), static_cast<double>(range.high)});
     const auto whole = static_cast<std::int64_t>(number);
     if (static_cast<double>(whole) != number)
-        value.fail("type", fmt::format("{} is {}, but must be a whole number", value.path(), number),
+        value.fail("type",
+                   fmt::format("{} is {}, but must be a whole number", value.path(), number),
                    "write a whole number such as 500000000 or 5e8");
     return whole;
 }

@@ -89,7 +89,8 @@ std::string batch_text(const DeepSpeedSummary& summary) {
         return "left to Hugging Face's Trainer (\"auto\"); give global_batch in a scenario";
     const ResolvedBatch& batch = *summary.batch;
     return fmt::format(
-        "train_batch_size {} = train_micro_batch_size_per_gpu {} · gradient_accumulation_steps {} · "
+        "train_batch_size {} = train_micro_batch_size_per_gpu {} · gradient_accumulation_steps {} "
+        "· "
         "{} data-parallel rank{}\n           {}",
         batch.train, batch.micro, batch.accumulation, summary.dp, summary.dp == 1 ? "" : "s",
         batch.inference);
@@ -109,10 +110,9 @@ std::string optimizer_text(const DeepSpeedSummary& summary) {
 std::string heading(const DeepSpeedSummary& summary) {
     const DeepSpeedConfig& config = summary.config;
     const Strategy& s = summary.strategy;
-    std::string text = fmt::format("{} on {} rank{}", config.file, summary.world,
-                                   summary.world == 1 ? "" : "s");
-    if (s.tp * s.pp > 1)
-        text += fmt::format(": tp {} × pp {} × dp {}", s.tp, s.pp, summary.dp);
+    std::string text =
+        fmt::format("{} on {} rank{}", config.file, summary.world, summary.world == 1 ? "" : "s");
+    if (s.tp * s.pp > 1) text += fmt::format(": tp {} × pp {} × dp {}", s.tp, s.pp, summary.dp);
     text += "\n\nbatch      " + batch_text(summary);
     text += "\noptimizer  " + optimizer_text(summary);
     text += fmt::format("\nclip       {}{}", config.clip.value,

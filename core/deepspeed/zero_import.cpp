@@ -94,8 +94,8 @@ constexpr std::array<Row, 45> kRows{{
      "a secondary partition of the weights (ZeRO++) is not there"},
     {"zero_quantized_weights", "", Kind::flag, "false", true, "weights travel as they are stored",
      "quantised weights (ZeRO++) are not there"},
-    {"zero_quantized_nontrainable_weights", "", Kind::flag, "false", true, "all weights are trained",
-     "quantised weights (ZeRO++) are not there"},
+    {"zero_quantized_nontrainable_weights", "", Kind::flag, "false", true,
+     "all weights are trained", "quantised weights (ZeRO++) are not there"},
     {"zero_quantized_gradients", "", Kind::flag, "false", true,
      "gradients travel as they are stored", "quantised gradients (ZeRO++) are not there"},
     {"zeropp_loco_param", "", Kind::section, "null", true, "not used",
@@ -112,8 +112,6 @@ constexpr std::array<Row, 45> kRows{{
     {"enable_sanity_checks", "", Kind::flag, "false", true, "every plan is checked", ""},
     {"save_muon_momentum_buffer_in_memory", "", Kind::flag, "false", true, "not used", ""},
 }};
-
-
 
 // What Trainer puts for "auto".
 std::string_view trainer_value(std::string_view key) {
@@ -140,10 +138,10 @@ bool asks(const Row& row, const YamlValue& value, DeepSpeedConfig& config) {
         case Kind::offload:
             break;
     }
-    const YamlMap map = deepspeed_map(
-        value, {"device", "nvme_path", "pin_memory", "buffer_count", "buffer_size", "max_in_cpu",
-                "pipeline_read", "pipeline_write", "fast_init", "ratio", "super_offload",
-                "cpuadam_cores_perc"});
+    const YamlMap map =
+        deepspeed_map(value, {"device", "nvme_path", "pin_memory", "buffer_count", "buffer_size",
+                              "max_in_cpu", "pipeline_read", "pipeline_write", "fast_init", "ratio",
+                              "super_offload", "cpuadam_cores_perc"});
     const auto ratio = find_given(map, "ratio", "", config);
     if (ratio && ratio->number({0, 1}) < 1 && config.zero.value != 3)
         deepspeed_refuses(*ratio, "Partial offloading only supported for ZeRO Stage 3.",
@@ -166,12 +164,13 @@ std::string bucket_text(const DeepSpeedConfig& config, bool twice) {
     const auto gigabytes = [](std::int64_t bytes) {
         return fmt::format("{:.3g} GB", static_cast<double>(bytes) / 1e9);
     };
-    const std::string size = fmt::format("{} in bf16, {} in fp32", gigabytes(2 * elements),
-                                         gigabytes(4 * elements));
+    const std::string size =
+        fmt::format("{} in bf16, {} in fp32", gigabytes(2 * elements), gigabytes(4 * elements));
     if (config.zero.value == 3)
         return "each layer is reduced by itself; DeepSpeed holds a bucket of " + size;
     if (config.zero.value == 0)
-        return "no effect: stage 0 reduces 5e8 elements at a time, whatever it says; so does bucket";
+        return "no effect: stage 0 reduces 5e8 elements at a time, whatever it says; so does "
+               "bucket";
     return fmt::format(
         "bucket: {}; it takes what its gradients take, DeepSpeed allocates all of it{}", size,
         twice ? ", twice" : "");
@@ -226,10 +225,10 @@ public:
             unsupported(*value, std::string(row.refused), "remove it");
         if (value && row.refused.empty()) check_type(row, *value);
         const bool overlap = row.key == "overlap_comm";
-        config_.zero_keys.push_back(
-            {std::string(row.key), value ? value_text(*value) : "",
-             overlap ? (config_.zero.value == 3 ? "true" : "false") : std::string(row.default_value),
-             here_text(row, config_, shown_)});
+        config_.zero_keys.push_back({std::string(row.key), value ? value_text(*value) : "",
+                                     overlap ? (config_.zero.value == 3 ? "true" : "false")
+                                             : std::string(row.default_value),
+                                     here_text(row, config_, shown_)});
     }
 
 private:
@@ -270,8 +269,8 @@ bool read_deprecated(const YamlValue& value, DeepSpeedConfig& config) {
 void read_zero(const YamlMap& top, DeepSpeedConfig& config) {
     const auto section = find_given(top, "zero_optimization", "", config);
     const YamlValue value = section && !read_deprecated(*section, config)
-                          ? *section
-                          : parse_deepspeed_json("{}", config.file);
+                                ? *section
+                                : parse_deepspeed_json("{}", config.file);
     std::vector<std::string_view> known;
     for (const Row& row : kRows) {
         known.push_back(row.key);

@@ -134,9 +134,9 @@ void read_model_parallel(const YamlMap& map, Strategy& s) {
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
                        std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
-                              "bucket", "prefetch", "reduce_at", "sequence_parallel", "schedule",
-                              "virtual_stages", "partition", "recompute", "attention"});
+    const YamlMap map(value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero",
+                              "micro_batch", "bucket", "prefetch", "reduce_at", "sequence_parallel",
+                              "schedule", "virtual_stages", "partition", "recompute", "attention"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);

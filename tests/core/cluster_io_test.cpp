@@ -58,8 +58,13 @@ Cluster calibrated() {
         .matmul = {{DType::fp32, 1, 2, 3, FlopsPerSecond(1e9 / 7)},
                    {DType::fp64, 1024, 1024, 1024, FlopsPerSecond(5e10)}},
         .kernels = {{"softmax", DType::fp32, 12345, 1e9 / 3}},
-        .collectives = {{"all_reduce", 2, Bytes(1 << 20), Seconds(1e-4 / 3)}},
+        .collectives = {{"all_reduce", 2, 1, Bytes(1 << 20), Seconds(1e-4 / 3), 0.125}},
+        .transports = {{"tcp",
+                        {"2025-01-03",
+                         {"box", "other"},
+                         {{"transfer", 2, 2, Bytes(1 << 10), Seconds(1e-5 / 3), 0.25}}}}},
         .busy_slowdown = 1.1,
+        .fork_join = Seconds(1e-6 / 3),
     };
     return c;
 }

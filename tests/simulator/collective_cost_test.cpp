@@ -90,13 +90,37 @@ TEST(CollectiveCost, OneRankIsFree) {
     for (const CollectiveKind kind : kKinds) EXPECT_EQ(seconds(two_tiers(), kind, 1 << 20, 1), 0);
 }
 
+// Each transport has its own samples, on one host and across; one that was not measured is modelled from
+// the links.
+TEST(CollectiveCost, ProcessesUseTheSamplesOfTheirTransport) {
+    Cluster cluster = two_tiers();
+    cluster.nodes = 2;
+    cluster.gpus_per_node = 2;
+    const auto kind = CollectiveKind::all_reduce;
+    cluster.device.calibration.collectives.push_back(
+        {"all_reduce", 2, 1, Bytes(1 << 20), Seconds(1)});
+    cluster.transport = "tcp";
+    const double modelled = seconds(cluster, kind, 1 << 20, 2);
+    EXPECT_LT(modelled, 0.5) << "samples of threads are not tcp's";
+    cluster.device.calibration.transports["tcp"].collectives = {
+        {"all_reduce", 2, 1, Bytes(1 << 20), Seconds(2e-3)},
+        {"all_reduce", 4, 2, Bytes(1 << 20), Seconds(7e-3)},
+        {"transfer", 2, 1, Bytes(1 << 20), Seconds(3e-3)},
+        {"transfer", 2, 2, Bytes(1 << 20), Seconds(5e-3)}};
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 2), 2e-3, 1e-12);
+    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 4), 7e-3, 1e-12);
+    const CollectiveCost cost(cluster);
+    EXPECT_NEAR(cost.transfer(Bytes(1 << 20), true).value, 3e-3, 1e-12);
+    EXPECT_NEAR(cost.transfer(Bytes(1 << 20), false).value, 5e-3, 1e-12);
+}
+
 TEST(CollectiveCost, ThreadRanksUseTheMeasuredTimes) {
     Cluster cluster = two_tiers();
     cluster.nodes = 1;
     cluster.cores = 2;
     auto& samples = cluster.device.calibration.collectives;
-    samples.push_back({"all_reduce", 2, Bytes(1 << 10), Seconds(1e-5)});
-    samples.push_back({"all_reduce", 2, Bytes(1 << 20), Seconds(1e-3)});
+    samples.push_back({"all_reduce", 2, 1, Bytes(1 << 10), Seconds(1e-5)});
+    samples.push_back({"all_reduce", 2, 1, Bytes(1 << 20), Seconds(1e-3)});
     cluster.device.calibration.busy_slowdown = 1.25;  // both cores work in the samples already
     const auto kind = CollectiveKind::all_reduce;
     const double alone = 1 / 1.25;

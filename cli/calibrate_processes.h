@@ -1,0 +1,18 @@
+// The communication part of `calibrate` for ranks that are processes.
+#pragma once
+
+#include <vector>
+
+#include "cli/calibrate_measure.h"
+#include "cli/processes.h"
+
+namespace shardscope {
+
+// All-reduce, reduce-scatter and all-gather of 1 KiB … 16 MiB, among 2, 4, … ranks of one host, one rank
+// of each host and all ranks, and transfers between two ranks on one host and on two. A sample's time is
+// the median wall time of the slowest member. All processes call it and get the same.
+std::vector<CollectiveSample> measure_processes(Processes& processes,
+                                                const CalibrateOptions& options,
+                                                const CalibrateProgress& progress);
+
+}  // namespace shardscope
