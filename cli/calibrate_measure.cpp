@@ -25,13 +25,6 @@ CalibrateProgress part(const CalibrateProgress& progress, double from, double to
     };
 }
 
-// Four digits are more than a measurement is worth, and make a file that people can read.
-double rounded(double value) {
-    if (!(value > 0)) return value;
-    const double scale = std::pow(10.0, 3 - std::floor(std::log10(value)));
-    return std::round(value * scale) / scale;
-}
-
 void set_peaks(Device& device) {
     for (const MatmulSample& sample : device.calibration.matmul) {
         FlopsPerSecond& peak = device.peak[sample.dtype];
@@ -59,7 +52,10 @@ void round_figures(Device& device) {
         s.work = rounded(s.work);
         s.rate = rounded(s.rate);
     }
-    for (CollectiveSample& s : device.calibration.collectives) s.time.value = rounded(s.time.value);
+    for (CollectiveSample& s : device.calibration.collectives) {
+        s.time.value = rounded(s.time.value);
+        s.spread = rounded(s.spread);
+    }
     device.calibration.busy_slowdown = rounded(device.calibration.busy_slowdown);
     device.calibration.fork_join.value = rounded(device.calibration.fork_join.value);
     device.memory_bandwidth.value = rounded(device.memory_bandwidth.value);
@@ -100,6 +96,12 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
 }
 
 }  // namespace
+
+double rounded(double value) {
+    if (!(value > 0)) return value;
+    const double scale = std::pow(10.0, 3 - std::floor(std::log10(value)));
+    return std::round(value * scale) / scale;
+}
 
 std::string today() {
     return fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::now()));

@@ -76,7 +76,7 @@ std::vector<CollectiveSample> measure_processes(Processes& processes,
         processes.largest(spreads);
         for (std::size_t i = 0; i < cases.size(); ++i)
             samples.push_back({cases[i].name(), members, group.hosts, cases[i].bytes(),
-                               Seconds(walls[i]), spreads[i]});
+                               Seconds(rounded(walls[i])), rounded(spreads[i])});
     }
     return samples;
 }

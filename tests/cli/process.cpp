@@ -32,7 +32,8 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
     for (const auto& [name, value] : changes) result.push_back(name + "=" + value);
     for (char** entry = environ; *entry; ++entry) {
         const std::string text = *entry, name = text.substr(0, text.find('='));
-        const bool job = name.starts_with("SLURM_") || name == "NO_COLOR";
+        const bool job = name.starts_with("SLURM_") || name.starts_with("OMPI_COMM_") ||
+                         name == "RANK" || name == "WORLD_SIZE" || name == "NO_COLOR";
         if (!job && name != "XDG_CACHE_HOME" && !changes.contains(name)) result.push_back(text);
     }
     return result;
@@ -55,6 +56,10 @@ CommandLine::~CommandLine() {
 Finished CommandLine::shardscope(const std::vector<std::string>& words) const {
     std::vector<std::string> line{SHARDSCOPE_BINARY};
     line.insert(line.end(), words.begin(), words.end());
+    return execute(std::move(line));
+}
+
+Finished CommandLine::execute(std::vector<std::string> line) const {
     std::vector<std::string> variables = environment_with(variables_);
     const fs::path streams = folder_.string() + "-streams";
     fs::create_directory(streams);

@@ -22,6 +22,8 @@ protected:
     ~CommandLine() override;
 
     Finished shardscope(const std::vector<std::string>& words) const;
+    // Any program, by its path.
+    Finished execute(std::vector<std::string> line) const;
     // An environment variable of what is run from now on.
     void set_variable(const std::string& name, const std::string& value) {
         variables_[name] = value;
