@@ -152,6 +152,19 @@ void Evaluation::simulate(Candidate& candidate) {
     }
 }
 
+// Whether all processes can run it; with an error where one of them is gone, so that what was measured
+// before is still reported.
+bool Evaluation::all_ready(StrategyReport& report) {
+    const bool ready = report.status == Status::fits;
+    if (processes_ == nullptr) return ready;
+    try {
+        return processes_->all(ready);
+    } catch (const Error& error) {
+        set_error(report, Error("not-run", error.message, error.fix, ErrorKind::run_failed));
+        return false;
+    }
+}
+
 void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress& progress) {
     StrategyReport& report = candidate.report;
     if (report.status == Status::does_not_fit) {
@@ -160,8 +173,7 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
         note(fmt::format("{} needs {:.2f} GiB per rank, but {:.2f} GiB are there: not run",
                          report.name, needed, there));
     }
-    const bool ready = report.status == Status::fits;
-    if (processes_ == nullptr ? !ready : !processes_->all(ready)) return;
+    if (!all_ready(report)) return;
     const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
                           static_cast<double>(model_->seq);
     RunOptions options;

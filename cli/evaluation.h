@@ -47,6 +47,7 @@ public:
     int finish(std::string backend, std::string (*to_text)(const Report&), bool ran);
 
 private:
+    bool all_ready(StrategyReport& report);
     Result summary(const Trace& trace, const Plan& plan) const;
     void select_strategies();
     // Whether the file can be written without losing anything.

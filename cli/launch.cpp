@@ -20,7 +20,8 @@ namespace shardscope {
 namespace {
 
 constexpr const char* kDefaultHostfile = "/job/hostfile";  // DeepSpeed's
-constexpr std::chrono::seconds kGrace{10};                 // for ranks to end by themselves
+constexpr std::chrono::seconds kPatience{3};               // for ranks to tell what they know
+constexpr std::chrono::seconds kGrace{10};                 // for ranks to heed SIGTERM
 constexpr int kMostNodes = 1'000'000, kMostRanksPerNode = 65'536;
 
 struct LaunchArguments {
@@ -182,7 +183,7 @@ int start_own(const OwnProcesses& own, const Words& command, const Environment& 
     const auto say = [&](const std::optional<RankEnd>& failure, int signal) {
         say_end(own, failure, signal, environment.err);
     };
-    ProcessGroup group({environment.out, environment.err, kGrace, say});
+    ProcessGroup group({environment.out, environment.err, kPatience, kGrace, say});
     const bool alone = own.world_size == 1;
     for (const RankProcess& process : own.ranks) {
         RankCommand rank{process.rank, command, block_of(environment.variables, process.variables)};

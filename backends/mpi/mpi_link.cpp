@@ -48,6 +48,7 @@ private:
     std::vector<std::string> hosts_;
     std::mutex mutex_;  // around every call of MPI, and of all below
     std::optional<Error> failure_;
+    Clock::time_point failed_at_;  // when failure_ was set first
     bool rank0_ended_ = false;
 };
 
@@ -124,6 +125,7 @@ void MpiLink::read_news() {
 
 bool MpiLink::take(const Error& error) noexcept {
     if (failure_ && !says_more(error, *failure_)) return false;
+    if (!failure_) failed_at_ = Clock::now();
     failure_ = error;
     return true;
 }
@@ -142,12 +144,12 @@ void MpiLink::abort(const Error& why) noexcept {
 }
 
 std::optional<Error> MpiLink::failure() {
-    const auto deadline = Clock::now() + kNewsTime;
     while (true) {
         {
             const std::lock_guard lock(mutex_);
             read_news();
-            if (!failure_ || is_cause(*failure_) || Clock::now() >= deadline) return failure_;
+            if (!failure_ || is_cause(*failure_) || Clock::now() >= failed_at_ + kNewsTime)
+                return failure_;
         }
         usleep(20'000);
     }

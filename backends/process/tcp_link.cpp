@@ -78,6 +78,7 @@ private:
     net::ControlConnections control_;
     std::vector<OpenChannel*> open_;
     std::optional<Error> failure_;
+    Clock::time_point failed_at_;  // when failure_ was set first
 };
 
 TcpLink::OpenChannel::OpenChannel(TcpLink& link, std::vector<net::TcpChannel::Peer> peers, int rank)
@@ -169,6 +170,7 @@ std::unique_ptr<MessageChannel> TcpLink::open(const std::vector<Rank>& members, 
 
 void TcpLink::take_news(const Error& error) noexcept {
     if (failure_ && !says_more(error, *failure_)) return;
+    if (!failure_) failed_at_ = Clock::now();
     failure_ = error;
     for (OpenChannel* channel : open_) channel->shut_down();
     control_.tell(error);
@@ -186,12 +188,12 @@ void TcpLink::abort(const Error& why) noexcept {
 }
 
 std::optional<Error> TcpLink::failure() {
-    const auto deadline = Clock::now() + kNewsTime;
     while (true) {
         {
             const std::lock_guard lock(mutex_);
             if (const auto news = control_.read()) take_news(*news);
-            if (!failure_ || is_cause(*failure_) || Clock::now() >= deadline) return failure_;
+            if (!failure_ || is_cause(*failure_) || Clock::now() >= failed_at_ + kNewsTime)
+                return failure_;
         }
         poll(nullptr, 0, 20);
     }

@@ -140,12 +140,9 @@ void ProcessGroup::start(const RankCommand& command) {
 
 int ProcessGroup::wait() {
     while (any_alive()) {
-        forward_output(milliseconds_to_kill());
+        forward_output(milliseconds_to_signal());
         read_signals();
-        if (kill_at_ && Clock::now() >= *kill_at_) {
-            signal_all(SIGKILL);
-            kill_at_.reset();
-        }
+        send_due_signal();
     }
     for (const auto& pipe : pipes_) {
         pipe->forward();
@@ -210,8 +207,16 @@ void ProcessGroup::end_all(const std::optional<RankEnd>& failure, int signal) {
     ending_ = true;
     for (const auto& pipe : pipes_) pipe->forward();  // what it said last comes before our verdict
     if (options_.on_end_of_all) options_.on_end_of_all(failure, signal);
-    signal_all(SIGTERM);
-    kill_at_ = Clock::now() + options_.grace;
+    due_ = {Clock::now() + (failure ? options_.patience : options_.patience.zero()), SIGTERM};
+}
+
+void ProcessGroup::send_due_signal() {
+    if (!due_ || Clock::now() < due_->at) return;
+    signal_all(due_->signal);
+    if (due_->signal == SIGTERM)
+        due_ = {Clock::now() + options_.grace, SIGKILL};
+    else
+        due_.reset();
 }
 
 void ProcessGroup::signal_all(int signal) const {
@@ -223,9 +228,9 @@ bool ProcessGroup::any_alive() const {
     return std::any_of(members_.begin(), members_.end(), [](const Member& m) { return m.alive; });
 }
 
-int ProcessGroup::milliseconds_to_kill() const {
-    if (!kill_at_) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*kill_at_ - Clock::now());
+int ProcessGroup::milliseconds_to_signal() const {
+    if (!due_) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_->at - Clock::now());
     return static_cast<int>(std::max<std::int64_t>(0, left.count()));
 }
 

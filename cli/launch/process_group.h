@@ -49,6 +49,9 @@ struct RankEnd {
 struct ProcessGroupOptions {
     std::ostream& out;  // what ranks print that do not keep our streams
     std::ostream& err;
+    std::chrono::milliseconds
+        patience;                     // after a failure, for the others to end by themselves and to
+                                      // tell what they know; then SIGTERM
     std::chrono::milliseconds grace;  // between SIGTERM and SIGKILL
     // Called once, when the first rank has failed and its output has been passed on, or with nothing
     // and the signal that we were asked to end with.
@@ -84,7 +87,8 @@ private:
     void end_all(const std::optional<RankEnd>& failure, int signal);
     void signal_all(int signal) const;
     bool any_alive() const;
-    int milliseconds_to_kill() const;  // -1: never
+    int milliseconds_to_signal() const;  // -1: never
+    void send_due_signal();
 
     ProcessGroupOptions options_;
     SignalFile signals_;
@@ -92,7 +96,12 @@ private:
     std::vector<std::unique_ptr<LabelledPipe>> pipes_;
     int exit_code_ = 0;
     bool ending_ = false;
-    std::optional<Clock::time_point> kill_at_;
+    // What all that live will be sent, and when.
+    struct DueSignal {
+        Clock::time_point at;
+        int signal;
+    };
+    std::optional<DueSignal> due_;
 };
 
 }  // namespace shardscope

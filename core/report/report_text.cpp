@@ -207,6 +207,20 @@ std::string categories_text(const Report& report, const Units& units) {
                        table.to_string());
 }
 
+std::array<Seconds, 5> parts_of(const StepTime& time) {
+    return {time.compute, time.exposed_communication, time.bubble, time.optimizer, time.wall};
+}
+
+// Predicted − measured in % of the measured step, so that the parts' errors add up to the step's.
+std::vector<std::string> part_errors(const StepTime& predicted, const StepTime& measured) {
+    std::vector<std::string> cells;
+    for (std::size_t i = 0; i < parts_of(predicted).size(); ++i) {
+        const Seconds difference = parts_of(predicted)[i] - parts_of(measured)[i];
+        cells.push_back(fmt::format("{:+.1f}", 100 * (difference / measured.wall)));
+    }
+    return cells;
+}
+
 TextTable parts_table(const Report& report, const Units& units) {
     TextTable table;
     table.add_column("strategy", Align::left);
@@ -221,12 +235,15 @@ TextTable parts_table(const Report& report, const Units& units) {
             const StepTime& time = (strategy.*pick)->time;
             const bool predicted = pick == &StrategyReport::simulated;
             std::vector<std::string> row{name, predicted ? "predicted" : "measured"};
-            for (const Seconds part :
-                 {time.compute, time.exposed_communication, time.bubble, time.optimizer, time.wall})
-                row.push_back(units.time.format(part));
+            for (const Seconds part : parts_of(time)) row.push_back(units.time.format(part));
             table.add_row(std::move(row));
             name.clear();  // once per strategy
         }
+        if (!strategy.simulated || !strategy.measured) continue;
+        std::vector<std::string> row{"", "error, %"};
+        for (std::string& cell : part_errors(strategy.simulated->time, strategy.measured->time))
+            row.push_back(std::move(cell));
+        table.add_row(std::move(row));
     }
     return table;
 }
@@ -315,7 +332,9 @@ std::string comparison_text(const Report& report) {
     text += categories_text(report, units);
     text += ranks_text(report, &StrategyReport::simulated, units);
     const TextTable parts = parts_table(report, units);
-    if (!parts.empty()) text += "\nParts of the slowest rank's median step\n\n" + parts.to_string();
+    if (!parts.empty())
+        text += "\nParts of the slowest rank's median step; errors in % of the measured step\n\n" +
+                parts.to_string();
     return text + remarks(report);
 }
 

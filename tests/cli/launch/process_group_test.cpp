@@ -24,7 +24,7 @@ class Shells : public testing::Test {
 protected:
     int run(const std::vector<std::string>& scripts, std::chrono::milliseconds grace = 10s) {
         ProcessGroup group(
-            {out_, err_, grace, [this](const std::optional<RankEnd>& end, int signal) {
+            {out_, err_, 0s, grace, [this](const std::optional<RankEnd>& end, int signal) {
                  verdict_ = end ? end->text() : fmt::format("signal {}", signal);
                  err_at_verdict_ = err_.str();
              }});
@@ -87,7 +87,7 @@ TEST_F(Shells, WhatRanksStartedEndsWithThem) {
 TEST_F(Shells, AGroupThatIsLeftKillsItsRanks) {
     pid_t rank = 0;
     {
-        ProcessGroup group({out_, err_, 10s, {}});
+        ProcessGroup group({out_, err_, 0s, 10s, {}});
         group.start(
             {0, {"/bin/sh", "-c", "echo $$ > /dev/stderr; exec sleep 300"}, {}, true, false});
         std::ifstream children(fmt::format("/proc/self/task/{}/children", getpid()));
@@ -98,7 +98,7 @@ TEST_F(Shells, AGroupThatIsLeftKillsItsRanks) {
 }
 
 TEST_F(Shells, AProgramThatIsNotThereIsAnError) {
-    ProcessGroup group({out_, err_, 10s, {}});
+    ProcessGroup group({out_, err_, 0s, 10s, {}});
     try {
         group.start({0, {"/nowhere/program"}, {}, true, true});
         FAIL();
