@@ -49,9 +49,11 @@ std::string plural(int count, const char* noun) {
 std::string machine_text(const Cluster& cluster) {
     if (cluster.this_machine) {
         const int threads = cluster.device.threads;
-        return fmt::format("{}{} on {} of this machine", plural(cluster.world_size(), "rank"),
+        return fmt::format("{}{} on {}", plural(cluster.world_size(), "rank"),
                            threads > 1 ? " of " + plural(threads, "thread") : "",
-                           plural(cluster.cores, "core"));
+                           cluster.nodes > 1 ? plural(cluster.nodes, "host") + " with " +
+                                                   plural(cluster.cores, "core") + " each"
+                                             : plural(cluster.cores, "core") + " of this machine");
     }
     return fmt::format("{} {} ({} × {})", format_count(std::int64_t{cluster.world_size()}),
                        cluster.device.name, plural(cluster.nodes, "node"), cluster.gpus_per_node);
