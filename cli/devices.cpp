@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "backends/process/module.h"
 #include "cli/arguments.h"
 #include "cli/cluster_source.h"
 #include "cli/runners.h"
@@ -74,6 +75,9 @@ int devices(const Command& self, const Words& words, const Environment& environm
                            (backend.make ? "" : fmt::format(" ({})", backend.missing))});
     }
     out << table.to_string();
+    const std::string why = why_no_mpi(environment.module_folder);
+    out << fmt::format("\nRanks that are processes communicate over tcp{}\n",
+                       why.empty() ? " or mpi" : "; not over mpi: " + why);
     out << "\nClusters that scenarios can name (per GPU and direction, from data sheets)\n\n"
         << catalogue_text();
     return 0;

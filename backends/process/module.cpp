@@ -13,9 +13,7 @@ using MakeLink = MessageLink* (*)(int rank, int size);
     throw Error("module-missing", message, fix, ErrorKind::run_failed);
 }
 
-}  // namespace
-
-std::unique_ptr<MessageLink> load_mpi_link(const std::string& folder, int rank, int size) {
+MakeLink find_mpi(const std::string& folder) {
     const std::string path = folder + "/shardscope_mpi.so";
     std::error_code unreadable;
     if (!std::filesystem::exists(path, unreadable))
@@ -30,7 +28,22 @@ std::unique_ptr<MessageLink> load_mpi_link(const std::string& folder, int rank, 
                 "install Open MPI's libraries (libopenmpi3)");
     void* symbol = dlsym(module, "shardscope_make_mpi_link");
     if (symbol == nullptr) missing(path + " is no MPI module of Shardscope", "install it anew");
-    return std::unique_ptr<MessageLink>(reinterpret_cast<MakeLink>(symbol)(rank, size));
+    return reinterpret_cast<MakeLink>(symbol);
+}
+
+}  // namespace
+
+std::unique_ptr<MessageLink> load_mpi_link(const std::string& folder, int rank, int size) {
+    return std::unique_ptr<MessageLink>(find_mpi(folder)(rank, size));
+}
+
+std::string why_no_mpi(const std::string& folder) {
+    try {
+        find_mpi(folder);
+        return "";
+    } catch (const Error& error) {
+        return error.message;
+    }
 }
 
 }  // namespace shardscope

@@ -13,4 +13,7 @@ namespace shardscope {
 // shardscope_make_mpi_link() throws. The module stays loaded.
 std::unique_ptr<MessageLink> load_mpi_link(const std::string& folder, int rank, int size);
 
+// Why it would throw "module-missing"; empty if it would not. Loads the module, but does not start MPI.
+std::string why_no_mpi(const std::string& folder);
+
 }  // namespace shardscope
