@@ -1,8 +1,6 @@
 #include "backends/cpu/process_runner.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
 #include <thread>
 

@@ -90,11 +90,15 @@ void Address::set_port(int port) {
         reinterpret_cast<sockaddr_in&>(storage).sin_port = number;
 }
 
-std::string Address::text() const {
+std::string Address::host() const {
     char host[NI_MAXHOST] = "?";
     getnameinfo(base(*this), length, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
-    return std::string(host) + ":" + std::to_string(port());
+    return host;
 }
+
+std::string Address::text() const { return host() + ":" + std::to_string(port()); }
+
+bool Address::is_loopback() const { return host().starts_with("127.") || host() == "::1"; }
 
 Socket::~Socket() {
     if (fd_ >= 0) close(fd_);

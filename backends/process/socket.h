@@ -21,7 +21,9 @@ struct Address {
 
     int port() const;
     void set_port(int port);
+    std::string host() const;  // "10.0.0.1"
     std::string text() const;  // "10.0.0.1:29500"
+    bool is_loopback() const;
 };
 
 // Owns a file descriptor.

@@ -63,9 +63,11 @@ private:
     std::vector<Socket> control_;
 };
 
-// A name that other hosts resolve to this machine need not be an address of its own (a Kubernetes
-// service is none): then rank 0 listens on all.
-Socket listen_as_master(const Address& address) {
+// A name that other hosts resolve to this machine need not be an address of its own (a Kubernetes service
+// is none), and many machines take their own name for a loopback address: then rank 0 listens on all.
+Socket listen_as_master(const std::string& host, const Address& address) {
+    if (address.is_loopback() && host != "localhost" && host != address.host())
+        return listen_at(address, true);
     if (auto probe = Socket(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0))) {
         Address any_port = address;
         any_port.set_port(0);
@@ -116,7 +118,7 @@ std::vector<int> Host::missing() const {
 
 Meeting Host::run() {
     Meeting meeting;
-    meeting.listener = listen_as_master(address_);
+    meeting.listener = listen_as_master(place_.master_host, address_);
     while (!missing().empty()) {
         auto caller = accept_one(meeting.listener, deadline_);
         if (!caller)
@@ -146,7 +148,8 @@ Meeting Host::run() {
 
 Meeting join(const MeetingPlace& place) {
     const Deadline deadline = Clock::now() + place.patience;
-    auto control = connect_to(resolve(place.master_host, place.master_port), deadline);
+    const Address master = resolve(place.master_host, place.master_port);
+    auto control = connect_to(master, deadline);
     if (!control) fail_to_join(place, "nobody listens there");
     Meeting meeting;
     Address mine = own_address(*control);
@@ -169,6 +172,7 @@ Meeting join(const MeetingPlace& place) {
         meeting.listeners.push_back(seat.address);
         meeting.hosts.push_back(text_of(seat.host));
     }
+    meeting.listeners.front() = master;  // rank 0 may know itself by another address
     meeting.control.push_back(std::move(*control));
     return meeting;
 }

@@ -317,6 +317,24 @@ TEST(Meeting, NobodyThere) {
     }
 }
 
+// Debian calls its own machine 127.0.1.1: others know it by another address, here 127.0.0.2.
+TEST(Meeting, AMasterThatTakesItselfForLoopback) {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    try {
+        if (!net::resolve(host, 0).is_loopback()) GTEST_SKIP() << host << " is no loopback address";
+    } catch (const Error&) {
+        GTEST_SKIP() << host << " has no address";
+    }
+    const int port = free_port();
+    expect_none(on_ranks(3, [&](int r) {
+        auto place = place_of(r, 3, port);
+        place.master_host = r == 0 ? host : "127.0.0.2";
+        const auto link = make_tcp_link(place);
+        make_message_communicator(*link, all_of(3), 1)->barrier();
+    }));
+}
+
 // Whoever else calls is not taken for a rank.
 TEST(Meeting, StrangersAreTurnedAway) {
     const int port = free_port();
