@@ -77,11 +77,11 @@ struct DeepSpeedConfig {
     std::vector<ZeroKey> zero_keys;  // every one that DeepSpeed knows, in its order
     std::vector<DeepSpeedNote> notes;
 
-    // Where the batch is given, for messages; the file where it is not.
-    const std::string& batch_place() const {
+    // Where the batch is given, for messages; the file's beginning where it is not.
+    std::string batch_place() const {
         for (const std::string& place : batch_places)
             if (!place.empty()) return place;
-        return file;
+        return file + ":1:1";
     }
 };
 

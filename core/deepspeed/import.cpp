@@ -117,8 +117,9 @@ void check_deepspeed(const DeepSpeedConfig& config, int pp, DType gradient_dtype
                                 "sent as they are kept",
                                 config.communication.place, name_of(*communication),
                                 name_of(gradient_dtype)),
-                    fmt::format("use {}, or data_types.grad_accum_dtype {}",
-                                name_of(gradient_dtype), name_of(*communication)));
+                    *communication == DType::fp32
+                        ? std::string("use bf16, or data_types.grad_accum_dtype fp32")
+                        : fmt::format("use {}", name_of(gradient_dtype)));
     }
 }
 

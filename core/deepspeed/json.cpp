@@ -281,19 +281,23 @@ private:
         return (end == text_.npos ? text_.size() : end) - at_;
     }
 
-    std::size_t literal_length() const {
+    // 0 where it is a text.
+    std::size_t literal_length() {
         std::size_t length = 0;
-        const std::size_t line = rest_of_line();
-        while (length < line && !is_space(peek(length)) && !is_punctuation(peek(length)) &&
-               peek(length) != '#' && peek(length) != '/')
+        while (at_ + length < text_.size() && !is_space(peek(length)) &&
+               !is_punctuation(peek(length)) && peek(length) != '#' && peek(length) != '/')
             ++length;
         const std::string_view word = text_.substr(at_, length);
         if (word != "true" && word != "false" && word != "null" && !parse_number(word)) return 0;
         std::size_t next = length;
-        while (next < line && is_space(peek(next))) ++next;
+        while (is_space(peek(next)) && peek(next) != '\n') ++next;
         const char mark = peek(next);
-        const bool ends =
-            next >= line || mark == ',' || mark == '}' || mark == ']' || mark == '#' || mark == '/';
+        if (mark == '"') {
+            while (at_ < text_.size() && peek() != '"') advance();
+            fail("a comma is missing before this", "add it");
+        }
+        const bool ends = at_ + next >= text_.size() || mark == '\n' || mark == ',' ||
+                          mark == '}' || mark == ']' || mark == '#' || mark == '/';
         return ends ? length : 0;
     }
 

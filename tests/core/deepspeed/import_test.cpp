@@ -1,0 +1,456 @@
+// What is read of a DeepSpeed configuration: defaults, messages, notes, and nothing that goes by silently.
+#include "core/deepspeed/import.h"
+
+#include <cstdio>
+#include <random>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "core/deepspeed/summary_io.h"
+#include "core/error.h"
+#include "tests/support/golden.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+DeepSpeedConfig parsed(const std::string& text) { return parse_deepspeed(text, "ds.json"); }
+
+// The batch and what else a test is about.
+std::string with(const std::string& rest) { return "{\"train_batch_size\": 64, " + rest + "}"; }
+
+std::string note_on(const DeepSpeedConfig& config, const std::string& key) {
+    for (const DeepSpeedNote& note : config.notes)
+        if (note.key == key) return note.text;
+    return "";
+}
+
+const ZeroKey& zero_key(const DeepSpeedConfig& config, const std::string& key) {
+    for (const ZeroKey& row : config.zero_keys)
+        if (row.key == key) return row;
+    throw std::runtime_error("no key " + key);
+}
+
+TEST(DeepSpeedImport, DefaultsAreDeepSpeeds) {
+    const DeepSpeedConfig config = parsed(with("\"optimizer\": {\"type\": \"Adam\"}"));
+    ASSERT_TRUE(config.optimizer);
+    const OptimizerSpec spec = config.optimizer->spec();
+    EXPECT_EQ(spec.kind, OptimizerKind::adamw);
+    EXPECT_EQ(spec.lr, 1e-3);
+    EXPECT_EQ(spec.beta1, 0.9);
+    EXPECT_EQ(spec.beta2, 0.999);
+    EXPECT_EQ(spec.epsilon, 1e-8);
+    EXPECT_EQ(spec.weight_decay, 0);
+    EXPECT_EQ(config.clip.value, 1.0);
+    EXPECT_THAT(note_on(config, "gradient_clipping"), HasSubstr("since 2026-06-23"));
+    EXPECT_THAT(note_on(config, "optimizer.type"), HasSubstr("AdamW"));
+    EXPECT_EQ(config.precision.value, DType::fp32);
+    EXPECT_EQ(config.zero.value, 0);
+    EXPECT_EQ(config.reduce_bucket.value, 500'000'000);
+    EXPECT_EQ(deepspeed_strategy(config).partition.kind, Partition::Kind::parameters);
+}
+
+TEST(DeepSpeedImport, OptimizersAreWhatTheirKeysMake) {
+    const auto optimizer = [](const std::string& text) {
+        return parsed(with("\"optimizer\": " + text)).optimizer->spec();
+    };
+    EXPECT_EQ(optimizer("{\"type\": \"adam\", \"params\": {\"adam_w_mode\": false}}").kind,
+              OptimizerKind::adam);
+    // AdamW is decoupled whatever adam_w_mode says.
+    EXPECT_EQ(optimizer("{\"type\": \"AdamW\", \"params\": {\"adam_w_mode\": false}}").kind,
+              OptimizerKind::adamw);
+    EXPECT_EQ(optimizer("{\"type\": \"AdamW\", \"params\": {\"torch_adam\": true}}").weight_decay,
+              0.01);
+    const OptimizerSpec all = optimizer(
+        "{\"type\": \"ADAMW\", \"params\": {\"lr\": 3e-4, \"betas\": [0.8, 0.95], \"eps\": 1e-6, "
+        "\"weight_decay\": 0.1}}");
+    EXPECT_EQ(all.lr, 3e-4);
+    EXPECT_EQ(all.beta1, 0.8);
+    EXPECT_EQ(all.beta2, 0.95);
+    EXPECT_EQ(all.epsilon, 1e-6);
+    EXPECT_EQ(all.weight_decay, 0.1);
+    const OptimizerSpec sgd =
+        optimizer("{\"type\": \"SGD\", \"params\": {\"lr\": 0.1, \"momentum\": 0.9}}");
+    EXPECT_EQ(sgd.kind, OptimizerKind::sgd);
+    EXPECT_EQ(sgd.momentum, 0.9);
+}
+
+TEST(DeepSpeedImport, PrecisionAndGradients) {
+    const DeepSpeedConfig config = parsed(
+        with("\"bf16\": {\"enabled\": true}, \"data_types\": {\"grad_accum_dtype\": \"fp32\"}, "
+             "\"communication_data_type\": \"fp32\""));
+    EXPECT_EQ(config.precision.value, DType::bf16);
+    EXPECT_EQ(config.gradient_dtype.value, DType::fp32);
+    EXPECT_NO_THROW(check_deepspeed(config, 1, DType::fp32));
+    EXPECT_THROW(check_deepspeed(config, 1, DType::bf16), Error);
+    EXPECT_EQ(parsed(with("\"bfloat16\": {\"enabled\": true}")).precision.value, DType::bf16);
+}
+
+TEST(DeepSpeedImport, BucketsAreElements) {
+    const auto bucket = [](const std::string& zero, DType dtype) {
+        return deepspeed_bucket(parsed(with("\"zero_optimization\": " + zero)), dtype).value;
+    };
+    EXPECT_EQ(bucket("{\"stage\": 2}", DType::fp32), 2'000'000'000);
+    EXPECT_EQ(bucket("{\"stage\": 2}", DType::bf16), 1'000'000'000);
+    EXPECT_EQ(bucket("{\"stage\": 1, \"reduce_bucket_size\": 2e8}", DType::bf16), 400'000'000);
+    EXPECT_EQ(bucket("{\"stage\": 1, \"reduce_bucket_size\": 0}", DType::bf16), 2);
+    // Stage 0 does not look at it.
+    EXPECT_EQ(bucket("{\"stage\": 0, \"reduce_bucket_size\": 10}", DType::fp32), 2'000'000'000);
+}
+
+TEST(DeepSpeedImport, ZeroKeysHaveBothNames) {
+    EXPECT_EQ(parsed(with("\"zero_optimization\": {\"prefetch_bucket_size\": 0}")).prefetch.value,
+              0);
+    const DeepSpeedConfig config = parsed(
+        with("\"zero_optimization\": {\"stage\": 3, \"stage3_param_persistence_threshold\": 1e6}"));
+    EXPECT_EQ(config.prefetch.value, 1);
+    const ZeroKey& threshold = zero_key(config, "stage3_param_persistence_threshold");
+    EXPECT_EQ(threshold.value, "1e6");
+    EXPECT_EQ(threshold.default_value, "1e5");
+    EXPECT_THAT(threshold.here, HasSubstr("1,000,000 elements"));
+    EXPECT_EQ(zero_key(config, "overlap_comm").default_value, "true");
+    EXPECT_EQ(zero_key(parsed(with("\"zero_optimization\": {\"stage\": 2}")), "overlap_comm")
+                  .default_value,
+              "false");
+}
+
+TEST(DeepSpeedImport, TheOldFormOfZeroIsStage1) {
+    EXPECT_EQ(parsed(with("\"zero_optimization\": true")).zero.value, 1);
+    EXPECT_EQ(parsed(with("\"zero_optimization\": false")).zero.value, 0);
+}
+
+TEST(DeepSpeedImport, AutoCountsAsNotGivenAndSaysWhoFillsIt) {
+    const DeepSpeedConfig config = parsed(
+        "{\"train_batch_size\": \"auto\", \"train_micro_batch_size_per_gpu\": 4, "
+        "\"gradient_accumulation_steps\": \"auto\", \"gradient_clipping\": \"auto\", "
+        "\"fp16\": {\"enabled\": \"auto\"}, \"bf16\": {\"enabled\": \"auto\"}, "
+        "\"optimizer\": {\"type\": \"AdamW\", \"params\": {\"lr\": \"auto\", \"betas\": "
+        "\"auto\"}}, "
+        "\"zero_optimization\": {\"stage\": 3, \"reduce_bucket_size\": \"auto\"}}");
+    EXPECT_TRUE(config.batch_is_auto);
+    EXPECT_FALSE(config.batch.train);
+    EXPECT_EQ(config.batch.micro, 4);
+    EXPECT_EQ(config.clip.value, 1.0);
+    EXPECT_TRUE(config.clip.is_auto);
+    EXPECT_EQ(config.optimizer->lr.value, 1e-3);
+    EXPECT_EQ(config.reduce_bucket.value, 500'000'000);
+    EXPECT_THAT(note_on(config, "train_batch_size"), HasSubstr("per_device_train_batch_size"));
+    EXPECT_THAT(note_on(config, "optimizer.params.lr"), HasSubstr("learning_rate"));
+    EXPECT_THAT(note_on(config, "bf16.enabled"), HasSubstr("bf16"));
+    EXPECT_THAT(note_on(config, "zero_optimization.reduce_bucket_size"), HasSubstr("hidden_size²"));
+}
+
+TEST(DeepSpeedImport, WhatHasNoEffectIsNotedOnce) {
+    const DeepSpeedConfig config = parsed(with(
+        "\"steps_per_print\": 10, \"wandb\": {\"enabled\": true, \"project\": \"x\"}, \"amp\": "
+        "{\"enabled\": false}, \"sparse_attention\": {}, \"scheduler\": {}"));
+    EXPECT_NE(note_on(config, "steps_per_print"), "");
+    EXPECT_THAT(note_on(config, "wandb"), HasSubstr("report"));
+    EXPECT_THAT(note_on(config, "amp"), HasSubstr("off"));
+    std::set<std::string> places;
+    for (const DeepSpeedNote& note : config.notes)
+        if (!note.place.empty()) {
+            EXPECT_TRUE(places.insert(note.place).second) << note.key;
+        }
+}
+
+TEST(DeepSpeedImport, TensorParallelismAndRecomputation) {
+    const DeepSpeedConfig config =
+        parsed(with("\"tensor_parallel\": {\"autotp_size\": 4}, \"pipeline\": "
+                    "{\"activation_checkpoint_interval\": 1, \"stages\": 2}"));
+    const Strategy strategy = deepspeed_strategy(config);
+    EXPECT_EQ(strategy.tp, 4);
+    EXPECT_EQ(strategy.recompute.kind, Recompute::Kind::full);
+    EXPECT_THAT(note_on(config, "pipeline.stages"), HasSubstr("pp"));
+}
+
+struct Refused {
+    std::string rest;  // of the configuration, after the batch
+    std::string rule;
+    std::string shown;
+};
+
+void PrintTo(const Refused& refused, std::ostream* out) { *out << refused.rest; }
+
+class RefusedConfig : public testing::TestWithParam<Refused> {};
+
+TEST_P(RefusedConfig, NamesPlaceRuleAndFix) {
+    const Refused& refused = GetParam();
+    try {
+        parsed(with(refused.rest));
+        FAIL() << "accepted: " << refused.rest;
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, refused.rule) << e.what();
+        EXPECT_THAT(e.what(), HasSubstr(refused.shown));
+        int line = 0, column = 0;
+        EXPECT_EQ(std::sscanf(e.message.c_str(), "ds.json:%d:%d: ", &line, &column), 2)
+            << e.message;
+        EXPECT_FALSE(e.fix.empty());
+        EXPECT_EQ(e.exit_code(), 3);
+    }
+}
+
+std::string zero(const std::string& rest) { return "\"zero_optimization\": {" + rest + "}"; }
+std::string adam(const std::string& params) {
+    return "\"optimizer\": {\"type\": \"Adam\", \"params\": {" + params + "}}";
+}
+
+const Refused kRefused[] = {
+    // Unknown keys, at every level; the first is in DeepSpeed's own tests, and passes there.
+    {"\"grandient_accumulation_steps\": 1", "unknown-key", "use \"gradient_accumulation_steps\""},
+    {"\"zero_optimisation\": {}", "unknown-key", "use \"zero_optimization\""},
+    {"\"qqqq\": 1", "unknown-key", "unknown key \"qqqq\""},
+    {zero("\"stages\": 1"), "unknown-key", "use \"stage\""},
+    {zero("\"stage3_prefetch_buckets\": 1"), "unknown-key", "stage3_prefetch_bucket_size"},
+    {zero("\"offload_optimizer\": {\"devise\": \"cpu\"}"), "unknown-key", "use \"device\""},
+    {adam("\"learning_rate\": 1"), "unknown-key", "learning_rate"},
+    {"\"optimizer\": {\"typ\": \"Adam\"}", "unknown-key", "use \"type\""},
+    {"\"bf16\": {\"enable\": true}", "unknown-key", "use \"enabled\""},
+    {"\"fp16\": {\"lossscale\": 0}", "unknown-key", "use \"loss_scale\""},
+    {"\"pipeline\": {\"stage\": 2}", "unknown-key", "use \"stages\""},
+    {"\"data_types\": {\"grad_dtype\": \"fp32\"}", "unknown-key", "in data_types"},
+    {"\"scheduler\": {\"tpye\": \"x\"}", "unknown-key", "use \"type\""},
+    {"\"tensor_parallel\": {\"auto_tp_size\": 2}", "unknown-key", "use \"autotp_size\""},
+    {"\"activation_checkpointing\": {\"profiles\": true}", "unknown-key", "use \"profile\""},
+    // Types and ranges.
+    {zero("\"stage\": 4"), "range", "from 0 to 3"},
+    {zero("\"stage\": \"two\""), "type", "zero_optimization.stage"},
+    {zero("\"reduce_bucket_size\": 1.5"), "type", "whole number"},
+    {zero("\"reduce_bucket_size\": -1"), "range", "reduce_bucket_size"},
+    {zero("\"overlap_comm\": 1"), "type", "true or false"},
+    {zero("\"stage3_prefetch_bucket_size\": 1, \"prefetch_bucket_size\": 1"), "one-of", "same key"},
+    {"\"zero_optimization\": 2", "type", "must be a map"},
+    {adam("\"lr\": -1"), "range", "optimizer.params.lr"},
+    {adam("\"betas\": [0.9]"), "type", "must have 2"},
+    {"\"gradient_clipping\": -1", "range", "gradient_clipping"},
+    {"\"train_micro_batch_size_per_gpu\": \"4\"", "type", "in quotes"},
+    {"\"bf16\": {}, \"bfloat16\": {}", "one-of", "same key"},
+    // DeepSpeed's own refusals.
+    {"\"bf16\": {\"enabled\": true}, \"fp16\": {\"enabled\": true}", "deepspeed",
+     "bfloat16 and fp16 modes cannot be simultaneously enabled"},
+    {adam("\"max_grad_norm\": 1.0"), "deepspeed",
+     "'max_grad_norm' is not supported as an optimizer parameter, please switch to using the "
+     "deepspeed parameter 'gradient_clipping'"},
+    {"\"optimizer\": {\"type\": \"SGD\"}, " + zero("\"stage\": 1"), "deepspeed",
+     "You are using an untested ZeRO Optimizer. Please add "
+     "<\"zero_allow_untested_optimizer\": true>"},
+    {"\"optimizer\": {\"type\": \"OneBitAdam\"}, " + zero("\"stage\": 2"), "deepspeed",
+     "1bit-Adam is not compatible with ZeRO"},
+    {"\"amp\": {\"enabled\": true}, " + zero("\"stage\": 1"), "deepspeed",
+     "Amp and ZeRO are not currently compatible"},
+    {zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"cpu\", \"ratio\": 0.3}"),
+     "deepspeed", "Partial offloading only supported for ZeRO Stage 3."},
+    {"\"fp16\": {\"fp16_master_weights_and_grads\": true}", "deepspeed",
+     "Fp16_master_weights_and_grads is only supported with ZeRO Stage 1, 2, or 3."},
+    {"\"bf16\": {\"bf16_optimizer_states\": true}, " + zero("\"stage\": 1"), "deepspeed",
+     "bf16_optimizer_states requires bf16_master_weights_and_grads"},
+    {"\"bf16\": {\"bf16_optimizer_states\": true}", "deepspeed",
+     "bf16_optimizer_states is only supported with ZeRO Stage 1, 2, or 3."},
+    {"\"gradient_allreduce_op\": \"sum\", " + zero("\"stage\": 3"), "deepspeed",
+     "gradient_allreduce_op='sum' is not supported with ZeRO stage 3"},
+    {"\"gradient_allreduce_op\": \"max\"", "deepspeed", "Invalid gradient_allreduce_op"},
+    {"\"communication_data_type\": \"fp8\"", "deepspeed", "Invalid communication_data_type"},
+    {zero("\"stage\": 1, \"allgather_bucket_size\": 3"), "deepspeed",
+     "allgather_bucket_size must be a multiple of nccl_start_alignment_factor, 2"},
+    {"\"gradient_predivide_factor\": 2.0, " + zero("\"stage\": 2"), "deepspeed",
+     "gradient_predivide_factor != 1.0 is not yet supported with ZeRO-2 with reduce scatter "
+     "enabled"},
+    // What this program cannot do.
+    {"\"fp16\": {\"enabled\": true}", "unsupported", "use \"bf16\""},
+    {"\"bf16\": {\"bf16_master_weights_and_grads\": true}, " + zero("\"stage\": 1"), "unsupported",
+     "fp32"},
+    {"\"communication_data_type\": \"fp16\"", "unsupported", "fp16"},
+    {"\"data_types\": {\"param_dtype\": \"bf16\"}", "unsupported", "param_dtype"},
+    {zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"cpu\"}"), "unsupported",
+     "offloaded"},
+    {zero("\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}"), "unsupported", "offloaded"},
+    {zero("\"stage\": 2, \"cpu_offload\": true"), "unsupported", "offloaded"},
+    {zero("\"stage\": 3, \"zero_quantized_weights\": true"), "unsupported", "quantised"},
+    {zero("\"stage\": 3, \"zero_quantized_gradients\": true"), "unsupported", "quantised"},
+    {zero("\"stage\": 3, \"zero_hpz_partition_size\": 8"), "unsupported", "secondary"},
+    {zero("\"stage\": 3, \"mics_shard_size\": 1"), "unsupported", "MiCS"},
+    {zero("\"stage\": 2, \"zenflow\": {\"topk_ratio\": 0.1}"), "unsupported", "ZenFlow"},
+    {"\"optimizer\": {\"type\": \"Lamb\"}", "unsupported", "the optimizer Lamb"},
+    {"\"optimizer\": {\"type\": \"OneBitAdam\"}", "unsupported", "OneBitAdam"},
+    {"\"optimizer\": {\"type\": \"sgd\"}", "unknown-name", "use \"SGD\""},
+    {"\"optimizer\": {\"type\": \"Adan\"}", "unknown-name", "use \"Adam\""},
+    {"\"optimizer\": {\"type\": \"SGD\", \"params\": {\"nesterov\": true}}", "unsupported",
+     "Nesterov"},
+    {"\"optimizer\": {\"type\": \"SGD\", \"params\": {\"dampening\": 0.1}}", "unsupported",
+     "dampening"},
+    {adam("\"amsgrad\": true"), "unsupported", "AMSGrad"},
+    {adam("\"bias_correction\": false"), "unsupported", "bias correction"},
+    {"\"scheduler\": {\"type\": \"WarmupLR\", \"params\": {}}", "unsupported",
+     "the learning rate is constant"},
+    {"\"gradient_allreduce_op\": \"sum\"", "unsupported", "averaged"},
+    {"\"activation_checkpointing\": {\"cpu_checkpointing\": true}", "unsupported",
+     "cpu_checkpointing"},
+    {"\"pipeline\": {\"activation_checkpoint_interval\": 2}", "unsupported", "segments of 2"},
+    {"\"amp\": {\"enabled\": true}", "unsupported", "amp"},
+    {"\"torch_autocast\": {\"enabled\": true}", "unsupported", "autocast"},
+    {"\"sparse_gradients\": true", "unsupported", "sparse"},
+    {"\"elasticity\": {\"enabled\": true}", "unsupported", "batch"},
+    {"\"curriculum_learning\": {\"enabled\": true}", "unsupported", "curriculum"},
+    {"\"data_efficiency\": {\"enabled\": true}", "unsupported", "data"},
+    {"\"progressive_layer_drop\": {\"enabled\": true}", "unsupported", "dropped"},
+    {"\"quantize_training\": {\"enabled\": true}", "unsupported", "quantised"},
+    {"\"sparse_attention\": {\"mode\": \"fixed\"}", "unsupported", "sparse attention"},
+    {"\"compression_training\": {\"weight_quantization\": {}}", "unsupported", "compression"},
+    {"\"sequence_parallel_size\": 2", "unsupported", "divided"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, RefusedConfig, testing::ValuesIn(kRefused));
+
+TEST(DeepSpeedSummary, PipelinesGoWithStage1Only) {
+    const auto summary = [](int stage, int pp) {
+        return summarise_deepspeed(parsed(with(zero("\"stage\": " + std::to_string(stage)))), 4, 0,
+                                   pp);
+    };
+    EXPECT_EQ(summary(1, 2).dp, 2);
+    EXPECT_EQ(summary(3, 1).dp, 4);
+    for (const int stage : {2, 3}) {
+        try {
+            summary(stage, 2);
+            FAIL();
+        } catch (const Error& e) {
+            EXPECT_EQ(e.rule, "deepspeed");
+            EXPECT_THAT(e.message,
+                        HasSubstr("ZeRO-2 and ZeRO-3 are incompatible with pipeline parallelism"));
+            EXPECT_THAT(e.fix, HasSubstr("runs here"));
+        }
+    }
+}
+
+TEST(DeepSpeedSummary, TheTriadUsesTheDataParallelSize) {
+    const std::string text = "{\"train_micro_batch_size_per_gpu\": 2}";
+    EXPECT_EQ(summarise_deepspeed(parsed(text), 16, 0, 1).batch->train, 32);
+    EXPECT_EQ(summarise_deepspeed(parsed(text), 16, 2, 4).batch->train, 4);
+    try {
+        summarise_deepspeed(parsed(text), 16, 3, 1);
+        FAIL();
+    } catch (const Error& e) {
+        EXPECT_EQ(e.rule, "world-size");
+    }
+}
+
+// One file with much in it; comments, "auto" and notes.
+const char* const kFile = R"({
+  // Hugging Face's Trainer fills in "auto".
+  "train_micro_batch_size_per_gpu": 4,
+  "gradient_accumulation_steps": 2,
+  "train_batch_size": "auto",
+  "gradient_clipping": 0.5,
+  "steps_per_print": 10,
+  "bf16": {"enabled": true},
+  "optimizer": {
+    "type": "Adam",
+    "params": {"lr": 3e-4, "betas": [0.9, 0.95], "weight_decay": "auto"}
+  },
+  "zero_optimization": {
+    "stage": 3,
+    "overlap_comm": true,          # the default of stage 3
+    "reduce_bucket_size": 2e8,
+    "stage3_prefetch_bucket_size": "auto",
+    "offload_optimizer": {"device": "none"}
+  }
+}
+)";
+
+TEST(DeepSpeedSummary, IsPrinted) {
+    const DeepSpeedSummary summary = summarise_deepspeed(parsed(kFile), 8, 0, 1);
+    test::expect_golden("deepspeed_summary.txt", deepspeed_to_text(summary));
+    test::expect_golden("deepspeed_summary.json", deepspeed_to_json(summary));
+    EXPECT_TRUE(nlohmann::json::accept(deepspeed_to_json(summary)));
+}
+
+TEST(DeepSpeedSummary, WithoutABatchSaysWhoGivesIt) {
+    const DeepSpeedSummary summary = summarise_deepspeed(
+        parsed("{\"train_batch_size\": \"auto\", \"gradient_accumulation_steps\": \"auto\"}"), 8, 0,
+        1);
+    EXPECT_FALSE(summary.batch);
+    EXPECT_THAT(deepspeed_to_text(summary), HasSubstr("give global_batch in a scenario"));
+    EXPECT_TRUE(nlohmann::json::parse(deepspeed_to_json(summary))["batch"].is_null());
+}
+
+// Either reads or throws Error; anything else fails the test.
+void survive(const std::string& text) {
+    try {
+        const DeepSpeedSummary summary = summarise_deepspeed(parsed(text), 8, 0, 1);
+        EXPECT_FALSE(deepspeed_to_text(summary).empty());
+    } catch (const Error& e) {
+        EXPECT_FALSE(e.rule.empty());
+        EXPECT_FALSE(e.fix.empty()) << e.what();
+        EXPECT_TRUE(e.message.starts_with("ds.json:")) << e.what();
+    } catch (const std::exception& e) {
+        ADD_FAILURE() << "not an Error: " << e.what() << "\n" << text;
+    }
+}
+
+TEST(MutatedDeepSpeed, TruncatedAnywhere) {
+    const std::string text = kFile;
+    for (std::size_t length = 0; length <= text.size(); ++length) survive(text.substr(0, length));
+}
+
+TEST(MutatedDeepSpeed, BytesAndPieces) {
+    const std::vector<std::string> pieces = {"{",
+                                             "}",
+                                             "[",
+                                             "]",
+                                             ":",
+                                             ",",
+                                             "\"",
+                                             "'",
+                                             "#",
+                                             "//",
+                                             "/*",
+                                             "*/",
+                                             "\n",
+                                             "\\",
+                                             "\\u",
+                                             "null",
+                                             "true",
+                                             "\"auto\"",
+                                             "1e999",
+                                             "-1",
+                                             "99999999999999999999",
+                                             "0.5",
+                                             "\xC3",
+                                             "\"enabled\": true,",
+                                             "\"stage\": 2,",
+                                             "{\"type\": \"SGD\"},",
+                                             "\"params\": {},"};
+    const std::uint64_t seed = std::random_device()();
+    SCOPED_TRACE(seed);
+    std::mt19937_64 random(seed);
+    const auto below = [&](std::size_t n) {
+        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+    };
+    for (int round = 0; round < 5000; ++round) {
+        std::string text = kFile;
+        for (std::size_t edits = 1 + below(4); edits > 0; --edits) {
+            const std::size_t at = below(text.size()), length = below(12);
+            const std::string& piece = pieces[below(pieces.size())];
+            switch (below(4)) {
+                case 0:
+                    text.insert(at, piece);
+                    break;
+                case 1:
+                    text.replace(at, length, piece);
+                    break;
+                case 2:
+                    text.insert(at, text.substr(below(text.size()), length));
+                    break;
+                default:
+                    text[at] = static_cast<char>(below(256));
+            }
+        }
+        survive(text);
+    }
+}
+
+}  // namespace
+}  // namespace shardscope
