@@ -20,6 +20,10 @@ std::string shown(DType value) { return std::string(name_of(value)); }
 std::string shown(const std::optional<DType>& value) {
     return value ? std::string(name_of(*value)) : "the precision";
 }
+std::string shown(const Recompute& recompute) {
+    if (recompute.kind == Recompute::Kind::full) return fmt::format("every {}", recompute.every);
+    return recompute.kind == Recompute::Kind::none ? "none" : "selective";
+}
 std::string shown(OptimizerKind kind) {
     return kind == OptimizerKind::adamw ? "adamw" : kind == OptimizerKind::adam ? "adam" : "sgd";
 }
@@ -86,13 +90,14 @@ private:
               [](const DeepSpeedConfig& c) { return &c.gradient_dtype; });
         if (!any) return;
         merge_kind(o, check, optimizer(&O::kind));
-        merge("optimizer", "lr", o.lr, check, o.lr, optimizer(&O::lr));
-        merge("optimizer", "betas[0]", o.beta1, check, o.beta1, optimizer(&O::beta1));
-        merge("optimizer", "betas[1]", o.beta2, check, o.beta2, optimizer(&O::beta2));
-        merge("optimizer", "eps", o.epsilon, check, o.epsilon, optimizer(&O::epsilon));
-        merge("optimizer", "weight_decay", o.weight_decay, check, o.weight_decay,
+        merge("optimizer.lr", "lr", o.lr, check, o.lr, optimizer(&O::lr));
+        merge("optimizer.betas[0]", "betas[0]", o.beta1, check, o.beta1, optimizer(&O::beta1));
+        merge("optimizer.betas[1]", "betas[1]", o.beta2, check, o.beta2, optimizer(&O::beta2));
+        merge("optimizer.epsilon", "eps", o.epsilon, check, o.epsilon, optimizer(&O::epsilon));
+        merge("optimizer.weight_decay", "weight_decay", o.weight_decay, check, o.weight_decay,
               optimizer(&O::weight_decay));
-        merge("optimizer", "momentum", o.momentum, check, o.momentum, optimizer(&O::momentum));
+        merge("optimizer.momentum", "momentum", o.momentum, check, o.momentum,
+              optimizer(&O::momentum));
     }
 
     // What all files that do not leave it open say of a setting; empty: none says anything.
@@ -114,14 +119,14 @@ private:
     }
 
     template <typename T, typename Get>
-    void merge(std::string_view key, std::string_view theirs, T& value, bool check, T otherwise,
+    void merge(const std::string& ours, std::string_view theirs, T& value, bool check, T otherwise,
                Get get) const {
         const auto* setting = common(theirs, get);
         if (!check) {
             value = setting ? setting->value : otherwise;
         } else if (setting && setting->given() && setting->value != value) {
             disagree(said(setting->place, theirs, shown(setting->value)),
-                     said(place(key), key, shown(value)));
+                     said(place(ours.substr(0, ours.find('.'))), ours, shown(value)));
         }
     }
 
@@ -171,6 +176,8 @@ void complete_strategy(const DeepSpeedEntry& entry, const TrainingSpec& training
     const YamlMap map = YamlMap::open(entry.entry);
     expect_same(map, "zero", s.zero, config.zero, "zero_optimization.stage");
     expect_same(map, "tp", s.tp, config.tp, "tensor_parallel.autotp_size");
+    expect_same(map, "recompute", s.recompute, config.recompute,
+                "pipeline.activation_checkpoint_interval");
     check_deepspeed(config, s.pp, gradients);
     const Bytes bucket = deepspeed_bucket(config, gradients);
     const auto own = map.find("bucket");

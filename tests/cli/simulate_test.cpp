@@ -15,8 +15,11 @@ using Simulate = test::CommandLine;
 
 std::vector<std::string> shipped_scenarios() {
     std::vector<std::string> paths;
-    for (const auto& entry : std::filesystem::directory_iterator(test::source("scenarios")))
-        if (entry.path().extension() == ".yaml") paths.push_back(entry.path().stem());
+    for (const std::string folder : {"", "tutorial/"})
+        for (const auto& entry :
+             std::filesystem::directory_iterator(test::source("scenarios/" + folder)))
+            if (entry.path().extension() == ".yaml")
+                paths.push_back(folder + entry.path().stem().string());
     std::sort(paths.begin(), paths.end());
     return paths;
 }
