@@ -16,6 +16,19 @@ namespace {
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 bool is_punctuation(char c) { return std::string_view("{}[],:").find(c) != std::string_view::npos; }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// JSON's numbers: no leading zeros or plus, digits on both sides of the point.
+bool is_json_number(std::string_view word) {
+    const std::string_view digits = word.starts_with('-') ? word.substr(1) : word;
+    if (digits.empty() || !is_digit(digits[0])) return false;
+    if (digits[0] == '0' && digits.size() > 1 && is_digit(digits[1])) return false;
+    const std::size_t point = digits.find('.');
+    const bool open =
+        point != digits.npos && (point + 1 == digits.size() || !is_digit(digits[point + 1]));
+    return !open && parse_number(word);
+}
+
 void append_utf8(std::uint32_t code, std::string& out) {
     const auto byte = [&](std::uint32_t bits) { out += static_cast<char>(bits); };
     if (code < 0x80) {
@@ -288,7 +301,7 @@ private:
                !is_punctuation(peek(length)) && peek(length) != '#' && peek(length) != '/')
             ++length;
         const std::string_view word = text_.substr(at_, length);
-        if (word != "true" && word != "false" && word != "null" && !parse_number(word)) return 0;
+        if (word != "true" && word != "false" && word != "null" && !is_json_number(word)) return 0;
         std::size_t next = length;
         while (is_space(peek(next)) && peek(next) != '\n') ++next;
         const char mark = peek(next);

@@ -71,23 +71,24 @@ TEST_P(BadJson, NamesPlaceAndFix) {
 
 INSTANTIATE_TEST_SUITE_P(
     Table, BadJson,
-    testing::Values(Bad{"", "empty-file", "1:1"}, Bad{"  # nothing\n", "empty-file", "1:1"},
-                    Bad{"[1]", "json", "not a map"},
-                    Bad{"{\"a\": 1", "json", "1:8: the file ends early"},
-                    Bad{"{\"a\": 1}}", "json", "1:9"},
-                    Bad{"{\"a\" 1}", "json", "no : after the key \"a\""},
-                    Bad{"{\"a\": 1 \"b\": 2}", "json", "1:9: a comma is missing"},
-                    Bad{"{\"a\": \"x\" \"b\": 2}", "json", "1:11: a comma"},
-                    Bad{"{\"a\": }", "json", "} where a value should be"},
-                    Bad{"{, }", "json", "a key is missing"}, Bad{"{\"a", "json", "does not end"},
-                    Bad{"{\"a\n\": 1}", "json", "1:2"}, Bad{"{\"a\": \"\\x\"}", "json", "escape"},
-                    Bad{"{\"a\": \"\\u12\"}", "json", "hexadecimal"},
-                    Bad{"{\"a\": \"\\ud800\"}", "json", "surrogate"},
-                    Bad{"/* x", "json", "comment"}, Bad{"{a: '''x'''}", "json", "multi-line"},
-                    Bad{"{\"a\": 1,\n \"a\": 2}", "duplicate-key",
-                        "ds.json:2:2: Duplicate keys in DeepSpeed config: ['a'] (first in line 1)"},
-                    Bad{"{\"s\": {\"a\": 1, \"a\": 2}}", "duplicate-key", "['a']"},
-                    Bad{"{\"a\": \"\xff\"}", "encoding", "0xFF"}));
+    testing::Values(
+        Bad{"", "empty-file", "1:1"}, Bad{"  # nothing\n", "empty-file", "1:1"},
+        Bad{"[1]", "json", "not a map"}, Bad{"{\"a\": 1", "json", "1:8: the file ends early"},
+        Bad{"{\"a\": 1}}", "json", "1:9"}, Bad{"{\"a\" 1}", "json", "no : after the key \"a\""},
+        Bad{"{\"a\": 1 \"b\": 2}", "json", "1:9: a comma is missing"},
+        Bad{"{\"a\": \"x\" \"b\": 2}", "json", "1:11: a comma"},
+        Bad{"{\"a\": }", "json", "} where a value should be"},
+        Bad{"{, }", "json", "a key is missing"}, Bad{"{\"a", "json", "does not end"},
+        Bad{"{\"a\n\": 1}", "json", "1:2"}, Bad{"{\"a\": \"\\x\"}", "json", "escape"},
+        Bad{"{\"a\": \"\\u12\"}", "json", "hexadecimal"},
+        Bad{"{\"a\": \"\\ud800\"}", "json", "surrogate"}, Bad{"{\"a\": 08}", "json", "ends early"},
+        Bad{"{\"a\": .5}", "json", "ends early"}, Bad{"{\"a\": 1.}", "json", "ends early"},
+        Bad{"{\"a\": +1}", "json", "ends early"}, Bad{"/* x", "json", "comment"},
+        Bad{"{a: '''x'''}", "json", "multi-line"},
+        Bad{"{\"a\": 1,\n \"a\": 2}", "duplicate-key",
+            "ds.json:2:2: Duplicate keys in DeepSpeed config: ['a'] (first in line 1)"},
+        Bad{"{\"s\": {\"a\": 1, \"a\": 2}}", "duplicate-key", "['a']"},
+        Bad{"{\"a\": \"\xff\"}", "encoding", "0xFF"}));
 
 TEST(DeepSpeedJson, DepthAndSizeAreLimited) {
     const auto rule_of = [](const std::string& text) {
