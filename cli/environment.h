@@ -17,6 +17,7 @@ struct Environment {
     std::ostream& out;         // results
     std::ostream& err;         // everything else: progress, notes
     bool interactive = false;  // err is a terminal: progress may be redrawn in place
+    bool colour_out = false;   // out is a terminal whose user wants colours
     Machine machine;
     std::string calibration_file;  // where `calibrate` writes unless told otherwise; may be empty
                                    // when there is no home folder

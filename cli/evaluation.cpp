@@ -12,6 +12,7 @@
 #include "core/data/data_source.h"
 #include "core/nearest.h"
 #include "core/report/chrome_trace.h"
+#include "core/report/figures.h"
 #include "core/report/report_io.h"
 #include "core/scenario_io.h"
 #include "core/version.h"
@@ -38,6 +39,18 @@ Bytes largest_peak(const Plan& plan) {
 std::string describe_layout(const Plan& plan) {
     return fmt::format("{}, {} × {} samples", layout_of(plan.strategy, plan.layout.dp),
                        plan.layout.micro_batches, plan.layout.micro_batch);
+}
+
+// "zero-1: step 12/50, loss 3.214, 9,640 tokens/s, 12 s left"
+std::string step_text(const std::string& strategy, const StepProgress& step,
+                      const TrainingSpec& training, const Model& model) {
+    const double samples = static_cast<double>(training.global_batch * step.step);
+    const double rate = samples * static_cast<double>(model.seq) / step.elapsed.value;
+    const Seconds left = step.elapsed * (static_cast<double>(step.steps - step.step) /
+                                         static_cast<double>(step.step));
+    return fmt::format("{}: step {}/{}, loss {:.3f}, {} {}/s, {} left", strategy, step.step,
+                       step.steps, step.loss, format_count(rate),
+                       model.tokens ? "tokens" : "samples", duration_text(left));
 }
 
 int exit_code_of(const Report& report, bool ran) {
@@ -174,15 +187,10 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
                          report.name, needed, there));
     }
     if (!all_ready(report)) return;
-    const double tokens = static_cast<double>(report_.scenario.training.global_batch) *
-                          static_cast<double>(model_->seq);
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
     options.on_step = [&](const StepProgress& step) {
-        const double rate = tokens * static_cast<double>(step.step) / step.elapsed.value;
-        progress.update(fmt::format("{}: step {}/{}, loss {:.3f}, {:.0f} {}/s", report.name,
-                                    step.step, step.steps, step.loss, rate,
-                                    model_->tokens ? "tokens" : "samples"));
+        progress.update(step_text(report.name, step, report_.scenario.training, *model_));
     };
     progress.update(fmt::format("{}: starting", report.name));
     MessageLink* const link = processes_ == nullptr ? nullptr : &processes_->link();
@@ -194,7 +202,7 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
             fmt::format("{}: {} steps done", report.name, report_.scenario.training.steps));
     } catch (const Error& error) {
         set_error(report, error);
-        progress.done(fmt::format("{}: {}", report.name, status_name(report.status)));
+        progress.note(fmt::format("{}: {}", report.name, status_name(report.status)));
     }
 }
 
@@ -213,7 +221,7 @@ void Evaluation::write_trace() const {
                      << "; open it in ui.perfetto.dev\n";
 }
 
-int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&), bool ran) {
+int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&, bool), bool ran) {
     Context& context = report_.context;
     if (!environment_.is_root()) return exit_code_of(report_, ran);
     context.host = environment_.machine.host;
@@ -222,9 +230,10 @@ int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&
     context.compiler = __VERSION__;
     context.backend = std::move(backend);
     context.calibration = report_.scenario.cluster.device.calibration.date;
-    const std::string text = arguments_.json  ? report_to_json(report_)
-                             : arguments_.csv ? report_to_csv(report_)
-                                              : to_text(report_);
+    const std::string text = arguments_.json ? report_to_json(report_)
+                             : arguments_.csv
+                                 ? report_to_csv(report_)
+                                 : to_text(report_, environment_.colour_out && !arguments_.output);
     if (arguments_.output) {
         write_atomically(*arguments_.output, text);
         environment_.err << "report written to " << *arguments_.output << '\n';

@@ -44,7 +44,7 @@ public:
 
     // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns
     // the exit code; `ran`: a strategy that does not fit was not runnable.
-    int finish(std::string backend, std::string (*to_text)(const Report&), bool ran);
+    int finish(std::string backend, std::string (*to_text)(const Report&, bool colours), bool ran);
 
 private:
     bool all_ready(StrategyReport& report);

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/processes.h"
 #include "core/error.h"
+#include "core/report/text_table.h"
 
 namespace {
 
@@ -43,11 +44,17 @@ std::map<std::string, std::string> all_variables() {
     return variables;
 }
 
+// See no-color.org; "dumb" terminals would print the codes.
+bool wants_colour(int file) {
+    return isatty(file) == 1 && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
+}
+
 // One line, whatever the message was made of.
 int report_error(std::string text, int exit_code) {
     for (char& c : text)
         if (c == '\n' || c == '\r') c = ' ';
-    std::cerr << "shardscope: " << text << std::endl;
+    const Colour colour = wants_colour(STDERR_FILENO) ? Colour::red : Colour::none;
+    std::cerr << coloured("shardscope:", colour) << ' ' << text << std::endl;
     return exit_code;
 }
 
@@ -91,6 +98,7 @@ int main(int argc, char** argv) {
         const Environment environment{root ? std::cout : nowhere,
                                       root ? std::cerr : nowhere,
                                       root && isatty(STDERR_FILENO) == 1,
+                                      root && wants_colour(STDOUT_FILENO),
                                       describe_machine(),
                                       calibration_file(),
                                       variables,

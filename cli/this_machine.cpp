@@ -1,6 +1,7 @@
 #include "cli/this_machine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -117,8 +118,12 @@ bool exists(const std::string& file) {
 }
 
 CalibrateProgress shown_on(Progress& progress) {
-    return [&progress](const std::string& what, double fraction) {
-        progress.update(fmt::format("calibrating: {:3.0f} % {}", 100 * fraction, what));
+    const auto start = std::chrono::steady_clock::now();
+    return [&progress, start](const std::string& what, double fraction) {
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+        const std::string left = remaining_text(Seconds(elapsed.count()), fraction);
+        progress.update(fmt::format("calibrating: {:.0f} %{}{}, {}", 100 * fraction,
+                                    left.empty() ? "" : ", ", left, what));
     };
 }
 
@@ -159,7 +164,7 @@ Cluster calibrate_to(const std::string& file, bool quick, Processes* processes,
     agree(processes, [&] {
         if (environment.is_root()) write_atomically(file, cluster_to_yaml(cluster));
     });
-    progress.done(fmt::format("calibrated {}: {}",
+    progress.note(fmt::format("calibrated {}: {}",
                               processes == nullptr ? "this machine" : "processes of this machine",
                               file));
     return cluster;

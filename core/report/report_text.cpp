@@ -42,6 +42,12 @@ std::string verdict(Status status) {
     return status == Status::does_not_fit ? "does not fit" : std::string(status_name(status));
 }
 
+// Adds the row, whose third cell is the strategy's verdict.
+void add_strategy_row(TextTable& table, std::vector<std::string> row, Status status) {
+    table.add_row(std::move(row));
+    table.set_colour(2, status == Status::fits ? Colour::green : Colour::red);
+}
+
 std::string plural(int count, const char* noun) {
     return fmt::format("{} {}{}", format_count(std::int64_t{count}), noun, count == 1 ? "" : "s");
 }
@@ -112,7 +118,7 @@ TextTable results_table(const Report& report, Pick pick, bool losses) {
         } else {
             row.resize(losses ? 16 : 15, kUnknown);
         }
-        table.add_row(std::move(row));
+        add_strategy_row(table, std::move(row), strategy.status);
     }
     return table;
 }
@@ -174,7 +180,7 @@ TextTable overview_table(const Report& report, const Units& units) {
             const double error = simulated->step_time / measured->step_time - 1.0;
             row[8] = std::isfinite(error) ? fmt::format("{:+.1f}", 100.0 * error) : kUnknown;
         }
-        table.add_row(std::move(row));
+        add_strategy_row(table, std::move(row), strategy.status);
     }
     return table;
 }
@@ -316,21 +322,21 @@ std::string ranks_text(const Report& report, Pick pick, const Units& units) {
 
 }  // namespace
 
-std::string simulation_text(const Report& report) {
+std::string simulation_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::simulated;
-    return heading(report) + results_table(report, pick, false).to_string() +
+    return heading(report) + results_table(report, pick, false).to_string(colours) +
            ranks_text(report, pick, units_of(report)) + remarks(report);
 }
 
-std::string measurement_text(const Report& report) {
+std::string measurement_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::measured;
-    return heading(report) + results_table(report, pick, true).to_string() +
+    return heading(report) + results_table(report, pick, true).to_string(colours) +
            ranks_text(report, pick, units_of(report)) + remarks(report);
 }
 
-std::string comparison_text(const Report& report) {
+std::string comparison_text(const Report& report, bool colours) {
     const Units units = units_of(report);
-    std::string text = heading(report) + overview_table(report, units).to_string();
+    std::string text = heading(report) + overview_table(report, units).to_string(colours);
     text += categories_text(report, units);
     text += ranks_text(report, &StrategyReport::simulated, units);
     const TextTable parts = parts_table(report, units);

@@ -10,11 +10,13 @@
 
 namespace shardscope {
 
+// `colours` are a terminal's: what fits is green, what does not or failed is red.
+//
 // One table of simulated (or measured) results, then errors and notes.
-std::string simulation_text(const Report& report);
-std::string measurement_text(const Report& report);
+std::string simulation_text(const Report& report, bool colours = false);
+std::string measurement_text(const Report& report, bool colours = false);
 
 // Predicted beside measured: an overview, memory by category, and the parts of a step.
-std::string comparison_text(const Report& report);
+std::string comparison_text(const Report& report, bool colours = false);
 
 }  // namespace shardscope

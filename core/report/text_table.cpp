@@ -70,6 +70,12 @@ std::size_t display_width(std::string_view text) {
     return width;
 }
 
+std::string coloured(std::string_view text, Colour colour) {
+    if (colour == Colour::none || text.empty()) return std::string(text);
+    const char* const on = colour == Colour::green ? "\033[32m" : "\033[31m";
+    return on + std::string(text) + "\033[0m";
+}
+
 void TextTable::add_column(const std::string& header, Align align) {
     columns_.push_back({split_lines(header), align});
 }
@@ -79,7 +85,13 @@ void TextTable::add_row(std::vector<std::string> cells) {
     // Names come from files: a line break or an escape sequence in one must not reach the terminal.
     for (std::string& cell : cells) std::replace_if(cell.begin(), cell.end(), is_control, ' ');
     cells.resize(columns_.size());
-    rows_.push_back(std::move(cells));
+    rows_.push_back({std::move(cells), {}});
+}
+
+void TextTable::set_colour(std::size_t column, Colour colour) {
+    Row& row = rows_.back();
+    row.colours.resize(columns_.size(), Colour::none);
+    row.colours[column] = colour;
 }
 
 std::vector<std::size_t> TextTable::widths() const {
@@ -88,25 +100,26 @@ std::vector<std::size_t> TextTable::widths() const {
         std::size_t width = 0;
         for (const std::string& text : columns_[c].header)
             width = std::max(width, display_width(text));
-        for (const auto& row : rows_) width = std::max(width, display_width(row[c]));
+        for (const Row& row : rows_) width = std::max(width, display_width(row.cells[c]));
         result.push_back(width);
     }
     return result;
 }
 
-std::string TextTable::line(const std::vector<std::string>& cells,
-                            const std::vector<std::size_t>& widths) const {
+std::string TextTable::line(const Row& row, const std::vector<std::size_t>& widths) const {
     std::string text;
-    for (std::size_t c = 0; c < cells.size(); ++c) {
-        const std::string padding(widths[c] - display_width(cells[c]), ' ');
+    for (std::size_t c = 0; c < row.cells.size(); ++c) {
+        const std::string padding(widths[c] - display_width(row.cells[c]), ' ');
+        const Colour colour = row.colours.empty() ? Colour::none : row.colours[c];
+        const std::string cell = coloured(row.cells[c], colour);
         if (c > 0) text += "  ";
-        text += columns_[c].align == Align::left ? cells[c] + padding : padding + cells[c];
+        text += columns_[c].align == Align::left ? cell + padding : padding + cell;
     }
     text.erase(text.find_last_not_of(' ') + 1);
     return text + '\n';
 }
 
-std::string TextTable::to_string() const {
+std::string TextTable::to_string(bool colours) const {
     const std::vector<std::size_t> width = widths();
     std::size_t header_lines = 0;
     for (const Column& column : columns_)
@@ -119,13 +132,13 @@ std::string TextTable::to_string() const {
             const std::size_t skip = header_lines - column.header.size();
             cells.push_back(i < skip ? "" : column.header[i - skip]);
         }
-        text += line(cells, width);
+        text += line({std::move(cells), {}}, width);
     }
     std::vector<std::string> rule;
     rule.reserve(width.size());
     for (const std::size_t w : width) rule.emplace_back(w, '-');
-    text += line(rule, width);
-    for (const auto& row : rows_) text += line(row, width);
+    text += line({std::move(rule), {}}, width);
+    for (const Row& row : rows_) text += line(colours ? row : Row{row.cells, {}}, width);
     return text;
 }
 

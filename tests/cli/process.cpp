@@ -25,6 +25,18 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
     return result;
 }
 
+std::vector<std::string> shardscope_line(const std::vector<std::string>& words) {
+    std::vector<std::string> line{SHARDSCOPE_BINARY};
+    line.insert(line.end(), words.begin(), words.end());
+    return line;
+}
+
+int exit_code_of(pid_t child) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 // The caller's environment with `changes`, and without what would read or write the user's files or
 // belongs to a job that the tests run in.
 std::vector<std::string> environment_with(const std::map<std::string, std::string>& changes) {
@@ -45,6 +57,7 @@ CommandLine::CommandLine() {
     std::string name = (fs::temp_directory_path() / "shardscope-test-XXXXXX").string();
     if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
     folder_ = name;
+    set_variable("TERM", "xterm");
     set_variable("HOME", name);  // nothing of the user is read or written
 }
 
@@ -53,36 +66,54 @@ CommandLine::~CommandLine() {
     fs::remove_all(folder_, ignored);
 }
 
-Finished CommandLine::shardscope(const std::vector<std::string>& words) const {
-    std::vector<std::string> line{SHARDSCOPE_BINARY};
-    line.insert(line.end(), words.begin(), words.end());
-    return execute(std::move(line));
-}
-
-Finished CommandLine::execute(std::vector<std::string> line) const {
+int CommandLine::start(std::vector<std::string> line, int out, int err) const {
     std::vector<std::string> variables = environment_with(variables_);
-    const fs::path streams = folder_.string() + "-streams";
-    fs::create_directory(streams);
-    const std::string out = streams / "out", err = streams / "err";
-
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    posix_spawn_file_actions_adddup2(&actions, out, 1);
+    posix_spawn_file_actions_adddup2(&actions, err, 2);
     posix_spawn_file_actions_addchdir_np(&actions, folder_.c_str());
     pid_t child = 0;
     const int failed = posix_spawn(&child, line[0].c_str(), &actions, nullptr,
                                    pointers(line).data(), pointers(variables).data());
     posix_spawn_file_actions_destroy(&actions);
     if (failed) throw std::runtime_error("cannot start " + line[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
+    return child;
+}
 
-    const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    Finished finished{exit_code, read(out), read(err)};
+Finished CommandLine::shardscope(const std::vector<std::string>& words) const {
+    return execute(shardscope_line(words));
+}
+
+Finished CommandLine::execute(std::vector<std::string> line) const {
+    const fs::path streams = folder_.string() + "-streams";
+    fs::create_directory(streams);
+    const std::string out = streams / "out", err = streams / "err";
+    const int flags = O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC;
+    const int out_file = open(out.c_str(), flags, 0600), err_file = open(err.c_str(), flags, 0600);
+    const int child = start(std::move(line), out_file, err_file);
+    close(out_file);
+    close(err_file);
+    Finished finished{exit_code_of(child), read(out), read(err)};
     fs::remove_all(streams);
     return finished;
+}
+
+Finished CommandLine::shardscope_on_terminal(const std::vector<std::string>& words) const {
+    const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        throw std::runtime_error("no terminal");
+    const int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const int child = start(shardscope_line(words), terminal, terminal);
+    close(terminal);
+    std::string text;
+    char buffer[4096];
+    // Fails with EIO once nobody has the terminal open.
+    for (ssize_t count; (count = ::read(master, buffer, sizeof buffer)) > 0;)
+        text.append(buffer, static_cast<std::size_t>(count));
+    close(master);
+    return {exit_code_of(child), text, ""};
 }
 
 std::string CommandLine::write(const std::string& name, const std::string& text) const {

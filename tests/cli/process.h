@@ -24,6 +24,8 @@ protected:
     Finished shardscope(const std::vector<std::string>& words) const;
     // Any program, by its path.
     Finished execute(std::vector<std::string> line) const;
+    // The same on a terminal, which shows standard output and error; both are in `out`.
+    Finished shardscope_on_terminal(const std::vector<std::string>& words) const;
     // An environment variable of what is run from now on.
     void set_variable(const std::string& name, const std::string& value) {
         variables_[name] = value;
@@ -37,6 +39,9 @@ protected:
     std::string calibration() const;
 
 private:
+    // Starts it in the folder with these files as standard output and error; its process.
+    int start(std::vector<std::string> line, int out, int err) const;
+
     std::filesystem::path folder_;
     std::map<std::string, std::string> variables_;
 };

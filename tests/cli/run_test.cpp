@@ -45,8 +45,7 @@ TEST_F(RunCommand, TrainsEveryStrategyAndReportsIt) {
         EXPECT_EQ(result["memory"]["ranks"].size(), 2u);
         EXPECT_GT(result["tokens_per_s"], 0.0);
     }
-    EXPECT_THAT(finished.err, HasSubstr("zero-3: 3 steps done\n"));
-    EXPECT_EQ(finished.err.find('\r'), std::string::npos);  // no terminal: nothing is redrawn
+    EXPECT_EQ(finished.err, "");  // no terminal: no progress
 }
 
 TEST_F(RunCommand, SameScenarioAndSeedGiveTheSameReport) {
