@@ -5,13 +5,15 @@
 #include <fmt/format.h>
 
 #include "cli/cluster_source.h"
+#include "cli/runners.h"
 #include "core/error.h"
 #include "core/nearest.h"
 
 namespace shardscope {
 
 ArgumentParser::ArgumentParser(const Command& command)
-    : app_(std::string(command.summary), fmt::format("shardscope {}", command.name)) {
+    : command_(command),
+      app_(std::string(command.summary), fmt::format("shardscope {}", command.name)) {
     app_.footer(fmt::format("Example:\n  {}", command.example));
     app_.get_formatter()->column_width(26);
     app_.set_help_flag("-h,--help", "Print this and exit");
@@ -23,7 +25,9 @@ bool ArgumentParser::parse(const Words& words, const Environment& environment) {
         for (auto word = words.rbegin(); word != words.rend(); ++word)
             last_first.push_back(as_declared(*word));
         app_.parse(last_first);
-        return true;
+        if (!environment.describe) return true;
+        environment.describe(command_, app_);
+        return false;
     } catch (const CLI::CallForHelp&) {
         environment.out << app_.help();
         return false;
@@ -69,11 +73,22 @@ std::string ArgumentParser::fix_for(const std::string& word) const {
     return fmt::format("see {} --help", app_.get_name());
 }
 
+namespace {
+
+std::string backend_names() {
+    std::string names;
+    for (const Backend& backend : backends())
+        names += (names.empty() ? "" : "|") + std::string(backend.name);
+    return names;
+}
+
+}  // namespace
+
 void ReportArguments::add_input_to(CLI::App& app, const Environment& environment) {
     calibration = environment.calibration_file;
     app.add_option("FILE", file, "Scenario (YAML or JSON)")->required();
     app.add_option("--strategy", strategies, "Only this strategy; may be repeated")
-        ->type_name("NAME")
+        ->type_name("STRATEGY")
         ->allow_extra_args(false);  // else it would swallow FILE
     app.add_option("--calibration", calibration, "What `calibrate` measured of this machine")
         ->type_name("FILE");
@@ -89,17 +104,16 @@ void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
 }
 
 void RunArguments::add_to(CLI::App& app) {
-    app.add_option("--backend", backend, "Who trains: cpu or cuda (default cpu)")
-        ->type_name("NAME");
+    app.add_option("--backend", backend, "Who trains (default cpu)")->type_name(backend_names());
     app.add_option("--steps", steps, "Optimizer steps, instead of the scenario's")
         ->type_name("N")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+        ->check(in_range(std::int64_t{1}, std::int64_t{1'000'000'000}));
     app.add_option("--ranks", ranks, "Ranks on this machine, instead of the scenario's cluster")
         ->type_name("N")
-        ->check(CLI::Range(1, kMostThreads));
+        ->check(in_range(1, kMostThreads));
     app.add_option("--threads", threads, "Threads of each rank, instead of the scenario's")
         ->type_name("N")
-        ->check(CLI::Range(1, kMostThreads));
+        ->check(in_range(1, kMostThreads));
 }
 
 }  // namespace shardscope

@@ -18,7 +18,8 @@ public:
     explicit ArgumentParser(const Command& command);
     CLI::App& app() { return app_; }
 
-    // False when --help was asked for and has been printed. Throws Error "usage".
+    // False when there is nothing left to do: --help was asked for and has been printed, or
+    // Environment::describe was told. Throws Error "usage".
     bool parse(const Words& words, const Environment& environment);
 
 private:
@@ -27,8 +28,15 @@ private:
     std::string as_declared(const std::string& word) const;
     std::string fix_for(const std::string& word) const;
 
+    const Command& command_;
     CLI::App app_;
 };
+
+// A check that a number is from `least` to `most`, which help does not spell out.
+template <typename Number>
+CLI::Validator in_range(Number least, Number most) {
+    return CLI::Range(least, most).description("");
+}
 
 // What the commands that make a report have in common.
 struct ReportArguments {

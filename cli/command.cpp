@@ -29,6 +29,9 @@ constexpr auto kCommands = std::to_array<Command>({
      "shardscope calibrate --quick", calibrate, true},
     {"devices", "List what can run here, and the clusters that can be simulated",
      "shardscope devices", devices},
+    {"completion", "Print a script that completes commands, options and strategies in a shell",
+     "shardscope completion bash", completion},
+    {"manual", "Print the manual page", "shardscope manual", manual},
 });
 
 std::string overview() {

@@ -36,5 +36,7 @@ int launch(const Command& self, const Words& words, const Environment& environme
 int import_file(const Command& self, const Words& words, const Environment& environment);
 int calibrate(const Command& self, const Words& words, const Environment& environment);
 int devices(const Command& self, const Words& words, const Environment& environment);
+int completion(const Command& self, const Words& words, const Environment& environment);
+int manual(const Command& self, const Words& words, const Environment& environment);
 
 }  // namespace shardscope

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/command_description.h"
 #include "core/error.h"
 #include "core/nearest.h"
 
@@ -31,11 +32,18 @@ std::string overview(const Command& self) {
                               self.name, self.example);
 }
 
+int describe_formats(const Environment& environment) {
+    for (const ImportFormat& format : kFormats)
+        format.command.run(format.command, example_words(format.command), environment);
+    return 0;
+}
+
 }  // namespace
 
 std::span<const ImportFormat> import_formats() { return kFormats; }
 
 int import_file(const Command& self, const Words& words, const Environment& environment) {
+    if (environment.describe) return describe_formats(environment);
     if (words.empty())
         throw Error("usage", "no format to import", "see shardscope import --help", ErrorKind::io);
     const std::string& word = words.front();

@@ -10,7 +10,7 @@ int import_deepspeed(const Command& self, const Words& words, const Environment&
     std::string file;
     int world = 1, tp = 0, pp = 1;
     bool json = false;
-    const CLI::Range degree(1, 1'000'000);
+    const CLI::Validator degree = in_range(1, 1'000'000);
     parser.app().add_option("FILE", file, "DeepSpeed configuration (ds_config.json)")->required();
     parser.app()
         .add_option("--world-size", world, "Ranks in all (default 1)")

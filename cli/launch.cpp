@@ -30,6 +30,8 @@ struct LaunchArguments {
     std::string launcher = "auto", launcher_args;
     std::string program;
     bool dry_run = false;
+    std::string
+        command;  // for help only: its words are kept apart from CLI11, which would change some
 
     void add_to(CLI::App& app);
 };
@@ -46,23 +48,23 @@ void LaunchArguments::add_to(CLI::App& app) {
         ->type_name("HOSTS");
     app.add_option("--num_nodes", options.num_nodes, "So many hosts, the first of the hostfile")
         ->type_name("N")
-        ->check(CLI::Range(1, kMostNodes));
+        ->check(in_range(1, kMostNodes));
     app.add_option("--num_gpus,--num_accelerators", options.num_gpus,
                    "Ranks per host (default: its slots; its cores where there is no hostfile)")
         ->type_name("N")
-        ->check(CLI::Range(1, kMostRanksPerNode));
+        ->check(in_range(1, kMostRanksPerNode));
     app.add_option("--master_addr", options.master_addr,
                    "Where rank 0 is (default: the first host)")
         ->type_name("HOST");
     app.add_option("--master_port", options.master_port,
                    "Its port (default 29500; on one machine a free one)")
         ->type_name("PORT")
-        ->check(CLI::Range(1, 65'535));
+        ->check(in_range(1, 65'535));
     app.add_flag("--no_ssh", options.no_ssh,
                  "Start the ranks of this host only; launch is run on every host");
     app.add_option("--node_rank", options.node_rank, "Which host this is, from 0")
         ->type_name("K")
-        ->check(CLI::Range(0, kMostNodes));
+        ->check(in_range(0, kMostNodes));
     app.add_option("--launcher", launcher, "Who starts ranks on several hosts (default auto)")
         ->type_name("auto|mpirun|srun|torchrun");
     app.add_option("--launcher_args", launcher_args, "Words for mpirun, srun or torchrun")
@@ -70,6 +72,7 @@ void LaunchArguments::add_to(CLI::App& app) {
     app.add_option("--program", program, "What each rank executes (default: this shardscope)")
         ->type_name("FILE");
     app.add_flag("--dry_run", dry_run, "Print what would be executed");
+    app.add_option("COMMAND", command, "What each rank executes, written behind --")->required();
 }
 
 // The words before the first "--", and those behind.
@@ -222,7 +225,9 @@ int launch(const Command& self, const Words& words, const Environment& environme
         return word == "--help" || word == "-h";
     });
     if (split.command.empty() && !help) check_command({});
-    if (!parser.parse(split.own, environment)) return 0;
+    Words parsed = split.own;
+    if (!split.command.empty()) parsed.insert(parsed.begin(), "COMMAND");
+    if (!parser.parse(parsed, environment)) return 0;
 
     if (arguments.program.empty()) check_command(split.command);
     Words command{rank_program(arguments, environment)};

@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
                                       variables,
                                       module_folder(),
                                       place,
-                                      processes};
+                                      processes,
+                                      {}};
         return run_and_flush(Words(argv + std::min(argc, 1), argv + argc), environment);
     } catch (const Error& error) {
         return is_told_by_rank_0(place, error) ? error.exit_code()

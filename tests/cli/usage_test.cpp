@@ -1,7 +1,9 @@
 // Help, wrong command lines and wrong files: what is said, where, and the exit code.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/command.h"
 #include "tests/cli/process.h"
 
 namespace shardscope {
@@ -10,22 +12,21 @@ namespace {
 using testing::HasSubstr;
 using Usage = test::CommandLine;
 
-const char* const kCommands[] = {"simulate", "run",    "compare",   "show",
-                                 "launch",   "import", "calibrate", "devices"};
-
 TEST_F(Usage, HelpListsEveryCommand) {
     const auto help = shardscope({"--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_EQ(help.err, "");
-    for (const char* command : kCommands) EXPECT_THAT(help.out, HasSubstr(command));
+    for (const Command& command : commands())
+        EXPECT_THAT(help.out, HasSubstr("  " + std::string(command.name) + " "));
 }
 
-TEST_F(Usage, EveryCommandHasHelpWithAnExample) {
-    for (const char* command : kCommands) {
-        const auto help = shardscope({command, "--help"});
-        EXPECT_EQ(help.exit_code, 0) << command;
-        EXPECT_THAT(help.out, HasSubstr("Example:\n  shardscope " + std::string(command)));
-        EXPECT_EQ(help.err, "") << command;
+TEST_F(Usage, EveryCommandHasHelpWithOneExample) {
+    for (const Command& command : commands()) {
+        const auto help = shardscope({std::string(command.name), "--help"});
+        EXPECT_EQ(help.exit_code, 0) << command.name;
+        EXPECT_TRUE(help.out.ends_with(fmt::format("Example:\n  {}\n", command.example)));
+        EXPECT_EQ(help.out.find("Example:"), help.out.rfind("Example:")) << help.out;
+        EXPECT_EQ(help.err, "") << command.name;
     }
 }
 
@@ -76,6 +77,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongLine{{"import", "hff", "x"}, "unknown format \"hff\"; use \"hf\""},
         WrongLine{{"import", "hf"}, "FILE is required"},
         WrongLine{{"import", "hf", "missing.json"}, "missing.json"},
+        WrongLine{{"completion"}, "no shell to complete for; use `completion bash`"},
+        WrongLine{{"completion", "fish"}, "no completion for \"fish\""},
         WrongLine{{"calibrate", "--output", "missing/file"}, "missing/file: cannot write"},
         WrongLine{{"run", "tiny.yaml", "--output", "tiny.yaml/file"},
                   "tiny.yaml/file: cannot write"},
