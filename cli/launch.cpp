@@ -188,8 +188,11 @@ int start_own(const OwnProcesses& own, const Words& command, const Environment& 
     };
     ProcessGroup group({environment.out, environment.err, kPatience, kGrace, say});
     const bool alone = own.world_size == 1;
+    // Where mpirun started launch itself, its ranks must not take themselves for mpirun's.
+    auto inherited = environment.variables;
+    std::erase_if(inherited, [](const auto& v) { return v.first.starts_with("OMPI_COMM_WORLD_"); });
     for (const RankProcess& process : own.ranks) {
-        RankCommand rank{process.rank, command, block_of(environment.variables, process.variables)};
+        RankCommand rank{process.rank, command, block_of(inherited, process.variables)};
         rank.keeps_output = process.rank == 0;
         // On a terminal rank 0 draws its progress there.
         rank.keeps_errors = alone || (process.rank == 0 && environment.interactive);

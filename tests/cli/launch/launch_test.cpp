@@ -32,6 +32,16 @@ TEST_F(Launch, RanksGetTheirVariables) {
     EXPECT_EQ(test::read(path("rank1")), "1 1 2 2 2 0 1 127.0.0.1:1234\n");
 }
 
+TEST_F(Launch, RanksAreNotTakenForThoseOfALauncherAround) {
+    set_variable("OMPI_COMM_WORLD_RANK", "0");
+    set_variable("OMPI_COMM_WORLD_SIZE", "1");
+    set_variable("RANK", "7");
+    const auto finished =
+        shells({"--num_gpus", "2"}, "echo $RANK-$OMPI_COMM_WORLD_RANK > rank$RANK");
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_EQ(test::read(path("rank1")), "1-\n");
+}
+
 TEST_F(Launch, Rank0PrintsAsIfAlone) {
     const auto finished = shells({"--num_gpus", "2"},
                                  "[ $RANK = 1 ] && sleep 0.2; echo out $RANK; echo err $RANK >&2");
