@@ -15,7 +15,7 @@ constexpr std::array<ImportFormat, 2> kFormats{{
     {"hf",
      {"import hf",
       "A model from Hugging Face's config.json: its parameters, and what was read of it",
-      "shardscope import hf tests/data/hf/gpt2.json --json", import_hf}},
+      "shardscope import hf tests/data/hf/gpt2.json", import_hf}},
     {"deepspeed",
      {"import deepspeed",
       "A DeepSpeed configuration: its batch, optimizer and ZeRO settings, and what they mean here",
