@@ -12,7 +12,7 @@
 #include "cli/machine.h"
 #include "cli/process_place.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's
 class App;
 }
 

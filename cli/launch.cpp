@@ -167,6 +167,7 @@ std::vector<std::string> block_of(std::map<std::string, std::string> variables,
                                   const std::vector<Assignment>& assignments) {
     for (const auto& [name, value] : assignments) variables[name] = value;
     std::vector<std::string> block;
+    block.reserve(variables.size());
     for (const auto& [name, value] : variables) block.push_back(name + "=" + value);
     return block;
 }

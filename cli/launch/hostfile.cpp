@@ -107,6 +107,7 @@ std::vector<Selection> parse_filter(const std::vector<Host>& hosts, const std::s
 std::vector<std::vector<bool>> named_slots(const std::vector<Host>& hosts,
                                            const std::vector<Selection>& selections) {
     std::vector<std::vector<bool>> named;
+    named.reserve(hosts.size());
     for (const Host& host : hosts)
         named.emplace_back(static_cast<std::size_t>(host.slots.back()) + 1, false);
     for (const Selection& selection : selections)
