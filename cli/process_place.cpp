@@ -48,6 +48,8 @@ void read_master(const Variables& variables, ProcessPlace& place) {
     place.transport = Transport::tcp;
     if (find(variables, "MASTER_PORT"))
         place.master_port = number(variables, "MASTER_PORT", 1, 65'535);
+    // torchrun's agent listens at MASTER_PORT itself, for PyTorch's store, and says so.
+    if (find(variables, "TORCHELASTIC_USE_AGENT_STORE") == "True") ++place.master_port;
     if (const auto address = find(variables, "MASTER_ADDR")) {
         place.master_addr = *address;
     } else if (place.size == 1) {

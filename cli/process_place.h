@@ -21,7 +21,7 @@ struct ProcessPlace {
 // Nothing when this process was started alone. In this order:
 //   OMPI_COMM_WORLD_RANK, _SIZE       Open MPI's mpirun: over MPI
 //   RANK, WORLD_SIZE                  `shardscope launch`, torchrun: over TCP; MASTER_ADDR and
-//                                     MASTER_PORT say where rank 0 is
+//                                     MASTER_PORT say where rank 0 is (torchrun: the next port)
 //   SLURM_PROCID, SLURM_STEP_NUM_TASKS  srun: over TCP if MASTER_ADDR is set, else over MPI
 // Throws Error "processes" (exit code 2) for values that make no sense.
 std::optional<ProcessPlace> process_place(const std::map<std::string, std::string>& variables);

@@ -40,6 +40,18 @@ TEST(ProcessPlace, LaunchAndTorchrun) {
     EXPECT_EQ(place->master_port, 1234);
 }
 
+// torchrun's agent has MASTER_PORT.
+TEST(ProcessPlace, TorchrunsAgentStore) {
+    Variables variables{{"RANK", "1"},
+                        {"WORLD_SIZE", "2"},
+                        {"MASTER_ADDR", "h1"},
+                        {"MASTER_PORT", "1234"},
+                        {"TORCHELASTIC_USE_AGENT_STORE", "True"}};
+    EXPECT_EQ(process_place(variables)->master_port, 1235);
+    variables["TORCHELASTIC_USE_AGENT_STORE"] = "False";
+    EXPECT_EQ(process_place(variables)->master_port, 1234);
+}
+
 TEST(ProcessPlace, Srun) {
     Variables variables{{"SLURM_PROCID", "5"}, {"SLURM_STEP_NUM_TASKS", "8"}};
     ASSERT_TRUE(process_place(variables));
