@@ -15,12 +15,14 @@ int simulate(const Command& self, const Words& words, const Environment& environ
     require_calibration(evaluation.scenario(), arguments.calibration);
     if (evaluation.scenario().cluster.this_machine)
         evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
-    Progress progress(environment);
-    for (const Strategy& strategy : evaluation.strategies()) {
-        progress.update("simulating " + strategy.name);
-        Candidate candidate = evaluation.plan(strategy);
-        evaluation.simulate(candidate);
-        evaluation.add(std::move(candidate));
+    {
+        Progress progress(environment);
+        for (const Strategy& strategy : evaluation.strategies()) {
+            progress.update("simulating " + strategy.name);
+            Candidate candidate = evaluation.plan(strategy);
+            evaluation.simulate(candidate);
+            evaluation.add(std::move(candidate));
+        }
     }
     return evaluation.finish("simulator", simulation_text, false);
 }
