@@ -141,9 +141,8 @@ Call attention_grad(int64_t samples, int64_t seq, int64_t heads, int64_t dim) {
 }
 Call linear(int64_t rows, int64_t in, int64_t out, bool residual, Activation activation) {
     const int64_t y = rows * out;
-    return {
-        Linear{rows, in, out, true, residual, activation},
-        {rows * in, in * out, out, residual ? y : 0, y, activation == Activation::gelu ? y : 0}};
+    return {Linear{rows, in, out, true, residual, activation},
+            {rows * in, in * out, out, residual ? y : 0, y, needs_argument(activation) ? y : 0}};
 }
 Call input_grad(int64_t rows, int64_t in, int64_t out, Activation activation) {
     return {LinearInputGrad{rows, in, out, activation},

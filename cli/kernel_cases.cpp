@@ -14,9 +14,9 @@ OptimizerSpec optimizer(OptimizerKind kind) {
 
 // bf16 is trained with master weights, the others without.
 void add_element_wise(std::vector<Kernel>& out, std::int64_t n, bool master) {
-    out.insert(out.end(), {Zero{n}, Add{n}, Copy{n}, SumSquares{n}, Activate{n, Activation::relu},
-                           Activate{n, Activation::gelu}, ActivateGrad{n, Activation::relu},
-                           ActivateGrad{n, Activation::gelu},
+    for (const Activation a : {Activation::relu, Activation::gelu, Activation::gelu_erf})
+        out.insert(out.end(), {Activate{n, a}, ActivateGrad{n, a}});
+    out.insert(out.end(), {Zero{n}, Add{n}, Copy{n}, SumSquares{n},
                            OptimizerStep{n, optimizer(OptimizerKind::adamw), 1.0, master},
                            OptimizerStep{n, optimizer(OptimizerKind::sgd), 1.0, master}});
 }
@@ -31,6 +31,11 @@ void add_row_wise(std::vector<Kernel>& out, std::int64_t rows) {
     out.insert(out.end(), {VocabularyMax{rows, kWidth, kWidth}, VocabularySum{rows, kWidth, kWidth},
                            VocabularyLoss{rows, kWidth, kWidth, kScale},
                            BiasResidual{rows, kWidth, true, true}});
+    for (const Activation a : {Activation::gelu, Activation::gelu_erf})
+        out.insert(out.end(), {GeGlu{rows, 2 * kWidth, a}, GeGluGrad{rows, 2 * kWidth, a}});
+    out.insert(out.end(), {HeadNorm{rows, heads, heads, head_dim},
+                           HeadNormInputGrad{rows, heads, heads, head_dim},
+                           HeadNormWeightGrad{rows, heads, heads, head_dim}});
     out.insert(out.end(), {SwiGlu{rows, 2 * kWidth}, SwiGluGrad{rows, 2 * kWidth},
                            Rope{rows, seq, heads, heads, head_dim},
                            SoftmaxCrossEntropy{rows, kWidth}, Embedding{rows, seq, vocab, kWidth},
@@ -125,8 +130,10 @@ std::vector<EpilogueCase> epilogue_cases(DType dtype, bool quick) {
                       {"linear.residual", Linear{rows, thin, width, true, true}, bias},
                       {"linear.relu", activated(Activation::relu), bias},
                       {"linear.gelu", activated(Activation::gelu), bias},
+                      {"linear.gelu_erf", activated(Activation::gelu_erf), bias},
                       {"linear_input_grad.relu", derived(Activation::relu), input},
                       {"linear_input_grad.gelu", derived(Activation::gelu), input},
+                      {"linear_input_grad.gelu_erf", derived(Activation::gelu_erf), input},
                       {"linear_weight_grad.bias", LinearWeightGrad{rows, thin, width, true},
                        LinearWeightGrad{rows, thin, width}}});
     }

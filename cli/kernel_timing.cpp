@@ -29,14 +29,14 @@ struct SizesOf {
     Sizes operator()(const Embedding& k) const {
         return {indices(k.rows, k.vocab),
                 {k.vocab * k.hidden},
-                {k.seq * k.hidden},
+                {(k.position_offset + k.seq) * k.hidden},
                 {k.rows * k.hidden}};
     }
     Sizes operator()(const EmbeddingGrad& k) const {
         return {indices(k.rows, k.vocab),
                 {k.rows * k.hidden},
                 {k.vocab * k.hidden},
-                {k.seq * k.hidden}};
+                {std::max(k.seq, k.position_rows) * k.hidden}};
     }
     Sizes operator()(const Linear& k) const {
         const std::int64_t y = k.rows * k.out;
@@ -45,7 +45,7 @@ struct SizesOf {
                 when(k.bias, k.out),
                 when(k.residual, y),
                 {y},
-                when(k.activation == Activation::gelu, y)};
+                when(needs_argument(k.activation), y)};
     }
     Sizes operator()(const LinearInputGrad& k) const {
         const std::int64_t dx = k.rows * k.in;
@@ -71,6 +71,12 @@ struct SizesOf {
     Sizes operator()(const SwiGluGrad& k) const {
         return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
     }
+    Sizes operator()(const GeGlu& k) const {
+        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
+    }
+    Sizes operator()(const GeGluGrad& k) const {
+        return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
+    }
     Sizes operator()(const Norm& k) const {
         const std::int64_t n = k.rows * k.hidden;
         return {OperandSize{n},
@@ -92,9 +98,34 @@ struct SizesOf {
                 {k.hidden},
                 when(k.kind == NormKind::layer_norm, k.hidden)};
     }
-    Sizes operator()(const Rope& k) const {
-        return {OperandSize{k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim}};
+    template <class Kernel>
+    static std::int64_t qkv(const Kernel& k) {
+        return k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
     }
+    template <class Kernel>
+    static std::int64_t normed_heads(const Kernel& k) {
+        return k.rows * (k.heads + k.kv_heads);
+    }
+    Sizes operator()(const HeadNorm& k) const {
+        return {OperandSize{qkv(k)},
+                {k.head_dim},
+                {k.head_dim},
+                {normed_heads(k) * k.head_dim},
+                {normed_heads(k)}};
+    }
+    Sizes operator()(const HeadNormInputGrad& k) const {
+        return {OperandSize{qkv(k)}, {normed_heads(k) * k.head_dim},
+                {normed_heads(k)},   {k.head_dim},
+                {k.head_dim},        {qkv(k)}};
+    }
+    Sizes operator()(const HeadNormWeightGrad& k) const {
+        return {OperandSize{qkv(k)},
+                {normed_heads(k) * k.head_dim},
+                {normed_heads(k)},
+                {k.head_dim},
+                {k.head_dim}};
+    }
+    Sizes operator()(const Rope& k) const { return {OperandSize{qkv(k)}}; }
     Sizes operator()(const Attention& k) const {
         const std::int64_t rows = k.samples * k.seq;
         return {OperandSize{rows * (k.heads + 2 * k.kv_heads) * k.head_dim},

@@ -44,7 +44,7 @@ Scenario parse_scenario(const std::string& text, const std::string& path,
     scenario.file = path;
     scenario.name = std::filesystem::path(path).stem().string();
     if (const auto name = map.find("name")) scenario.name = name->name();
-    scenario.model = read_model(map.require("model"));
+    scenario.model = read_model(map.require("model"), folder);
     if (const auto data = map.find("data")) scenario.data = read_data(*data, folder);
     const auto strategies = map.find("strategies");
     StrategyList list =

@@ -3,7 +3,12 @@
 namespace shardscope {
 namespace {
 
-bool is_gelu(Activation activation) { return activation == Activation::gelu; }
+// One of the names of what is computed in a kernel with this activation.
+std::string_view by_activation(Activation activation, std::string_view relu, std::string_view gelu,
+                               std::string_view gelu_erf) {
+    if (activation == Activation::gelu) return gelu;
+    return activation == Activation::gelu_erf ? gelu_erf : relu;
+}
 bool is_rms(NormKind kind) { return kind == NormKind::rms_norm; }
 
 // The nearest of the measured head sizes 32, 64 and 128.
@@ -12,10 +17,17 @@ std::size_t head_size(std::int64_t head_dim) { return head_dim <= 45 ? 0 : head_
 // Kernels whose cost per unit of work depends on a field; empty for the others.
 struct VariantName {
     std::string_view operator()(const Activate& k) const {
-        return is_gelu(k.activation) ? "activate.gelu" : "activate.relu";
+        return by_activation(k.activation, "activate.relu", "activate.gelu", "activate.gelu_erf");
     }
     std::string_view operator()(const ActivateGrad& k) const {
-        return is_gelu(k.activation) ? "activate_grad.gelu" : "activate_grad.relu";
+        return by_activation(k.activation, "activate_grad.relu", "activate_grad.gelu",
+                             "activate_grad.gelu_erf");
+    }
+    std::string_view operator()(const GeGlu& k) const {
+        return by_activation(k.activation, "", "geglu.gelu", "geglu.gelu_erf");
+    }
+    std::string_view operator()(const GeGluGrad& k) const {
+        return by_activation(k.activation, "", "geglu_grad.gelu", "geglu_grad.gelu_erf");
     }
     std::string_view operator()(const Norm& k) const {
         return is_rms(k.kind) ? "norm.rms_norm" : "norm.layer_norm";
@@ -72,12 +84,14 @@ Epilogue epilogue_of(const Compute& compute) {
         if (k->bias) epilogue.bias = "linear.bias";
         if (k->residual) epilogue.residual = "linear.residual";
         if (k->activation != Activation::none)
-            epilogue.activation = is_gelu(k->activation) ? "linear.gelu" : "linear.relu";
+            epilogue.activation =
+                by_activation(k->activation, "linear.relu", "linear.gelu", "linear.gelu_erf");
         epilogue.work = bytes_both_ways(k->rows, k->out, compute.dtype);
     } else if (const auto* g = std::get_if<LinearInputGrad>(&compute.kernel)) {
         if (g->activation != Activation::none)
             epilogue.activation =
-                is_gelu(g->activation) ? "linear_input_grad.gelu" : "linear_input_grad.relu";
+                by_activation(g->activation, "linear_input_grad.relu", "linear_input_grad.gelu",
+                              "linear_input_grad.gelu_erf");
         epilogue.work = bytes_both_ways(g->rows, g->in, compute.dtype);
     } else if (const auto* w = std::get_if<LinearWeightGrad>(&compute.kernel)) {
         if (w->bias) epilogue.bias = "linear_weight_grad.bias";

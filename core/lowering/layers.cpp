@@ -19,7 +19,8 @@ struct WidthOf {
 
 bool is_weight_gradient(const Kernel& kernel, bool norms) {
     return std::holds_alternative<LinearWeightGrad>(kernel) ||
-           (norms && std::holds_alternative<NormWeightGrad>(kernel)) ||
+           (norms && (std::holds_alternative<NormWeightGrad>(kernel) ||
+                      std::holds_alternative<HeadNormWeightGrad>(kernel))) ||
            std::holds_alternative<EmbeddingGrad>(kernel);
 }
 
@@ -257,7 +258,7 @@ void LayerLowering::norm(const NormParameters& p, std::int64_t width, BufferId x
 void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, BufferId dy, BufferId x,
                               BufferId stats, BufferId dresidual, BufferId dx) {
     const std::int64_t rows = context_.local_rows();
-    if (part_ != (norm_gradients_wait_ ? BackwardPart::input : BackwardPart::weight)) {
+    if (norm_weights_now()) {
         const auto dw = parameters_.gradient(p.weight);
         const auto db = parameters_.gradient(p.bias);
         emit(NormWeightGrad{rows, width, p.kind, dw.accumulate},

@@ -19,7 +19,7 @@ struct Value {
     BufferId buffer;
     std::int64_t width = 0;
     Activation activation = Activation::none;
-    BufferId aux;  // gelu: the value before the activation; relu: the output itself
+    BufferId aux;  // the value before the activation (needs_argument), or the output itself (relu)
 };
 
 // The width of a layer's output.
@@ -91,6 +91,12 @@ private:
                    BufferId stats, BufferId dresidual, BufferId dx);
     std::int64_t stats_elements(const NormParameters& p) const;
     BufferId norm_stats(std::size_t l, const char* what, const NormParameters& p);
+    // Whether this part of the backward pass computes the weight gradients of norms.
+    bool norm_weights_now() const {
+        return part_ != (norm_gradients_wait_ ? BackwardPart::input : BackwardPart::weight);
+    }
+    BufferId head_norm_stats(std::size_t layer, const BlockLayer& block);
+    BufferId saved_up(std::size_t layer, const BlockLayer& block);
     BufferId attention_stats(std::size_t layer, const Attention& attention);
 
     Value forward_layer(std::size_t l, const EmbeddingLayer& layer, const Value& x);
@@ -100,6 +106,8 @@ private:
     Value forward_layer(std::size_t l, const ActivationLayer& layer, const Value& x);
     Value forward_layer(std::size_t l, const NormLayer& layer, const Value& x);
     Value forward_layer(std::size_t l, const LossLayer& layer, const Value& x);
+    // Query, key and value from the normalised input, and what happens to them before attention.
+    void block_qkv(std::size_t l, const BlockLayer& layer, BufferId y1);
     void block_attention(std::size_t l, const BlockLayer& layer);
     void block_mlp_inner(std::size_t l, const BlockLayer& layer);
     Value row_parallel_layer(std::size_t l, const LinearLayer& layer, const Value& x);
@@ -113,8 +121,14 @@ private:
     BufferId backward_layer(std::size_t l, const ActivationLayer& layer, BufferId dy);
     BufferId backward_layer(std::size_t l, const NormLayer& layer, BufferId dy);
     BufferId backward_layer(std::size_t l, const LossLayer& layer, BufferId dy);
-    BufferId block_mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
-    BufferId block_attention_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
+    // `dy_all`: all rows of the gradient of what the part adds. Each returns the gradient of the part's
+    // input, with that of what else depends on it added.
+    BufferId block_mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy,
+                                BufferId dy_all);
+    BufferId block_attention_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all,
+                                      BufferId dresidual);
+    // The gradient before block_qkv's head norm and rotation; dqkv is overwritten.
+    BufferId block_qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
     // The gradient before the activation of `x` where no kernel could fuse it.
     BufferId through_activation(std::size_t l, const char* what, const Value& x, BufferId dx);
     void loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel);

@@ -12,10 +12,9 @@ Value LayerLowering::forward_layer(std::size_t l, const LinearLayer& layer, cons
     if (layer.linear.parallel == TensorParallel::row) return row_parallel_layer(l, layer, x);
     const std::int64_t elements = context_.rows() * layer.linear.out;
     const BufferId y = saved(l, "output", elements);
-    const BufferId pre =
-        layer.activation == Activation::gelu ? saved(l, "pre", elements) : BufferId();
+    const BufferId pre = needs_argument(layer.activation) ? saved(l, "pre", elements) : BufferId();
     linear(layer.linear, x.buffer, y, layer.activation, pre);
-    return {y, layer.linear.out, layer.activation, layer.activation == Activation::gelu ? pre : y};
+    return {y, layer.linear.out, layer.activation, needs_argument(layer.activation) ? pre : y};
 }
 
 // The activation follows the sum over ranks.

@@ -8,6 +8,12 @@ Operand at(BufferId buffer) { return {buffer, 0, 0}; }
 
 std::int64_t qkv_width(const BlockLayer& b) { return (b.heads + 2 * b.kv_heads) * b.head_dim; }
 
+std::int64_t normed_width(const BlockLayer& b) { return (b.heads + b.kv_heads) * b.head_dim; }
+
+Rope rope_of(const BlockLayer& b, std::int64_t rows, bool inverse) {
+    return {rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, inverse, b.rotary_dim};
+}
+
 Attention attention_of(const BlockLayer& b, std::int64_t samples, AttentionKind kind) {
     return {samples, b.seq, b.heads, b.kv_heads, b.head_dim, kind};
 }
@@ -19,7 +25,8 @@ Value LayerLowering::forward_layer(std::size_t l, const EmbeddingLayer& e, const
     const BufferId y = saved(l, "output", context_.local_rows() * e.hidden);
     const bool scatter = context_.sequence_parallel();
     const BufferId partial = scatter ? temporary(l, "partial sum", rows * e.hidden) : y;
-    emit(Embedding{rows, e.seq, e.vocab, e.hidden, e.vocabulary_parallel},
+    emit(Embedding{rows, e.seq, e.vocab, e.hidden, e.vocabulary_parallel, e.position_offset,
+                   e.scale},
          {at(x.buffer), parameters_.value(e.table), parameters_.value(e.positions), at(partial)});
     if (scatter)
         reduce_scatter(partial, y, rows * e.hidden);
@@ -34,7 +41,8 @@ BufferId LayerLowering::backward_layer(std::size_t l, const EmbeddingLayer& e, B
     const auto table = parameters_.gradient(e.table);
     const auto positions = parameters_.gradient(e.positions);
     emit(EmbeddingGrad{context_.rows(), e.seq, e.vocab, e.hidden, table.accumulate,
-                       positions.accumulate, e.vocabulary_parallel},
+                       positions.accumulate, e.vocabulary_parallel, e.position_rows,
+                       e.position_offset, e.scale},
          {at(inputs_[l].buffer), at(all), table.operand, positions.operand});
     return {};
 }
@@ -43,6 +51,15 @@ BufferId LayerLowering::attention_stats(std::size_t l, const Attention& a) {
     // Log-sum-exps need fp32; the probabilities of unfused attention are activations like any other.
     const DType type = a.kind == AttentionKind::flash ? context_.state : context_.storage;
     return saved(l, "attention.stats", attention_stats_elements(a), type);
+}
+
+BufferId LayerLowering::head_norm_stats(std::size_t l, const BlockLayer& b) {
+    const std::int64_t heads = b.heads + b.kv_heads;
+    return saved(l, "attention.unnormed.stats", context_.rows() * heads, context_.state);
+}
+
+BufferId LayerLowering::saved_up(std::size_t l, const BlockLayer& b) {
+    return saved(l, "mlp.up", context_.rows() * b.up.out);
 }
 
 void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
@@ -61,14 +78,29 @@ void LayerLowering::block_mlp_inner(std::size_t l, const BlockLayer& b) {
     const std::int64_t rows = context_.rows();
     const BufferId y = saved(l, "mlp_norm", context_.local_rows() * b.hidden);
     const BufferId x = all_rows(l, "mlp_norm", y, b.hidden);
-    const BufferId up = saved(l, "mlp.up", rows * b.up.out);
+    const Activation activation = activation_of(b.mlp);
+    const bool keeps_up = is_gated(b.mlp) || needs_argument(activation);
+    const BufferId up = keeps_up ? saved_up(l, b) : BufferId();
     const BufferId act = saved(l, "mlp.act", rows * b.ffn);
-    if (b.swiglu) {
-        linear(b.up, x, up);
+    if (!is_gated(b.mlp)) return linear(b.up, x, act, activation, up);
+    linear(b.up, x, up);
+    if (b.mlp == Mlp::swiglu)
         emit(SwiGlu{rows, b.ffn}, {at(up), at(act)});
-    } else {
-        linear(b.up, x, act, Activation::gelu, up);
+    else
+        emit(GeGlu{rows, b.ffn, activation}, {at(up), at(act)});
+}
+
+void LayerLowering::block_qkv(std::size_t l, const BlockLayer& b, BufferId y1) {
+    const std::int64_t rows = context_.rows();
+    const BufferId qkv = saved(l, "qkv", rows * qkv_width(b));
+    linear(b.qkv, all_rows(l, "attention_norm", y1, b.hidden), qkv);
+    if (const HeadNormParameters& p = b.head_norm; p.query.valid()) {
+        const HeadNorm norm{rows, b.heads, b.kv_heads, b.head_dim, p.epsilon};
+        emit(norm, {at(qkv), parameters_.value(p.query), parameters_.value(p.key),
+                    at(saved(l, "attention.unnormed", rows * normed_width(b))),
+                    at(head_norm_stats(l, b))});
     }
+    if (b.rotary_dim > 0) emit(rope_of(b, rows, false), {at(qkv)});
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Value& x) {
@@ -76,14 +108,14 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     const BufferId y1 = saved(l, "attention_norm", local);
     norm(b.attention_norm, h, x.buffer, y1,
          norm_stats(l, "attention_norm.stats", b.attention_norm));
-    const BufferId qkv = saved(l, "qkv", rows * qkv_width(b));
-    linear(b.qkv, all_rows(l, "attention_norm", y1, h), qkv);
-    if (b.rotary)
-        emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, false}, {at(qkv)});
+    block_qkv(l, b, y1);
     block_attention(l, b);
     const BufferId s = saved(l, "attention.residual", local);
-    summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.head_dim), s, x.buffer);
-    norm(b.mlp_norm, h, s, saved(l, "mlp_norm", local),
+    // Where nothing but the output depends on the sum, it is not computed again.
+    if (!recomputing_ || !b.parallel_residual)
+        summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.head_dim), s,
+                      x.buffer);
+    norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, saved(l, "mlp_norm", local),
          norm_stats(l, "mlp_norm.stats", b.mlp_norm));
     block_mlp_inner(l, b);
     if (recomputing_) return {};
@@ -92,20 +124,24 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     return {out, h, Activation::none, {}};
 }
 
-BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy) {
+BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy,
+                                           BufferId dy_all) {
     const std::int64_t rows = context_.rows(), local = context_.local_rows() * b.hidden;
-    const BufferId s = saved(l, "attention.residual", local);
+    const BufferId s =
+        b.parallel_residual ? inputs_[l].buffer : saved(l, "attention.residual", local);
     const BufferId act = saved(l, "mlp.act", rows * b.ffn);
-    const BufferId up = saved(l, "mlp.up", rows * b.up.out);
-    const BufferId dy_all = all_rows(l, "d output", dy, b.hidden);
     linear_weight_grad(b.down, act, dy_all);
     const BufferId dup = temporary(l, "d mlp.up", rows * b.up.out);
-    if (b.swiglu) {
+    const Activation activation = activation_of(b.mlp);
+    if (is_gated(b.mlp)) {
         const BufferId dact = temporary(l, "d mlp.act", rows * b.ffn);
         linear_input_grad(b.down, dy_all, dact);
-        emit(SwiGluGrad{rows, b.ffn}, {at(dact), at(up), at(dup)});
+        const Kernel gate = b.mlp == Mlp::swiglu ? Kernel(SwiGluGrad{rows, b.ffn})
+                                                 : Kernel(GeGluGrad{rows, b.ffn, activation});
+        emit(gate, {at(dact), at(saved_up(l, b)), at(dup)});
     } else {
-        linear_input_grad(b.down, dy_all, dup, Activation::gelu, up);
+        linear_input_grad(b.down, dy_all, dup, activation,
+                          needs_argument(activation) ? saved_up(l, b) : act);
     }
     const BufferId y2 =
         all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden, For::weight_gradient);
@@ -117,7 +153,27 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
     return ds;
 }
 
-BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b, BufferId ds) {
+BufferId LayerLowering::block_qkv_backward(std::size_t l, const BlockLayer& b, BufferId dqkv) {
+    const std::int64_t rows = context_.rows();
+    if (b.rotary_dim > 0) emit(rope_of(b, rows, true), {at(dqkv)});
+    const HeadNormParameters& p = b.head_norm;
+    if (!p.query.valid()) return dqkv;
+    const BufferId before = saved(l, "attention.unnormed", rows * normed_width(b));
+    const BufferId stats = head_norm_stats(l, b);
+    if (norm_weights_now()) {
+        const auto query = parameters_.gradient(p.query), key = parameters_.gradient(p.key);
+        emit(HeadNormWeightGrad{rows, b.heads, b.kv_heads, b.head_dim, query.accumulate},
+             {at(dqkv), at(before), at(stats), query.operand, key.operand});
+    }
+    const BufferId unnormed = temporary(l, "d unnormed qkv", rows * qkv_width(b));
+    emit(HeadNormInputGrad{rows, b.heads, b.kv_heads, b.head_dim},
+         {at(dqkv), at(before), at(stats), parameters_.value(p.query), parameters_.value(p.key),
+          at(unnormed)});
+    return unnormed;
+}
+
+BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b,
+                                                 BufferId dy_all, BufferId dresidual) {
     const std::int64_t rows = context_.rows(), q = b.heads * b.head_dim;
     const std::int64_t local = context_.local_rows() * b.hidden;
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
@@ -125,30 +181,32 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
         a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind, context_.target.threads};
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId o = saved(l, "attention", rows * q);
-    const BufferId ds_all = all_rows(l, "d attention.residual", ds, b.hidden);
-    linear_weight_grad(b.projection, o, ds_all);
+    linear_weight_grad(b.projection, o, dy_all);
     const BufferId d_o = temporary(l, "d attention", rows * q);
-    linear_input_grad(b.projection, ds_all, d_o);
+    linear_input_grad(b.projection, dy_all, d_o);
     const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(b));
     emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o), at(attention_stats(l, a)),
              at(dqkv),
              at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
                           context_.state))});
-    if (b.rotary)
-        emit(Rope{rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, true}, {at(dqkv)});
+    const BufferId dx1 = block_qkv_backward(l, b, dqkv);
     const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden,
                                  For::weight_gradient);
-    linear_weight_grad(b.qkv, y1, dqkv);
+    linear_weight_grad(b.qkv, y1, dx1);
     const BufferId dy1 = temporary(l, "d attention_norm", local);
-    summed_input_grad(l, "d attention_norm partial", b.qkv, dqkv, dy1);
+    summed_input_grad(l, "d attention_norm partial", b.qkv, dx1, dy1);
     const BufferId dx = temporary(l, "d input", local);
     norm_grad(b.attention_norm, b.hidden, dy1, inputs_[l].buffer,
-              norm_stats(l, "attention_norm.stats", b.attention_norm), ds, dx);
+              norm_stats(l, "attention_norm.stats", b.attention_norm), dresidual, dx);
     return dx;
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const BlockLayer& b, BufferId dy) {
-    return block_attention_backward(l, b, block_mlp_backward(l, b, dy));
+    const BufferId dy_all = all_rows(l, "d output", dy, b.hidden);
+    const BufferId ds = block_mlp_backward(l, b, dy, dy_all);
+    const BufferId ds_all =
+        b.parallel_residual ? dy_all : all_rows(l, "d attention.residual", ds, b.hidden);
+    return block_attention_backward(l, b, ds_all, ds);
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const HeadLayer& head, const Value& x) {

@@ -90,7 +90,7 @@ private:
         const std::int64_t ffn = b.ffn;
         b.ffn = share(name, "ffn", ffn);
         std::vector<Section> up{{0, ffn, tp_}};
-        if (b.swiglu) up.push_back({ffn, ffn, tp_});
+        if (is_gated(b.mlp)) up.push_back({ffn, ffn, tp_});
         column_parallel(b.up, up);
         row_parallel(b.down);
     }

@@ -7,16 +7,25 @@
 namespace shardscope {
 namespace {
 
-// Collects the parameters of norms: with sequence parallelism each rank sees a part of the rows.
-struct NormCollector {
-    std::vector<bool>& is_norm;
+// Collects the parameters held whole of whose gradient a tensor-parallel rank computes a part only:
+// those of norms with sequence parallelism, where each rank sees a part of the rows, and of head norms
+// always, where each rank sees a part of the heads.
+struct PartialGradients {
+    bool sequence_parallel;
+    std::vector<bool>& partial;
+    void add(ParameterId id) const {
+        if (id.valid()) partial[id.index()] = true;
+    }
     void add(const NormParameters& p) const {
-        for (ParameterId id : {p.weight, p.bias})
-            if (id.valid()) is_norm[id.index()] = true;
+        if (!sequence_parallel) return;
+        add(p.weight);
+        add(p.bias);
     }
     void operator()(const BlockLayer& b) const {
         add(b.attention_norm);
         add(b.mlp_norm);
+        add(b.head_norm.query);
+        add(b.head_norm.key);
     }
     void operator()(const HeadLayer& h) const { add(h.norm); }
     void operator()(const NormLayer& n) const { add(n.norm); }
@@ -32,8 +41,9 @@ public:
         std::vector<bool> here(model.layers.size());
         for (const LayerRange& chunk : chunks)
             for (std::size_t l = chunk.first; l < chunk.last; ++l) here[l] = true;
-        is_norm_.resize(model.parameters.size());
-        for (const Layer& layer : model.layers) std::visit(NormCollector{is_norm_}, layer.kind);
+        partial_.resize(model.parameters.size());
+        for (const Layer& layer : model.layers)
+            std::visit(PartialGradients{rules.sequence_parallel, partial_}, layer.kind);
         find_tied(here);
     }
 
@@ -97,7 +107,7 @@ private:
     // with the whole gradient, 2: each with a part of the gradient.
     int sharing(ParameterId p) const {
         if (rules_.tp == 1 || splits_[p.index()].kind != TensorSplit::Kind::whole) return 0;
-        return rules_.sequence_parallel && is_norm_[p.index()] ? 2 : 1;
+        return partial_[p.index()] ? 2 : 1;
     }
 
     // Lays out layers [first, last) in forward order, shared parameters behind the others.
@@ -157,7 +167,7 @@ private:
     const Model& model_;
     const std::vector<TensorSplit>& splits_;
     const UnitRules& rules_;
-    std::vector<bool> tied_, is_norm_;  // per parameter
+    std::vector<bool> tied_, partial_;  // per parameter
     std::vector<Unit> units_;           // in backward order
 };
 

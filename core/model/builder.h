@@ -54,6 +54,7 @@ void require_positive(std::int64_t value, const char* what);
 // One function per family; each validates its specification.
 Model build_gpt(const GptSpec& spec);
 Model build_llama(const LlamaSpec& spec);
+Model build_transformer(const TransformerSpec& spec);
 Model build_layer_list(const LayerListSpec& spec);
 
 }  // namespace shardscope

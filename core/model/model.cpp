@@ -52,6 +52,24 @@ void check_classes(const Model& model) {
 
 }  // namespace
 
+bool is_gated(Mlp mlp) { return mlp == Mlp::swiglu || mlp == Mlp::geglu || mlp == Mlp::geglu_erf; }
+
+Activation activation_of(Mlp mlp) {
+    switch (mlp) {
+        case Mlp::relu:
+            return Activation::relu;
+        case Mlp::gelu:
+        case Mlp::geglu:
+            return Activation::gelu;
+        case Mlp::gelu_erf:
+        case Mlp::geglu_erf:
+            return Activation::gelu_erf;
+        case Mlp::swiglu:
+            break;
+    }
+    return Activation::none;
+}
+
 std::int64_t Parameter::elements() const {
     std::int64_t n = 1;
     for (std::int64_t extent : shape) n = checked_mul(n, extent, name.c_str());
@@ -81,10 +99,12 @@ Flops Model::training_flops_per_sample() const {
 }
 
 Model build_model(const ModelSpec& spec) {
-    Model model = std::visit(Overloaded{[](const GptSpec& s) { return build_gpt(s); },
-                                        [](const LlamaSpec& s) { return build_llama(s); },
-                                        [](const LayerListSpec& s) { return build_layer_list(s); }},
-                             spec.kind);
+    Model model =
+        std::visit(Overloaded{[](const GptSpec& s) { return build_gpt(s); },
+                              [](const LlamaSpec& s) { return build_llama(s); },
+                              [](const TransformerSpec& s) { return build_transformer(s); },
+                              [](const LayerListSpec& s) { return build_layer_list(s); }},
+                   spec.kind);
     model.name = spec.name;
     check_classes(model);
     return model;

@@ -29,13 +29,16 @@ struct Parameter {
     std::int64_t elements() const;
 };
 
-enum class Activation : std::uint8_t { none, relu, gelu };  // gelu: tanh form (GPT-2)
-enum class NormKind : std::uint8_t { layer_norm, rms_norm };
-
 struct NormParameters {
     NormKind kind = NormKind::layer_norm;
     double epsilon = 1e-5;
     ParameterId weight, bias;  // bias invalid for rms_norm
+};
+
+// RMSNorm of every query head and every key head, with one weight [head_dim] each.
+struct HeadNormParameters {
+    double epsilon = 1e-5;
+    ParameterId query, key;  // invalid: no such norm
 };
 
 // What a linear layer of a tensor-parallel rank's local model (core/lowering/tensor_split.h) is a part
@@ -50,21 +53,32 @@ struct LinearParameters {
 
 struct EmbeddingLayer {
     std::int64_t vocab = 0, hidden = 0, seq = 0;
-    ParameterId table, positions;      // positions invalid: none (rotary models)
+    ParameterId table, positions;  // positions invalid: none (rotary models)
+    std::int64_t position_rows = 0,
+                 position_offset = 0;  // of `positions`: all, the first one's row
+    double scale = 1.0;                // of rows of the table
     bool vocabulary_parallel = false;  // `vocab` is the rank's share, rounded up
 };
 
-// Pre-norm transformer block: x + proj(attention(norm(x))), then + mlp(norm(·)).
+// Pre-norm transformer block: s = x + proj(attention(norm(x))), then s + mlp(norm(s)), or with
+// parallel_residual s + mlp(norm(x)).
 struct BlockLayer {
     std::int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, seq = 0;
-    bool rotary = false, swiglu = false;
+    std::int64_t rotary_dim = 0;  // elements of a head that turn with the position; 0: none
     double rope_theta = 10000.0;
+    Mlp mlp = Mlp::gelu;
+    bool parallel_residual = false;
     NormParameters attention_norm, mlp_norm;
     LinearParameters qkv;  // rows of the weight: q heads, then k heads, then v heads
+    HeadNormParameters head_norm;
     LinearParameters projection;
-    LinearParameters up;  // gelu: [ffn, hidden]; swiglu: [2·ffn, hidden], gate rows first
+    LinearParameters up;  // [ffn, hidden]; gated: [2·ffn, hidden], gate rows first
     LinearParameters down;
 };
+
+bool is_gated(Mlp mlp);
+// What the MLP applies: relu, gelu or gelu_erf; none for swiglu, whose silu is part of its kernel.
+Activation activation_of(Mlp mlp);
 
 // Final norm, classifier and softmax cross-entropy; the classifier may be the embedding table.
 struct HeadLayer {

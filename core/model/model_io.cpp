@@ -1,25 +1,24 @@
 #include "core/model/model_io.h"
 
 #include <array>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/catalogue.h"
 #include "core/error.h"
+#include "core/model/hf_import.h"
 #include "core/model/model.h"
+#include "core/model/spec_limits.h"
+#include "core/model/transformer_io.h"
 
 namespace shardscope {
 namespace {
 
-// Far above any published model, far below what would make a plan of the model too large to hold.
-constexpr IntegerRange kLayers{1, 10'000};
-constexpr IntegerRange kHeads{1, 65'536};
-constexpr IntegerRange kWidth{1, 1 << 24};
-constexpr NumberRange kTheta{0, 1e12, true};
-constexpr NumberRange kEpsilon{0, 1, true};
-
-constexpr std::array<std::string_view, 4> kForms = {"gpt", "llama", "layers", "catalogue"};
+constexpr std::array<std::string_view, 6> kForms = {"gpt",    "llama",     "transformer",
+                                                    "layers", "catalogue", "hf"};
+enum Form : std::size_t { gpt, llama, transformer, layer_list, catalogue, hf };
 constexpr std::array<std::string_view, 4> kItems = {"linear", "relu", "gelu", "layer_norm"};
 using ItemKind = LayerListSpec::Kind;
 
@@ -118,49 +117,67 @@ void set_seq(const YamlValue& value, ModelSpec& spec) {
         gpt->seq = seq;
     } else if (auto* llama = std::get_if<LlamaSpec>(&spec.kind)) {
         llama->seq = seq;
+    } else if (auto* full = std::get_if<TransformerSpec>(&spec.kind)) {
+        full->seq = seq;
     } else {
         value.fail("unknown-key", fmt::format("model {} has no sequence length", spec.name),
                    "remove \"seq\"");
     }
 }
 
-ModelSpec read_form(const YamlValue& value);
+ModelSpec read_form(const YamlValue& value, const std::string& folder);
 
 ModelSpec from_catalogue(const YamlValue& value) {
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : model_catalogue()) names.push_back(entry.name);
     const CatalogueEntry& entry = model_catalogue()[value.choice(names, "catalogue model")];
-    ModelSpec spec = read_form(YamlValue::parse(std::string(entry.text), std::string(entry.path)));
+    ModelSpec spec =
+        read_form(YamlValue::parse(std::string(entry.text), std::string(entry.path)), "");
     spec.name = entry.name;
     return spec;
 }
 
-ModelSpec read_form(const YamlValue& value) {
+ModelSpec from_hf(const YamlMap& map, const YamlValue& path, const std::string& folder) {
+    HfOptions options;
+    if (const auto seq = map.find("seq")) options.seq = seq->integer(kWidth);
+    const std::filesystem::path file = std::filesystem::path(folder) / path.text();
+    return load_hf_config(file.string(), options).model;
+}
+
+ModelSpec read_form(const YamlValue& value, const std::string& folder) {
     if (!value.is_map()) return from_catalogue(value);
-    const YamlMap map(value, {"gpt", "llama", "layers", "catalogue", "name", "seq"});
+    const YamlMap map(value,
+                      {"gpt", "llama", "transformer", "layers", "catalogue", "hf", "name", "seq"});
     const YamlCase form = map.one_of(kForms);
     ModelSpec spec;
-    spec.name = form.index == 2 ? "layers" : std::string(kForms[form.index]);
+    spec.name = std::string(kForms[form.index]);
     switch (form.index) {
-        case 0:
+        case gpt:
             spec.kind = read_gpt(form.value);
             break;
-        case 1:
+        case llama:
             spec.kind = read_llama(form.value);
             break;
-        case 2:
+        case transformer:
+            spec.kind = read_transformer(form.value);
+            break;
+        case layer_list:
             spec.kind = read_layers(form.value);
+            break;
+        case hf:
+            spec = from_hf(map, form.value, folder);
             break;
         default:
             spec = from_catalogue(form.value);
             break;
     }
     if (const auto seq = map.find("seq")) {
-        if (form.index != 3) {
-            seq->fail("unknown-key", "\"seq\" beside the model changes a catalogue model only",
+        if (form.index < catalogue) {
+            seq->fail("unknown-key",
+                      "\"seq\" beside the model changes a catalogue or hf model only",
                       fmt::format("write \"seq\" inside \"{}\"", kForms[form.index]));
         }
-        set_seq(*seq, spec);
+        if (form.index == catalogue) set_seq(*seq, spec);
     }
     if (const auto name = map.find("name")) spec.name = name->name();
     return spec;
@@ -202,6 +219,7 @@ struct KindToJson {
                         {"tied_embeddings", s.tied_embeddings}};
         if (s.head_dim == 0) out["llama"].erase("head_dim");
     }
+    void operator()(const TransformerSpec& s) const { out["transformer"] = transformer_to_json(s); }
     void operator()(const LayerListSpec& s) const {
         out["layers"] = nlohmann::ordered_json::array();
         for (const auto& item : s.items) out["layers"].push_back(item_to_json(item));
@@ -210,8 +228,8 @@ struct KindToJson {
 
 }  // namespace
 
-ModelSpec read_model(const YamlValue& value) {
-    ModelSpec spec = read_form(value);
+ModelSpec read_model(const YamlValue& value, const std::string& folder) {
+    ModelSpec spec = read_form(value, folder);
     try {
         build_model(spec);
     } catch (const Error& e) {

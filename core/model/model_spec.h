@@ -8,6 +8,47 @@
 
 namespace shardscope {
 
+// gelu: the tanh form, x/2 · (1 + tanh(√(2/π)·(x + 0.044715 x³))) (GPT-2); gelu_erf: the function that
+// it stands for, x·Φ(x).
+enum class Activation : std::uint8_t { none, relu, gelu, gelu_erf };
+// Whether the derivative is taken at the activation's argument (relu's can be at its output too).
+constexpr bool needs_argument(Activation a) {
+    return a == Activation::gelu || a == Activation::gelu_erf;
+}
+enum class NormKind : std::uint8_t { layer_norm, rms_norm };
+enum class Positions : std::uint8_t { learned, rotary };
+
+// What a block's MLP computes between its two linear layers. The last three are gated: act(g) ⊙ u, the
+// first layer giving g and u (Shazeer 2020, arXiv:2002.05202); swiglu is with silu(g) = g·σ(g).
+enum class Mlp : std::uint8_t { relu, gelu, gelu_erf, swiglu, geglu, geglu_erf };
+
+// A pre-norm decoder with every choice spelt out. GptSpec and LlamaSpec below are short forms of it.
+struct TransformerSpec {
+    std::int64_t layers = 0, hidden = 0, heads = 0, ffn = 0, vocab = 0, seq = 0;
+    std::int64_t kv_heads = 0;  // 0: heads
+    std::int64_t head_dim = 0;  // 0: hidden / heads
+
+    Positions positions = Positions::rotary;
+    std::int64_t position_rows = 0;    // learned: rows of the table; 0: position_offset + seq
+    std::int64_t position_offset = 0;  // learned: the row of the first position
+    std::int64_t rotary_dim = 0;       // rotary: elements of a head that turn; 0: all
+    double rope_theta = 10000.0;
+
+    Mlp mlp = Mlp::swiglu;
+    NormKind norm = NormKind::rms_norm;
+    double norm_epsilon = 1e-5;
+    bool qk_norm =
+        false;  // RMSNorm of every query and key head, one weight for all heads of a kind
+    bool qkv_bias = false, projection_bias = false, mlp_bias = false;
+    // x + attention(norm(x)) + mlp(norm'(x)) instead of one after the other (GPT-J, GPT-NeoX).
+    bool parallel_residual = false;
+    double embedding_scale = 1.0;  // what rows of the token table are multiplied by
+    bool tied_embeddings = false;
+    double initial_deviation = 0.02;  // of weights; see transformer.cpp
+
+    bool operator==(const TransformerSpec&) const = default;
+};
+
 // GPT-2 style: learned positions, pre-LayerNorm, GELU, biases, tied embeddings.
 struct GptSpec {
     std::int64_t layers = 0, hidden = 0, heads = 0, vocab = 0, seq = 0;
@@ -38,7 +79,7 @@ struct LayerListSpec {
 
 struct ModelSpec {
     std::string name;  // "gpt", a catalogue name, …
-    std::variant<GptSpec, LlamaSpec, LayerListSpec> kind;
+    std::variant<GptSpec, LlamaSpec, TransformerSpec, LayerListSpec> kind;
 };
 
 }  // namespace shardscope

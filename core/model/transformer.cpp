@@ -1,5 +1,4 @@
-#include "core/model/transformer.h"
-
+// The decoder that every transformer here is a setting of.
 #include <cmath>
 #include <optional>
 
@@ -11,28 +10,72 @@
 namespace shardscope {
 namespace {
 
-// GPT-2's: all weights normal(0, 0.02), those that write into the residual stream scaled by
-// 1/√(2·layers), so that its variance does not grow with depth (Radford et al. 2019, section 2.3).
-constexpr double kInitialDeviation = 0.02;
-
 // Far beyond any real model, small enough that the lists of layers stay small.
 constexpr std::int64_t kMostLayers = 100'000;
 
 Initializer normal(double deviation) { return {Initializer::Kind::normal, deviation}; }
 
-void check_heads(const TransformerShape& s) {
+void require_positive_number(double value, const char* what) {
+    if (std::isfinite(value) && value > 0) return;
+    throw Error("model-size", fmt::format("{} is {}", what, value),
+                fmt::format("use a positive number for {}", what));
+}
+
+// hidden / heads, which must be whole.
+std::int64_t default_head_dim(std::int64_t hidden, std::int64_t heads) {
+    require_positive(hidden, "hidden");
+    require_positive(heads, "heads");
+    if (hidden % heads != 0)
+        throw Error("heads", fmt::format("heads {} does not divide hidden {}", heads, hidden),
+                    fmt::format("use a divisor of {} for heads", hidden));
+    return hidden / heads;
+}
+
+// All sizes resolved: none is 0 for "default" but rotary_dim, which is 0 for learned positions.
+TransformerSpec resolved(TransformerSpec s) {
+    if (s.kv_heads == 0) s.kv_heads = s.heads;
+    if (s.head_dim == 0) s.head_dim = default_head_dim(s.hidden, s.heads);
+    if (s.positions == Positions::learned) {
+        s.rotary_dim = 0;
+        if (s.position_rows == 0)
+            s.position_rows = checked_add(s.position_offset, s.seq, "position_offset + seq");
+    } else {
+        if (s.rotary_dim == 0) s.rotary_dim = s.head_dim;
+        s.position_rows = s.position_offset = 0;
+    }
+    return s;
+}
+
+void check_heads(const TransformerSpec& s) {
     if (s.heads % s.kv_heads != 0)
         throw Error("heads",
                     fmt::format("kv_heads {} does not divide heads {}", s.kv_heads, s.heads),
                     fmt::format("use a divisor of {} for kv_heads", s.heads));
-    if (s.rotary && s.head_dim % 2 != 0)
-        throw Error("heads",
-                    fmt::format("head_dim {} is odd, but rotary positions turn pairs of elements",
-                                s.head_dim),
-                    "use an even head_dim");
+    if (s.rotary_dim % 2 != 0)
+        throw Error(
+            "heads",
+            fmt::format("{} {} is odd, but rotary positions turn pairs of elements",
+                        s.rotary_dim == s.head_dim ? "head_dim" : "rotary_dim", s.rotary_dim),
+            s.rotary_dim == s.head_dim ? "use an even head_dim" : "use an even rotary_dim");
+    if (s.rotary_dim < 0 || s.rotary_dim > s.head_dim)
+        throw Error(
+            "heads",
+            fmt::format("rotary_dim {} is not a part of head_dim {}", s.rotary_dim, s.head_dim),
+            fmt::format("use an even rotary_dim of at most {}", s.head_dim));
 }
 
-void check(const TransformerShape& s) {
+void check_positions(const TransformerSpec& s) {
+    if (s.positions == Positions::rotary) return;
+    if (s.position_offset < 0 ||
+        checked_add(s.position_offset, s.seq, "position_offset + seq") > s.position_rows)
+        throw Error("positions",
+                    fmt::format("{} positions from row {} on are more than the {} rows of the "
+                                "position table",
+                                s.seq, s.position_offset, s.position_rows),
+                    fmt::format("use a seq of at most {}", s.position_rows - s.position_offset));
+}
+
+void check(const TransformerSpec& s) {
     require_positive(s.layers, "layers");
     require_positive(s.hidden, "hidden");
     require_positive(s.heads, "heads");
@@ -44,12 +87,17 @@ void check(const TransformerShape& s) {
     if (s.layers > kMostLayers)
         throw Error("layers", fmt::format("{} layers", s.layers),
                     fmt::format("use at most {}", kMostLayers));
+    require_positive_number(s.rope_theta, "rope_theta");
+    require_positive_number(s.norm_epsilon, "norm_epsilon");
+    require_positive_number(s.embedding_scale, "embedding_scale");
+    require_positive_number(s.initial_deviation, "initial_deviation");
     check_heads(s);
+    check_positions(s);
 }
 
 class TransformerBuilder {
 public:
-    explicit TransformerBuilder(const TransformerShape& shape) : s_(shape) {}
+    explicit TransformerBuilder(const TransformerSpec& spec) : s_(spec) {}
 
     Model build() {
         add_embedding();
@@ -65,78 +113,96 @@ public:
 private:
     void add_embedding() {
         b_.begin_layer("embedding");
-        EmbeddingLayer e{s_.vocab, s_.hidden, s_.seq, {}, {}};
-        e.table = table_ = b_.parameter("tokens", {s_.vocab, s_.hidden}, normal(kInitialDeviation));
-        if (!s_.rotary)
-            e.positions = b_.parameter("positions", {s_.seq, s_.hidden}, normal(kInitialDeviation));
+        EmbeddingLayer e;
+        e.vocab = s_.vocab;
+        e.hidden = s_.hidden;
+        e.seq = s_.seq;
+        e.scale = s_.embedding_scale;
+        e.table = table_ = b_.parameter("tokens", {s_.vocab, s_.hidden}, weights());
+        if (s_.positions == Positions::learned) {
+            e.position_rows = s_.position_rows;
+            e.position_offset = s_.position_offset;
+            e.positions = b_.parameter("positions", {s_.position_rows, s_.hidden}, weights());
+        }
         b_.end_layer(e);
     }
 
     void add_block(std::int64_t i) {
         b_.begin_layer(fmt::format("blocks.{}", i));
-        BlockLayer block{
-            s_.hidden,     s_.heads, s_.kv_heads, s_.head_dim, s_.ffn, s_.seq, s_.rotary, s_.swiglu,
-            s_.rope_theta, {},       {},          {},          {},     {},     {}};
+        BlockLayer block;
+        block.hidden = s_.hidden;
+        block.heads = s_.heads;
+        block.kv_heads = s_.kv_heads;
+        block.head_dim = s_.head_dim;
+        block.ffn = s_.ffn;
+        block.seq = s_.seq;
+        block.rotary_dim = s_.rotary_dim;
+        block.rope_theta = s_.rope_theta;
+        block.mlp = s_.mlp;
+        block.parallel_residual = s_.parallel_residual;
+        add_attention(block);
+        const std::int64_t up = is_gated(s_.mlp) ? checked_mul(2, s_.ffn, "2 · ffn") : s_.ffn;
+        block.mlp_norm = b_.norm("mlp_norm", s_.norm, s_.hidden, s_.norm_epsilon);
+        block.up = b_.linear("mlp.up", s_.hidden, up, weights(), bias(s_.mlp_bias));
+        block.down =
+            b_.linear("mlp.down", s_.ffn, s_.hidden, residual_weights(), bias(s_.mlp_bias));
+        b_.end_layer(block);
+    }
+
+    void add_attention(BlockLayer& block) {
         const std::int64_t query = checked_mul(s_.heads, s_.head_dim, "heads · head_dim");
         const std::int64_t key_value =
             checked_mul(2, checked_mul(s_.kv_heads, s_.head_dim, "kv rows"), "kv rows");
-        const std::int64_t up = s_.swiglu ? checked_mul(2, s_.ffn, "2 · ffn") : s_.ffn;
-        block.attention_norm = b_.norm("attention_norm", s_.norm, s_.hidden, s_.epsilon);
-        block.qkv = linear("attention.qkv", s_.hidden, checked_add(query, key_value, "qkv rows"));
-        block.projection = residual_linear("attention.projection", query, s_.hidden);
-        block.mlp_norm = b_.norm("mlp_norm", s_.norm, s_.hidden, s_.epsilon);
-        block.up = linear("mlp.up", s_.hidden, up);
-        block.down = residual_linear("mlp.down", s_.ffn, s_.hidden);
-        b_.end_layer(block);
+        block.attention_norm = b_.norm("attention_norm", s_.norm, s_.hidden, s_.norm_epsilon);
+        block.qkv = b_.linear("attention.qkv", s_.hidden, checked_add(query, key_value, "qkv rows"),
+                              weights(), bias(s_.qkv_bias));
+        if (s_.qk_norm) {
+            const auto weight = [&](const char* name) {
+                return b_.norm(name, NormKind::rms_norm, s_.head_dim, s_.norm_epsilon).weight;
+            };
+            block.head_norm = {s_.norm_epsilon, weight("attention.query_norm"),
+                               weight("attention.key_norm")};
+        }
+        block.projection = b_.linear("attention.projection", query, s_.hidden, residual_weights(),
+                                     bias(s_.projection_bias));
     }
 
     void add_head() {
         b_.begin_layer("head");
         HeadLayer head{s_.hidden, s_.vocab, {}, {}};
-        head.norm = b_.norm("norm", s_.norm, s_.hidden, s_.epsilon);
-        if (s_.tied) {
+        head.norm = b_.norm("norm", s_.norm, s_.hidden, s_.norm_epsilon);
+        if (s_.tied_embeddings) {
             head.classifier = {s_.hidden, s_.vocab, table_, {}};
             b_.borrow(table_);
         } else {
-            head.classifier = b_.linear("classifier", s_.hidden, s_.vocab,
-                                        normal(kInitialDeviation), std::nullopt);
+            head.classifier = b_.linear("classifier", s_.hidden, s_.vocab, weights(), std::nullopt);
         }
         b_.end_layer(head);
     }
 
-    LinearParameters linear(const char* name, std::int64_t in, std::int64_t out) {
-        return b_.linear(name, in, out, normal(kInitialDeviation), bias());
+    // GPT-2's: all weights normal(0, 0.02), those that write into the residual stream scaled by
+    // 1/√(2·layers), so that its variance does not grow with depth (Radford et al. 2019, section 2.3).
+    Initializer weights() const { return normal(s_.initial_deviation); }
+    Initializer residual_weights() const {
+        return normal(s_.initial_deviation / std::sqrt(2.0 * static_cast<double>(s_.layers)));
     }
 
-    LinearParameters residual_linear(const char* name, std::int64_t in, std::int64_t out) {
-        const double scale = std::sqrt(2.0 * static_cast<double>(s_.layers));
-        return b_.linear(name, in, out, normal(kInitialDeviation / scale), bias());
-    }
-
-    std::optional<Initializer> bias() const {
-        if (!s_.biases) return std::nullopt;
+    static std::optional<Initializer> bias(bool wanted) {
+        if (!wanted) return std::nullopt;
         return Initializer{Initializer::Kind::zeros, 0};
     }
 
-    TransformerShape s_;
+    TransformerSpec s_;
     ModelBuilder b_;
     ParameterId table_;
 };
 
 }  // namespace
 
-Model build_transformer(const TransformerShape& shape) {
-    check(shape);
-    return TransformerBuilder(shape).build();
-}
-
-std::int64_t default_head_dim(std::int64_t hidden, std::int64_t heads) {
-    require_positive(hidden, "hidden");
-    require_positive(heads, "heads");
-    if (hidden % heads != 0)
-        throw Error("heads", fmt::format("heads {} does not divide hidden {}", heads, hidden),
-                    fmt::format("use a divisor of {} for heads", hidden));
-    return hidden / heads;
+Model build_transformer(const TransformerSpec& spec) {
+    const TransformerSpec s = resolved(spec);
+    check(s);
+    return TransformerBuilder(s).build();
 }
 
 }  // namespace shardscope

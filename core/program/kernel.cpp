@@ -15,7 +15,6 @@ constexpr Access read_if(bool present) { return present ? R : Access::none; }
 constexpr Access write_if(bool present) { return present ? W : Access::none; }
 constexpr Access write_or_add(bool accumulate) { return accumulate ? RW : W; }
 
-bool needs_pre(const Linear& k) { return k.activation == Activation::gelu; }
 bool has_bias(NormKind kind) { return kind == NormKind::layer_norm; }
 
 struct AccessOf {
@@ -27,7 +26,8 @@ struct AccessOf {
         return {R, R, write_or_add(k.accumulate_table), write_or_add(k.accumulate_positions)};
     }
     Accesses operator()(const Linear& k) const {
-        return {R, R, read_if(k.bias), read_if(k.residual), W, write_if(needs_pre(k))};
+        return {
+            R, R, read_if(k.bias), read_if(k.residual), W, write_if(needs_argument(k.activation))};
     }
     Accesses operator()(const LinearInputGrad& k) const {
         return {R, R, read_if(k.activation != Activation::none), W};
@@ -43,6 +43,8 @@ struct AccessOf {
     Accesses operator()(const ActivateGrad&) const { return {R, R, W}; }
     Accesses operator()(const SwiGlu&) const { return {R, W}; }
     Accesses operator()(const SwiGluGrad&) const { return {R, R, W}; }
+    Accesses operator()(const GeGlu&) const { return {R, W}; }
+    Accesses operator()(const GeGluGrad&) const { return {R, R, W}; }
     Accesses operator()(const Norm& k) const { return {R, R, read_if(has_bias(k.kind)), W, W}; }
     Accesses operator()(const NormInputGrad& k) const {
         return {R, R, R, R, read_if(k.residual), W};
@@ -50,6 +52,11 @@ struct AccessOf {
     Accesses operator()(const NormWeightGrad& k) const {
         const Access out = write_or_add(k.accumulate);
         return {R, R, R, out, has_bias(k.kind) ? out : Access::none};
+    }
+    Accesses operator()(const HeadNorm&) const { return {RW, R, R, W, W}; }
+    Accesses operator()(const HeadNormInputGrad&) const { return {R, R, R, R, R, W}; }
+    Accesses operator()(const HeadNormWeightGrad& k) const {
+        return {R, R, R, write_or_add(k.accumulate), write_or_add(k.accumulate)};
     }
     Accesses operator()(const Rope&) const { return {RW}; }
     Accesses operator()(const Attention&) const { return {R, W, W, W}; }
@@ -87,9 +94,14 @@ struct NameOf {
     std::string_view operator()(const ActivateGrad&) const { return "activate_grad"; }
     std::string_view operator()(const SwiGlu&) const { return "swiglu"; }
     std::string_view operator()(const SwiGluGrad&) const { return "swiglu_grad"; }
+    std::string_view operator()(const GeGlu&) const { return "geglu"; }
+    std::string_view operator()(const GeGluGrad&) const { return "geglu_grad"; }
     std::string_view operator()(const Norm&) const { return "norm"; }
     std::string_view operator()(const NormInputGrad&) const { return "norm_input_grad"; }
     std::string_view operator()(const NormWeightGrad&) const { return "norm_weight_grad"; }
+    std::string_view operator()(const HeadNorm&) const { return "head_norm"; }
+    std::string_view operator()(const HeadNormInputGrad&) const { return "head_norm_input_grad"; }
+    std::string_view operator()(const HeadNormWeightGrad&) const { return "head_norm_weight_grad"; }
     std::string_view operator()(const Rope&) const { return "rope"; }
     std::string_view operator()(const Attention&) const { return "attention"; }
     std::string_view operator()(const AttentionGrad&) const { return "attention_grad"; }

@@ -29,32 +29,36 @@ struct LoadBatch {
     bool inputs = true, targets = true;
 };
 
-// y = table[token] + positions[t]: tokens R, table R, positions R?, y W. Vocabulary-parallel: the
-// table is rank i's rows [i·vocab, (i+1)·vocab) of the whole one, i the rank's index in its
+// y = scale·table[token] + positions[position_offset + t]: tokens R, table R, positions R?, y W.
+// Vocabulary-parallel: the table is rank i's rows [i·vocab, (i+1)·vocab) of the whole one, i the rank's index in its
 // tensor-parallel group; tokens outside contribute zero and only rank 0 adds the positions, so that
 // the sum of y over the group is the embedding.
 struct Embedding {
     std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
     bool vocabulary_parallel = false;
+    std::int64_t position_offset = 0;
+    double scale = 1.0;
 };
-// tokens R, dy R, dtable W, dpositions W?; without accumulate the whole gradient is overwritten
-// (zero where no token fell). Vocabulary-parallel: tokens outside the rank's rows are skipped, the
+// tokens R, dy R, dtable W, dpositions W? [position_rows, hidden] (0: seq); without accumulate the
+// whole gradient is overwritten (zero where no token or position fell). Vocabulary-parallel: tokens outside the rank's rows are skipped, the
 // positions' gradient is complete on every rank.
 struct EmbeddingGrad {
     std::int64_t rows = 0, seq = 0, vocab = 0, hidden = 0;
     bool accumulate_table = false, accumulate_positions = false;
     bool vocabulary_parallel = false;
+    std::int64_t position_rows = 0, position_offset = 0;
+    double scale = 1.0;
 };
 
 // y = act(x·Wᵀ + b) + residual: x R, w R, b R?, residual R?, y W, pre W?. `pre` receives the value
-// before the activation where the backward pass needs it (gelu; relu uses y).
+// before the activation where the backward pass needs it (needs_argument; relu uses y).
 struct Linear {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, residual = false;
     Activation activation = Activation::none;
 };
 // dx = (dy·W) ⊙ act'(aux): dy R, w R, aux R?, dx W. `activation` is that of the layer that produced
-// x; aux is its `pre` (gelu) or its output (relu), [rows, in].
+// x; aux is its `pre` (needs_argument) or its output (relu), [rows, in].
 struct LinearInputGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     Activation activation = Activation::none;
@@ -92,6 +96,16 @@ struct SwiGluGrad {
     std::int64_t rows = 0, ffn = 0;
 };
 
+// y = act(gate) ⊙ up, operands as above; the activation is gelu or gelu_erf.
+struct GeGlu {
+    std::int64_t rows = 0, ffn = 0;
+    Activation activation = Activation::gelu;
+};
+struct GeGluGrad {
+    std::int64_t rows = 0, ffn = 0;
+    Activation activation = Activation::gelu;
+};
+
 // y = norm(x)·w + b: x R, w R, b R?, y W, stats W (layer_norm [rows, 2]: mean, 1/σ; rms_norm
 // [rows]: 1/rms).
 struct Norm {
@@ -112,12 +126,33 @@ struct NormWeightGrad {
     bool accumulate = false;
 };
 
-// Rotary positions on the q and k heads, in place (half-split pairing as in Llama: element i turns
-// with i + head_dim/2); `inverse` turns back, which is the gradient. qkv RW.
+// RMSNorm of every q head and every k head, in place; v heads stay. qkv RW [rows, (heads +
+// 2·kv_heads)·head_dim], query weight R [head_dim], key weight R [head_dim], before W [rows, (heads +
+// kv_heads)·head_dim]: the heads before the norm, stats W [rows, heads + kv_heads]: 1/rms.
+struct HeadNorm {
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    double epsilon = 1e-5;
+};
+// dqkv after the norm R, before R, stats R, query weight R, key weight R, dqkv before the norm W.
+struct HeadNormInputGrad {
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
+};
+// dqkv after the norm R, before R, stats R, dquery W, dkey W.
+struct HeadNormWeightGrad {
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    bool accumulate = false;
+};
+
+// Rotary positions on the q and k heads, in place: of the first rotary_dim elements (0: head_dim) of a
+// head, element i turns with i + rotary_dim/2 (half-split pairing as in Llama); `inverse` turns back,
+// which is the gradient. qkv RW.
 struct Rope {
     std::int64_t rows = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     double theta = 10000.0;
     bool inverse = false;
+    std::int64_t rotary_dim = 0;
+
+    std::int64_t turned() const { return rotary_dim > 0 ? rotary_dim : head_dim; }
 };
 
 // Causal self-attention, scores scaled by 1/√head_dim; qkv rows hold q heads, k heads, v heads:
@@ -199,9 +234,10 @@ struct OptimizerStep {
 
 using Kernel =
     std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
-                 BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, Norm, NormInputGrad,
-                 NormWeightGrad, Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, VocabularyMax,
-                 VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
+                 BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm,
+                 NormInputGrad, NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad,
+                 Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, VocabularyMax, VocabularySum,
+                 VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

@@ -26,6 +26,8 @@ struct CostOf {
                 return 1;
             case Activation::gelu:
                 return 6 + 2 * kTranscendental;  // exp and division
+            case Activation::gelu_erf:
+                return 14 + 2 * kTranscendental;
             case Activation::none:
                 break;
         }
@@ -37,6 +39,8 @@ struct CostOf {
                 return 1;
             case Activation::gelu:
                 return 14 + 2 * kTranscendental;
+            case Activation::gelu_erf:
+                return 17 + 2 * kTranscendental;
             case Activation::none:
                 break;
         }
@@ -66,7 +70,7 @@ struct CostOf {
         const std::int64_t y = k.rows * k.out;
         const std::int64_t bias = k.bias ? k.out : 0;
         const std::int64_t residual = k.residual ? y : 0;
-        const std::int64_t pre = k.activation == Activation::gelu ? y : 0;
+        const std::int64_t pre = needs_argument(k.activation) ? y : 0;
         return cost(
             2 * real(k.rows) * real(k.in) * real(k.out),
             real(y) * ((k.bias ? 1 : 0) + (k.residual ? 1 : 0) + forward_flops(k.activation)),
@@ -106,6 +110,15 @@ struct CostOf {
         const std::int64_t n = k.rows * k.ffn;
         return cost(0, real(n) * (8 + 2 * kTranscendental), 3 * n * e, 2 * n * e);
     }
+    KernelCost operator()(const GeGlu& k) const {
+        const std::int64_t n = k.rows * k.ffn;
+        return cost(0, real(n) * (1 + forward_flops(k.activation)), 2 * n * e, n * e);
+    }
+    // The activation and its derivative share their exponential.
+    KernelCost operator()(const GeGluGrad& k) const {
+        const std::int64_t n = k.rows * k.ffn;
+        return cost(0, real(n) * (4 + backward_flops(k.activation)), 3 * n * e, 2 * n * e);
+    }
     // Sum, squares, scale (and for layer_norm centre and shift) per element; a root per row.
     KernelCost operator()(const Norm& k) const {
         const std::int64_t n = k.rows * k.hidden, vectors = norm_vectors(k.kind);
@@ -123,9 +136,28 @@ struct CostOf {
         return cost(0, real(n) * (1 + 2 * real(vectors)),
                     2 * n * e + vectors * k.rows * s + (k.accumulate ? gradients : 0), gradients);
     }
-    // Only the q and k heads move; a 2×2 rotation per pair (angles are amortised over heads).
+    // As Norm, a row being a head.
+    KernelCost operator()(const HeadNorm& k) const {
+        const std::int64_t heads = k.rows * (k.heads + k.kv_heads), n = heads * k.head_dim;
+        return cost(0, real(n) * 5 + real(heads) * 2 * kTranscendental, (n + 2 * k.head_dim) * e,
+                    2 * n * e + heads * s);
+    }
+    // The v heads are copied.
+    KernelCost operator()(const HeadNormInputGrad& k) const {
+        const std::int64_t heads = k.rows * (k.heads + k.kv_heads), n = heads * k.head_dim;
+        const std::int64_t all = n + k.rows * k.kv_heads * k.head_dim;
+        return cost(0, real(n) * 8, (all + n + 2 * k.head_dim) * e + heads * s, all * e);
+    }
+    KernelCost operator()(const HeadNormWeightGrad& k) const {
+        const std::int64_t heads = k.rows * (k.heads + k.kv_heads), n = heads * k.head_dim;
+        const std::int64_t gradients = 2 * k.head_dim * g;
+        return cost(0, real(n) * 3, 2 * n * e + heads * s + (k.accumulate ? gradients : 0),
+                    gradients);
+    }
+    // Only q and k heads move, and of them what turns; a 2×2 rotation per pair (angles are amortised
+    // over heads).
     KernelCost operator()(const Rope& k) const {
-        const std::int64_t n = k.rows * (k.heads + k.kv_heads) * k.head_dim;
+        const std::int64_t n = k.rows * (k.heads + k.kv_heads) * k.turned();
         return cost(0, 3 * real(n), n * e, n * e);
     }
 

@@ -24,6 +24,9 @@ struct TypesOf {
     Types operator()(const Norm&) const { return {e, e, e, e, s}; }
     Types operator()(const NormInputGrad&) const { return {e, e, s, e, e, e}; }
     Types operator()(const NormWeightGrad&) const { return {e, e, s, g, g}; }
+    Types operator()(const HeadNorm&) const { return {e, e, e, e, s}; }
+    Types operator()(const HeadNormInputGrad&) const { return {e, e, s, e, e, e}; }
+    Types operator()(const HeadNormWeightGrad&) const { return {e, e, s, g, g}; }
     Types operator()(const Attention& k) const { return {e, e, attention_stats(k), s}; }
     Types operator()(const AttentionGrad& k) const { return {e, e, e, attention_stats(k), e, s}; }
     Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalar}; }

@@ -15,6 +15,7 @@
 namespace shardscope {
 namespace {
 
+using test::expect_planned_memory;
 using test::expect_same_training;
 using test::train;
 using test::Trained;
@@ -64,17 +65,6 @@ const Trained& reference(Model model, const Training& t) {
     if (trained.parameters.empty())
         trained = train(make(model, hybrid(1, 1, 1), {24, t.precision, t.clip, t.steps}));
     return trained;
-}
-
-// To the byte: what the account saw on every rank is what the plan said.
-void expect_planned_memory(const Trace& trace, const Plan& plan) {
-    for (const RankTrace& rank : trace.ranks) {
-        const MemoryPlan& memory = plan.memory_of(rank.rank);
-        EXPECT_EQ(rank.memory.peak.value, memory.peak().value) << "rank " << rank.rank.value;
-        for (std::size_t c = 0; c < kCategories; ++c)
-            EXPECT_EQ(rank.memory.categories[c].value, memory.categories[c].value)
-                << "rank " << rank.rank.value << ": " << category_name(static_cast<Category>(c));
-    }
 }
 
 void check(Model model, const Strategy& strategy, const Training& training = {}) {

@@ -32,4 +32,14 @@ void expect_same_training(const Trained& actual, const Trained& reference, DType
                     tolerance.whole);
 }
 
+void expect_planned_memory(const Trace& trace, const Plan& plan) {
+    for (const RankTrace& rank : trace.ranks) {
+        const MemoryPlan& memory = plan.memory_of(rank.rank);
+        EXPECT_EQ(rank.memory.peak.value, memory.peak().value) << "rank " << rank.rank.value;
+        for (std::size_t c = 0; c < kCategories; ++c)
+            EXPECT_EQ(rank.memory.categories[c].value, memory.categories[c].value)
+                << "rank " << rank.rank.value << ": " << category_name(static_cast<Category>(c));
+    }
+}
+
 }  // namespace shardscope::test

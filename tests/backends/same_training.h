@@ -18,4 +18,7 @@ Tolerance tolerance_of(DType precision);
 // replicas to be equal bit for bit.
 void expect_same_training(const Trained& actual, const Trained& reference, DType precision);
 
+// To the byte: what the account saw on every rank is what the plan said.
+void expect_planned_memory(const Trace& trace, const Plan& plan);
+
 }  // namespace shardscope::test

@@ -146,7 +146,8 @@ TEST(Model, EveryParameterHasOneOwnerAndItsOwnName) {
 TEST(Model, LlamaShapes) {
     const Model model = build(llama(8, 14336, 128256, 8192));
     const auto& block = std::get<BlockLayer>(layer(model, "blocks.31").kind);
-    EXPECT_TRUE(block.rotary && block.swiglu);
+    EXPECT_EQ(block.rotary_dim, 128);
+    EXPECT_EQ(block.mlp, Mlp::swiglu);
     EXPECT_EQ(block.head_dim, 128);
     EXPECT_EQ(block.qkv.out, 4096 + 2 * 1024);
     EXPECT_EQ(block.up.out, 2 * 14336);

@@ -13,6 +13,9 @@ namespace shardscope::test {
 
 using Tensors = std::map<std::string, std::vector<double>>;
 
+// Attention key biases are collected as 0 where positions do not turn them: they add the same to all
+// scores of a query, so that their gradient is zero in exact arithmetic, and Adam turns rounding noise
+// into steps.
 struct Trained {
     Trace trace;
     std::map<std::int64_t, Tensors> gradients;  // after steps 0 and 1: reduced, before clipping
@@ -27,8 +30,7 @@ struct Tampering {
 
 Trained train(const Scenario& scenario, const Tampering& tampering = {});
 
-// ‖a − b‖₂ / ‖b‖₂ of one tensor and of all together; `b` is the reference. Attention key biases are
-// left out: their gradient is zero in exact arithmetic, and Adam turns rounding noise into steps.
+// ‖a − b‖₂ / ‖b‖₂ of one tensor and of all together; `b` is the reference.
 struct Difference {
     double whole = 0;
     double worst = 0;

@@ -1,6 +1,7 @@
 // Activations and their derivatives over arrays, to be inlined into cloned loops (simd.h).
 #pragma once
 
+#include "backends/cpu/kernels/gelu_erf.h"
 #include "backends/cpu/kernels/simd.h"
 #include "core/model/model.h"
 
@@ -39,6 +40,10 @@ SHARDSCOPE_INLINE void activate(Activation activation, const X* x, Y* y, std::in
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < n; ++i) y[i] = gelu(R(x[i]));
             return;
+        case Activation::gelu_erf:
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < n; ++i) y[i] = gelu_erf(R(x[i]));
+            return;
     }
 }
 
@@ -60,6 +65,10 @@ SHARDSCOPE_INLINE void activate_grad(Activation activation, const Dy* dy, const 
         case Activation::gelu:
             SHARDSCOPE_INDEPENDENT
             for (std::int64_t i = 0; i < n; ++i) dx[i] = R(dy[i]) * gelu_derivative(R(x[i]));
+            return;
+        case Activation::gelu_erf:
+            SHARDSCOPE_INDEPENDENT
+            for (std::int64_t i = 0; i < n; ++i) dx[i] = R(dy[i]) * gelu_erf_derivative(R(x[i]));
             return;
     }
 }

@@ -23,6 +23,7 @@ struct Run {
     }
     void operator()(const LinearWeightGrad& kernel) const { run<T, G>(kernel, operands, team); }
     void operator()(const NormWeightGrad& kernel) const { run<T, G>(kernel, operands, team); }
+    void operator()(const HeadNormWeightGrad& kernel) const { run<T, G>(kernel, operands, team); }
     void operator()(const Embedding& kernel) const { indexed(kernel); }
     void operator()(const EmbeddingGrad& kernel) const {
         run<T, G>(kernel, operands, context.tensor_index, team);

@@ -39,6 +39,12 @@ void run(const SwiGlu& kernel, const Addresses& operands, Team& team);
 template <class T>
 void run(const SwiGluGrad& kernel, const Addresses& operands, Team& team);
 
+// geglu.cpp
+template <class T>
+void run(const GeGlu& kernel, const Addresses& operands, Team& team);
+template <class T>
+void run(const GeGluGrad& kernel, const Addresses& operands, Team& team);
+
 // norm.cpp
 template <class T>
 void run(const Norm& kernel, const Addresses& operands, Team& team);
@@ -53,7 +59,15 @@ void run(const Embedding& kernel, const Addresses& operands, int index, Team& te
 template <class T, class G>
 void run(const EmbeddingGrad& kernel, const Addresses& operands, int index, Team& team);
 
-// rope.cpp; head_dim is even
+// head_norm.cpp
+template <class T>
+void run(const HeadNorm& kernel, const Addresses& operands, Team& team);
+template <class T>
+void run(const HeadNormInputGrad& kernel, const Addresses& operands, Team& team);
+template <class T, class G>
+void run(const HeadNormWeightGrad& kernel, const Addresses& operands, Team& team);
+
+// rope.cpp; what turns of a head is even
 template <class T>
 void run(const Rope& kernel, const Addresses& operands, Team& team);
 

@@ -41,7 +41,7 @@ SHARDSCOPE_CLONES void rotate_position(const Rope& k, Range range, const Angles&
     for (std::int64_t row = position; row < k.rows; row += k.seq)
         for (std::int64_t head = 0; head < k.heads + k.kv_heads; ++head) {
             T* first = qkv + row * stride + head * k.head_dim + range.first;
-            rotate(angles, range.count, first, first + k.head_dim / 2);
+            rotate(angles, range.count, first, first + k.turned() / 2);
         }
 }
 
@@ -49,7 +49,7 @@ SHARDSCOPE_CLONES void rotate_position(const Rope& k, Range range, const Angles&
 void set(const Rope& k, Range range, double position, Angles& to) {
     for (std::int64_t i = 0; i < range.count; ++i) {
         const double exponent =
-            -2.0 * static_cast<double>(range.first + i) / static_cast<double>(k.head_dim);
+            -2.0 * static_cast<double>(range.first + i) / static_cast<double>(k.turned());
         const double angle = (k.inverse ? -position : position) * std::pow(k.theta, exponent);
         to.cosine[i] = std::cos(angle);
         to.sine[i] = std::sin(angle);
@@ -61,7 +61,7 @@ void set(const Rope& k, Range range, double position, Angles& to) {
 template <class T>
 void run(const Rope& k, const Addresses& at, Team& team) {
     Angles one;
-    const std::int64_t pairs = k.head_dim / 2;
+    const std::int64_t pairs = k.turned() / 2;
     for (std::int64_t first = 0; first < pairs; first += kPairs) {
         const Range range{first, std::min(kPairs, pairs - first)};
         set(k, range, 1.0, one);

@@ -46,10 +46,32 @@ TEST(ActivationKernel, GeluMatchesItsDefinition) {
     EXPECT_TRUE(close(call(k, DType::fp32, {tensor(x), space(n)})[1], y, 1e-7));
 }
 
+double gelu_of(Activation activation, double x) {
+    return activation == Activation::gelu_erf
+               ? x * 0.5 * std::erfc(-x / std::sqrt(2.0))
+               : 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+TEST(ActivationKernel, GeluErfMatchesItsDefinition) {
+    Values x, y;
+    for (int i = -1000; i <= 1000; ++i) x.push_back(i * 0.01);
+    for (const double v : x) y.push_back(gelu_of(Activation::gelu_erf, v));
+    const auto n = static_cast<int64_t>(x.size());
+    const Activate k{n, Activation::gelu_erf};
+    EXPECT_TRUE(close(call(k, DType::fp64, {tensor(x), space(n)})[1], y, 1e-15));
+    EXPECT_TRUE(close(call(k, DType::fp32, {tensor(x), space(n)})[1], y, 2e-7));
+    // Far from zero nothing of the approximation's error is left.
+    const auto far = call(Activate{4, Activation::gelu_erf}, DType::fp32,
+                          {tensor({-1e30, -40, 40, 1e30}), space(4)})[1];
+    EXPECT_TRUE(close({far[0], far[1], far[2]}, {0, 0, 40}, 0));
+    EXPECT_EQ(far[3], as_float({1e30})[0]);
+}
+
 TEST(ActivationKernel, GradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Activation a : {Activation::none, Activation::relu, Activation::gelu})
+    for (const Activation a :
+         {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_erf})
         for (const int64_t n : {1, 33, 1000}) {
             const Values x = off_zero(random.normal(n, 2.0)), dy = random.normal(n);
             const auto loss = [&](const Values& at) {
@@ -88,6 +110,33 @@ TEST(ActivationKernel, SwiGluMatchesItsDefinition) {
         expect_gradient(random, loss, gate_up, gradient);
         EXPECT_TRUE(close(call(SwiGluGrad{rows, ffn}, DType::fp32, operands)[2], gradient, 1e-6));
     }
+}
+
+TEST(ActivationKernel, GeGluMatchesItsDefinition) {
+    Random random;
+    SCOPED_TRACE(random.trace());
+    for (const Activation a : {Activation::gelu, Activation::gelu_erf})
+        for (const auto& [rows, ffn] : {std::pair<int64_t, int64_t>{1, 1}, {3, 5}, {7, 130}}) {
+            const Values gate_up = random.normal(2 * rows * ffn, 2.0);
+            Values y;
+            for (int64_t r = 0; r < rows; ++r)
+                for (int64_t i = 0; i < ffn; ++i)
+                    y.push_back(gelu_of(a, gate_up[static_cast<std::size_t>(2 * r * ffn + i)]) *
+                                gate_up[static_cast<std::size_t>((2 * r + 1) * ffn + i)]);
+            const auto run = [&, rows = rows, ffn = ffn](const Values& at, DType dtype) {
+                return call(GeGlu{rows, ffn, a}, dtype, {tensor(at), space(rows * ffn)})[1];
+            };
+            EXPECT_TRUE(close(run(gate_up, DType::fp64), y, 1e-14));
+            EXPECT_TRUE(close(run(gate_up, DType::fp32), y, 1e-6));
+
+            const Values dy = random.normal(rows * ffn);
+            const auto loss = [&](const Values& at) { return dot(dy, run(at, DType::fp64)); };
+            const std::vector<Tensor> operands{tensor(dy), tensor(gate_up), space(2 * rows * ffn)};
+            const GeGluGrad k{rows, ffn, a};
+            const Values gradient = call(k, DType::fp64, operands)[2];
+            expect_gradient(random, loss, gate_up, gradient);
+            EXPECT_TRUE(close(call(k, DType::fp32, operands)[2], gradient, 2e-6));
+        }
 }
 
 }  // namespace

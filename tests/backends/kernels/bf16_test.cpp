@@ -89,7 +89,8 @@ std::vector<Shape> shapes() { return {{1, 1, 1}, {5, 17, 33}, {67, 130, 10}, {13
 
 TEST_F(Bf16Kernel, Linear) {
     for (const auto& [rows, in, out] : shapes())
-        for (const Activation a : {Activation::none, Activation::relu, Activation::gelu})
+        for (const Activation a :
+             {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_erf})
             for (const bool bias : {false, true})
                 for (const bool residual : {false, true})
                     // Bias and residual may cancel the product, of which nothing is rounded before.
@@ -97,12 +98,13 @@ TEST_F(Bf16Kernel, Linear) {
                         shardscope::Linear{rows, in, out, bias, residual, a},
                         {normal(rows * in), normal(in * out, 1 / std::sqrt(double(in))),
                          when(bias, out), when(residual, rows * out), space(rows * out),
-                         a == Activation::gelu ? space(rows * out) : absent()});
+                         needs_argument(a) ? space(rows * out) : absent()});
 }
 
 TEST_F(Bf16Kernel, LinearGradients) {
     for (const auto& [rows, in, out] : shapes()) {
-        for (const Activation a : {Activation::none, Activation::relu, Activation::gelu})
+        for (const Activation a :
+             {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_erf})
             expect_as_in_fp64(LinearInputGrad{rows, in, out, a},
                               {normal(rows * out), normal(in * out, 1 / std::sqrt(double(out))),
                                when(a != Activation::none, rows * in), space(rows * in)});
@@ -115,9 +117,14 @@ TEST_F(Bf16Kernel, LinearGradients) {
 
 TEST_F(Bf16Kernel, Activations) {
     for (const int64_t n : {1, 33, 1000}) {
-        for (const Activation a : {Activation::none, Activation::relu, Activation::gelu}) {
+        for (const Activation a :
+             {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_erf}) {
             expect_as_in_fp64(Activate{n, a}, {normal(n, 2), space(n)});
             expect_as_in_fp64(ActivateGrad{n, a}, {normal(n), normal(n, 2), space(n)});
+        }
+        for (const Activation a : {Activation::gelu, Activation::gelu_erf}) {
+            expect_as_in_fp64(GeGlu{3, n, a}, {normal(6 * n, 2), space(3 * n)});
+            expect_as_in_fp64(GeGluGrad{3, n, a}, {normal(3 * n), normal(6 * n, 2), space(6 * n)});
         }
         expect_as_in_fp64(SwiGlu{3, n}, {normal(6 * n, 2), space(3 * n)});
         expect_as_in_fp64(SwiGluGrad{3, n}, {normal(3 * n), normal(6 * n, 2), space(6 * n)});
@@ -146,8 +153,27 @@ TEST_F(Bf16Kernel, Norms) {
         }
 }
 
+TEST_F(Bf16Kernel, HeadNorms) {
+    const int64_t rows = 20, heads = 4, kv_heads = 2, dim = 24;
+    const int64_t width = rows * (heads + 2 * kv_heads) * dim, normed = rows * (heads + kv_heads);
+    const Tensor qkv = tensor(as_bf16(random_.normal(width, 2)));
+    const HeadNorm forward{rows, heads, kv_heads, dim, 1e-5};
+    expect_as_in_fp64(forward, {qkv, normal(dim), normal(dim), space(normed * dim), space(normed)});
+    const auto saved = call(forward, DType::fp64,
+                            {qkv, normal(dim), normal(dim), space(normed * dim), space(normed)});
+    const Tensor before = tensor(saved[3]), stats = tensor(saved[4]);
+    expect_as_in_fp64(HeadNormInputGrad{rows, heads, kv_heads, dim},
+                      {normal(width), before, stats, normal(dim), normal(dim), space(width)});
+    for (const bool accumulate : {false, true})
+        expect_as_in_fp64(HeadNormWeightGrad{rows, heads, kv_heads, dim, accumulate},
+                          {normal(width), before, stats, normal(dim), normal(dim)},
+                          {.absolute = 3 * kSums});  // as norms
+}
+
 TEST_F(Bf16Kernel, Rope) {
-    for (shardscope::Rope k : {shardscope::Rope{6, 3, 2, 1, 6}, {150, 75, 4, 2, 64, 500000.0}})
+    for (shardscope::Rope k : {shardscope::Rope{6, 3, 2, 1, 6},
+                               {150, 75, 4, 2, 64, 500000.0},
+                               {9, 9, 2, 1, 10, 10000.0, false, 4}})
         for (const bool inverse : {false, true}) {
             k.inverse = inverse;
             expect_as_in_fp64(k, {normal(k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim)});
@@ -160,6 +186,9 @@ TEST_F(Bf16Kernel, Embedding) {
         expect_as_in_fp64(shardscope::Embedding{rows, seq, vocab, hidden},
                           {indices(rows, vocab), normal(vocab * hidden),
                            when(positions, seq * hidden), space(rows * hidden)});
+    expect_as_in_fp64(shardscope::Embedding{rows, seq, vocab, hidden, false, 2, 3.5},
+                      {indices(rows, vocab), normal(vocab * hidden), normal((seq + 2) * hidden),
+                       space(rows * hidden)});
 }
 
 // About 70 rows fall on every token, 40 on every position: one by one in bf16 they would be off by
@@ -173,6 +202,13 @@ TEST_F(Bf16Kernel, EmbeddingGradientsAreRoundedOnce) {
                 {indices(rows, split ? 2 * vocab : vocab), normal(rows * hidden),
                  normal(vocab * hidden), normal(seq * hidden)},
                 {.options = {.tensor_index = split ? 1 : 0}});
+    // Gradients of scaled rows are larger, and so is what their sums in fp32 are off by.
+    for (const bool accumulate : {false, true})
+        expect_as_in_fp64(
+            EmbeddingGrad{rows, seq, vocab, hidden, accumulate, accumulate, false, seq + 3, 2, 3.5},
+            {indices(rows, vocab), normal(rows * hidden), normal(vocab * hidden),
+             normal((seq + 3) * hidden)},
+            {.absolute = 4 * kSums});
 }
 
 TEST_F(Bf16Kernel, Loss) {

@@ -49,14 +49,49 @@ TEST(EmbeddingKernel, AddsPositionsAndGathersGradients) {
         }
 }
 
+// Gemma scales its rows, OPT's positions begin at the third row of their table.
+TEST(EmbeddingKernel, ScalesTheTableAndShiftsPositions) {
+    Random random;
+    SCOPED_TRACE(random.trace());
+    const int64_t seq = 5, rows = 2 * seq, vocab = 7, hidden = 9, offset = 2, kept = 11;
+    const double scale = 3.5;
+    const Values token = random.integers(rows, vocab), dy = random.normal(rows * hidden);
+    const Values table = random.normal(vocab * hidden), positions = random.normal(kept * hidden);
+    Values y, dtable(table.size(), 0), dpositions(positions.size(), 0);
+    for (std::size_t r = 0; r < at(rows); ++r)
+        for (std::size_t i = 0; i < at(hidden); ++i) {
+            const std::size_t t = at(token[r]) * at(hidden) + i;
+            const std::size_t p = (r % at(seq) + at(offset)) * at(hidden) + i;
+            y.push_back(scale * table[t] + positions[p]);
+            dtable[t] += scale * dy[r * at(hidden) + i];
+            dpositions[p] += dy[r * at(hidden) + i];
+        }
+    const Embedding forward{rows, seq, vocab, hidden, false, offset, scale};
+    EXPECT_TRUE(
+        close(call(forward, DType::fp64,
+                   {tokens(token), tensor(table), tensor(positions), space(rows * hidden)})[3],
+              y, 1e-14));
+    EmbeddingGrad backward{rows, seq, vocab, hidden, false, false, false, kept, offset, scale};
+    const std::vector<Tensor> operands{tokens(token), tensor(dy), tensor(table), tensor(positions)};
+    const auto gradient = call(backward, DType::fp64, operands);
+    EXPECT_TRUE(close(gradient[2], dtable, 1e-14));
+    EXPECT_TRUE(close(gradient[3], dpositions, 1e-14));
+    backward.accumulate_table = backward.accumulate_positions = true;
+    const auto added = call(backward, DType::fp64, operands);
+    for (std::size_t i = 0; i < table.size(); ++i) dtable[i] += table[i];
+    for (std::size_t i = 0; i < positions.size(); ++i) dpositions[i] += positions[i];
+    EXPECT_TRUE(close(added[2], dtable, 1e-14));
+    EXPECT_TRUE(close(added[3], dpositions, 1e-14));
+}
+
 // Every pair as a complex number times e^{i·t·θ^(−2j/d)}.
 Values turned(const Rope& k, Values qkv) {
-    const int64_t stride = (k.heads + 2 * k.kv_heads) * k.head_dim, half = k.head_dim / 2;
+    const int64_t stride = (k.heads + 2 * k.kv_heads) * k.head_dim, half = k.turned() / 2;
     for (int64_t r = 0; r < k.rows; ++r)
         for (int64_t h = 0; h < k.heads + k.kv_heads; ++h)
             for (int64_t j = 0; j < half; ++j) {
                 const double frequency = std::pow(
-                    k.theta, -2.0 * static_cast<double>(j) / static_cast<double>(k.head_dim));
+                    k.theta, -2.0 * static_cast<double>(j) / static_cast<double>(k.turned()));
                 const double angle = static_cast<double>(r % k.seq) * frequency;
                 double& a = qkv[static_cast<std::size_t>(r * stride + h * k.head_dim + j)];
                 double& b = qkv[static_cast<std::size_t>(r * stride + h * k.head_dim + j + half)];
@@ -71,7 +106,7 @@ TEST(RopeKernel, TurnsAndTurnsBack) {
     Random random;
     SCOPED_TRACE(random.trace());
     for (Rope k : {Rope{1, 1, 1, 1, 2}, Rope{6, 3, 2, 1, 6}, Rope{150, 75, 4, 2, 64, 500000.0},
-                   Rope{40, 40, 1, 1, 514}}) {
+                   Rope{40, 40, 1, 1, 514}, Rope{9, 9, 2, 1, 10, 10000.0, false, 4}}) {
         const Values qkv = random.normal(k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim);
         const Values y = call(k, DType::fp64, {tensor(qkv)})[0];
         EXPECT_TRUE(close(y, turned(k, qkv), 1e-14));
