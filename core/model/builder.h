@@ -51,6 +51,9 @@ private:
 // Throws Error "model-size" unless value ≥ 1; `what` as the user knows it ("hidden").
 void require_positive(std::int64_t value, const char* what);
 
+// With every size that is 0 for a default filled in: kv_heads, head_dim, position_rows, rotary_dim.
+TransformerSpec resolved(TransformerSpec spec);
+
 // One function per family; each validates its specification.
 Model build_gpt(const GptSpec& spec);
 Model build_llama(const LlamaSpec& spec);

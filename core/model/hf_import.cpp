@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/model/builder.h"
 #include "core/model/hf_families.h"
 #include "core/nearest.h"
 #include "core/yaml_text.h"
@@ -133,7 +134,7 @@ HfImport import_hf_config(const YamlValue& file, const HfOptions& options) {
     HfConfig config(file);
     const HfFamily& family = find_family(config);
     check_architectures(config, family);
-    const TransformerSpec spec = family.read(config, options);
+    const TransformerSpec spec = resolved(family.read(config, options));
     config.finish();
     HfImport imported = config.take();
     imported.model_type = family.type;

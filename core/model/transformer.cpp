@@ -31,21 +31,6 @@ std::int64_t default_head_dim(std::int64_t hidden, std::int64_t heads) {
     return hidden / heads;
 }
 
-// All sizes resolved: none is 0 for "default" but rotary_dim, which is 0 for learned positions.
-TransformerSpec resolved(TransformerSpec s) {
-    if (s.kv_heads == 0) s.kv_heads = s.heads;
-    if (s.head_dim == 0) s.head_dim = default_head_dim(s.hidden, s.heads);
-    if (s.positions == Positions::learned) {
-        s.rotary_dim = 0;
-        if (s.position_rows == 0)
-            s.position_rows = checked_add(s.position_offset, s.seq, "position_offset + seq");
-    } else {
-        if (s.rotary_dim == 0) s.rotary_dim = s.head_dim;
-        s.position_rows = s.position_offset = 0;
-    }
-    return s;
-}
-
 void check_heads(const TransformerSpec& s) {
     if (s.heads % s.kv_heads != 0)
         throw Error("heads",
@@ -198,6 +183,20 @@ private:
 };
 
 }  // namespace
+
+TransformerSpec resolved(TransformerSpec s) {
+    if (s.kv_heads == 0) s.kv_heads = s.heads;
+    if (s.head_dim == 0) s.head_dim = default_head_dim(s.hidden, s.heads);
+    if (s.positions == Positions::learned) {
+        s.rotary_dim = 0;
+        if (s.position_rows == 0)
+            s.position_rows = checked_add(s.position_offset, s.seq, "position_offset + seq");
+    } else {
+        if (s.rotary_dim == 0) s.rotary_dim = s.head_dim;
+        s.position_rows = s.position_offset = 0;
+    }
+    return s;
+}
 
 Model build_transformer(const TransformerSpec& spec) {
     const TransformerSpec s = resolved(spec);

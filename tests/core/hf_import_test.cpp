@@ -157,7 +157,7 @@ TEST(HfImport, TheNativeFormReadsBackEqual) {
         const ModelSpec back = read_model(YamlValue::parse(text, "back.yaml"), "");
         EXPECT_EQ(back.name, model.name);
         EXPECT_EQ(model_to_json(back).dump(), text);
-        EXPECT_EQ(build_model(back).parameter_count(), build_model(model).parameter_count());
+        EXPECT_TRUE(std::get<TransformerSpec>(back.kind) == std::get<TransformerSpec>(model.kind));
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/families.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -69,6 +70,24 @@ void expect_block(const Formula& f) {
                             4 * static_cast<double>(f.row_heads) * rows * kHeads / f.tp;
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
     EXPECT_EQ(static_cast<double>(saved_by_a_block(test::lower_tiny(s))), expected);
+}
+
+// docs/memory-model.md, "What lives within a step", for every choice that a block can make.
+TEST(ActivationFormulas, HoldForEveryFamily) {
+    for (const ModelSpec& model : test::tiny_families()) {
+        const auto& t = std::get<TransformerSpec>(model.kind);
+        const Scenario s = test::tiny_scenario(model, 1);
+        const std::int64_t rows = s.training.micro_batch * t.seq;
+        const std::int64_t widths = is_gated(t.mlp) ? 3 : t.mlp == Mlp::relu ? 1 : 2;
+        const std::int64_t statistics = t.norm == NormKind::layer_norm ? 4 : 2;
+        const std::int64_t normed = t.qk_norm ? t.heads + t.kv_heads : 0;
+        const std::int64_t elements = (t.parallel_residual ? 3 : 4) * t.hidden +
+                                      (2 * t.heads + 2 * t.kv_heads + normed) * t.head_dim +
+                                      widths * t.ffn;
+        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)),
+                  4 * rows * (elements + statistics + t.heads + normed))
+            << model.name;
+    }
 }
 
 // Korthikanti et al. 2022 (arXiv:2205.05198), table 2, less what we do not have: dropout masks, 1 byte
