@@ -69,10 +69,12 @@ void check_heads(const HfConfig& config, std::string_view heads_key, const Trans
                                 config.place(heads_key), heads_key, spec.heads, spec.hidden),
                     fmt::format("use a divisor of {}", spec.hidden));
     if (spec.heads % spec.kv_heads != 0)
-        throw Error("heads",
-                    fmt::format("{}: {} key-value heads do not divide {} attention heads",
-                                config.place("num_key_value_heads"), spec.kv_heads, spec.heads),
-                    fmt::format("use a \"num_key_value_heads\" that divides {}", spec.heads));
+        throw Error(
+            "heads",
+            fmt::format("{}: {} key-value heads{} do not divide {} attention heads",
+                        config.place("num_key_value_heads"), spec.kv_heads,
+                        config.present("num_key_value_heads") ? "" : " (the default)", spec.heads),
+            fmt::format("use a \"num_key_value_heads\" that divides {}", spec.heads));
 }
 
 // Tokens per sample. `window`: how far attention looks back, 0: all the way.
@@ -130,7 +132,13 @@ void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fr
         map.read("partial_rotary_factor", fraction, kFraction);
         config.record(key, fmt::format("default, theta {}", spec.rope_theta));
     }
-    if (fraction != 1.0) spec.rotary_dim = turned(spec, fraction);
+    if (fraction == 1.0) return;
+    spec.rotary_dim = turned(spec, fraction);
+    if (spec.rotary_dim < 2 || spec.rotary_dim % 2 != 0)
+        config.refuse(fraction_key,
+                      fmt::format("\"{}\": {} of a head are {} elements, but pairs of them turn",
+                                  fraction_key, fraction, spec.rotary_dim),
+                      "use a part that is an even number of elements, at least 2");
 }
 
 void refuse_switches(HfConfig& config) {

@@ -121,6 +121,17 @@ const HfFamily& find_family(HfConfig& config) {
                             }())));
 }
 
+// Expands the specification once, so that impossible shapes are refused with the file's name.
+TransformerSpec checked(const TransformerSpec& spec, const YamlValue& file) {
+    try {
+        TransformerSpec full = resolved(spec);
+        build_model({"", full});
+        return full;
+    } catch (const Error& e) {
+        throw Error(e.rule, fmt::format("{}: {}", file.place(), e.message), e.fix, e.kind);
+    }
+}
+
 // "blocks.3.mlp.up.weight" as "blocks.*.mlp.up.weight".
 std::string part_name(const std::string& name) {
     constexpr std::string_view kBlocks = "blocks.";
@@ -134,7 +145,7 @@ HfImport import_hf_config(const YamlValue& file, const HfOptions& options) {
     HfConfig config(file);
     const HfFamily& family = find_family(config);
     check_architectures(config, family);
-    const TransformerSpec spec = resolved(family.read(config, options));
+    const TransformerSpec spec = checked(family.read(config, options), file);
     config.finish();
     HfImport imported = config.take();
     imported.model_type = family.type;

@@ -54,6 +54,13 @@ std::string with(const std::string& from, const std::string& to) {
     return text.replace(at, from.size(), to);
 }
 
+// A transformer with `more` keys beside some that are required.
+std::string transformer(const std::string& more) {
+    return with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}",
+                "{transformer: {layers: 1, hidden: 16, heads: 4, vocab: 9, seq: 4" +
+                    (more.empty() ? "" : ", " + more) + "}}");
+}
+
 std::string nested(int depth) {
     return "model: " + std::string(static_cast<std::size_t>(depth), '[') +
            std::string(static_cast<std::size_t>(depth), ']') + "\n";
@@ -192,6 +199,18 @@ const BadInput kTable[] = {
     {"UnknownRecompute", with("zero: 2", "recompute: all"), "unknown-name", "selective"},
     {"UnknownAttention", with("zero: 2", "attention: fused"), "unknown-name", "flash"},
     {"UnknownLayer", "model: {layers: [{linear: [2, 2]}, rely]}\n", "unknown-name", "\"relu\""},
+    {"TransformerWithoutWidth", transformer(""), "missing-key", "ffn"},
+    {"TransformerUnknownMlp", transformer("ffn: 8, mlp: swigloo"), "unknown-name", "swiglu"},
+    {"TransformerRotaryTooWide", transformer("ffn: 8, rotary_dim: 10"), "heads", "rotary_dim 10"},
+    {"TransformerRotaryOdd", transformer("ffn: 8, rotary_dim: 3"), "heads", "rotary_dim 3 is odd"},
+    {"TransformerThetaOfLearned", transformer("ffn: 8, positions: learned, rope_theta: 1e4"),
+     "positions", "remove \"rope_theta\""},
+    {"TransformerFewPositions", transformer("ffn: 8, positions: learned, position_rows: 3"),
+     "positions", "use a seq of at most 3"},
+    {"TransformerScale", transformer("ffn: 8, embedding_scale: 0"), "range", "above 0"},
+    {"HfIsNoFile",
+     with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}", "{hf: []}"), "type",
+     "must be a text"},
     {"TwoModels", with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of", "both"},
     {"NoModel", "model: {}\n", "one-of", "gpt, llama"},
     {"LinearWithoutSizes", "model: {layers: [linear]}\n", "type", "[IN, OUT]"},

@@ -263,7 +263,11 @@ TEST(HfImport, RefusesByName) {
          "hidden_size is"},
         {llama("\"vocab_size\": 7"), "duplicate-key"},
         {llama("\"rms_norm_eps\": 0"), "rms_norm_eps is 0"},
-        {llama("\"head_dim\": 7"), "head_dim 7 is odd"},
+        {llama("\"head_dim\": 7"), "heads: config.json:1:1: head_dim 7 is odd"},
+        {"{\"model_type\": \"gpt_neox\", \"num_hidden_layers\": 2, \"hidden_size\": 64,\n"
+         "\"num_attention_heads\": 4, \"intermediate_size\": 96, \"vocab_size\": 100,\n"
+         "\"rotary_pct\": 0.05}",
+         "config.json:3:15: \"rotary_pct\": 0.05 of a head are 0 elements"},
         {llama("\"hidden_act\": \"quick_gelu\""), "\"quick_gelu\" is not supported"},
         {llama("\"hidden_act\": \"relu\""), "\"relu\" is not supported in a gated MLP"},
         {llama("\"num_local_experts\": 8"), "a mixture of experts"},

@@ -41,8 +41,9 @@ SHARDSCOPE_CLONES void forward(const HeadNorm& k, Share share, T* qkv, const T* 
 }
 
 template <class T>
-SHARDSCOPE_CLONES void backward_input(const HeadNormInputGrad& k, Share share, const T* dy, const T* before,
-                                      const Real<T>* stats, const T* query, const T* key, T* dx) {
+SHARDSCOPE_CLONES void backward_input(const HeadNormInputGrad& k, Share share, const T* dy,
+                                      const T* before, const Real<T>* stats, const T* query,
+                                      const T* key, T* dx) {
     using R = Real<T>;
     for (std::int64_t r = share.first; r < share.last; ++r) {
         const T* d = dy + r * qkv_width(k);
