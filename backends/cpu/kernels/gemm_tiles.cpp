@@ -7,12 +7,12 @@
 namespace shardscope::cpu::tiles {
 namespace {
 
-template <class X>
+template <class X, class To>
 SHARDSCOPE_CLONES void convert(const X* from, std::int64_t stride, std::int64_t rows,
-                               std::int64_t columns, float* to) {
+                               std::int64_t columns, To* to) {
     for (std::int64_t r = 0; r < rows; ++r) {
         const X* in = from + r * stride;
-        float* out = to + r * columns;
+        To* out = to + r * columns;
         SHARDSCOPE_INDEPENDENT
         for (std::int64_t i = 0; i < columns; ++i) out[i] = Bf16(in[i]);
     }
@@ -33,6 +33,14 @@ SHARDSCOPE_CLONES void store_lines(const Tile& tile, bool accumulate, C* c, std:
     }
 }
 
+SHARDSCOPE_CLONES void scale_lines(const Tile& tile, float factor) {
+    for (std::int64_t r = 0; r < tile.rows; ++r) {
+        float* line = tile.line(r);
+        SHARDSCOPE_INDEPENDENT
+        for (std::int64_t i = 0; i < tile.columns; ++i) line[i] *= factor;
+    }
+}
+
 }  // namespace
 
 Panels& of_this_thread() {
@@ -40,9 +48,11 @@ Panels& of_this_thread() {
     return *panels;
 }
 
-template <class X>
-Matrix<float> pack(Matrix<X> x, std::int64_t row, std::int64_t column, std::int64_t rows,
-                   std::int64_t columns, float* to) {
+void scale(const Tile& tile, float factor) { scale_lines(tile, factor); }
+
+template <class X, class To>
+Matrix<To> pack(Matrix<X> x, std::int64_t row, std::int64_t column, std::int64_t rows,
+                std::int64_t columns, To* to) {
     if (x.transposed) {
         std::swap(row, column);
         std::swap(rows, columns);
@@ -60,6 +70,8 @@ template Matrix<float> pack(Matrix<Bf16>, std::int64_t, std::int64_t, std::int64
                             float*);
 template Matrix<float> pack(Matrix<float>, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
                             float*);
+template Matrix<Bf16> pack(Matrix<float>, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                           Bf16*);
 template void store(const Tile&, bool, float*, std::int64_t);
 template void store(const Tile&, bool, Bf16*, std::int64_t);
 
