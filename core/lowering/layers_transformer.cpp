@@ -11,7 +11,8 @@ std::int64_t qkv_width(const BlockLayer& b) { return (b.heads + 2 * b.kv_heads) 
 std::int64_t normed_width(const BlockLayer& b) { return (b.heads + b.kv_heads) * b.head_dim; }
 
 Rope rope_of(const BlockLayer& b, std::int64_t rows, bool inverse) {
-    return {rows, b.seq, b.heads, b.kv_heads, b.head_dim, b.rope_theta, inverse, b.rotary_dim};
+    return {rows,         b.seq,   b.heads,      b.kv_heads,    b.head_dim,
+            b.rope_theta, inverse, b.rotary_dim, b.rope_scaling};
 }
 
 Attention attention_of(const BlockLayer& b, std::int64_t samples, AttentionKind kind) {

@@ -108,6 +108,17 @@ std::int64_t turned(const TransformerSpec& spec, double fraction) {
     return static_cast<std::int64_t>(static_cast<double>(head_dim) * fraction);
 }
 
+RopeScaling read_scaling(const YamlMap& map, const std::string& type) {
+    RopeScaling scaling;
+    scaling.kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::llama3;
+    scaling.factor = map.require("factor").number(kScale);
+    if (scaling.kind == RopeScaling::Kind::linear) return scaling;
+    scaling.low_frequency_factor = map.require("low_freq_factor").number(kScale);
+    scaling.high_frequency_factor = map.require("high_freq_factor").number(kScale);
+    scaling.original_seq = map.require("original_max_position_embeddings").integer(kWidth);
+    return scaling;
+}
+
 // Rotary positions: older files have `theta_key` and rope_scaling, newer ones rope_parameters.
 void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fraction_key,
                double fraction, TransformerSpec& spec) {
@@ -122,15 +133,20 @@ void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fr
         auto type = map.find("rope_type");
         if (!type) type = map.find("type");
         const std::string name = type ? type->name() : "default";
-        if (name != "default")
-            config.refuse(key,
-                          fmt::format("\"{}\" of type \"{}\" changes the rotary positions in a way "
-                                      "that is not supported",
-                                      key, name),
-                          fmt::format("remove \"{}\", to train with plain rotary positions", key));
+        if (name == "linear" || name == "llama3")
+            spec.rope_scaling = read_scaling(map, name);
+        else if (name != "default")
+            config.refuse(
+                key,
+                fmt::format("\"{}\" of type \"{}\" changes the rotary positions in a way "
+                            "that is not supported",
+                            key, name),
+                fmt::format("use linear or llama3, or remove \"{}\" to train with plain positions",
+                            key));
         map.read("rope_theta", spec.rope_theta, kTheta);
         map.read("partial_rotary_factor", fraction, kFraction);
-        config.record(key, fmt::format("default, theta {}", spec.rope_theta));
+        config.record(key, fmt::format("{}, factor {}, theta {}", name, spec.rope_scaling.factor,
+                                       spec.rope_theta));
     }
     if (fraction == 1.0) return;
     spec.rotary_dim = turned(spec, fraction);

@@ -1,6 +1,8 @@
 #include "core/model/model.h"
 
+#include <algorithm>
 #include <limits>
+#include <numbers>
 
 #include <fmt/format.h>
 
@@ -68,6 +70,18 @@ Activation activation_of(Mlp mlp) {
             break;
     }
     return Activation::none;
+}
+
+double scaled_frequency(const RopeScaling& scaling, double frequency) {
+    using Kind = RopeScaling::Kind;
+    if (scaling.kind == Kind::none) return frequency;
+    const double stretched = frequency / scaling.factor;
+    if (scaling.kind == Kind::linear) return stretched;
+    const double turns =  // within the original length
+        static_cast<double>(scaling.original_seq) * frequency / (2 * std::numbers::pi);
+    const double low = scaling.low_frequency_factor, high = scaling.high_frequency_factor;
+    const double kept = std::clamp((turns - low) / (high - low), 0.0, 1.0);
+    return (1 - kept) * stretched + kept * frequency;
 }
 
 std::int64_t Parameter::elements() const {

@@ -66,6 +66,7 @@ struct BlockLayer {
     std::int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, seq = 0;
     std::int64_t rotary_dim = 0;  // elements of a head that turn with the position; 0: none
     double rope_theta = 10000.0;
+    RopeScaling rope_scaling = {};
     Mlp mlp = Mlp::gelu;
     bool parallel_residual = false;
     NormParameters attention_norm, mlp_norm;

@@ -18,6 +18,21 @@ constexpr bool needs_argument(Activation a) {
 enum class NormKind : std::uint8_t { layer_norm, rms_norm };
 enum class Positions : std::uint8_t { learned, rotary };
 
+// How the frequencies of rotary positions differ from theta^(−2i/d), so that a model reaches beyond the
+// length it was trained for: linear divides all by `factor`; llama3 those whose wavelength is above
+// original_seq / low_frequency_factor, leaves those below original_seq / high_frequency_factor as they
+// are, and goes linearly in original_seq / wavelength between them (Llama 3.1's release).
+struct RopeScaling {
+    enum class Kind : std::uint8_t { none, linear, llama3 } kind = Kind::none;
+    double factor = 1.0;
+    double low_frequency_factor = 1.0, high_frequency_factor = 4.0;
+    std::int64_t original_seq = 8192;
+
+    bool operator==(const RopeScaling&) const = default;
+};
+// `frequency`: radians per position.
+double scaled_frequency(const RopeScaling& scaling, double frequency);
+
 // What a block's MLP computes between its two linear layers. The last three are gated: act(g) ⊙ u, the
 // first layer giving g and u (Shazeer 2020, arXiv:2002.05202); swiglu is with silu(g) = g·σ(g).
 enum class Mlp : std::uint8_t { relu, gelu, gelu_erf, swiglu, geglu, geglu_erf };
@@ -33,6 +48,7 @@ struct TransformerSpec {
     std::int64_t position_offset = 0;  // learned: the row of the first position
     std::int64_t rotary_dim = 0;       // rotary: elements of a head that turn; 0: all
     double rope_theta = 10000.0;
+    RopeScaling rope_scaling = {};
 
     Mlp mlp = Mlp::swiglu;
     NormKind norm = NormKind::rms_norm;

@@ -60,6 +60,20 @@ void check_positions(const TransformerSpec& s) {
                     fmt::format("use a seq of at most {}", s.position_rows - s.position_offset));
 }
 
+void check_scaling(const RopeScaling& scaling) {
+    if (scaling.kind == RopeScaling::Kind::none) return;
+    require_positive_number(scaling.factor, "rope_scaling.factor");
+    if (scaling.kind == RopeScaling::Kind::linear) return;
+    require_positive(scaling.original_seq, "rope_scaling.original_seq");
+    require_positive_number(scaling.low_frequency_factor, "rope_scaling.low_frequency_factor");
+    if (scaling.high_frequency_factor > scaling.low_frequency_factor) return;
+    throw Error("positions",
+                fmt::format("rope_scaling.high_frequency_factor {} is not above "
+                            "low_frequency_factor {}",
+                            scaling.high_frequency_factor, scaling.low_frequency_factor),
+                "use a larger high_frequency_factor, such as 4 with 1");
+}
+
 void check(const TransformerSpec& s) {
     require_positive(s.layers, "layers");
     require_positive(s.hidden, "hidden");
@@ -78,6 +92,7 @@ void check(const TransformerSpec& s) {
     require_positive_number(s.initial_deviation, "initial_deviation");
     check_heads(s);
     check_positions(s);
+    check_scaling(s.rope_scaling);
 }
 
 class TransformerBuilder {
@@ -123,6 +138,7 @@ private:
         block.seq = s_.seq;
         block.rotary_dim = s_.rotary_dim;
         block.rope_theta = s_.rope_theta;
+        block.rope_scaling = s_.rope_scaling;
         block.mlp = s_.mlp;
         block.parallel_residual = s_.parallel_residual;
         add_attention(block);

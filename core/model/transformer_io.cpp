@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 2> kPositions = {"learned", "rotary"};
 constexpr std::array<std::string_view, 6> kMlps = {"relu",   "gelu",  "gelu_erf",
                                                    "swiglu", "geglu", "geglu_erf"};
 constexpr std::array<std::string_view, 2> kNorms = {"layer_norm", "rms_norm"};
+constexpr std::array<std::string_view, 2> kScalings = {"linear", "llama3"};
 constexpr IntegerRange kOffset{0, kWidth.high};
 
 template <std::size_t N, class Enum>
@@ -42,13 +43,43 @@ void read_sizes(const YamlMap& map, TransformerSpec& spec) {
     map.read("head_dim", spec.head_dim, kWidth);
 }
 
+RopeScaling read_scaling(const YamlValue& value) {
+    RopeScaling scaling;
+    if (value.is_word("none")) return scaling;
+    const YamlCase form = YamlMap(value, {"linear", "llama3"}).one_of(kScalings);
+    if (form.index == 0) {
+        scaling.kind = RopeScaling::Kind::linear;
+        const YamlMap map(form.value, {"factor"});
+        scaling.factor = map.require("factor").number(kScale);
+        return scaling;
+    }
+    scaling.kind = RopeScaling::Kind::llama3;
+    const YamlMap map(form.value,
+                      {"factor", "low_frequency_factor", "high_frequency_factor", "original_seq"});
+    scaling.factor = map.require("factor").number(kScale);
+    map.read("low_frequency_factor", scaling.low_frequency_factor, kScale);
+    map.read("high_frequency_factor", scaling.high_frequency_factor, kScale);
+    map.read("original_seq", scaling.original_seq, kWidth);
+    return scaling;
+}
+
+nlohmann::ordered_json scaling_to_json(const RopeScaling& s) {
+    if (s.kind == RopeScaling::Kind::none) return "none";
+    if (s.kind == RopeScaling::Kind::linear) return {{"linear", {{"factor", s.factor}}}};
+    return {{"llama3",
+             {{"factor", s.factor},
+              {"low_frequency_factor", s.low_frequency_factor},
+              {"high_frequency_factor", s.high_frequency_factor},
+              {"original_seq", s.original_seq}}}};
+}
+
 // Each kind of positions has keys of its own.
 void read_positions(const YamlMap& map, TransformerSpec& spec) {
     read_choice(map, "positions", kPositions, spec.positions);
     const bool learned = spec.positions == Positions::learned;
     for (const std::string_view key :
-         learned ? std::array<std::string_view, 2>{"rope_theta", "rotary_dim"}
-                 : std::array<std::string_view, 2>{"position_rows", "position_offset"})
+         learned ? std::vector<std::string_view>{"rope_theta", "rotary_dim", "rope_scaling"}
+                 : std::vector<std::string_view>{"position_rows", "position_offset"})
         if (const auto value = map.find(key))
             value->fail("positions",
                         fmt::format("\"{}\" has no effect with {} positions", key,
@@ -62,6 +93,8 @@ void read_positions(const YamlMap& map, TransformerSpec& spec) {
         spec.rotary_dim = spec.head_dim;
         map.read("rotary_dim", spec.rotary_dim, kWidth);
         map.read("rope_theta", spec.rope_theta, kTheta);
+        if (const auto scaling = map.find("rope_scaling"))
+            spec.rope_scaling = read_scaling(*scaling);
     }
 }
 
@@ -78,6 +111,7 @@ TransformerSpec read_transformer(const YamlValue& value) {
                               "head_dim",
                               "positions",
                               "rope_theta",
+                              "rope_scaling",
                               "rotary_dim",
                               "position_rows",
                               "position_offset",
@@ -124,6 +158,7 @@ nlohmann::ordered_json transformer_to_json(const TransformerSpec& s) {
     } else {
         unless_default("rotary_dim", s.rotary_dim);
         out["rope_theta"] = s.rope_theta;
+        out["rope_scaling"] = scaling_to_json(s.rope_scaling);
     }
     out["mlp"] = name(kMlps, s.mlp);
     out["norm"] = name(kNorms, s.norm);

@@ -144,13 +144,14 @@ struct HeadNormWeightGrad {
 };
 
 // Rotary positions on the q and k heads, in place: of the first rotary_dim elements (0: head_dim) of a
-// head, element i turns with i + rotary_dim/2 (half-split pairing as in Llama); `inverse` turns back,
-// which is the gradient. qkv RW.
+// head, element i turns with i + rotary_dim/2 (half-split pairing as in Llama), by position ·
+// scaled_frequency(theta^(−2i/rotary_dim)); `inverse` turns back, which is the gradient. qkv RW.
 struct Rope {
     std::int64_t rows = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     double theta = 10000.0;
     bool inverse = false;
     std::int64_t rotary_dim = 0;
+    RopeScaling scaling = {};
 
     std::int64_t turned() const { return rotary_dim > 0 ? rotary_dim : head_dim; }
 };

@@ -79,6 +79,7 @@ TEST(HfImport, CountsParametersExactly) {
         {"gpt2-xl", 1557611200, gpt2_formula(48, 1600)},
         {"llama-2-7b", 6738415616, llama_formula(32000, 32, 4096, 4096, 4096, 11008, 1)},
         {"llama-3-8b", 8030261248, llama_formula(128256, 32, 4096, 4096, 1024, 14336, 1)},
+        {"llama-3.1-8b", 8030261248, llama_formula(128256, 32, 4096, 4096, 1024, 14336, 1)},
         {"llama-3-70b", 70553706496, llama_formula(128256, 80, 8192, 8192, 1024, 28672, 1)},
         {"mistral-7b", 7241732096, llama_formula(32000, 32, 4096, 4096, 1024, 14336, 1)},
         {"qwen2-7b", 7615616512,
@@ -124,6 +125,10 @@ TEST(HfImport, KnowsTheStructureOfEachType) {
     EXPECT_EQ(llama.rope_theta, 500000);
     EXPECT_EQ(llama.norm_epsilon, 1e-5);
 
+    const RopeScaling scaling = spec_of(fixture("llama-3.1-8b")).rope_scaling;
+    EXPECT_TRUE((scaling == RopeScaling{RopeScaling::Kind::llama3, 8.0, 1.0, 4.0, 8192}));
+    EXPECT_EQ(llama.rope_scaling.kind, RopeScaling::Kind::none);
+
     const TransformerSpec qwen2 = spec_of(fixture("qwen2-7b"));
     EXPECT_TRUE(qwen2.qkv_bias && !qwen2.projection_bias && !qwen2.mlp_bias && !qwen2.qk_norm);
     EXPECT_TRUE(spec_of(fixture("qwen3-8b")).qk_norm);
@@ -150,8 +155,8 @@ TEST(HfImport, AgreesWithTheNativeForms) {
 }
 
 TEST(HfImport, TheNativeFormReadsBackEqual) {
-    for (const char* name : {"gpt2", "pythia-160m", "opt-125m", "llama-3-8b", "mistral-7b",
-                             "qwen2-7b", "qwen3-8b", "gemma-2b"}) {
+    for (const char* name : {"gpt2", "pythia-160m", "opt-125m", "llama-3-8b", "llama-3.1-8b",
+                             "mistral-7b", "qwen2-7b", "qwen3-8b", "gemma-2b"}) {
         const ModelSpec model = fixture(name).model;
         const std::string text = model_to_json(model).dump();
         const ModelSpec back = read_model(YamlValue::parse(text, "back.yaml"), "");

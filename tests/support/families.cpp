@@ -28,7 +28,11 @@ std::vector<std::string> configurations() {
         "{\"model_type\": \"opt\", \"ffn_dim\": 36, \"num_hidden_layers\": 2, \"hidden_size\": "
         "24,\n"
         "\"num_attention_heads\": 4, \"vocab_size\": 50, \"max_position_embeddings\": 20}",
-        "{\"model_type\": \"llama\", " + grouped + "}",
+        "{\"model_type\": \"llama\", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": "
+        "4.0,\n"
+        "\"low_freq_factor\": 1.0, \"high_freq_factor\": 3.0,\n"
+        "\"original_max_position_embeddings\": 8}, " +
+            grouped + "}",
         "{\"model_type\": \"mistral\", \"sliding_window\": 16, " + grouped + "}",
         "{\"model_type\": \"qwen2\", " + grouped + "}",
         "{\"model_type\": \"qwen3\", \"head_dim\": 8, \"attention_bias\": true, " + grouped + "}",
@@ -133,14 +137,28 @@ private:
         if (s_.positions == Positions::learned) return x;
         const std::int64_t turns = s_.rotary_dim != 0 ? s_.rotary_dim : dim_;
         for (std::int64_t i = 0; i < turns / 2; ++i) {
-            const double angle = static_cast<double>(position) *
-                                 std::pow(s_.rope_theta, -2.0 * double(i) / double(turns));
+            const double angle =
+                static_cast<double>(position) *
+                frequency(std::pow(s_.rope_theta, -2.0 * double(i) / double(turns)));
             double &a = x[size(i)], &b = x[size(i + turns / 2)];
             const double first = a * std::cos(angle) - b * std::sin(angle);
             b = b * std::cos(angle) + a * std::sin(angle);
             a = first;
         }
         return x;
+    }
+
+    // Radians per position, by Llama 3.1's rule, which is in wavelengths.
+    double frequency(double plain) const {
+        const RopeScaling& r = s_.rope_scaling;
+        if (r.kind == RopeScaling::Kind::none) return plain;
+        if (r.kind == RopeScaling::Kind::linear) return plain / r.factor;
+        const double length = static_cast<double>(r.original_seq), wave = 2 * M_PI / plain;
+        if (wave < length / r.high_frequency_factor) return plain;
+        if (wave > length / r.low_frequency_factor) return plain / r.factor;
+        const double smooth = (length / wave - r.low_frequency_factor) /
+                              (r.high_frequency_factor - r.low_frequency_factor);
+        return (1 - smooth) * plain / r.factor + smooth * plain;
     }
 
     Rows attention(const std::string& block, const Rows& x) const {

@@ -50,7 +50,8 @@ void set(const Rope& k, Range range, double position, Angles& to) {
     for (std::int64_t i = 0; i < range.count; ++i) {
         const double exponent =
             -2.0 * static_cast<double>(range.first + i) / static_cast<double>(k.turned());
-        const double angle = (k.inverse ? -position : position) * std::pow(k.theta, exponent);
+        const double frequency = scaled_frequency(k.scaling, std::pow(k.theta, exponent));
+        const double angle = (k.inverse ? -position : position) * frequency;
         to.cosine[i] = std::cos(angle);
         to.sine[i] = std::sin(angle);
     }

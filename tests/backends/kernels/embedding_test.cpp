@@ -117,6 +117,29 @@ TEST(RopeKernel, TurnsAndTurnsBack) {
     }
 }
 
+TEST(RopeKernel, ScaledFrequencies) {
+    const RopeScaling linear{RopeScaling::Kind::linear, 4.0};
+    EXPECT_EQ(scaled_frequency(linear, 0.8), 0.2);
+    // Llama 3.1: 8 · the length of 8192, frequencies of fewer than one turn in it are divided, those of
+    // more than four are not.
+    const RopeScaling llama{RopeScaling::Kind::llama3, 8.0, 1.0, 4.0, 8192};
+    const double turn = 2 * M_PI / 8192;
+    EXPECT_EQ(scaled_frequency(llama, 4.5 * turn), 4.5 * turn);
+    EXPECT_EQ(scaled_frequency(llama, 0.9 * turn), 0.9 * turn / 8);
+    EXPECT_NEAR(scaled_frequency(llama, 2.5 * turn), (0.5 / 8 + 0.5) * 2.5 * turn, 1e-18);
+
+    Random random;
+    SCOPED_TRACE(random.trace());
+    Rope k{6, 6, 1, 1, 2};
+    k.scaling = linear;
+    const Values qkv = random.normal(6 * 6);
+    const Values y = call(k, DType::fp64, {tensor(qkv)})[0];
+    for (std::size_t t = 0; t < 6; ++t)
+        EXPECT_NEAR(y[t * 6],
+                    qkv[t * 6] * std::cos(double(t) / 4) - qkv[t * 6 + 1] * std::sin(double(t) / 4),
+                    1e-14);
+}
+
 TEST(RopeKernel, ScoresDependOnDistanceOnly) {
     // Equal q everywhere and equal k everywhere: q·k after turning is a function of t − u.
     const Rope k{30, 30, 1, 1, 4};

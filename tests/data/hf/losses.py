@@ -24,7 +24,16 @@ MODELS = {
     "gpt2": dict(n_layer=2, n_embd=HIDDEN, n_head=4, vocab_size=VOCAB, n_positions=TOKENS),
     "gpt_neox": dict(SIZES, rotary_pct=0.7),
     "opt": dict(SIZES, ffn_dim=FFN, max_position_embeddings=20, word_embed_proj_dim=HIDDEN),
-    "llama": GROUPED,
+    "llama": dict(
+        GROUPED,
+        rope_scaling=dict(
+            rope_type="llama3",
+            factor=4.0,
+            low_freq_factor=1.0,
+            high_freq_factor=3.0,
+            original_max_position_embeddings=8,
+        ),
+    ),
     "mistral": dict(GROUPED, sliding_window=TOKENS),
     "qwen2": GROUPED,
     "qwen3": dict(GROUPED, head_dim=8, attention_bias=True),
