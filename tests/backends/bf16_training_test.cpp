@@ -49,7 +49,7 @@ Scenario make(int model, int ranks, int zero, DType gradient, int accumulation =
     return s;
 }
 
-class Bf16Training : public testing::TestWithParam<std::tuple<int, DType>> {};
+class Bf16TrainingSlow : public testing::TestWithParam<std::tuple<int, DType>> {};
 
 std::string name_of_case(const testing::TestParamInfo<std::tuple<int, DType>>& info) {
     const std::string models[] = {"Mlp", "Gpt", "Llama"};
@@ -66,7 +66,7 @@ void expect_same_training(const Trained& trained, const Trained& reference, doub
         EXPECT_NEAR(trained.trace.losses[i] / reference.trace.losses[i], 1, weights);
 }
 
-TEST_P(Bf16Training, EveryStageMatchesOneRank) {
+TEST_P(Bf16TrainingSlow, EveryStageMatchesOneRank) {
     const auto [model, gradient] = GetParam();
     for (const auto& [optimizer, accumulation] :
          {std::pair{OptimizerKind::adamw, 1}, {OptimizerKind::sgd, 2}}) {
@@ -80,7 +80,7 @@ TEST_P(Bf16Training, EveryStageMatchesOneRank) {
     }
 }
 
-TEST_P(Bf16Training, LearnsAsInFp32) {
+TEST_P(Bf16TrainingSlow, LearnsAsInFp32) {
     const auto [model, gradient] = GetParam();
     const Scenario s = make(model, 1, 0, gradient);
     Scenario single = s;
@@ -97,7 +97,7 @@ TEST_P(Bf16Training, LearnsAsInFp32) {
 }
 
 // One order of sums, as in fp32: where numbers lie does not change them.
-TEST_P(Bf16Training, ZeroStagesEqualDataParallelBitForBit) {
+TEST_P(Bf16TrainingSlow, ZeroStagesEqualDataParallelBitForBit) {
     const auto [model, gradient] = GetParam();
     const Trained ddp = train(make(model, 2, 0, gradient));
     for (const int zero : {1, 2, 3}) {
@@ -120,7 +120,7 @@ Strategy hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_on
     return s;
 }
 
-TEST_P(Bf16Training, HybridsMatchOneRank) {
+TEST_P(Bf16TrainingSlow, HybridsMatchOneRank) {
     const auto [model, gradient] = GetParam();
     const Trained reference = train(make(model, 1, 0, gradient));
     for (const auto& [ranks, strategy] : {std::pair{2, hybrid(2, 1, 0)},
@@ -143,7 +143,7 @@ TEST_P(Bf16Training, HybridsMatchOneRank) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Bf16Training,
+INSTANTIATE_TEST_SUITE_P(Models, Bf16TrainingSlow,
                          testing::Combine(testing::Values(0, 1, 2),
                                           testing::Values(DType::bf16, DType::fp32)),
                          name_of_case);
