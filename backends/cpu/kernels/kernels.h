@@ -34,12 +34,12 @@ template <class T>
 void run(const Activate& kernel, const Addresses& operands, Team& team);
 template <class T>
 void run(const ActivateGrad& kernel, const Addresses& operands, Team& team);
+
+// gated_units.cpp
 template <class T>
 void run(const SwiGlu& kernel, const Addresses& operands, Team& team);
 template <class T>
 void run(const SwiGluGrad& kernel, const Addresses& operands, Team& team);
-
-// geglu.cpp
 template <class T>
 void run(const GeGlu& kernel, const Addresses& operands, Team& team);
 template <class T>
