@@ -1,0 +1,49 @@
+// Causal attention on a GPU: cuDNN's fused kernels, or our own tiled ones.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backends/cuda/kernels/launch.h"
+#include "backends/executor.h"
+#include "core/dtype.h"
+#include "core/program/kernel.h"
+
+namespace shardscope::cuda {
+
+enum class AttentionLibrary : std::uint8_t {
+    own,    // our kernels, which never store the scores
+    cudnn,  // bf16 only
+};
+
+// Why cuDNN cannot be used: not built in, not installed, too old; empty: it can. Loads the library.
+std::string why_no_cudnn();
+
+// The attention of one rank. Not thread-safe. The unfused kind is always our own: it is there to compare
+// memory.
+class Attentions {
+public:
+    // Throws Error{run_failed, "cudnn"} where cuDNN is asked for and cannot be used.
+    explicit Attentions(AttentionLibrary library);
+    ~Attentions();
+
+    // Builds what the kernels need of cuDNN (its plans), and returns the bytes of device memory that they
+    // want for temporaries; call for every kernel of a program before the first run(). 0 for our own.
+    std::int64_t prepare(const Attention& kernel, DType dtype);
+    std::int64_t prepare(const AttentionGrad& kernel, DType dtype);
+
+    // `workspace`: as many bytes of device memory as the largest prepare() asked for.
+    void set_workspace(std::byte* workspace);
+
+    void run(const Attention& kernel, DType dtype, const Addresses& operands,
+             const LaunchContext& context);
+    void run(const AttentionGrad& kernel, DType dtype, const Addresses& operands,
+             const LaunchContext& context);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shardscope::cuda
