@@ -39,6 +39,8 @@ inline constexpr std::int64_t kScratchBytes = std::int64_t{32} << 20;
 // Throws Error{run_failed, "cuda"} naming `what` unless the last launch of this thread was accepted.
 void check_launch(const char* what);
 
+#if defined(__CUDACC__) || \
+    !defined(__CUDA_RUNTIME_H__)  // plain C++ beside CUDA's headers starts none
 // Starts `kernel` with these arguments. Dynamic shared memory above 48 KiB is allowed for by the caller
 // (allow_shared).
 template <class... Parameters, class... Arguments>
@@ -53,5 +55,6 @@ void launch(const char* name, void (*kernel)(Parameters...), const Geometry& g,
 #endif
     check_launch(name);
 }
+#endif
 
 }  // namespace shardscope::cuda
