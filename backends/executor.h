@@ -27,8 +27,13 @@ class Executor {
 public:
     virtual ~Executor() = default;
 
-    // The arena: one allocation of `size` bytes, aligned to at least kArenaAlignment, zero-filled.
-    virtual std::byte* allocate_arena(Bytes size) = 0;
+    // A task begins. `slot` numbers the places that the body's operands can have: two executions of a
+    // body with the same slot have the same addresses. Returns true where the executor does the whole
+    // task by itself (it replays what it captured earlier); its instructions are then not issued.
+    virtual bool begin_task(BodyId body, std::int32_t slot, const StepContext& context) {
+        static_cast<void>(body), static_cast<void>(slot), static_cast<void>(context);
+        return false;
+    }
 
     // Issue on a stream; may return before the work is done. Calls come from one thread, in program
     // order. Errors surface here or in synchronize() as Error{run_failed}.
@@ -42,8 +47,9 @@ public:
     virtual void record(Stream stream, EventId event) = 0;
     // For the latest recording issued so far; nothing to wait for before the first.
     virtual void wait(Stream stream, EventId event) = 0;
-    // The value of a device scalar after everything issued so far on `stream`.
-    virtual double read_scalar(Stream stream, const std::byte* value) = 0;
+    // Copies a scalar (one double), after everything issued so far on `stream`, to the host; it is there
+    // after synchronize(). `destination` is the same in every step.
+    virtual void copy_scalar(Stream stream, const std::byte* value, double* destination) = 0;
     // Waits for all streams.
     virtual void synchronize() = 0;
 };

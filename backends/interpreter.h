@@ -23,16 +23,18 @@ struct StepScalars {
 // Runs one rank's steps; not thread-safe. Program, plan and executor must outlive it.
 class Interpreter {
 public:
-    // Allocates the arena of `plan`.
-    Interpreter(const Program& program, Rank rank, const MemoryPlan& plan, Executor& executor);
+    // `arena`: plan.arena bytes, aligned to kArenaAlignment.
+    Interpreter(const Program& program, Rank rank, const MemoryPlan& plan, Executor& executor,
+                std::byte* arena);
+    Interpreter(const Interpreter&) = delete;
+    Interpreter& operator=(const Interpreter&) = delete;
 
     // Issues one step (0-based) and waits for all streams. `account`, when given, follows it.
     StepScalars run_step(std::int64_t step, LiveBuffers* account = nullptr);
 
-    std::byte* arena() const { return arena_; }
-
 private:
-    void issue(const Instruction& instruction, StepScalars& scalars);
+    void run_task(const Task& task, LiveBuffers* account);
+    void issue(const Instruction& instruction);
     std::byte* resolve(const Operand& operand) const;
 
     const RoleProgram& role_;
@@ -40,7 +42,10 @@ private:
     Executor& executor_;
     StepContext context_;                // of the running task
     std::vector<std::byte*> addresses_;  // of an exchange; kept, so that a call does not allocate
-    std::byte* arena_ = nullptr;
+    std::byte* arena_;
+    std::vector<std::vector<std::int32_t>> slots_;  // [body][micro-batch]
+    double loss_ = 0, gradient_norm_squared_ = 0;   // where the step's copies go
+    bool copies_loss_ = false, copies_norm_ = false;
 };
 
 }  // namespace shardscope

@@ -1,6 +1,7 @@
 #include "backends/rank_state.h"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 
@@ -10,16 +11,16 @@
 namespace shardscope {
 namespace {
 
-// Calls use(T*) with the address typed by `dtype`.
+// Calls use(T()) with the type that `dtype` names.
 template <class Use>
-void with_type(DType dtype, std::byte* address, Use use) {
+void with_type(DType dtype, Use use) {
     switch (dtype) {
         case DType::fp32:
-            return use(reinterpret_cast<float*>(address));
+            return use(float());
         case DType::fp64:
-            return use(reinterpret_cast<double*>(address));
+            return use(double());
         case DType::bf16:
-            return use(reinterpret_cast<Bf16*>(address));
+            return use(Bf16());
         case DType::int32:
             throw std::logic_error("slices of parameters are never int32");
     }
@@ -36,6 +37,8 @@ T stored(double value) {
 
 }  // namespace
 
+void copy_on_host(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+
 std::byte* RankState::address(const ShardSlice& slice) const {
     return arena_ + memory_.offset[slice.buffer.index()].value +
            slice.buffer_first * size_of(dtype(slice));
@@ -43,14 +46,19 @@ std::byte* RankState::address(const ShardSlice& slice) const {
 
 std::vector<double> RankState::read(const ShardSlice& slice) const {
     std::vector<double> values(static_cast<std::size_t>(slice.count));
-    with_type(dtype(slice), address(slice),
-              [&](const auto* from) { std::copy_n(from, values.size(), values.begin()); });
+    with_type(dtype(slice), [&]<class T>(T) {
+        std::vector<T> stored(values.size());
+        copy_(stored.data(), address(slice), stored.size() * sizeof(T));
+        std::copy(stored.begin(), stored.end(), values.begin());
+    });
     return values;
 }
 
 void RankState::write(const ShardSlice& slice, std::span<const double> values) const {
-    with_type(dtype(slice), address(slice), [&]<class T>(T* to) {
-        for (std::size_t i = 0; i < values.size(); ++i) to[i] = stored<T>(values[i]);
+    with_type(dtype(slice), [&]<class T>(T) {
+        std::vector<T> storing(values.size());
+        std::transform(values.begin(), values.end(), storing.begin(), stored<T>);
+        copy_(address(slice), storing.data(), storing.size() * sizeof(T));
     });
 }
 

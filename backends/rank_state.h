@@ -9,16 +9,22 @@
 
 namespace shardscope {
 
-// A view of an arena in host memory, laid out by `plan`; both must outlive it. Not synchronised: use
-// it between steps. Values pass as doubles, which hold fp32 and fp64 exactly.
+// Copies bytes between the host and where an arena is, in either direction; returns when that is done.
+using CopyBytes = void (*)(void* to, const void* from, std::size_t bytes);
+void copy_on_host(void* to, const void* from, std::size_t bytes);
+
+// A view of an arena, laid out by `plan`; both must outlive it. Not synchronised: use it between steps.
+// Values pass as doubles, which hold fp32 and fp64 exactly.
 class RankState {
 public:
-    RankState(const Plan& plan, Rank rank, std::byte* arena)
+    // `copy`: for arenas in the memory of a device.
+    RankState(const Plan& plan, Rank rank, std::byte* arena, CopyBytes copy = copy_on_host)
         : plan_(plan),
           role_(plan.program.roles[plan.program.role_of(rank)]),
           memory_(plan.memory_of(rank)),
           rank_(rank),
-          arena_(arena) {}
+          arena_(arena),
+          copy_(copy) {}
 
     // The slices this rank holds (shard_map).
     std::vector<ShardSlice> slices() const { return shard_map(plan_, rank_); }
@@ -35,6 +41,7 @@ private:
     const MemoryPlan& memory_;
     Rank rank_;
     std::byte* arena_;
+    CopyBytes copy_;
 };
 
 // Writes the initial values of every parameter (and master) slice; everything else keeps the arena's

@@ -123,12 +123,10 @@ void CpuExecutor::wait(Stream stream, EventId event) {
     submit(stream, work);
 }
 
-double CpuExecutor::read_scalar(Stream stream, const std::byte* value) {
+void CpuExecutor::copy_scalar(Stream stream, const std::byte* value, double* destination) {
     if (StreamWorker* w = worker(stream)) w->drain();
     throw_failure();
-    double result = 0;
-    std::memcpy(&result, value, sizeof result);
-    return result;
+    std::memcpy(destination, value, sizeof *destination);
 }
 
 void CpuExecutor::synchronize() {

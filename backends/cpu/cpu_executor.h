@@ -40,7 +40,9 @@ public:
     // Ends the streams, aborting the communicators if work is pending.
     ~CpuExecutor() override;
 
-    std::byte* allocate_arena(Bytes size) override;
+    // One allocation, kept as long as this; zero-filled, aligned to kArenaAlignment.
+    std::byte* allocate_arena(Bytes size);
+
     void compute(Stream stream, const Compute& instruction, const Addresses& operands,
                  const StepContext& context) override;
     void collective(Stream stream, const Collective& instruction, const std::byte* send,
@@ -50,7 +52,7 @@ public:
                   std::span<std::byte* const> addresses) override;
     void record(Stream stream, EventId event) override;
     void wait(Stream stream, EventId event) override;
-    double read_scalar(Stream stream, const std::byte* value) override;
+    void copy_scalar(Stream stream, const std::byte* value, double* destination) override;
     void synchronize() override;
 
     // Times go to `log` from the next instruction on; null: nowhere. Call while no stream runs.

@@ -37,12 +37,13 @@ CpuRank::CpuRank(const Plan& plan, Rank rank, const DataSource& data,
       role_(role_of(plan, rank)),
       executor_(role_, std::move(communicators),
                 BatchLoader(data, plan.layout, plan.data_index(rank)), with_threads(options, plan)),
-      interpreter_(plan.program, rank, plan.memory_of(rank), executor_),
-      state_(plan, rank, interpreter_.arena()),
+      arena_(executor_.allocate_arena(plan.memory_of(rank).arena)),
+      interpreter_(plan.program, rank, plan.memory_of(rank), executor_, arena_),
+      state_(plan, rank, arena_),
       log_(role_) {
     write_initial_weights(plan, state_);
-    account_ = std::make_unique<LiveBuffers>(role_, plan.memory_of(rank),
-                                             poison_dead_bytes(interpreter_.arena()));
+    account_ =
+        std::make_unique<LiveBuffers>(role_, plan.memory_of(rank), poison_dead_bytes(arena_));
     steps_.reserve(static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps)));
     executor_.log_spans(&log_);
 }
@@ -62,8 +63,9 @@ void CpuRank::finish_step() {
     if (!kPoisonsArena) account_.reset();
 }
 
-void CpuRank::open_arena() const {
-    unpoison(interpreter_.arena(), plan_.memory_of(rank_).arena.value);
+RankState CpuRank::state() {
+    unpoison(arena_, plan_.memory_of(rank_).arena.value);
+    return state_;
 }
 
 RankTrace CpuRank::take_trace(bool with_spans) {

@@ -9,6 +9,7 @@
 #include "backends/cpu/cpu_executor.h"
 #include "backends/interpreter.h"
 #include "backends/live_buffers.h"
+#include "backends/rank_run.h"
 #include "backends/rank_state.h"
 #include "backends/span_log.h"
 #include "core/data/data_source.h"
@@ -17,13 +18,9 @@
 
 namespace shardscope {
 
-// Steps that records have room for before the run, so that they are not counted as memory that steps
-// take.
-inline constexpr std::int64_t kReservedSteps = 1 << 16;
-
 // Constructed and driven by the rank's thread; only abort() may come from others. `plan` and `data`
 // must outlive it.
-class CpuRank {
+class CpuRank final : public RankRun {
 public:
     // Allocates the arena and draws the initial weights. Computes on as many threads as the plan says.
     CpuRank(const Plan& plan, Rank rank, const DataSource& data, RankCommunicators communicators,
@@ -31,27 +28,23 @@ public:
 
     // Runs step number `step` (0, 1, …) to its end. The first step carries the memory account; where
     // the build poisons dead bytes, every step does.
-    void run_step(std::int64_t step);
+    void run_step(std::int64_t step) override;
 
-    // Evaluates the times of the step that ran last; apart from run_step so that ranks that finish
-    // early do not compute while others are still being timed.
-    void finish_step();
+    void finish_step() override;
 
-    const StepScalars& scalars() const { return scalars_; }  // of the last step
-    RankState state() const { return state_; }
+    const StepScalars& scalars() const override { return scalars_; }
+    // Its bytes stay readable until the next step.
+    RankState state() override;
     void abort() noexcept { executor_.abort(); }
 
-    // Makes all bytes of the arena readable until the next step, for callers of state().
-    void open_arena() const;
-
-    // What was observed; the first step, a warm-up, is left out where there are more. Call once.
-    RankTrace take_trace(bool with_spans);
+    RankTrace take_trace(bool with_spans) override;
 
 private:
     const Plan& plan_;
     Rank rank_;
     const RoleProgram& role_;
     CpuExecutor executor_;
+    std::byte* arena_;
     Interpreter interpreter_;
     RankState state_;
     std::unique_ptr<LiveBuffers> account_;

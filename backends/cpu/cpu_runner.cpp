@@ -5,14 +5,28 @@
 
 #include "backends/cpu/cpu_rank.h"
 #include "backends/cpu/kernels/gemm.h"
-#include "backends/cpu/rank_failures.h"
-#include "backends/cpu/run_record.h"
 #include "backends/cpu/thread_communicator.h"
 #include "backends/memory_probe.h"
+#include "backends/rank_failures.h"
+#include "backends/run_record.h"
 #include "core/error.h"
+#include "core/program/check.h"
+#include "core/program/check_progress.h"
 
 namespace shardscope {
 namespace {
+
+void expect_precision(const TrainingSpec& training) {
+    const DType gradient = training.gradient_dtype.value_or(training.precision);
+    if (training.precision != DType::int32 &&
+        (gradient == training.precision ||
+         (training.precision == DType::bf16 && gradient == DType::fp32)))
+        return;
+    throw Error("unsupported",
+                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
+                    " with gradients in " + std::string(name_of(gradient)),
+                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
+}
 
 // One run: a thread per rank, and the calling thread, which meets them around every step and talks to
 // the outside while they rest.
@@ -75,6 +89,7 @@ Trace ThreadedRun::run() {
     Trace trace;
     for (const auto& rank : ranks_) trace.ranks.push_back(rank->take_trace(options_.record_spans));
     trace.ranks.front().memory.outside_plan = probe_.growth();
+    if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
     record_.finish(trace, world_, static_cast<int>(std::thread::hardware_concurrency()));
     return trace;
 }
@@ -103,7 +118,6 @@ void ThreadedRun::run_rank_steps(int rank) {
         pass(rank);  // everybody has finished the step
         mine.finish_step();
         if (diagnosis_.inspect) {
-            mine.open_arena();
             diagnosis_.inspect(rank, step, mine.state());
         }
         pass(rank);
@@ -133,6 +147,13 @@ void ThreadedRun::collect(std::int64_t step) {
 }
 
 }  // namespace
+
+void check_runnable(const Plan& plan, const CpuRunnerOptions& options) {
+    expect_precision(plan.training);
+    if (!options.check_program) return;
+    check_program(plan.program, plan.memory);
+    check_progress(plan.program, Host::runs_compute);
+}
 
 Trace CpuRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     check_runnable(plan, options_);

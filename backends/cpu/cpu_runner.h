@@ -21,6 +21,10 @@ struct CpuRunnerOptions {
     std::function<void(int rank, std::int64_t step, const RankState& state)> inspect;
 };
 
+// Throws Error "unsupported" for a precision that CPU ranks do not train in, and what check_program and
+// check_progress throw where the options ask for them.
+void check_runnable(const Plan& plan, const CpuRunnerOptions& options);
+
 // Step 1 trains like every other but is a warm-up: it is not timed (unless it is the only one), and
 // bytes in use are accounted for in it. Losses and norms are of all steps. An error of a rank ends all
 // ranks; what is thrown names the rank. Losses that are not finite are a note in the Trace.

@@ -1,170 +1,29 @@
 #include "backends/cpu/process_runner.h"
 
-#include <algorithm>
 #include <memory>
 #include <thread>
 
 #include "backends/cpu/cpu_rank.h"
 #include "backends/cpu/kernels/gemm.h"
-#include "backends/cpu/rank_failures.h"
-#include "backends/cpu/run_record.h"
-#include "backends/memory_probe.h"
-#include "backends/process/message_communicator.h"
-#include "backends/process/trace_exchange.h"
-#include "core/error.h"
+#include "backends/process_run.h"
 
 namespace shardscope {
-namespace {
-
-// What a rank tells all others after a step.
-struct StepTale {
-    double loss = 0, gradient_norm_squared = 0;
-    std::int32_t has_loss = 0, has_norm = 0, wants_to_stop = 0, unused = 0;
-};
-constexpr std::int64_t kTaleWords = sizeof(StepTale) / 4;
-
-std::vector<Rank> everybody(int size) {
-    std::vector<Rank> ranks;
-    for (int r = 0; r < size; ++r) ranks.emplace_back(r);
-    return ranks;
-}
-
-// "over tcp", and which ranks are on which host where there are several.
-std::string placement(const MessageLink& link) {
-    std::string text = "every rank is a process; they communicate over " + std::string(link.name());
-    std::vector<std::pair<std::string, int>> hosts;
-    for (const std::string& host : link.hosts()) {
-        const auto known = std::ranges::find(hosts, host, &std::pair<std::string, int>::first);
-        if (known == hosts.end())
-            hosts.emplace_back(host, 1);
-        else
-            ++known->second;
-    }
-    if (hosts.size() == 1) return text;
-    for (std::size_t i = 0; i < hosts.size(); ++i)
-        text += (i == 0 ? ": " : ", ") + std::to_string(hosts[i].second) + " on " + hosts[i].first;
-    return text;
-}
-
-// One run on one process.
-class ProcessRun {
-public:
-    ProcessRun(MessageLink& link, const Plan& plan, const CpuRunnerOptions& diagnosis,
-               const RunOptions& options)
-        : link_(link),
-          plan_(plan),
-          diagnosis_(diagnosis),
-          options_(options),
-          world_(make_message_communicator(link, everybody(link.size()), 0)),
-          tales_(static_cast<std::size_t>(link.size())),
-          scalars_(static_cast<std::size_t>(plan.layout.world)),
-          record_(plan, options) {}
-
-    Trace run(const DataSource& data);
-
-private:
-    bool step(std::int64_t number);
-    void exchange_tales(bool wants_to_stop);
-    Trace collect();
-
-    MessageLink& link_;
-    const Plan& plan_;
-    const CpuRunnerOptions& diagnosis_;
-    const RunOptions& options_;
-    std::unique_ptr<Communicator> world_;
-    std::unique_ptr<CpuRank> rank_;  // null: the plan has no work for this process
-    std::vector<StepTale> tales_;
-    std::vector<StepScalars> scalars_;
-    RunRecord record_;
-    MemoryProbe probe_;
-};
-
-Trace ProcessRun::run(const DataSource& data) {
-    cpu::use_one_thread();
-    if (link_.rank().value < plan_.layout.world)
-        rank_ = std::make_unique<CpuRank>(plan_, link_.rank(), data,
-                                          make_process_communicators(plan_.program, link_),
-                                          CpuExecutorOptions{diagnosis_.communication_delay});
-    world_->barrier();  // everybody is ready
-    probe_.start();
-    record_.start();
-    for (std::int64_t number = 0; number < plan_.training.steps; ++number)
-        if (!step(number)) break;
-    return collect();
-}
-
-// False when somebody wants to stop after it.
-bool ProcessRun::step(std::int64_t number) {
-    world_->barrier();
-    if (rank_) rank_->run_step(number);
-    world_->barrier();  // everybody has finished the step
-    if (rank_) rank_->finish_step();
-    if (rank_ && diagnosis_.inspect) {
-        rank_->open_arena();
-        diagnosis_.inspect(link_.rank().value, number, rank_->state());
-    }
-    exchange_tales(options_.stop.stop_requested());
-    probe_.sample();
-    record_.add_step(number, scalars_);
-    return std::ranges::none_of(tales_, [](const StepTale& t) { return t.wants_to_stop != 0; });
-}
-
-void ProcessRun::exchange_tales(bool wants_to_stop) {
-    StepTale mine;
-    if (rank_) {
-        const StepScalars& scalars = rank_->scalars();
-        mine = {scalars.loss.value_or(0), scalars.gradient_norm_squared.value_or(0),
-                scalars.loss.has_value(), scalars.gradient_norm_squared.has_value()};
-    }
-    mine.wants_to_stop = wants_to_stop;
-    world_->all_gather(reinterpret_cast<const std::byte*>(&mine),
-                       reinterpret_cast<std::byte*>(tales_.data()), kTaleWords, DType::int32);
-    for (std::size_t r = 0; r < scalars_.size(); ++r) {
-        scalars_[r] = {};
-        if (tales_[r].has_loss != 0) scalars_[r].loss = tales_[r].loss;
-        if (tales_[r].has_norm != 0)
-            scalars_[r].gradient_norm_squared = tales_[r].gradient_norm_squared;
-    }
-}
-
-Trace ProcessRun::collect() {
-    std::optional<RankTrace> mine;
-    if (rank_) {
-        mine = rank_->take_trace(options_.record_spans);
-        mine->memory.outside_plan = probe_.growth();
-    }
-    Trace trace;
-    trace.ranks = gather_traces(*world_, mine);
-    trace.notes.push_back(placement(link_));
-    const auto working = std::span(link_.hosts()).first(scalars_.size());
-    const auto here = std::ranges::count(working, link_.hosts()[link_.rank().index()]);
-    record_.finish(trace, static_cast<int>(here),
-                   static_cast<int>(std::thread::hardware_concurrency()));
-    return trace;
-}
-
-}  // namespace
 
 Trace ProcessRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     check_runnable(plan, options_);
-    if (plan.layout.world > link_.size())
-        throw Error("ranks",
-                    "the strategy needs " + std::to_string(plan.layout.world) + " ranks, but " +
-                        std::to_string(link_.size()) + " processes were started",
-                    "start as many");
-    if (const auto earlier = link_.failure())
-        throw Error("not-run", "the processes had ended before: " + earlier->message, earlier->fix,
-                    ErrorKind::run_failed);
-    RankFailures failures;
-    try {
-        const auto data = open_data(scenario.data, *plan.model, plan.training.seed);
-        return ProcessRun(link_, plan, options_, options).run(*data);
-    } catch (...) {
-        failures.add_current(link_.rank());
-    }
-    link_.abort(*failures.kept());
-    const auto cause = link_.failure();
-    throw cause ? *cause : *failures.kept();
+    std::unique_ptr<DataSource> data;
+    ProcessRunOptions how;
+    how.inspect = options_.inspect;
+    how.measures_host_memory = true;
+    how.cores = static_cast<int>(std::thread::hardware_concurrency());
+    how.make_rank = [&] {
+        cpu::use_one_thread();
+        data = open_data(scenario.data, *plan.model, plan.training.seed);
+        return std::make_unique<CpuRank>(plan, link_.rank(), *data,
+                                         make_process_communicators(plan.program, link_),
+                                         CpuExecutorOptions{options_.communication_delay});
+    };
+    return run_as_process(link_, plan, how, options);
 }
 
 }  // namespace shardscope

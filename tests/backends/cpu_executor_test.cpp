@@ -34,12 +34,12 @@ std::vector<float> run(const HandMade& p, BufferId result, CpuExecutorOptions op
     const auto errors = on_ranks(ranks, [&](int r) {
         const auto i = static_cast<std::size_t>(r);
         CpuExecutor executor(p.role(), std::move(all[i]), BatchLoader(), options);
-        Interpreter interpreter(p.program, Rank(r), p.plan, executor);
-        auto* arena = reinterpret_cast<float*>(interpreter.arena());
+        std::byte* const memory = executor.allocate_arena(p.plan.arena);
+        Interpreter interpreter(p.program, Rank(r), p.plan, executor, memory);
+        auto* arena = reinterpret_cast<float*>(memory);
         std::fill_n(arena, p.plan.arena.value / 4, static_cast<float>(r + 1));
         for (int step = 0; step < steps; ++step) interpreter.run_step(step);
-        std::memcpy(&values[i], interpreter.arena() + p.plan.offset[result.index()].value,
-                    sizeof(float));
+        std::memcpy(&values[i], memory + p.plan.offset[result.index()].value, sizeof(float));
     });
     for (const auto& error : errors)
         if (error) throw *error;
@@ -96,7 +96,8 @@ TEST(CpuExecutor, SpansTellWhereTimeWent) {
     p.phase(Phase::optimizer).order(Stream::reduce, Stream::compute).zero(a);
     CpuExecutor executor(p.role(), std::move(make_rank_communicators(p.program, 1)[0]),
                          BatchLoader(), {20ms});
-    Interpreter interpreter(p.program, Rank(0), p.plan, executor);
+    std::byte* const memory = executor.allocate_arena(p.plan.arena);
+    Interpreter interpreter(p.program, Rank(0), p.plan, executor, memory);
     SpanLog log(p.role());
     executor.log_spans(&log);
     log.begin_step(SpanLog::Clock::now());
@@ -163,7 +164,9 @@ TEST(CpuExecutor, AFailureOnAStreamReachesEveryRank) {
         const HandMade& mine = r == 1 ? bad : p;
         CpuExecutor executor(mine.role(), std::move(all[static_cast<std::size_t>(r)]),
                              BatchLoader());
-        Interpreter(mine.program, Rank(r), mine.plan, executor).run_step(0);
+        Interpreter(mine.program, Rank(r), mine.plan, executor,
+                    executor.allocate_arena(mine.plan.arena))
+            .run_step(0);
     });
     for (const auto& error : errors) ASSERT_TRUE(error);
     EXPECT_EQ(errors[0]->rule, kCommunicationAborted);
@@ -196,12 +199,13 @@ struct TwoStages {
         const auto errors = on_ranks(2, [&](int r) {
             const auto i = static_cast<std::size_t>(r);
             CpuExecutor executor(both.roles[i], std::move(all[i]), BatchLoader(), options);
-            Interpreter interpreter(both, Rank(r), stage[i].plan, executor);
-            auto* arena = reinterpret_cast<float*>(interpreter.arena());
+            std::byte* const memory = executor.allocate_arena(stage[i].plan.arena);
+            Interpreter interpreter(both, Rank(r), stage[i].plan, executor, memory);
+            auto* arena = reinterpret_cast<float*>(memory);
             std::fill_n(arena, stage[i].plan.arena.value / 4, static_cast<float>(r + 1));
             interpreter.run_step(0);
             const Bytes place = stage[i].plan.offset[result.index()];
-            std::memcpy(&values[i], interpreter.arena() + place.value, sizeof(float));
+            std::memcpy(&values[i], memory + place.value, sizeof(float));
         });
         for (const auto& error : errors)
             if (error) throw *error;

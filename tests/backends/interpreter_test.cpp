@@ -16,9 +16,9 @@ using testing::ElementsAre;
 
 class RecordingExecutor final : public Executor {
 public:
-    std::byte* allocate_arena(Bytes size) override {
-        memory_.resize(static_cast<std::size_t>(size.value));
-        return memory_.data();
+    bool begin_task(BodyId body, std::int32_t slot, const StepContext&) override {
+        tasks.push_back(std::to_string(body.value) + " in " + std::to_string(slot));
+        return replays;
     }
     void compute(Stream stream, const Compute& c, const Addresses& operands,
                  const StepContext& context) override {
@@ -46,19 +46,21 @@ public:
     void wait(Stream stream, EventId e) override {
         calls.push_back(name(stream) + "wait " + std::to_string(e.value));
     }
-    double read_scalar(Stream stream, const std::byte* value) override {
-        calls.push_back(name(stream) + "read " + place(value));
-        return ++scalar;
+    void copy_scalar(Stream stream, const std::byte* value, double* destination) override {
+        calls.push_back(name(stream) + "copy " + place(value));
+        *destination = ++scalar;
     }
     void synchronize() override { calls.push_back("synchronize"); }
 
     std::vector<std::string> calls;
+    std::vector<std::string> tasks;
+    bool replays = false;
     double scalar = 0;
+    std::vector<std::byte> memory = std::vector<std::byte>(4096);
 
 private:
     static std::string name(Stream stream) { return std::string(stream_name(stream)) + ": "; }
-    std::string place(const std::byte* p) const { return "@" + std::to_string(p - memory_.data()); }
-    std::vector<std::byte> memory_;
+    std::string place(const std::byte* p) const { return "@" + std::to_string(p - memory.data()); }
 };
 
 TEST(Interpreter, WalksTheScheduleAndResolvesOperands) {
@@ -68,14 +70,14 @@ TEST(Interpreter, WalksTheScheduleAndResolvesOperands) {
     p.body("optimizer").all_reduce(y, Stream::reduce).copy_to_host(CopyToHost::What::loss, y);
     p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
     RecordingExecutor executor;
-    Interpreter interpreter(p.program, Rank(0), p.plan, executor);
+    Interpreter interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data());
     const StepScalars scalars = interpreter.run_step(4);
     EXPECT_THAT(executor.calls,
                 ElementsAre("compute: add step 4 micro-batch 0 @64 @0", "compute: record 0",
                             "reduce: wait 0",  //
                             "compute: add step 4 micro-batch 1 @64 @0", "compute: record 0",
                             "reduce: wait 0",  //
-                            "reduce: all_reduce - to @64", "compute: read @64", "synchronize"));
+                            "reduce: all_reduce - to @64", "compute: copy @64", "synchronize"));
     EXPECT_EQ(scalars.loss, 1.0);
     EXPECT_FALSE(scalars.gradient_norm_squared);
 }
@@ -87,7 +89,7 @@ TEST(Interpreter, RankStrideSelectsTheShardOfTheRank) {
                               {whole, 0, 0}, 48);
     for (const auto& [rank, expected] : {std::pair{0, "@8"}, {1, "@72"}, {2, "@136"}}) {
         RecordingExecutor executor;
-        Interpreter(p.program, Rank(rank), p.plan, executor).run_step(0);
+        Interpreter(p.program, Rank(rank), p.plan, executor, executor.memory.data()).run_step(0);
         EXPECT_EQ(executor.calls[0], "gather: all_gather " + std::string(expected) + " to @0");
     }
 }
@@ -99,7 +101,8 @@ TEST(Interpreter, TheLastOfSeveralScalarsCounts) {
     p.copy_to_host(CopyToHost::What::gradient_norm, loss);
     p.copy_to_host(CopyToHost::What::loss, loss);
     RecordingExecutor executor;
-    const StepScalars scalars = Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    const StepScalars scalars =
+        Interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data()).run_step(0);
     EXPECT_EQ(scalars.loss, 3.0);
     EXPECT_EQ(scalars.gradient_norm_squared, 2.0);
 }
@@ -116,14 +119,39 @@ TEST(Interpreter, OperandsInFramesAreOfTheTasksMicroBatch) {
     p.role().schedule = {
         {BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 0}, {BodyId(1), 1}, {BodyId(0), 2}};
     RecordingExecutor executor;
-    Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    Interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data()).run_step(0);
     EXPECT_THAT(executor.calls,
                 ElementsAre("compute: add step 0 micro-batch 0 @320 @0",  //
-                            "compute: read @320", "compute: add step 0 micro-batch 1 @1088 @0",
-                            "compute: read @1088", "gather: all_gather @328 to @320",
+                            "compute: copy @320", "compute: add step 0 micro-batch 1 @1088 @0",
+                            "compute: copy @1088", "gather: all_gather @328 to @320",
                             "gather: all_gather @1096 to @1088",
-                            "compute: add step 0 micro-batch 2 @320 @0", "compute: read @320",
+                            "compute: add step 0 micro-batch 2 @320 @0", "compute: copy @320",
                             "synchronize"));
+}
+
+// Micro-batches whose frames lie at the same place share a slot; a body without frames has one.
+TEST(Interpreter, SlotsNumberTheDifferentPlaces) {
+    HandMade p;
+    const BufferId x = p.buffer("x", 16);
+    const auto frame = p.frame(Bytes(128), {Bytes(256), Bytes(1024), Bytes(256)});
+    const BufferId saved = p.buffer_in(frame, Bytes(64), "saved", 16);
+    p.body("forward").add(x, saved);
+    p.body("optimizer").add(x, x);
+    p.role().schedule = {
+        {BodyId(0), 0}, {BodyId(0), 1}, {BodyId(0), 2}, {BodyId(1), 0}, {BodyId(1), 2}};
+    RecordingExecutor executor;
+    Interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data()).run_step(0);
+    EXPECT_THAT(executor.tasks, ElementsAre("0 in 0", "0 in 1", "0 in 0", "1 in 0", "1 in 0"));
+}
+
+TEST(Interpreter, TasksThatTheExecutorReplaysAreNotIssued) {
+    HandMade p;
+    const BufferId x = p.buffer("x", 16);
+    p.body("forward").add(x, x);
+    RecordingExecutor executor;
+    executor.replays = true;
+    Interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data()).run_step(0);
+    EXPECT_THAT(executor.calls, ElementsAre("synchronize"));
 }
 
 TEST(Interpreter, ExchangesGetTheAddressOfEveryTransfer) {
@@ -135,7 +163,7 @@ TEST(Interpreter, ExchangesGetTheAddressOfEveryTransfer) {
     p.body("both").exchange({{1, true, x}, {1, false, y}}, Stream::compute);
     p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 1}};
     RecordingExecutor executor;
-    Interpreter(p.program, Rank(0), p.plan, executor).run_step(0);
+    Interpreter(p.program, Rank(0), p.plan, executor, executor.memory.data()).run_step(0);
     EXPECT_THAT(executor.calls,
                 ElementsAre("fwd-in: exchange receive @128", "fwd-in: exchange receive @192",
                             "compute: exchange send @0 receive @192", "synchronize"));

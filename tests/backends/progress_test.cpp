@@ -100,7 +100,8 @@ int finished(const std::vector<HandMade>& stages, const Program& program,
             return;
         }
         const auto i = static_cast<std::size_t>(r);
-        Interpreter interpreter(program, Rank(r), stages[i].plan, *executors[i]);
+        std::byte* const memory = executors[i]->allocate_arena(stages[i].plan.arena);
+        Interpreter interpreter(program, Rank(r), stages[i].plan, *executors[i], memory);
         for (int step = 0; step < 2; ++step) interpreter.run_step(step);
     });
     return static_cast<int>(std::count_if(errors.begin(), errors.begin() + ranks,

@@ -1,39 +1,12 @@
-#include "backends/cpu/run_record.h"
+#include "backends/run_record.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
-#include "backends/cpu/cpu_rank.h"
-#include "backends/memory_probe.h"
-#include "core/error.h"
-#include "core/program/check.h"
-#include "core/program/check_progress.h"
+#include "backends/rank_run.h"
 
 namespace shardscope {
-namespace {
-
-void expect_precision(const TrainingSpec& training) {
-    const DType gradient = training.gradient_dtype.value_or(training.precision);
-    if (training.precision != DType::int32 &&
-        (gradient == training.precision ||
-         (training.precision == DType::bf16 && gradient == DType::fp32)))
-        return;
-    throw Error("unsupported",
-                "the cpu backend does not train in " + std::string(name_of(training.precision)) +
-                    " with gradients in " + std::string(name_of(gradient)),
-                "use precision fp32, fp64 or bf16, with gradients in the same or bf16's in fp32");
-}
-
-}  // namespace
-
-void check_runnable(const Plan& plan, const CpuRunnerOptions& options) {
-    expect_precision(plan.training);
-    if (!options.check_program) return;
-    check_program(plan.program, plan.memory);
-    check_progress(plan.program, Host::runs_compute);
-}
-
 RunRecord::RunRecord(const Plan& plan, const RunOptions& options) : plan_(plan), options_(options) {
     const auto reserved = static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps));
     losses_.reserve(reserved);
@@ -66,7 +39,6 @@ void RunRecord::finish(Trace& trace, int ranks, int cores) {
             std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") +
             (threads > 1 ? " of " + std::to_string(threads) + " threads share " : " share ") +
             std::to_string(cores) + (cores == 1 ? " core" : " cores"));
-    if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
     trace.losses = std::move(losses_);
     trace.gradient_norms = std::move(gradient_norms_);
 }

@@ -1,11 +1,10 @@
-// What a run of CPU ranks tells of its steps, whether the ranks are threads or processes.
+// What a run tells of its steps, whatever its ranks are.
 #pragma once
 
 #include <optional>
 #include <span>
 #include <string>
 
-#include "backends/cpu/cpu_runner.h"
 #include "backends/interpreter.h"
 #include "backends/span_log.h"
 #include "core/lowering/plan.h"
@@ -13,10 +12,6 @@
 #include "core/runner.h"
 
 namespace shardscope {
-
-// Throws Error "unsupported" for a precision that CPU ranks do not train in, and what check_program and
-// check_progress throw where the options ask for them.
-void check_runnable(const Plan& plan, const CpuRunnerOptions& options);
 
 // Losses and gradient norms of all steps, told as they come; not thread-safe. `plan` and `options` must
 // outlive it.
@@ -29,7 +24,7 @@ public:
     void add_step(std::int64_t step, std::span<const StepScalars> scalars);
 
     // Moves losses and norms into the trace, and adds what a reader must know: losses that are not
-    // finite, ranks that share `cores` (of `ranks` on one machine), what the memory probe cannot see.
+    // finite, ranks that share `cores` (of `ranks` on one machine).
     void finish(Trace& trace, int ranks, int cores);
 
 private:

@@ -1,4 +1,4 @@
-#include "backends/cpu/rank_failures.h"
+#include "backends/rank_failures.h"
 
 #include <string>
 
