@@ -12,8 +12,8 @@
 #include <mutex>
 #include <vector>
 
+#include "backends/batch_loader.h"
 #include "backends/cpu/arena.h"
-#include "backends/cpu/batch_loader.h"
 #include "backends/cpu/event_board.h"
 #include "backends/cpu/kernels/team.h"
 #include "backends/cpu/rank_communicators.h"

@@ -1,5 +1,5 @@
 // Which samples a rank loads, and what a pipeline's first and last stage load of them.
-#include "backends/cpu/batch_loader.h"
+#include "backends/batch_loader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "backends/cpu/batch_loader.h"
+#include "backends/batch_loader.h"
 
 #include <algorithm>
 #include <span>
