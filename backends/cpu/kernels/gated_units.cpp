@@ -5,45 +5,6 @@
 namespace shardscope::cpu {
 namespace {
 
-template <class R>
-struct ValueAndSlope {
-    R value, slope;
-};
-
-struct GeluTanh {
-    template <class R>
-    SHARDSCOPE_INLINE static R value(R x) {
-        return gelu(x);
-    }
-    template <class R>
-    SHARDSCOPE_INLINE static ValueAndSlope<R> both(R x) {
-        return {gelu(x), gelu_derivative(x)};
-    }
-};
-struct GeluErf {
-    template <class R>
-    SHARDSCOPE_INLINE static R value(R x) {
-        return gelu_erf(x);
-    }
-    template <class R>
-    SHARDSCOPE_INLINE static ValueAndSlope<R> both(R x) {
-        return {gelu_erf(x), gelu_erf_derivative(x)};
-    }
-};
-// silu(g) = g·s, silu'(g) = s·(1 + g·(1 − s)).
-struct Silu {
-    template <class R>
-    SHARDSCOPE_INLINE static R value(R x) {
-        return x * sigmoid(x).value;
-    }
-    template <class R>
-    SHARDSCOPE_INLINE static ValueAndSlope<R> both(R x) {
-        const Sigmoid<R> s = sigmoid(x);
-        const R silu = x * s.value;
-        return {silu, s.value + silu * s.complement};
-    }
-};
-
 template <class Gate, class T>
 SHARDSCOPE_CLONES void forward(std::int64_t ffn, Share share, const T* gate_up, T* y) {
     for (std::int64_t r = share.first; r < share.last; ++r) {

@@ -2,6 +2,7 @@
 // position in between, because sines cost more than the rotation itself.
 #include <algorithm>
 
+#include "backends/arithmetic/rotation.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
 
@@ -24,9 +25,9 @@ SHARDSCOPE_INLINE void rotate(const Angles& angles, std::int64_t pairs, T* first
     SHARDSCOPE_INDEPENDENT
     for (std::int64_t i = 0; i < pairs; ++i) {
         const R c = static_cast<R>(angles.cosine[i]), s = static_cast<R>(angles.sine[i]);
-        const R a = first[i], b = second[i];
-        first[i] = a * c - b * s;
-        second[i] = b * c + a * s;
+        const Pair<R> turned = rotated<R>(first[i], second[i], c, s);
+        first[i] = turned.first;
+        second[i] = turned.second;
     }
 }
 

@@ -5,10 +5,10 @@
 // because a function that stays outside is compiled for the oldest instruction set only.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 
+#include "backends/arithmetic/exponential.h"
 #include "backends/cpu/kernels/real.h"
 
 // GCC resolves clones while the program is loaded, before the sanitizers' run time is ready.
@@ -34,43 +34,10 @@ namespace shardscope::cpu {
 // Partial sums (and maxima) of a reduction: enough for two registers of the widest instruction set.
 constexpr int kLanes = 32;
 
-// eˣ within 1.2e-7 relative for x in [−87, 88], 0 below and e⁸⁸ above: x = n·ln 2 + r with
-// |r| ≤ ln 2 / 2, and a polynomial for eʳ (the coefficients are those of Cephes' expf). Never a
-// denormal number, which would cost a hundred cycles each.
-SHARDSCOPE_INLINE float exponential(float x) {
-    constexpr float kRounder = 12582912.0f;  // 1.5 · 2²³: adding it rounds to an integer
-    constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-    const bool vanishes = x < -87.0f;
-    x = vanishes ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    const float shifted = x * 1.44269504f + kRounder;
-    const float n = shifted - kRounder;
-    const float r = (x - n * kLn2High) - n * kLn2Low;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    const std::int32_t exponent =
-        std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(kRounder);
-    return vanishes ? 0.0f : p * std::bit_cast<float>((exponent + 127) << 23);
-}
-SHARDSCOPE_INLINE double exponential(double x) { return std::exp(x); }
-
-// s = 1 / (1 + e⁻ˣ), and 1 − s without the cancellation of that subtraction. Floats end at e⁻⁴⁰,
-// far below their precision: smaller ones would make denormal products.
+// eˣ with the same bits on every instruction set.
 template <class T>
-struct Sigmoid {
-    T value, complement;
-};
-template <class T>
-SHARDSCOPE_INLINE Sigmoid<T> sigmoid(T x) {
-    constexpr T kLeast = sizeof(T) == sizeof(float) ? T(-40) : T(-700);
-    const T e = exponential(-(x < kLeast ? kLeast : x));
-    const T s = T(1) / (T(1) + e);
-    return {s, e * s};
+SHARDSCOPE_INLINE T exponential(T x) {
+    return PortableMath::exponential(x);
 }
 
 // Σ term(i), i = 0 … n − 1, in Sum's precision. Element i is added to partial sum i mod kLanes;
