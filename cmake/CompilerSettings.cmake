@@ -27,23 +27,27 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(shardscope_settings INTERFACE)
+set(shardscope_cxx_options
+    # a·b + c is never fused behind our back: the same source gives the same bits everywhere.
+    -ffp-contract=off
+    -Wall
+    -Wextra
+    -Wpedantic
+    -Wshadow
+    -Wconversion
+    -Wnon-virtual-dtor
+    -Woverloaded-virtual
+    -Wold-style-cast
+    -Wcast-align
+    # GCC 12 reports it falsely in std::string's operator+ (GCC bug 105329).
+    -Wno-restrict
+    $<$<BOOL:${SHARDSCOPE_WERROR}>:-Werror>)
+# nvcc's own generated code would not pass the rest of the warnings.
+set(shardscope_cuda_options -Xcompiler=-ffp-contract=off,-Wall)
 target_compile_options(
     shardscope_settings
-    INTERFACE
-        # a·b + c is never fused behind our back: the same source gives the same bits everywhere.
-        -ffp-contract=off
-        -Wall
-        -Wextra
-        -Wpedantic
-        -Wshadow
-        -Wconversion
-        -Wnon-virtual-dtor
-        -Woverloaded-virtual
-        -Wold-style-cast
-        -Wcast-align
-        # GCC 12 reports it falsely in std::string's operator+ (GCC bug 105329).
-        -Wno-restrict
-        $<$<BOOL:${SHARDSCOPE_WERROR}>:-Werror>)
+    INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${shardscope_cxx_options}>"
+              "$<$<COMPILE_LANGUAGE:CUDA>:${shardscope_cuda_options}>")
 target_link_options(shardscope_settings INTERFACE -Wl,--as-needed)
 
 if(SHARDSCOPE_SANITIZE)

@@ -26,6 +26,13 @@ FOLDERS = {
 # One vendor's folder each; they share backends/ but never include each other.
 VENDOR_FOLDERS = ["backends/cpu", "backends/cuda", "backends/mpi"]
 
+# What a vendor's module offers to the program that loads it: headers without any vendor's.
+MODULE_INTERFACES = {
+    "backends/cuda/cuda_options.h",
+    "backends/cuda/measurement.h",
+    "backends/cuda/module.h",
+}
+
 # In core, only files of these names read or write a file format.
 PARSERS = r"core/(.*/)?([a-z0-9_]+_io|[a-z0-9_]*(yaml|json|import|export)[a-z0-9_]*)\.(h|cpp)"
 
@@ -82,6 +89,10 @@ def check_own_include(path, header):
     if target != folder and target not in FOLDERS[folder]:
         return f'{folder}/ may not include "{header}"'
     vendor = vendor_folder(header)
+    if header in MODULE_INTERFACES:
+        return None
+    if path in MODULE_INTERFACES and vendor:
+        return f'"{header}" is no part of what a module offers to others'
     if folder == "backends" and vendor and vendor != vendor_folder(path):
         return f'"{header}" belongs to {vendor}/, which only that folder may include'
     return None

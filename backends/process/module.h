@@ -1,4 +1,4 @@
-// Loadable modules: parts of the program that need libraries which a machine may lack.
+// The transport between processes that is a loadable module (backends/loadable_module.h).
 #pragma once
 
 #include <memory>

@@ -1,0 +1,64 @@
+// What the loadable module shardscope_cuda.so offers. Without any vendor's header: the program that loads it
+// (backends/cuda_module.h) knows it by this alone.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/cuda/measurement.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+// How one GPU reaches another.
+struct GpuLink {
+    int device = 0;            // the other one
+    bool peer_access = false;  // reads and writes its memory directly
+    bool nvlink = false;       // as fast as inside the best-connected pair; else over PCIe
+    int performance_rank = 0;  // the driver's order of links, 0 is best
+};
+
+struct GpuInfo {
+    int device = 0;  // as CUDA counts those that are visible
+    std::string name;
+    Bytes memory;                // all of it
+    Bytes free_memory;           // that nobody has taken now
+    int compute_capability = 0;  // 10 · major + minor
+    int multiprocessors = 0;
+    double clock = 0;         // of the multiprocessors, Hz, the highest
+    double memory_clock = 0;  // Hz; 0: the driver does not say
+    int memory_bus_bits = 0;
+    std::string pci;   // "0000:17:00.0"
+    std::string uuid;  // "GPU-…"
+    std::vector<GpuLink> links;
+
+    // Double data rate: two bits per pin and cycle.
+    BytesPerSecond memory_bandwidth() const {
+        return BytesPerSecond(2 * memory_clock * memory_bus_bits / 8);
+    }
+};
+
+// Thread-safe. The module has one, which lives as long as it is loaded.
+class CudaModule {
+public:
+    virtual ~CudaModule() = default;
+
+    // Empty, or in one sentence why no GPU can be used; `remedy` is then what would help.
+    virtual std::string why_not() const = 0;
+    virtual std::string remedy() const = 0;
+
+    // All that are visible; none where why_not() says so. Throws Error{run_failed, "cuda"}.
+    virtual std::vector<GpuInfo> devices() const = 0;
+
+    // "CUDA 13.0, driver 13.0, NCCL 2.28.9, cuBLASLt 13.1.0, cuDNN 9.19.0"; needs no GPU.
+    virtual std::string versions() const = 0;
+
+    // Measures one GPU. Throws Error{run_failed, "cuda"}.
+    virtual std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const = 0;
+};
+
+}  // namespace shardscope
+
+// The module's entry.
+extern "C" const shardscope::CudaModule* shardscope_cuda_module();
