@@ -55,8 +55,8 @@ LIBRARIES = [
     ),
     (
         r"cu(da|blas|dnn|rand|pti|solver|sparse).*|nccl.*|nvml.*|nvtx.*|cub/.*",
-        r"backends/cuda/.*",
-        "in backends/cuda",
+        r"(backends/cuda|tests/cuda|tests/host_device)/.*",
+        "in backends/cuda, and in tests of it",
     ),
     (r"mpi\.h", r"backends/mpi/.*", "in backends/mpi"),
     (r"Q[A-Za-z/]+", r"gui/.*|tests/gui/.*", "in gui"),
@@ -148,6 +148,8 @@ def check_the_checker():
         ("backends/cuda/arena.cu", "#include <omp.h>"),
         ("backends/mpi/ranks.cpp", "#include <nccl.h>"),
         ("cli/main.cpp", "#include <cuda_runtime.h>"),
+        ("tests/backends/executor_test.cpp", "#include <nccl.h>"),
+        ("backends/cuda/arena.cpp", '#include "tests/host_device/control.h"'),
         ("cli/main.cpp", '#include "gui/session.h"'),
         ("cli/main.cpp", "#ifdef SHARDSCOPE_CUDA"),
         ("gui/session.cpp", '#include "backends/executor.h"'),
@@ -160,6 +162,7 @@ def check_the_checker():
         ("backends/cpu/gemm.cpp", '#include <Eigen/Core>\n#include "backends/executor.h"'),
         ("cli/runners.cpp", '#if SHARDSCOPE_CUDA\n#include "backends/cpu/runner.h"\n#endif'),
         ("tests/core/plan_test.cpp", '#include <gtest/gtest.h>\n#include "core/plan.h"'),
+        ("tests/cuda/norm_test.cpp", '#include <cuda_runtime.h>\n#include "backends/cuda/arena.h"'),
         ("core/full.cpp", "\n" * MAX_LINES),
     ]
     for path, text in bad:

@@ -50,7 +50,7 @@ void launch(const char* name, void (*kernel)(Parameters...), const Geometry& g,
 #ifdef __CUDACC__
     kernel<<<grid, block, g.shared_bytes, context.stream>>>(static_cast<Parameters>(arguments)...);
 #else
-    host_device::launch(kernel, grid, block, g.shared_bytes, context.stream,
+    host_device::launch(name, kernel, grid, block, g.shared_bytes, context.stream,
                         static_cast<Parameters>(arguments)...);
 #endif
     check_launch(name);
