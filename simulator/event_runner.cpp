@@ -12,6 +12,7 @@ MemoryUse planned_memory(const MemoryPlan& plan) {
     use.categories = plan.categories;
     use.peak = plan.peak();
     use.peak_phase = plan.peak_phase;
+    use.runtime = plan.runtime_parts;
     return use;
 }
 

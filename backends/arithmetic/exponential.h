@@ -37,8 +37,8 @@ struct PortableMath {
         p = p * r + 1.6666665459e-1f;
         p = p * r + 5.0000001201e-1f;
         p = p * (r * r) + r + 1.0f;
-        const std::int32_t exponent = __builtin_bit_cast(std::int32_t, shifted) -
-                                      __builtin_bit_cast(std::int32_t, kRounder);
+        const std::int32_t exponent =
+            __builtin_bit_cast(std::int32_t, shifted) - __builtin_bit_cast(std::int32_t, kRounder);
         return vanishes ? 0.0f : p * __builtin_bit_cast(float, (exponent + 127) << 23);
     }
     SHARDSCOPE_ARITHMETIC static double exponential(double x) { return std::exp(x); }

@@ -35,8 +35,8 @@ inline Turns turns_per_position(double frequency) {
 // quarter of a turn plus at most an eighth either way, where short polynomials do (the coefficients
 // are those of Cephes' sinf and cosf).
 SHARDSCOPE_ARITHMETIC Pair<float> cosine_and_sine(Turns per_position, std::int64_t position) {
-    const auto turn = static_cast<std::uint32_t>((per_position * static_cast<Turns>(position) +
-                                                  0x80000000u) >> 32);
+    const auto turn = static_cast<std::uint32_t>(
+        (per_position * static_cast<Turns>(position) + 0x80000000u) >> 32);
     const std::uint32_t quarter = (turn + 0x20000000u) >> 30;
     const auto rest = static_cast<std::int32_t>(turn - (quarter << 30));
     const float x = static_cast<float>(rest) * 1.4629180792671596e-9f;  // 2π · 2⁻³²

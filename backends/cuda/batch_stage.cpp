@@ -1,26 +1,10 @@
 #include "backends/cuda/batch_stage.h"
 
 #include "backends/cuda/device/check.h"
-#include "core/dtype.h"
+#include "core/program/runtime_memory.h"
 
 namespace shardscope::cuda {
 namespace {
-
-constexpr std::int64_t kAlignment = 256;  // bytes, of every piece
-
-std::int64_t aligned(std::int64_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-std::int64_t bytes_of_inputs(const LoadBatch& load, DType dtype) {
-    if (!load.inputs) return 0;
-    return load.tokens ? load.samples * load.seq * size_of(DType::int32)
-                       : load.samples * load.width * size_of(dtype);
-}
-
-std::int64_t bytes_of_targets(const LoadBatch& load) {
-    return load.targets ? load.samples * load.seq * size_of(DType::int32) : 0;
-}
 
 std::byte* at(const std::unique_ptr<std::byte, FreePinned>& memory, std::int64_t offset,
               std::int64_t bytes) {
@@ -37,28 +21,20 @@ BatchStage::Places BatchStage::places_of(const RoleProgram& role, std::int64_t& 
             const auto* compute = std::get_if<Compute>(&i.operation);
             const auto* load = compute ? std::get_if<LoadBatch>(&compute->kernel) : nullptr;
             if (load == nullptr) continue;
-            Place place;
-            place.input_bytes = bytes_of_inputs(*load, compute->dtype);
-            place.target_bytes = bytes_of_targets(*load);
-            place.inputs = bytes;
-            place.targets = bytes + aligned(place.input_bytes);
-            bytes = place.targets + aligned(place.target_bytes);
+            const SampleBytes samples = sample_bytes(*load, compute->dtype);
+            const Place place{bytes, samples.inputs, bytes + SampleBytes::staged(samples.inputs),
+                              samples.targets};
+            bytes += samples.staged();
             places.emplace(std::pair(compute, task.micro_batch), place);
         }
     return places;
-}
-
-Bytes BatchStage::device_bytes(const RoleProgram& role) {
-    std::int64_t bytes = 0;
-    places_of(role, bytes);
-    return Bytes(2 * bytes);
 }
 
 BatchStage::BatchStage(const RoleProgram& role, BatchLoader loader, std::int64_t steps)
     : loader_(std::move(loader)),
       places_(places_of(role, bytes_)),
       host_(allocate_pinned(Bytes(2 * bytes_))),
-      device_(allocate_device(Bytes(2 * bytes_))),
+      device_(allocate_device(staged_samples(role))),
       copies_(make_stream(StreamPriority::ordinary)),
       ready_{make_event(), make_event()},
       steps_(steps) {}

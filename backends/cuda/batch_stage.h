@@ -12,14 +12,12 @@
 
 namespace shardscope::cuda {
 
-// Holds the samples of two steps, on the host and on the device; one thread at a time.
+// Holds the samples of two steps, on the host and on the device (staged_samples()); one thread at a
+// time.
 class BatchStage {
 public:
     // For steps 0 … steps − 1. Throws Error{run_failed, "out-of-memory"}. `role` must outlive it.
     BatchStage(const RoleProgram& role, BatchLoader loader, std::int64_t steps);
-
-    // Bytes on the device.
-    static Bytes device_bytes(const RoleProgram& role);
 
     // Fetches the samples of `step` and starts to copy them, unless that was done or there is no
     // such step. Steps come in order,

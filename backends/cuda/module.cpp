@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 #include <nccl.h>
 
+#include "backends/cuda/runner.h"
 #include "core/error.h"
 
 namespace shardscope::cuda {
@@ -185,6 +186,11 @@ public:
                (driver == 0 ? "no driver" : "driver for CUDA " + cuda_version(driver)) + ", NCCL " +
                library_version(nccl) + ", cuBLASLt " +
                library_version(static_cast<int>(cublasLtGetVersion()));
+    }
+
+    std::unique_ptr<Runner> make_runner(const CudaOptions& options,
+                                        MessageLink* link) const override {
+        return std::make_unique<CudaRunner>(options, link);
     }
 
     std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions&) const override {

@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/cuda_options.h"
 #include "backends/cuda/measurement.h"
+#include "backends/process/message_link.h"
+#include "core/runner.h"
 #include "core/units.h"
 
 namespace shardscope {
@@ -53,6 +56,11 @@ public:
 
     // "CUDA 13.0, driver 13.0, NCCL 2.28.9, cuBLASLt 13.1.0, cuDNN 9.19.0"; needs no GPU.
     virtual std::string versions() const = 0;
+
+    // A rank of a run: of the link's processes, or, where it is null, of this one alone. The link must
+    // outlive it.
+    virtual std::unique_ptr<Runner> make_runner(const CudaOptions& options,
+                                                MessageLink* link) const = 0;
 
     // Measures one GPU. Throws Error{run_failed, "cuda"}.
     virtual std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const = 0;

@@ -65,6 +65,13 @@ struct Calibration {
     bool empty() const { return matmul.empty(); }
 };
 
+// Device memory that NCCL takes of a rank. Where it is described as part of Device::runtime, all is 0.
+struct NcclMemory {
+    Bytes base;           // per communicator
+    int channels = 0;     // of one
+    Bytes send, receive;  // per channel, for the neighbour that is sent to, and received from
+};
+
 struct Device {
     std::string name;  // "NVIDIA H100 SXM"
     DeviceKind kind = DeviceKind::gpu;
@@ -78,7 +85,13 @@ struct Device {
     Seconds kernel_overhead;          // device time of an empty kernel
     int threads = 1;                  // CPUs: that a rank divides its kernels over
     Bytes runtime;                    // context, libraries: memory outside the plan
-    std::string source;               // where the figures come from
+    // GPUs, beside `runtime`: what a stream with kernels has as scratch; 0: is part of `runtime`.
+    Bytes workspace;
+    NcclMemory nccl;
+    // GPUs whose runs of kernels are replayed as graphs: host time to launch one, and device time of an
+    // empty kernel in it; 0: every instruction is issued by itself.
+    Seconds graph_host_cost, graph_kernel_overhead;
+    std::string source;  // where the figures come from
     Calibration calibration;
 };
 

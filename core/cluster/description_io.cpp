@@ -12,6 +12,7 @@ namespace {
 constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
 constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
 constexpr IntegerRange kCores{0, 1'000'000};
+constexpr IntegerRange kChannels{0, 1024};
 constexpr IntegerRange kThreads{1, 1024};  // of one rank
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
@@ -30,10 +31,19 @@ void read_peak(const YamlValue& value, Device& device) {
     }
 }
 
+void read_nccl(const YamlValue& value, NcclMemory& nccl) {
+    const YamlMap map(value, {"base", "channels", "send", "receive"});
+    map.read("base", nccl.base, kSomeMemory);
+    map.read("channels", nccl.channels, kChannels);
+    map.read("send", nccl.send, kSomeMemory);
+    map.read("receive", nccl.receive, kSomeMemory);
+}
+
 void read_device(const YamlValue& value, Device& device) {
-    const YamlMap map(value, {"name", "kind", "memory", "peak", "matmul_efficiency",
-                              "memory_bandwidth", "memory_efficiency", "host_cost",
-                              "kernel_overhead", "threads", "runtime", "source"});
+    const YamlMap map(value,
+                      {"name", "kind", "memory", "peak", "matmul_efficiency", "memory_bandwidth",
+                       "memory_efficiency", "host_cost", "kernel_overhead", "threads", "runtime",
+                       "workspace", "nccl", "graph_host_cost", "graph_kernel_overhead", "source"});
     constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
     if (const auto name = map.find("name")) device.name = name->name();
     if (const auto kind = map.find("kind")) {
@@ -48,6 +58,10 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("kernel_overhead", device.kernel_overhead, kTime);
     map.read("threads", device.threads, kThreads);
     map.read("runtime", device.runtime, kSomeMemory);
+    map.read("workspace", device.workspace, kSomeMemory);
+    if (const auto nccl = map.find("nccl")) read_nccl(*nccl, device.nccl);
+    map.read("graph_host_cost", device.graph_host_cost, kTime);
+    map.read("graph_kernel_overhead", device.graph_kernel_overhead, kTime);
     map.read("source", device.source);
 }
 

@@ -149,8 +149,11 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
              c += static_cast<std::size_t>(plan.layout.pp))
             mine.push_back(chunks[c]);
         lower_stage(plan, local.model, stage, target);
-        plan.memory.push_back(
-            plan_memory(plan.program.roles.back(), scenario.cluster.device.runtime));
+    }
+    for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
+        const RuntimeMemory runtime = predict_runtime(scenario.cluster.device, plan.program, role);
+        plan.memory.push_back(plan_memory(plan.program.roles[role], runtime.total()));
+        plan.memory.back().runtime_parts = runtime;
     }
     return plan;
 }

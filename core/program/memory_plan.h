@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/program/program.h"
+#include "core/program/runtime_memory.h"
 #include "core/units.h"
 
 namespace shardscope {
@@ -56,7 +57,8 @@ struct MemoryPlan {
     std::array<Bytes, kCategories> categories;  // at the peak; sums to arena + runtime (slack and
                                                 // alignment are counted as workspace)
     Phase peak_phase = Phase::forward;
-    Bytes runtime;  // Device::runtime
+    Bytes runtime;                // outside the arena
+    RuntimeMemory runtime_parts;  // what it is the sum of
     Bytes peak() const { return arena + runtime; }
 
     // Where a buffer lies for the tasks of a micro-batch.

@@ -8,6 +8,7 @@
 
 #include "core/ids.h"
 #include "core/program/program.h"
+#include "core/program/runtime_memory.h"
 #include "core/units.h"
 
 namespace shardscope {
@@ -48,7 +49,10 @@ struct MemoryUse {
     std::array<Bytes, kCategories> categories{};  // at the peak
     Bytes peak;                                   // sum of the above
     Phase peak_phase = Phase::forward;
-    Bytes outside_plan;  // measured runs: heap and mapped bytes taken during steps beside the arena
+    // Measured runs: memory taken during steps beside the arena and `runtime`. On CPUs heap and mapped bytes.
+    Bytes outside_plan;
+    RuntimeMemory runtime;  // the parts of the category; CPUs: none
+    Bytes process;  // GPUs, measured: what the driver says that the process has; 0: it does not say
 };
 
 struct RankTrace {

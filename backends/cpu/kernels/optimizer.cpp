@@ -1,7 +1,8 @@
 // Optimizer steps over flat ranges.
+#include "backends/arithmetic/optimizer.h"
+
 #include <cmath>
 
-#include "backends/arithmetic/optimizer.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/kernels/simd.h"
 

@@ -1,6 +1,6 @@
 #include "backends/cuda/nccl/communicators.h"
 
-#include <cstring>
+#include <algorithm>
 #include <stdexcept>
 #include <thread>
 
@@ -98,7 +98,7 @@ ncclUniqueId NcclCommunicators::agree_on_id(Communicator& everybody) const {
 }
 
 void NcclCommunicators::make_world(const ncclUniqueId& id, int size) {
-    Member world{"all ranks", nullptr};
+    Member world{"all ranks", nullptr, false, rank_.value};
     ncclConfig_t config = config_for(world.name, options_);
     const ncclResult_t result = ncclCommInitRankConfig(&world.comm, size, id, rank_.value, &config);
     if (result != ncclSuccess && result != ncclInProgress) fail("ncclCommInitRankConfig", result);
@@ -113,7 +113,10 @@ void NcclCommunicators::split(const CommunicatorSplit& split) {
         const auto& members = split.members[static_cast<std::size_t>(set)];
         while (members[static_cast<std::size_t>(key)] != rank_) ++key;
     }
-    Member made{split.name, nullptr};
+    const auto is_this = [&](const auto& transfer) {
+        return &plan_.splits[static_cast<std::size_t>(transfer.second)] == &split;
+    };
+    Member made{split.name, nullptr, std::ranges::any_of(plan_.transfers, is_this), key};
     ncclConfig_t config = config_for(made.name, options_);
     const std::string call = "ncclCommSplit of " + split.name;
     const ncclResult_t result = ncclCommSplit(
@@ -189,6 +192,17 @@ void NcclCommunicators::collective(const Collective& c, Stream program_stream,
         }
         return ncclInvalidArgument;
     });
+}
+
+void NcclCommunicators::warm_up(std::byte* memory, cudaStream_t stream) {
+    for (const Member& m : members_)
+        call(m, "warm-up", [&] {
+            if (!m.transfers)
+                return ncclAllReduce(memory, memory, 1, ncclFloat64, ncclSum, m.comm, stream);
+            return m.index == 0
+                       ? ncclSend(memory, 1, ncclFloat64, 1, m.comm, stream)
+                       : ncclRecv(memory + sizeof(double), 1, ncclFloat64, 0, m.comm, stream);
+        });
 }
 
 ncclResult_t NcclCommunicators::issue_transfers(const Exchange& x, Stream program_stream,

@@ -47,6 +47,10 @@ public:
     void exchange(const Exchange& x, Stream program_stream, std::span<std::byte* const> addresses,
                   cudaStream_t stream);
 
+    // One small operation on every communicator, so that NCCL takes the memory of its connections now. All
+    // ranks must call it at the same time. `memory`: 16 bytes of the device.
+    void warm_up(std::byte* memory, cudaStream_t stream);
+
     // What NCCL has found out by itself since: "dp gather: remote process exited …"; thread-safe.
     std::optional<std::string> async_error();
 
@@ -60,6 +64,8 @@ private:
     struct Member {
         std::string name;
         ncclComm_t comm = nullptr;
+        bool transfers = false;  // of a transfer's two ranks
+        int index = 0;           // of this rank in it
     };
     ncclUniqueId agree_on_id(Communicator& everybody) const;
     void make_world(const ncclUniqueId& id, int size);

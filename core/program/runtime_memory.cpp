@@ -1,0 +1,85 @@
+#include "core/program/runtime_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <tuple>
+#include <utility>
+
+namespace shardscope {
+namespace {
+
+template <class Visit>
+void for_each_instruction(const RoleProgram& role, Visit visit) {
+    for (const Body& body : role.bodies)
+        for (const Instruction& instruction : body.instructions) visit(instruction);
+}
+
+std::int64_t streams_with_kernels(const RoleProgram& role) {
+    std::set<Stream> streams;
+    for_each_instruction(role, [&](const Instruction& i) {
+        if (std::holds_alternative<Compute>(i.operation)) streams.insert(i.stream);
+    });
+    return std::ssize(streams);
+}
+
+// How many communicators one rank of the role is in, and how many ends of connections it has in them.
+struct Connections {
+    std::int64_t communicators = 0, sends = 0, receives = 0;
+};
+
+Connections connections_of(const RoleProgram& role) {
+    std::set<std::pair<Stream, GroupId>> groups;
+    std::set<std::tuple<TransferLane, GroupId, int, bool>> transfers;
+    for_each_instruction(role, [&](const Instruction& i) {
+        if (const auto* c = std::get_if<Collective>(&i.operation))
+            groups.emplace(i.stream, c->group);
+        if (const auto* x = std::get_if<Exchange>(&i.operation))
+            for (const auto& t : x->transfers)
+                transfers.emplace(transfer_lane(i.stream), t.group, t.peer, t.send);
+    });
+    Connections found;
+    if (groups.empty() && transfers.empty()) return found;
+    found.communicators = 1 + std::ssize(groups) + std::ssize(transfers);  // one of all ranks
+    found.sends = found.receives = std::ssize(groups);
+    for (const auto& transfer : transfers) ++(std::get<3>(transfer) ? found.sends : found.receives);
+    return found;
+}
+
+}  // namespace
+
+SampleBytes sample_bytes(const LoadBatch& load, DType dtype) {
+    SampleBytes bytes;
+    if (load.inputs)
+        bytes.inputs = load.tokens ? load.samples * load.seq * size_of(DType::int32)
+                                   : load.samples * load.width * size_of(dtype);
+    if (load.targets) bytes.targets = load.samples * load.seq * size_of(DType::int32);
+    return bytes;
+}
+
+Bytes staged_samples(const RoleProgram& role) {
+    std::int64_t bytes = 0;
+    for (const Task& task : role.schedule)
+        for (const Instruction& i : role.bodies[task.body.index()].instructions)
+            if (const auto* compute = std::get_if<Compute>(&i.operation))
+                if (const auto* load = std::get_if<LoadBatch>(&compute->kernel))
+                    bytes += sample_bytes(*load, compute->dtype).staged();
+    return Bytes(2 * bytes);
+}
+
+RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role) {
+    const RoleProgram& mine = program.roles[role];
+    RuntimeMemory memory;
+    memory.context = device.runtime;
+    if (device.workspace.value > 0)
+        memory.workspace =
+            Bytes(device.workspace.value * streams_with_kernels(mine)) + staged_samples(mine);
+    const NcclMemory& nccl = device.nccl;
+    const Connections connections = connections_of(mine);
+    memory.communicators = Bytes(nccl.base.value * connections.communicators +
+                                 nccl.channels * (nccl.send.value * connections.sends +
+                                                  nccl.receive.value * connections.receives));
+    return memory;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,40 @@
+// Device memory beside the arena: what a rank's process takes on a GPU for the driver, for libraries and
+// for communication. Predicted from a description of the device, measured by difference.
+#pragma once
+
+#include <cstdint>
+
+#include "core/cluster/cluster.h"
+#include "core/program/program.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+struct RuntimeMemory {
+    Bytes context;        // the driver's context, the code of kernels and libraries
+    Bytes workspace;      // scratch of streams and libraries, samples on their way to the device
+    Bytes communicators;  // NCCL's buffers
+    Bytes total() const { return context + workspace + communicators; }
+};
+
+// Of any rank of `role`:
+//   context        Device::runtime
+//   workspace      Device::workspace for every stream with kernels, and staged_samples() where that is
+//                  not 0
+//   communicators  NcclMemory::base for every communicator that the rank is in, and per channel a send
+//                  and a receive buffer: rings, which all collectives use, have one neighbour each way
+//                  (NCCL 2.28: src/transport/p2p.cc, src/init.cc), a transfer one end
+RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role);
+
+// Device memory of the samples of two steps: those that are computed with, and the next ones.
+Bytes staged_samples(const RoleProgram& role);
+
+// Bytes of a micro-batch's samples, and how far apart they are staged.
+struct SampleBytes {
+    std::int64_t inputs = 0, targets = 0;
+    static std::int64_t staged(std::int64_t bytes) { return (bytes + 255) / 256 * 256; }
+    std::int64_t staged() const { return staged(inputs) + staged(targets); }
+};
+SampleBytes sample_bytes(const LoadBatch& load, DType dtype);
+
+}  // namespace shardscope
