@@ -1,11 +1,14 @@
 #include "cli/arguments.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include <fmt/format.h>
 
 #include "cli/cluster_source.h"
 #include "cli/runners.h"
+#include "cli/usage_error.h"
 #include "core/error.h"
 #include "core/nearest.h"
 
@@ -75,6 +78,11 @@ std::string ArgumentParser::fix_for(const std::string& word) const {
 
 namespace {
 
+constexpr int kMostRanksPerGpu = 64;
+constexpr std::array kCpuOptions{"--threads"};
+constexpr std::array kGpuOptions{"--tf32", "--attention", "--no-graphs", "--ranks-per-gpu",
+                                 "--timeout"};
+
 std::string backend_names() {
     std::string names;
     for (const Backend& backend : backends())
@@ -114,6 +122,40 @@ void RunArguments::add_to(CLI::App& app) {
     app.add_option("--threads", threads, "Threads of each rank, instead of the scenario's")
         ->type_name("N")
         ->check(in_range(1, kMostThreads));
+    add_cuda_to(app);
+    // What has no effect is not accepted in silence.
+    app.callback([this, &app] {
+        const bool gpus = find_backend(backend).gpus;
+        using Names = std::span<const char* const>;
+        for (const char* option : gpus ? Names(kCpuOptions) : Names(kGpuOptions))
+            if (app.count(option) > 0)
+                usage_error(fmt::format("{} has no effect with --backend {}", option, backend),
+                            gpus ? "leave it out" : "leave it out, or add --backend cuda");
+    });
+}
+
+void RunArguments::add_cuda_to(CLI::App& app) {
+    app.add_flag("--tf32", cuda.tf32, "GPUs: fp32 multiplies on tensor cores, less exact");
+    app.add_option_function<std::string>(
+           "--attention",
+           [this](const std::string& name) {
+               if (name == "own") cuda.attention = CudaOptions::Attention::own;
+               if (name == "cudnn") cuda.attention = CudaOptions::Attention::cudnn;
+           },
+           "GPUs: whose kernels (default cudnn in bf16 where it is installed)")
+        ->type_name("own|cudnn")
+        ->check(CLI::IsMember({"own", "cudnn"}).description(""));
+    app.add_flag_callback(
+        "--no-graphs", [this] { cuda.graphs = false; }, "GPUs: launch kernels one by one");
+    app.add_option("--ranks-per-gpu", cuda.ranks_per_gpu,
+                   "GPUs: ranks that share one, to test strategies; its times mean nothing")
+        ->type_name("N")
+        ->check(in_range(1, kMostRanksPerGpu));
+    app.add_option_function<double>(
+           "--timeout", [this](double seconds) { cuda.timeout = Seconds(seconds); },
+           "GPUs: give up after so long without progress (default 60)")
+        ->type_name("SECONDS")
+        ->check(in_range(1.0, 86'400.0));
 }
 
 }  // namespace shardscope

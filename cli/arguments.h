@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "backends/cuda/cuda_options.h"
 #include "cli/command.h"
 
 namespace shardscope {
@@ -57,8 +58,12 @@ struct RunArguments {
     std::optional<std::int64_t> steps;  // instead of the scenario's
     std::optional<int> ranks;           // on this machine, instead of the scenario's cluster
     std::optional<int> threads;         // of each rank, instead of the scenario's
+    CudaOptions cuda;
 
     void add_to(CLI::App& app);
+
+private:
+    void add_cuda_to(CLI::App& app);
 };
 
 }  // namespace shardscope

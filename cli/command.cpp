@@ -57,6 +57,12 @@ std::string overview() {
 
 std::span<const Command> commands() { return kCommands; }
 
+Words command_line(const Command& command, const Words& words) {
+    Words line{std::string(command.name)};
+    line.insert(line.end(), words.begin(), words.end());
+    return line;
+}
+
 int run_command_line(const Words& words, const Environment& environment) {
     if (words.empty()) throw Error("usage", "no command", "see shardscope --help", ErrorKind::io);
     const std::string& word = words.front();

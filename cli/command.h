@@ -28,6 +28,9 @@ std::span<const Command> commands();
 // An unknown command is an Error (exit code 2) with the nearest known one.
 int run_command_line(const Words& words, const Environment& environment);
 
+// The words that ran it: its name and those behind it.
+Words command_line(const Command& command, const Words& words);
+
 int simulate(const Command& self, const Words& words, const Environment& environment);
 int run(const Command& self, const Words& words, const Environment& environment);
 int compare(const Command& self, const Words& words, const Environment& environment);

@@ -28,23 +28,26 @@ int compare(const Command& self, const Words& words, const Environment& environm
 
     const Backend& backend = find_backend(training.backend);
     Processes* const processes = Processes::meet(environment);
+    const auto gpus = gpus_for(backend, training, environment, processes);
     std::optional<Evaluation> prepared;
     const auto prepare = [&] {
         prepared.emplace(arguments, environment, processes);
-        prepared->prepare_run(training);
+        prepared->prepare_run(training, gpus ? &*gpus : nullptr, command_line(self, words));
     };
     // What is wrong with the scenario is said before the calibration.
     agree(processes, prepare);
-    calibrate_if_new(arguments.calibration, processes, environment);
+    if (!gpus) calibrate_if_new(arguments.calibration, processes, environment);
     agree(processes, prepare);
     Evaluation& evaluation = *prepared;
-    evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
+    if (gpus) require_known_gpu(evaluation.scenario().cluster.device);
+    if (!gpus)
+        evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {
             Candidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
-            evaluation.measure(candidate, backend, progress);
+            evaluation.measure(candidate, backend, gpus ? gpus->options : training.cuda, progress);
             evaluation.add(std::move(candidate));
         }
     }

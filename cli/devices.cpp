@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "backends/cuda_module.h"
 #include "backends/process/module.h"
 #include "cli/arguments.h"
 #include "cli/cluster_source.h"
+#include "cli/cuda_libraries.h"
 #include "cli/runners.h"
 #include "cli/this_machine.h"
 #include "core/catalogue.h"
@@ -55,6 +57,50 @@ std::string catalogue_text() {
     return table.to_string();
 }
 
+std::string link_text(const GpuLink& link) {
+    return fmt::format("{} {}", link.device,
+                       link.nvlink        ? "NVLink"
+                       : link.peer_access ? "PCIe"
+                                          : "through the host");
+}
+
+std::string links_text(const GpuInfo& gpu) {
+    std::string text;
+    for (const GpuLink& link : gpu.links) text += (text.empty() ? "" : ", ") + link_text(link);
+    return text;
+}
+
+std::string gpus_text(const CudaModule& module) {
+    TextTable table;
+    table.add_column("GPU");
+    table.add_column("name", TextTable::Align::left);
+    for (const char* column : {"memory\nGiB", "free\nGiB", "compute\ncapability",
+                               "multi-\nprocessors", "clock\nMHz", "memory\nGB/s"})
+        table.add_column(column);
+    for (const char* column : {"PCI", "UUID", "links"})
+        table.add_column(column, TextTable::Align::left);
+    for (const GpuInfo& gpu : module.devices())
+        table.add_row(
+            {fmt::format("{}", gpu.device), gpu.name, fmt::format("{:.1f}", gib(gpu.memory)),
+             fmt::format("{:.1f}", gib(gpu.free_memory)),
+             fmt::format("{}.{}", gpu.compute_capability / 10, gpu.compute_capability % 10),
+             fmt::format("{}", gpu.multiprocessors), fmt::format("{:.0f}", gpu.clock / 1e6),
+             bandwidth_text(gpu.memory_bandwidth()), gpu.pci, gpu.uuid, links_text(gpu)});
+    return table.to_string();
+}
+
+// Versions where the module can be loaded, and the GPUs where there are any.
+std::string cuda_text(const Environment& environment) {
+    try {
+        const CudaModule& module = load_cuda_module(cuda_places(environment));
+        return fmt::format("\n{}\n", module.versions()) +
+               (module.why_not().empty() ? "\n" + gpus_text(module) : "");
+    } catch (const Error& error) {
+        if (error.rule == "module-missing") return "";  // the table of backends says why
+        return fmt::format("\nGPUs cannot be listed: {}\n", error.what());
+    }
+}
+
 }  // namespace
 
 int devices(const Command& self, const Words& words, const Environment& environment) {
@@ -70,11 +116,12 @@ int devices(const Command& self, const Words& words, const Environment& environm
     for (const char* column : {"backend", "", "what it is"})
         table.add_column(column, TextTable::Align::left);
     for (const Backend& backend : backends()) {
-        table.add_row({std::string(backend.name), backend.make ? "available" : "not available",
-                       std::string(backend.description) +
-                           (backend.make ? "" : fmt::format(" ({})", backend.missing))});
+        const std::string why = backend.why_not(environment);
+        table.add_row(
+            {std::string(backend.name), why.empty() ? "available" : "not available",
+             std::string(backend.description) + (why.empty() ? "" : fmt::format(" ({})", why))});
     }
-    out << table.to_string();
+    out << table.to_string() << cuda_text(environment);
     const std::string why = why_no_mpi(environment.module_folder);
     out << fmt::format("\nRanks that are processes communicate over tcp{}\n",
                        why.empty() ? " or mpi" : "; not over mpi: " + why);

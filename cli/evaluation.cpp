@@ -117,10 +117,14 @@ void Evaluation::check_trace() const {
                 ErrorKind::io);
 }
 
-void Evaluation::prepare_run(const RunArguments& arguments) {
+void Evaluation::prepare_run(const RunArguments& arguments, const GpuPlace* gpus,
+                             const Words& command_line) {
     if (arguments.steps) scenario().training.steps = *arguments.steps;
     const ParseOptions options = parse_options(environment_, arguments_.calibration);
-    if (processes_ != nullptr)
+    if (gpus != nullptr)
+        note(move_to_gpus(scenario(), arguments, *gpus, processes_,
+                          gpu_calibration_file(environment_), command_line));
+    else if (processes_ != nullptr)
         note(move_to_processes(scenario(), arguments, *processes_, options));
     else if (arguments.ranks || arguments.threads || !scenario().cluster.this_machine)
         note(move_to_this_machine(scenario(), arguments.ranks, arguments.threads, options));
@@ -178,7 +182,8 @@ bool Evaluation::all_ready(StrategyReport& report) {
     }
 }
 
-void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress& progress) {
+void Evaluation::measure(Candidate& candidate, const Backend& backend, const CudaOptions& cuda,
+                         Progress& progress) {
     StrategyReport& report = candidate.report;
     if (report.status == Status::does_not_fit) {
         const double needed = gib(largest_peak(*candidate.plan));
@@ -194,8 +199,9 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, Progress&
     };
     progress.update(fmt::format("{}: starting", report.name));
     MessageLink* const link = processes_ == nullptr ? nullptr : &processes_->link();
+    const RunnerRequest request{environment_, link, cuda};
     try {
-        Trace trace = make_runner(backend, link)->run(report_.scenario, *candidate.plan, options);
+        Trace trace = backend.make(request)->run(report_.scenario, *candidate.plan, options);
         report.measured = summary(trace, *candidate.plan);
         if (options.record_spans) candidate.measured = std::move(trace);
         progress.done(

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/arguments.h"
+#include "cli/gpus.h"
 #include "cli/processes.h"
 #include "cli/progress.h"
 #include "cli/runners.h"
@@ -30,8 +31,10 @@ public:
 
     Scenario& scenario() { return report_.scenario; }
     const Model& model() const { return *model_; }
-    // Applies --ranks, --threads and --steps and moves the scenario to this machine; checks its data.
-    void prepare_run(const RunArguments& arguments);
+    // Applies --ranks, --threads and --steps and moves the scenario to this machine, or to the run's GPUs
+    // where there are (null: none); checks its data. `command_line` is this command's.
+    void prepare_run(const RunArguments& arguments, const GpuPlace* gpus,
+                     const Words& command_line);
     void note(std::optional<std::string> text);
 
     const std::vector<Strategy>& strategies() const { return report_.scenario.strategies; }
@@ -39,7 +42,8 @@ public:
     // Each fills its part of the candidate's report; errors become its status. What does not fit is
     // simulated, but not run.
     void simulate(Candidate& candidate);
-    void measure(Candidate& candidate, const Backend& backend, Progress& progress);
+    void measure(Candidate& candidate, const Backend& backend, const CudaOptions& cuda,
+                 Progress& progress);
     void add(Candidate candidate);
 
     // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns

@@ -12,6 +12,7 @@
 #include "cli/launch/process_group.h"
 #include "cli/launch/shell_words.h"
 #include "cli/launch/this_host.h"
+#include "cli/shared_gpu.h"
 #include "cli/usage_error.h"
 #include "core/nearest.h"
 #include "core/yaml_text.h"
@@ -50,7 +51,7 @@ void LaunchArguments::add_to(CLI::App& app) {
         ->type_name("N")
         ->check(in_range(1, kMostNodes));
     app.add_option("--num_gpus,--num_accelerators", options.num_gpus,
-                   "Ranks per host (default: its slots; its cores where there is no hostfile)")
+                   "Ranks per host (default: its slots; without a hostfile its cores, or GPUs)")
         ->type_name("N")
         ->check(in_range(1, kMostRanksPerNode));
     app.add_option("--master_addr", options.master_addr,
@@ -145,11 +146,13 @@ std::vector<std::string> exported_names(const Environment& environment) {
     return names;
 }
 
-LaunchSurroundings surroundings_of(const Environment& environment,
-                                   const LaunchArguments& arguments) {
+LaunchSurroundings surroundings_of(const Environment& environment, const LaunchArguments& arguments,
+                                   const Words& command) {
     LaunchSurroundings result;
     result.host = environment.machine.host;
     result.cores = environment.machine.cores;
+    if (asks_for_cuda(command))
+        result.gpu_ranks = count_gpus(environment.variables) * ranks_per_gpu_of(command);
     result.hostfile = hostfile_name(arguments);
     result.slurm = slurm_allocation(environment.variables);
     result.exported = exported_names(environment);
@@ -202,6 +205,14 @@ int start_own(const OwnProcesses& own, const Words& command, const Environment& 
     return group.wait();
 }
 
+// What the user has set holds, but for what must differ between ranks.
+void share_gpus(OwnProcesses& own, const Words& command, const Environment& environment) {
+    for (RankProcess& process : own.ranks)
+        for (const auto& [name, value, decides] : shared_gpu_variables(command, process.rank))
+            if (decides || !environment.variables.contains(name))
+                process.variables.emplace_back(name, value);
+}
+
 // In our place: it gets our signals, and its exit code is ours.
 int become_engine(const EngineCommand& engine, const Environment& environment) {
     environment.err << shell_line(engine.words) << std::endl;
@@ -236,14 +247,15 @@ int launch(const Command& self, const Words& words, const Environment& environme
     if (arguments.program.empty()) check_command(split.command);
     Words command{rank_program(arguments, environment)};
     command.insert(command.end(), split.command.begin(), split.command.end());
-    LaunchSurroundings surroundings = surroundings_of(environment, arguments);
+    LaunchSurroundings surroundings = surroundings_of(environment, arguments, split.command);
     arguments.options.engine = parse_engine(arguments.launcher);
     arguments.options.engine_words = split_words(arguments.launcher_args, "--launcher_args");
     std::vector<Host> hosts;
     if (surroundings.hostfile)
         hosts = parse_hostfile(read_text_file(*surroundings.hostfile, "hostfile"),
                                *surroundings.hostfile);
-    const LaunchPlan plan = plan_launch(arguments.options, hosts, surroundings, command);
+    LaunchPlan plan = plan_launch(arguments.options, hosts, surroundings, command);
+    if (auto* own = std::get_if<OwnProcesses>(&plan)) share_gpus(*own, command, environment);
     if (arguments.dry_run) {
         environment.out << to_text(plan, command);
         return 0;

@@ -11,6 +11,7 @@
 #include "backends/process/news.h"
 #include "cli/command.h"
 #include "cli/processes.h"
+#include "cli/shared_gpu.h"
 #include "core/error.h"
 #include "core/report/text_table.h"
 
@@ -77,6 +78,14 @@ std::string module_folder() {
         .string();
 }
 
+// NCCL reads its variables when it is first called. Before any thread, since setenv is not safe beside
+// getenv. `launch` itself sets them for each of its ranks.
+void prepare_shared_gpu(const Words& words, int rank) {
+    if (!words.empty() && words.front() == "launch") return;
+    for (const SharedGpuVariable& variable : shared_gpu_variables(words, rank))
+        setenv(variable.name.c_str(), variable.value.c_str(), variable.decides ? 1 : 0);
+}
+
 // What all processes of a run find wrong is said once.
 bool is_told_by_rank_0(const std::optional<ProcessPlace>& place, const Error& error) {
     const bool alone =
@@ -91,8 +100,10 @@ int main(int argc, char** argv) {
     std::unique_ptr<Processes> processes;  // outlives the errors: the others wait for rank 0's end
     try {
         std::ios::sync_with_stdio(false);
+        const Words words(argv + std::min(argc, 1), argv + argc);
+        place = process_place(all_variables());
+        prepare_shared_gpu(words, place ? place->rank : 0);
         const auto variables = all_variables();
-        place = process_place(variables);
         std::ostream nowhere(nullptr);
         const bool root = !place || place->rank == 0;
         const Environment environment{root ? std::cout : nowhere,
@@ -106,7 +117,7 @@ int main(int argc, char** argv) {
                                       place,
                                       processes,
                                       {}};
-        return run_and_flush(Words(argv + std::min(argc, 1), argv + argc), environment);
+        return run_and_flush(words, environment);
     } catch (const Error& error) {
         return is_told_by_rank_0(place, error) ? error.exit_code()
                                                : report_error(error.what(), error.exit_code());

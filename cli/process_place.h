@@ -13,9 +13,10 @@ struct ProcessPlace {
     Transport transport = Transport::tcp;
     int rank = 0;
     int size = 1;
-    std::string launcher;     // "mpirun", "srun", or "RANK and WORLD_SIZE"
-    std::string master_addr;  // tcp: rank 0's host
-    int master_port = 29500;  // tcp: where it listens
+    std::optional<int> local_rank;  // among those of its host, where the launcher says
+    std::string launcher;           // "mpirun", "srun", or "RANK and WORLD_SIZE"
+    std::string master_addr;        // tcp: rank 0's host
+    int master_port = 29500;        // tcp: where it listens
 };
 
 // Nothing when this process was started alone. In this order:

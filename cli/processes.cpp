@@ -138,6 +138,21 @@ void Processes::largest(std::vector<double>& values) {
     });
 }
 
+std::vector<std::string> Processes::gather(const std::string& text) {
+    struct Text {
+        char bytes[64] = {};
+    };
+    Text mine;
+    text.copy(mine.bytes, sizeof mine.bytes - 1);
+    std::vector<Text> all(static_cast<std::size_t>(link_->size()));
+    together([&] {
+        everybody_->all_gather(bytes(mine), bytes(all.front()), sizeof mine / 4, DType::int32);
+    });
+    std::vector<std::string> texts;
+    for (const Text& one : all) texts.emplace_back(one.bytes);
+    return texts;
+}
+
 void agree(Processes* processes, const std::function<void()>& work) {
     if (processes == nullptr)
         work();

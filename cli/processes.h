@@ -36,7 +36,8 @@ public:
     // rank 0 what went wrong, with the rank where they do not agree, elsewhere kToldByRank0.
     void agree(const std::function<void()>& work);
     bool all(bool mine);
-    void largest(std::vector<double>& values);  // of all processes, one by one
+    void largest(std::vector<double>& values);                 // of all processes, one by one
+    std::vector<std::string> gather(const std::string& text);  // of every rank; 63 bytes at most
 
 private:
     Processes(std::unique_ptr<MessageLink> link, Bytes own_memory);

@@ -16,17 +16,18 @@ int run(const Command& self, const Words& words, const Environment& environment)
 
     const Backend& backend = find_backend(training.backend);
     Processes* const processes = Processes::meet(environment);
+    const auto gpus = gpus_for(backend, training, environment, processes);
     std::optional<Evaluation> prepared;
     agree(processes, [&] {
         prepared.emplace(arguments, environment, processes);
-        prepared->prepare_run(training);
+        prepared->prepare_run(training, gpus ? &*gpus : nullptr, command_line(self, words));
     });
     Evaluation& evaluation = *prepared;
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {
             Candidate candidate = evaluation.plan(strategy);
-            evaluation.measure(candidate, backend, progress);
+            evaluation.measure(candidate, backend, gpus ? gpus->options : training.cuda, progress);
             evaluation.add(std::move(candidate));
         }
     }

@@ -7,6 +7,8 @@
 
 #include "backends/cpu/cpu_runner.h"
 #include "backends/cpu/process_runner.h"
+#include "backends/cuda_module.h"
+#include "cli/cuda_libraries.h"
 #include "core/error.h"
 #include "core/nearest.h"
 #include "simulator/event_runner.h"
@@ -14,16 +16,30 @@
 namespace shardscope {
 namespace {
 
-std::unique_ptr<Runner> make_cpu() { return std::make_unique<CpuRunner>(); }
-std::unique_ptr<Runner> make_cpu_process(MessageLink& link) {
-    return std::make_unique<ProcessRunner>(link);
+std::string is_always_there(const Environment&) { return ""; }
+
+std::unique_ptr<Runner> make_cpu(const RunnerRequest& request) {
+    if (request.link != nullptr) return std::make_unique<ProcessRunner>(*request.link);
+    return std::make_unique<CpuRunner>();
+}
+
+std::string why_no_cuda(const Environment& environment) {
+    try {
+        require_gpu(cuda_places(environment));
+        return "";
+    } catch (const Error& error) {
+        return error.message;
+    }
+}
+
+std::unique_ptr<Runner> make_cuda(const RunnerRequest& request) {
+    return require_gpu(cuda_places(request.environment)).make_runner(request.cuda, request.link);
 }
 
 constexpr std::array<Backend, 2> kBackends{{
-    {"cpu", "ranks are threads, or the processes of a launcher; Eigen and oneDNN kernels", "",
-     make_cpu, make_cpu_process},
-    {"cuda", "one GPU per rank; cuBLASLt, cuDNN and NCCL", "this build has no cuda backend",
-     nullptr, nullptr},
+    {"cpu", "ranks are threads, or the processes of a launcher; Eigen and oneDNN kernels", false,
+     is_always_there, make_cpu},
+    {"cuda", "one GPU per rank; cuBLASLt, cuDNN and NCCL", true, why_no_cuda, make_cuda},
 }};
 
 }  // namespace
@@ -38,14 +54,6 @@ const Backend& find_backend(const std::string& name) {
     }
     throw Error("usage", fmt::format("unknown backend \"{}\"", name), suggest_name(name, names),
                 ErrorKind::io);
-}
-
-std::unique_ptr<Runner> make_runner(const Backend& backend, MessageLink* link) {
-    if (!backend.make) {
-        throw Error("backend-missing", std::string(backend.missing), "use --backend cpu",
-                    ErrorKind::run_failed);
-    }
-    return link == nullptr ? backend.make() : backend.make_process(*link);
 }
 
 std::unique_ptr<Runner> make_simulator() { return std::make_unique<EventRunner>(); }

@@ -44,18 +44,21 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
         asked.name, count, count == 1 ? " is a thread" : "s are threads");
 }
 
+void check_rank_count(const Scenario& scenario, const RunArguments& arguments, int processes) {
+    const int asked = arguments.ranks.value_or(scenario.cluster.world_size());
+    if (asked == processes) return;
+    throw Error("ranks",
+                fmt::format("{} process{} {} started, but {} asks for {} rank{}", processes,
+                            processes == 1 ? "" : "es", processes == 1 ? "was" : "were",
+                            arguments.ranks ? "--ranks" : "the scenario's cluster", asked,
+                            asked == 1 ? "" : "s"),
+                fmt::format("start {}, or add --ranks {}", asked, processes));
+}
+
 std::optional<std::string> move_to_processes(Scenario& scenario, const RunArguments& arguments,
                                              Processes& processes, const ParseOptions& options) {
     const int size = processes.link().size();
-    const int asked = arguments.ranks.value_or(scenario.cluster.world_size());
-    if (asked != size) {
-        throw Error("ranks",
-                    fmt::format("{} process{} {} started, but {} asks for {} rank{}", size,
-                                size == 1 ? "" : "es", size == 1 ? "was" : "were",
-                                arguments.ranks ? "--ranks" : "the scenario's cluster", asked,
-                                asked == 1 ? "" : "s"),
-                    fmt::format("start {}, or add --ranks {}", asked, size));
-    }
+    check_rank_count(scenario, arguments, size);
     const Cluster before = std::move(scenario.cluster);
     // Whether a strategy fits has to be the same answer everywhere.
     ParseOptions smallest = options;

@@ -21,8 +21,10 @@ std::optional<std::string> move_to_this_machine(Scenario& scenario, std::optiona
                                                 std::optional<int> threads,
                                                 const ParseOptions& options);
 
-// Puts the scenario on the processes of this run, each a rank. Throws "ranks" where it, or --ranks, asks
-// for another number of them.
+// Throws "ranks" where the scenario, or --ranks, asks for another number of ranks than there are processes.
+void check_rank_count(const Scenario& scenario, const RunArguments& arguments, int processes);
+
+// Puts the scenario on the processes of this run, each a rank. Throws what check_rank_count() does.
 std::optional<std::string> move_to_processes(Scenario& scenario, const RunArguments& arguments,
                                              Processes& processes, const ParseOptions& options);
 

@@ -20,11 +20,7 @@ struct CudaOptions {
     int ranks_per_gpu = 1;  // more than one: for correctness only, over sockets
     Seconds timeout{60};    // without any progress, until a run is given up as stuck
 
-    // Where this process is among those of its host: it uses GPU local_rank / ranks_per_gpu of those
-    // that are visible.
-    int local_rank = 0;
-
-    int device() const { return local_rank / ranks_per_gpu; }
+    int device = 0;  // which GPU this process uses, as CUDA counts those that are visible
 };
 
 }  // namespace shardscope

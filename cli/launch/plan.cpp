@@ -81,7 +81,12 @@ std::vector<Host> other_nodes(const LaunchOptions& options,
         usage_error("Num nodes is >1 but no extra nodes available via hostfile",
                     "name a hostfile with --hostfile, or start every node by hand with --no_ssh "
                     "--node_rank K --master_addr HOST");
-    return {{"localhost", first_slots(options.num_gpus.value_or(surroundings.cores)), ""}};
+    if (!options.num_gpus && surroundings.gpu_ranks == 0)
+        usage_error(
+            "this machine has no GPU: there is no /dev/nvidia0, or CUDA_VISIBLE_DEVICES hides it",
+            "say with --num_gpus N how many ranks to start all the same");
+    const int ranks = surroundings.gpu_ranks.value_or(surroundings.cores);
+    return {{"localhost", first_slots(options.num_gpus.value_or(ranks)), ""}};
 }
 
 void keep_first_hosts(std::vector<Host>& hosts, int count, const std::string& file) {

@@ -39,6 +39,7 @@ struct LaunchOptions {
 struct LaunchSurroundings {
     std::string host;  // this machine's name
     int cores = 1;     // of this machine: the ranks that it gets where nothing says how many
+    std::optional<int> gpu_ranks;         // instead, where ranks use its GPUs
     std::optional<std::string> hostfile;  // its name, for messages; hosts are given separately
     std::optional<SlurmAllocation> slurm;
     std::vector<std::string> exported;  // names of variables that ranks elsewhere need too

@@ -1,8 +1,10 @@
 #include "cli/launch/this_host.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include <arpa/inet.h>
@@ -46,6 +48,21 @@ bool names_this_machine(const std::string& name, const std::string& host) {
     const bool both_full = name.find('.') != name.npos && host.find('.') != host.npos;
     if (!both_full && without_domain(name) == without_domain(host)) return true;
     return is_own_address(name);
+}
+
+int count_gpus(const std::map<std::string, std::string>& variables) {
+    int count = 0;
+    std::error_code unreadable;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev", unreadable)) {
+        const std::string name = entry.path().filename().string();
+        count += name.starts_with("nvidia") && name.size() > 6 &&
+                 name.find_first_not_of("0123456789", 6) == name.npos;
+    }
+    const auto visible = variables.find("CUDA_VISIBLE_DEVICES");
+    if (visible == variables.end()) return count;
+    const std::string& list = visible->second;
+    if (list.empty() || list.starts_with('-')) return 0;
+    return std::min(count, 1 + static_cast<int>(std::ranges::count(list, ',')));
 }
 
 int free_port() {
