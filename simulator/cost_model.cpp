@@ -38,7 +38,9 @@ CostModel::CostModel(const Device& device)
       peak_(device.peak),
       matmul_efficiency_(device.matmul_efficiency),
       bandwidth_(device.memory_bandwidth.value * device.memory_efficiency),
-      overhead_(device.kernel_overhead.value),
+      overhead_(
+          (device.graph_host_cost.value > 0 ? device.graph_kernel_overhead : device.kernel_overhead)
+              .value),
       fork_join_(device.calibration.fork_join.value) {
     for (const MatmulSample& s : device.calibration.matmul)
         matmul_[s.dtype].add(static_cast<double>(s.m), static_cast<double>(s.n),

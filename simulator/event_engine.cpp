@@ -10,7 +10,7 @@ namespace shardscope {
 namespace {
 
 // What a lane sleeps on; `running` lanes have an entry in the heap.
-enum class Sleep : std::uint8_t { none, running, event, post, host, meeting, done };
+enum class Sleep : std::uint8_t { none, running, event, post, meeting, done };
 
 struct Lane {
     std::int32_t role = 0;
@@ -38,10 +38,7 @@ struct Channel {
 struct RoleState {
     std::vector<std::int32_t> recorded;  // by event: executions of its body that have recorded it
     std::vector<std::uint8_t> waiting;   // by event: streams that sleep on it, one bit each
-    // Separate host, by epoch: the instruction at index i of the step is issued at
-    // host_origin + (i + 1)·host_cost. Every sync begins an epoch.
-    std::vector<double> host_origin{0.0};
-    double weight = 1;  // ranks of a node that one lane stands for
+    double weight = 1;                   // ranks of a node that one lane stands for
     StepTime time;
     std::vector<Span> spans;
 };
@@ -54,7 +51,6 @@ public:
             RoleState& state = roles_.emplace_back();
             state.recorded.resize(role.events.size());
             state.waiting.resize(role.events.size());
-            state.host_origin.reserve(static_cast<std::size_t>(role.tasks.back().first_epoch) + 1);
             state.weight = role.multiplicity / static_cast<double>(std::max(1, nodes));
             for (std::size_t stream = 0; stream < kStreams; ++stream) {
                 Lane& lane = lanes_.emplace_back();
@@ -137,15 +133,10 @@ private:
         return false;
     }
 
-    // Whether the host has come by the next operation, as far as that is known.
+    // Whether the host has come by the next operation; a separate one tells when (issue_time).
     bool issued(Lane& lane) {
-        if (program_.inline_host) {
-            if (lane.stream == Stream::compute || lane.posted > 0) return true;
-            lane.sleep = Sleep::post;
-            return false;
-        }
-        if (epoch(lane) < state(lane).host_origin.size()) return true;
-        lane.sleep = Sleep::host;
+        if (!program_.inline_host || lane.stream == Stream::compute || lane.posted > 0) return true;
+        lane.sleep = Sleep::post;
         return false;
     }
 
@@ -153,7 +144,6 @@ private:
     bool perform(Lane& lane) {
         switch (lane.op->kind) {
             case OpKind::run:
-            case OpKind::sync:
                 return start_run(lane);
             case OpKind::meet:
                 meet(lane);
@@ -262,12 +252,7 @@ private:
     void finish(Lane& lane) {
         const Op& op = *lane.op;
         active_ -= threads_of(lane);
-        if (op.kind == OpKind::sync) {
-            state(lane).host_origin.push_back(now_ - static_cast<double>(index_in_step(lane) + 1) *
-                                                         program_.host_cost);
-            for (std::size_t stream = 0; stream < kStreams; ++stream)
-                if (lane_of(lane, stream).sleep == Sleep::host) wake(lane_of(lane, stream));
-        } else if (op.kind == OpKind::meet) {
+        if (op.kind == OpKind::meet) {
             count(lane, Span::Kind::communication, lane.since, now_);
         } else {
             // An inline host spends the first part of the operation on itself.
@@ -328,15 +313,11 @@ private:
         woken_.push_back(number(lane));
     }
 
-    std::size_t epoch(const Lane& lane) const {
-        return static_cast<std::size_t>(lane.task->first_epoch + lane.op->epoch);
-    }
     std::int64_t index_in_step(const Lane& lane) const {
         return lane.task->first_instruction + lane.op->instruction;
     }
     double issue_time(const Lane& lane) const {
-        return state(lane).host_origin[epoch(lane)] +
-               static_cast<double>(index_in_step(lane) + 1) * program_.host_cost;
+        return static_cast<double>(index_in_step(lane) + 1) * program_.host_cost;
     }
 
     RoleTimeline timeline(std::size_t index) {
@@ -344,9 +325,8 @@ private:
         StepTime& time = role.time;
         if (!program_.inline_host) {
             const auto issued = program_.roles[index].tasks.back().first_instruction;
-            const double host =
-                role.host_origin.back() + static_cast<double>(issued) * program_.host_cost;
-            time.wall = std::max(time.wall, Seconds(host));
+            time.wall =
+                std::max(time.wall, Seconds(static_cast<double>(issued) * program_.host_cost));
         }
         time.bubble = time.wall - time.compute - time.exposed_communication - time.optimizer;
         std::stable_sort(role.spans.begin(), role.spans.end(),

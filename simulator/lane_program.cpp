@@ -5,6 +5,7 @@
 #include "core/program/event_origins.h"
 #include "simulator/channels.h"
 #include "simulator/cost_model.h"
+#include "simulator/host_cost.h"
 
 namespace shardscope {
 namespace {
@@ -12,15 +13,14 @@ namespace {
 // Prepares the bodies of one role, one after the other.
 class RolePreparer {
 public:
-    RolePreparer(const LaneProgram& settings, const Cluster& cluster, const CostModel& costs,
-                 Channels& channels, bool separate_kernels)
+    RolePreparer(const LaneProgram& settings, const CostModel& costs, Channels& channels,
+                 bool separate_kernels)
         : costs_(costs),
           channels_(channels),
           inline_host_(settings.inline_host),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
-          threads_(settings.threads),
-          copy_(cluster.device.kernel_overhead.value) {}
+          threads_(settings.threads) {}
 
     LaneProgram::Role prepare(const Program& program, std::size_t role) {
         index_ = role;
@@ -39,7 +39,6 @@ public:
 private:
     void prepare_body(const Body& body) {
         for (auto& lane : lanes_) lane.clear();
-        epoch_ = 0;
         host_pending_ = 0;
         for (instruction_ = 0; instruction_ < std::ssize(body.instructions); ++instruction_)
             prepare_instruction(body.instructions[static_cast<std::size_t>(instruction_)]);
@@ -48,7 +47,6 @@ private:
 
         LaneProgram::Body& prepared = out_.bodies.emplace_back();
         prepared.instructions = static_cast<std::int32_t>(body.instructions.size());
-        prepared.syncs = epoch_;
         for (std::size_t s = 0; s < kStreams; ++s) {
             prepared.lanes[s] = {static_cast<std::int32_t>(out_.ops.size()),
                                  static_cast<std::int32_t>(lanes_[s].size())};
@@ -65,7 +63,6 @@ private:
             task.execution = ++executions[scheduled.body.index()];
             out_.tasks.push_back(task);
             task.first_instruction += body.instructions;
-            task.first_epoch += body.syncs;
         }
         out_.tasks.push_back(task);
     }
@@ -116,11 +113,8 @@ private:
         op.count = origin.precedes(body, op.instruction) ? 1 : 0;
     }
     void add(Stream stream, const CopyToHost&) {
-        if (!inline_host_) {
-            Op& op = append(stream, OpKind::sync);
-            op.work = op.issue_to_end = copy_;
-            ++epoch_;
-        } else if (stream != Stream::compute) {
+        // A separate host reads it after the step.
+        if (inline_host_ && stream != Stream::compute) {
             // The host waits for the other thread to come here.
             const auto event = static_cast<std::int32_t>(out_.events.size());
             append(stream, OpKind::record).target = event;
@@ -137,7 +131,6 @@ private:
         op.kind = kind;
         op.phase = phase_;
         op.instruction = static_cast<std::int32_t>(instruction_);
-        op.epoch = epoch_;
         return lane(stream).emplace_back(op);
     }
 
@@ -148,7 +141,7 @@ private:
         // A lane fed by an inline host is one operation per posted instruction.
         const bool mergeable = !separate_ && (!inline_host_ || stream == Stream::compute);
         if (op == nullptr || !mergeable || op->kind != OpKind::run || op->phase != phase_ ||
-            op->communication != communication || op->epoch != epoch_)
+            op->communication != communication)
             op = &append(stream, OpKind::run);
         op->communication = communication;
         op->work += host + seconds;
@@ -180,13 +173,11 @@ private:
     const bool inline_host_, separate_;
     const double host_cost_;
     const int threads_;
-    const double copy_;
     LaneProgram::Role out_;
     std::vector<EventOrigin> origins_;
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;
-    std::int32_t epoch_ = 0;
     double host_pending_ = 0;  // inline host: time to spend before the next kernel
     Phase phase_ = Phase::forward;
 };
@@ -196,12 +187,12 @@ private:
 LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels) {
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
-    result.host_cost = cluster.device.host_cost.value;
+    result.host_cost = issue_cost(program, cluster.device).value;
     if (result.inline_host) result.threads = cluster.device.threads;
     const CostModel costs(cluster.device);
     Channels channels(program, cluster);
     for (std::size_t role = 0; role < program.roles.size(); ++role) {
-        RolePreparer preparer(result, cluster, costs, channels, separate_kernels);
+        RolePreparer preparer(result, costs, channels, separate_kernels);
         result.roles.push_back(preparer.prepare(program, role));
     }
     result.channels = channels.take_participants();

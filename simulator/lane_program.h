@@ -3,7 +3,8 @@
 //
 // A *lane* is a stream of one role. Two kinds of host:
 //   separate (GPU)  the host lane issues one instruction every host_cost seconds and runs ahead of
-//                   the streams; instruction i of the step can start at (i + 1)·host_cost
+//                   the streams, copies of scalars to the host included; instruction i of the step
+//                   can start at (i + 1)·host_cost
 //   inline (CPU)    the compute stream is the host: a kernel occupies it, and what other streams
 //                   execute is posted to their threads when the host comes by
 // Consecutive kernels of a lane with nothing between them that another lane could see become one
@@ -26,7 +27,6 @@ enum class OpKind : std::uint8_t {
     record,  // marks event `target`
     wait,    // until event `target` is recorded
     post,    // inline host: hands `count` operations to the lane of `stream`
-    sync,    // separate host: the host goes on only when the lane has come here
 };
 
 struct Op {
@@ -37,7 +37,6 @@ struct Op {
     std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
     std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
     std::int32_t instruction = 0;  // the first one of the body
-    std::int32_t epoch = 0;        // syncs of the body that precede it
     double work = 0;               // seconds when the lane has a core (or device) of its own
     double busy = 0;               // the part of `work` that is not host time
     // Separate host: shortest time from the issue of the first kernel to the end of the last, that is
@@ -57,13 +56,12 @@ struct LaneProgram {
     };
     struct Body {
         std::array<Slice, kStreams> lanes;
-        std::int32_t instructions = 0, syncs = 0;
+        std::int32_t instructions = 0;
     };
     struct Task {
         std::int32_t body = 0;
         std::int32_t execution = 0;          // how often the body has run with this task, from 1
         std::int64_t first_instruction = 0;  // counted over the step
-        std::int32_t first_epoch = 0;
     };
     // A wait is over when the event has been recorded by as many executions of `body` as tasks before
     // the waiting one have, and by that of its own task where Op::count is 1.
@@ -83,8 +81,8 @@ struct LaneProgram {
     std::vector<Role> roles;
     std::vector<std::int32_t> channels;  // how many lanes meet at each
     bool inline_host = false;
-    double host_cost = 0;
-    int threads = 1;  // inline host: that divide the kernels of the compute stream
+    double host_cost = 0;  // seconds per instruction (host_cost.h)
+    int threads = 1;       // inline host: that divide the kernels of the compute stream
 };
 
 // `separate_kernels` keeps one operation per instruction, for spans. The result refers to `program`.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "simulator/host_cost.h"
 #include "tests/simulator/hand_made.h"
 
 namespace shardscope {
@@ -86,14 +87,30 @@ TEST(EventEngine, HostRunsAheadWhileKernelsAreLong) {
     EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 2 + 10 + 1 + 1, kExact);
 }
 
-TEST(EventEngine, CopyToHostHoldsTheHostBack) {
+// Scalars are copied behind the host's back and read after the step.
+TEST(EventEngine, CopyToHostDoesNotHoldTheHostBack) {
     Cluster cluster = round_cluster();
     cluster.device.host_cost = Seconds(2);
     BodyText body;
-    body.kernel(10).copy_to_host().kernel(1);  // the host goes on at 12 and issues at 14
-    EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 14 + 1, kExact);
-    // The next body's kernel is issued at 16, while this one's last still runs.
-    EXPECT_NEAR(step_of(one_role(body, 1, 3), cluster).wall.value, 3 * 14.0 + 1, kExact);
+    body.kernel(10).copy_to_host().kernel(1);  // issued at 2, 4, 6
+    EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 2 + 10 + 1, kExact);
+    EXPECT_NEAR(step_of(one_role(body, 1, 3), cluster).wall.value, 2 + 3 * 11, kExact);
+}
+
+// A graph is launched at once: the host spends its cost once per run of kernels, and host_cost for what is
+// between; the device spends the graph's overhead on each kernel.
+TEST(EventEngine, RecordedRunsOfKernelsCostTheHostOnce) {
+    Cluster cluster = round_cluster();
+    cluster.device.host_cost = Seconds(20);
+    cluster.device.graph_host_cost = Seconds(6);
+    BodyText body;
+    body.kernel(1).kernel(1).kernel(1).copy_to_host().kernel(1);
+    const Program program = one_role(body, 1);
+    EXPECT_EQ(graphs_of(program.roles[0].bodies[0]), 2);
+    // Two graphs and a copy, over five instructions.
+    EXPECT_NEAR(issue_cost(program, cluster.device).value, (2 * 6 + 20) / 5.0, kExact);
+    cluster.device.graph_host_cost = Seconds(0);
+    EXPECT_NEAR(issue_cost(program, cluster.device).value, 20, kExact);
 }
 
 TEST(EventEngine, OnACpuTheComputeStreamIsTheHost) {
