@@ -23,14 +23,14 @@ namespace shardscope::cuda {
 
 inline constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 
-// The block's dynamic shared memory, aligned to 128 bytes; every call returns the same place.
+// The block's dynamic shared memory, aligned to 16 bytes; every call returns the same place.
 template <class T>
 SHARDSCOPE_DEVICE T* dynamic_shared() {
 #ifdef __CUDACC__
-    extern __shared__ __align__(128) unsigned char shardscope_dynamic_shared[];
+    extern __shared__ __align__(16) unsigned char shardscope_dynamic_shared[];
     return reinterpret_cast<T*>(shardscope_dynamic_shared);
 #else
-    return reinterpret_cast<T*>(host_device::dynamic_shared());
+    return reinterpret_cast<T*>(host_device::dynamic_shared_bytes());
 #endif
 }
 
@@ -39,15 +39,6 @@ SHARDSCOPE_DEVICE int thread_index() {
     return static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
 }
 SHARDSCOPE_DEVICE int lane_index() { return thread_index() % kWarp; }
-
-// Adds and returns the value before. Only for integers, where the order does not change the sum.
-SHARDSCOPE_DEVICE int atomic_add(int* to, int value) {
-#ifdef __CUDACC__
-    return atomicAdd(to, value);
-#else
-    return __atomic_fetch_add(to, value, __ATOMIC_RELAXED);
-#endif
-}
 
 // ---- bf16 ----
 
@@ -79,10 +70,19 @@ struct alignas(16) Words {
 template <class T>
 inline constexpr int kPerWords = 16 / static_cast<int>(sizeof(T));
 
-// to = from[0 … N − 1]; `from` is aligned to 16 bytes, N a multiple of kPerWords<T>.
+// to = from[0 … N − 1]; `from` is aligned to 16 bytes, N a multiple of kPerWords<T>. Or N = 1, and any
+// alignment does.
+template <class T>
+SHARDSCOPE_DEVICE void load(const T* from, float (&to)[1]) {
+    to[0] = static_cast<float>(*from);
+}
+template <class T>
+SHARDSCOPE_DEVICE void store(T* to, const float (&from)[1]) {
+    *to = static_cast<T>(from[0]);
+}
 template <int N>
+    requires(N % kPerWords<float> == 0)
 SHARDSCOPE_DEVICE void load(const float* from, float (&to)[N]) {
-    static_assert(N % kPerWords<float> == 0);
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         const Words w = *reinterpret_cast<const Words*>(from + i);
@@ -91,8 +91,8 @@ SHARDSCOPE_DEVICE void load(const float* from, float (&to)[N]) {
     }
 }
 template <int N>
+    requires(N % kPerWords<Bf16> == 0)
 SHARDSCOPE_DEVICE void load(const Bf16* from, float (&to)[N]) {
-    static_assert(N % kPerWords<Bf16> == 0);
 #pragma unroll
     for (int i = 0; i < N; i += 8) {
         const Words w = *reinterpret_cast<const Words*>(from + i);
@@ -104,8 +104,8 @@ SHARDSCOPE_DEVICE void load(const Bf16* from, float (&to)[N]) {
     }
 }
 template <int N>
+    requires(N % kPerWords<float> == 0)
 SHARDSCOPE_DEVICE void store(float* to, const float (&from)[N]) {
-    static_assert(N % kPerWords<float> == 0);
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         Words w;
@@ -115,8 +115,8 @@ SHARDSCOPE_DEVICE void store(float* to, const float (&from)[N]) {
     }
 }
 template <int N>
+    requires(N % kPerWords<Bf16> == 0)
 SHARDSCOPE_DEVICE void store(Bf16* to, const float (&from)[N]) {
-    static_assert(N % kPerWords<Bf16> == 0);
 #pragma unroll
     for (int i = 0; i < N; i += 8) {
         Words w;
@@ -212,6 +212,20 @@ SHARDSCOPE_DEVICE T block_sum(T value) {
     return block_reduce(value, T(0), Plus());
 }
 SHARDSCOPE_DEVICE float block_max(float value) { return block_reduce(value, -INFINITY, Larger()); }
+
+// Visits the vectors `thread`, thread + threads, … of `count`: visit(vector, slot), where the first kKept
+// have slots 0 … kKept − 1 of an array that stays in registers, and all later ones share slot
+// kKept, which has to be read again on every visit.
+template <int kKept, class Visit>
+SHARDSCOPE_DEVICE void for_vectors(int thread, int threads, int count, const Visit& visit) {
+#pragma unroll
+    for (int slot = 0; slot < kKept; ++slot) {
+        const int vector = thread + slot * threads;
+        if (vector < count) visit(vector, slot);
+    }
+    for (int vector = thread + kKept * threads; vector < count; vector += threads)
+        visit(vector, kKept);
+}
 
 // ---- arithmetic ----
 
