@@ -192,14 +192,17 @@ SHARDSCOPE_DEVICE T warp_max(T value) {
 }
 
 // Over the threads of a block, whose number is a multiple of a warp and all of which call; `neutral` changes
-// nothing. Every thread gets the result, with the same bits.
+// nothing. Every thread gets the result, with the same bits. A barrier for memory.
 template <class T, class Combine>
 SHARDSCOPE_DEVICE T block_reduce(T value, T neutral, Combine combine) {
     __shared__ T of_warps[kWarp];
     const int thread = thread_index();
     const int warps = static_cast<int>(blockDim.x * blockDim.y * blockDim.z) / kWarp;
     value = warp_reduce(value, combine);
-    if (warps == 1) return value;
+    if (warps == 1) {
+        __syncwarp();  // a barrier for memory too, as below
+        return value;
+    }
     if (thread % kWarp == 0) of_warps[thread / kWarp] = value;
     __syncthreads();
     value = thread % kWarp < warps ? of_warps[thread % kWarp] : neutral;

@@ -126,9 +126,10 @@ Geometry finish_sum_geometry() {
     return g;
 }
 
-EmbeddingGeometry embedding_geometry(std::int64_t rows, std::int64_t vocab, std::int64_t hidden) {
+EmbeddingGeometry embedding_geometry(std::int64_t rows, std::int64_t vocab, std::int64_t hidden,
+                                     int per_vector) {
     constexpr std::uint32_t kWarps = 8;
-    const std::int64_t chunks = divided_up(hidden, kGatherColumns);
+    const std::int64_t chunks = divided_up(hidden, std::int64_t{kWarp} * per_vector);
     EmbeddingGeometry g;
     g.clear = flat_geometry(vocab + 2, 1);
     g.rows = flat_geometry(rows, 1);

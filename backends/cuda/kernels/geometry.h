@@ -74,13 +74,13 @@ Geometry finish_sum_geometry();
 // embedding.cu: the gradient of the table.
 inline constexpr int kShortList = kWarp;   // rows of a token that one warp orders
 inline constexpr int kLongList = 2048;     // … that a block orders; longer ones are found by a search
-inline constexpr int kGatherColumns = 256;  // columns of a warp
 struct EmbeddingGeometry {
     Geometry clear, rows, tokens;  // of counters; of the batch's rows; of the table's rows
     Geometry short_lists, long_lists;
     std::int64_t scratch_bytes = 0;
 };
-EmbeddingGeometry embedding_geometry(std::int64_t rows, std::int64_t vocab, std::int64_t hidden);
+EmbeddingGeometry embedding_geometry(std::int64_t rows, std::int64_t vocab, std::int64_t hidden,
+                                     int per_vector);
 
 // optimizer.cu
 Geometry optimizer_geometry(std::int64_t elements, int per_vector, const DeviceShape& device);

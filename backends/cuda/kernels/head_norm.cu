@@ -119,6 +119,7 @@ struct WeightTerms {
     Heads k;
     int first, heads;
     SHARDSCOPE_DEVICE void add(std::int64_t row, int column, float (&sums)[1][N]) const {
+#pragma unroll 1
         for (int head = first; head < first + heads; ++head) {
             const std::int64_t at = std::int64_t{head} * k.dim + column;
             const float inverse = stats[row * k.normed() + head];
