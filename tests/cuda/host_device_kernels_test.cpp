@@ -8,49 +8,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/host_device/control.h"
+#include "tests/cuda/on_device.h"
 
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Memory of the device that starts from `values`, and its values once the stream is done.
-template <class T>
-class OnDevice {
-public:
-    explicit OnDevice(const std::vector<T>& values) : size_(values.size()) {
-        EXPECT_EQ(cudaMalloc(&data_, size_ * sizeof(T)), cudaSuccess);
-        EXPECT_EQ(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice),
-                  cudaSuccess);
-    }
-    ~OnDevice() { cudaFree(data_); }
-    OnDevice(const OnDevice&) = delete;
-    OnDevice& operator=(const OnDevice&) = delete;
-    T* data() { return data_; }
-    std::vector<T> values() const {
-        std::vector<T> result(size_);
-        EXPECT_EQ(cudaMemcpy(result.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost),
-                  cudaSuccess);
-        return result;
-    }
+using shardscope::test::OnDevice;
+using shardscope::test::with_seed;
 
-private:
-    std::size_t size_;
-    T* data_ = nullptr;
-};
-
-void reset_with_seed(std::uint64_t seed) {
-    host_device::Settings settings;
-    settings.seed = seed;
-    host_device::reset(settings);
-}
-
-class HostDeviceKernels : public ::testing::Test {
-protected:
-    void SetUp() override { host_device::reset(); }
-    void TearDown() override { host_device::reset(); }
-};
+class HostDeviceKernels : public shardscope::test::HostDeviceTest {};
 
 __global__ void count_visits(int* visits, int n) {
     const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
@@ -62,7 +30,7 @@ __global__ void count_visits(int* visits, int n) {
 
 TEST_F(HostDeviceKernels, EveryThreadOfEveryBlockRunsOnce) {
     for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-        reset_with_seed(seed);
+        host_device::reset(with_seed(seed));
         OnDevice<int> visits(std::vector<int>(3 * 2 * 2 * 5 * 3 * 2, 0));
         host_device::launch(count_visits, dim3(3, 2, 2), dim3(5, 3, 2), 0, nullptr, visits.data(),
                             360);
@@ -92,7 +60,7 @@ TEST_F(HostDeviceKernels, ABlockSumsThroughShufflesAndSharedMemory) {
     std::vector<std::int64_t> x(5000);
     std::iota(x.begin(), x.end(), 1);
     for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-        reset_with_seed(seed);
+        host_device::reset(with_seed(seed));
         OnDevice<std::int64_t> in(x), out(std::vector<std::int64_t>(3));
         host_device::launch(block_sum<std::int64_t>, 3, 1024, 0, nullptr, in.data(), out.data(),
                             5000);
@@ -134,7 +102,7 @@ __global__ void reverse_without_barrier(float* x, bool barrier) {
 // Dynamic shared memory is NaN before every block, so that a forgotten barrier shows in any order.
 TEST_F(HostDeviceKernels, AForgottenBarrierIsSeen) {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        reset_with_seed(seed);
+        host_device::reset(with_seed(seed));
         OnDevice<float> good({1, 2, 3, 4}), bad({1, 2, 3, 4});
         host_device::launch(reverse_without_barrier, 1, 4, 16, nullptr, good.data(), true);
         host_device::launch(reverse_without_barrier, 1, 4, 16, nullptr, bad.data(), false);

@@ -27,6 +27,8 @@ struct Settings {
     std::size_t module_bytes = 0;
     std::size_t communicator_bytes = 0;
     std::size_t granularity = 512;  // allocations are rounded up to it
+    // Whether several ranks of a communicator may have one device, which NCCL refuses within a process.
+    bool ranks_share_devices = false;
     // Chooses among streams that could go on, the orders of blocks and threads, and which calls of a
     // non-blocking communicator answer ncclInProgress first.
     std::uint64_t seed = 1;
@@ -40,6 +42,12 @@ void reset(const Settings& settings = {});
 // From now on, the n-th call (1: the next) of a function by its name ("cudaMalloc") does nothing and returns
 // `code`. On any thread, or only on those whose current device is `device`.
 void fail_call(const std::string& function, int n, int code, int device = -1);
+
+// The communicators of this device's rank report `code` as their asynchronous error from now on.
+void fail_communicators(int device, int code);
+// What the others notice of the end of the process that had this device: ncclRemoteError. Its part in what
+// they wait for never comes.
+void lose_peer(int device);
 
 // What went wrong on the devices and CUDA could not have told: divergent barriers, deadlocks,
 // mismatched collectives. In order of appearance.

@@ -367,7 +367,7 @@ Live live() {
     live.streams = machine.streams.size();
     live.events = machine.events.size();
     live.graphs = machine.graphs.size();
-    live.communicators = machine.communicators;
+    live.communicators = machine.members.size();
     return live;
 }
 

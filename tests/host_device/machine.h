@@ -26,7 +26,12 @@
 #include "tests/host_device/control.h"
 #include "tests/host_device/include/cuda_runtime_api.h"
 
+struct ncclComm;
+
 namespace host_device {
+
+struct Communicator;
+struct Member;
 
 // A point in the work of a stream: whether it was reached, and when on the device's clock.
 struct Mark {
@@ -127,8 +132,9 @@ struct Machine {
     std::map<const std::byte*, Allocation> allocations;
     std::map<const void*, int> shared_limits;  // of kernels
     std::set<std::shared_ptr<Capture>> captures;
-    std::size_t communicators = 0;
-    std::uintptr_t handles = 0;  // given out so far
+    std::map<ncclComm*, std::shared_ptr<Member>> members;           // of communicators, by handle
+    std::map<std::string, std::shared_ptr<Communicator>> meetings;  // by unique id
+    std::uintptr_t handles = 0;                                     // given out so far
     std::vector<std::string> problems;
     std::uint64_t executed = 0, changes = 0;
     struct PlannedFailure {
