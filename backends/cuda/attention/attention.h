@@ -24,12 +24,14 @@ std::string why_no_cudnn();
 // memory.
 class Attentions {
 public:
-    // Throws Error{run_failed, "cudnn"} where cuDNN is asked for and cannot be used.
-    explicit Attentions(AttentionLibrary library);
+    // Throws Error{run_failed, "cudnn"} where cuDNN is asked for and cannot be used. Our own kernels always
+    // sum in the same order; cuDNN's backward pass does if it is to be `deterministic`, with more workspace.
+    explicit Attentions(AttentionLibrary library, bool deterministic = true);
     ~Attentions();
 
     // Builds what the kernels need of cuDNN (its plans), and returns the bytes of device memory that they
     // want for temporaries; call for every kernel of a program before the first run(). 0 for our own.
+    // Throws Error{invalid_input} naming what neither library's kernels take.
     std::int64_t prepare(const Attention& kernel, DType dtype);
     std::int64_t prepare(const AttentionGrad& kernel, DType dtype);
 
