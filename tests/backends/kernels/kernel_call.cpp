@@ -1,91 +1,15 @@
 #include "tests/backends/kernels/kernel_call.h"
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <string>
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "backends/cpu/kernels/gemm.h"
 #include "core/bf16.h"
 #include "core/program/operand_types.h"
+#include "tests/backends/kernels/stored_operand.h"
 
 namespace shardscope::testing {
-namespace {
-
-constexpr std::size_t kGuard = 64;
-constexpr std::byte kGuardByte{0x5a};
-
-// One operand in memory: its elements as stored, then the guard.
-class Stored {
-public:
-    Stored(const Tensor& tensor, DType dtype, bool poison) : dtype_(dtype) {
-        if (!tensor.present) return;
-        count_ = tensor.values.size();
-        bytes_.assign(size() + kGuard, kGuardByte);
-        for (std::size_t i = 0; i < count_; ++i)
-            put(i, poison ? std::numeric_limits<double>::quiet_NaN() : tensor.values[i]);
-        before_ = bytes_;
-    }
-
-    std::byte* address() { return bytes_.empty() ? nullptr : bytes_.data(); }
-    bool unchanged() const { return bytes_ == before_; }
-    bool guard_unchanged() const {
-        for (std::size_t i = size(); i < bytes_.size(); ++i)
-            if (bytes_[i] != kGuardByte) return false;
-        return true;
-    }
-    Values values() const {
-        Values out(count_);
-        for (std::size_t i = 0; i < count_; ++i) out[i] = get(i);
-        return out;
-    }
-
-private:
-    std::size_t size() const { return count_ * static_cast<std::size_t>(size_of(dtype_)); }
-    template <class T>
-    void put_as(std::size_t i, T stored) {
-        std::memcpy(bytes_.data() + i * sizeof(T), &stored, sizeof(T));
-    }
-    template <class T>
-    T get_as(std::size_t i) const {
-        T stored;
-        std::memcpy(&stored, bytes_.data() + i * sizeof(T), sizeof(T));
-        return stored;
-    }
-    void put(std::size_t i, double value) {
-        switch (dtype_) {
-            case DType::int32:
-                return put_as(i, std::isnan(value) ? -1 : static_cast<std::int32_t>(value));
-            case DType::fp64:
-                return put_as(i, value);
-            case DType::fp32:
-                return put_as(i, static_cast<float>(value));
-            case DType::bf16:
-                return put_as(i, Bf16(static_cast<float>(value)));
-        }
-    }
-    double get(std::size_t i) const {
-        switch (dtype_) {
-            case DType::int32:
-                return get_as<std::int32_t>(i);
-            case DType::fp64:
-                return get_as<double>(i);
-            case DType::fp32:
-                return static_cast<double>(get_as<float>(i));
-            case DType::bf16:
-                break;
-        }
-        return static_cast<double>(static_cast<float>(get_as<Bf16>(i)));
-    }
-
-    DType dtype_;
-    std::size_t count_ = 0;
-    std::vector<std::byte> bytes_, before_;
-};
-
-}  // namespace
-
 Tensor space(std::int64_t elements) {
     return tensor(Values(static_cast<std::size_t>(elements), 0.0));
 }
@@ -99,7 +23,7 @@ std::vector<Values> call(const Kernel& kernel, DType dtype, const std::vector<Te
     instruction.gradient = options.gradient.value_or(dtype);
     const auto access = accesses(kernel);
     const auto types = operand_dtypes(instruction);
-    std::vector<Stored> stored;
+    std::vector<StoredOperand> stored;
     for (std::size_t i = 0; i < operands.size(); ++i)
         stored.emplace_back(operands[i], types[i], access[i] == Access::write);
     Addresses addresses{};
