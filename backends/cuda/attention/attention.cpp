@@ -56,17 +56,6 @@ void expect_stored(DType dtype) {
 
 }  // namespace
 
-void allow_shared_bytes(const char* name, const void* kernel, const Geometry& geometry) {
-    const cudaError_t status =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(geometry.shared_bytes));
-    if (status != cudaSuccess)
-        throw Error("cuda",
-                    std::string(name) + " wants " + std::to_string(geometry.shared_bytes) +
-                        " bytes of shared memory: " + cudaGetErrorString(status),
-                    "run on a device of compute capability 8.0 or newer", ErrorKind::run_failed);
-}
-
 struct Attentions::State {
     std::unique_ptr<CudnnAttention> cudnn;  // null: our own kernels
     std::byte* workspace = nullptr;
@@ -91,7 +80,8 @@ struct Attentions::State {
     template <class Kernel>
     std::int64_t prepare(const Kernel& kernel, DType dtype) {
         if (uses_cudnn(kernel, dtype)) return cudnn->prepare(kernel);
-        tiles_for(kernel, dtype, true);  // names what they do not take
+        tiles_for(kernel, dtype, true);  // they name what they do not take
+        packed_heads(kernel);
         return 0;
     }
     template <class Kernel>

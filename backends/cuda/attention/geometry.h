@@ -54,9 +54,6 @@ inline constexpr TensorTile kKeyGrad128{128, 4, 1, 32, 2, 2};
 inline constexpr TensorTile kQueryGrad64{64, 4, 2, 32, 2, 2};
 inline constexpr TensorTile kQueryGrad128{128, 4, 1, 64, 2, 2};
 
-// Dynamic shared memory that needs no permission, bytes.
-inline constexpr std::uint32_t kSharedOfEveryBlock = 48 << 10;
-
 // Tiles of the streamed side: one is worked on while the next is copied.
 inline constexpr int kStages = 2;
 

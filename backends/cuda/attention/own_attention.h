@@ -4,10 +4,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <string>
 
 #include "backends/cuda/attention/geometry.h"
 #include "backends/cuda/kernels/launch.h"
+#include "backends/cuda/kernels/shared_memory.h"
 #include "core/bf16.h"
 #include "core/program/kernel.h"
 
@@ -32,15 +32,6 @@ void plain_backward(const AttentionGrad& kernel, AttentionTiles tiles, const T* 
 // 1/√head_dim.
 inline float score_scale(const PackedHeads& heads) {
     return static_cast<float>(1.0 / std::sqrt(static_cast<double>(heads.dim)));
-}
-
-// Lets `kernel` have the dynamic shared memory of its geometry, which is above what every kernel may have.
-// Throws Error{run_failed, "cuda"}.
-void allow_shared_bytes(const char* name, const void* kernel, const Geometry& geometry);
-template <class Kernel>
-void allow_shared(const char* name, Kernel* kernel, const Geometry& geometry) {
-    if (geometry.shared_bytes > kSharedOfEveryBlock)
-        allow_shared_bytes(name, reinterpret_cast<const void*>(kernel), geometry);
 }
 
 }  // namespace shardscope::cuda

@@ -433,12 +433,12 @@ void plain_backward(const AttentionGrad& kernel, AttentionTiles tiles, const T* 
     }
 }
 
-#define SHARDSCOPE_INSTANTIATE(T)                                                              \
+#define SHARDSCOPE_INSTANTIATE_PLAIN(T)                                                        \
     template void plain_forward<T>(const Attention&, AttentionTiles, const T*, T*, std::byte*, \
                                    const LaunchContext&);                                      \
     template void plain_backward<T>(const AttentionGrad&, AttentionTiles, const T*, const T*,  \
                                     const T*, const std::byte*, T*, const LaunchContext&)
-SHARDSCOPE_INSTANTIATE(float);
-SHARDSCOPE_INSTANTIATE(Bf16);
+SHARDSCOPE_INSTANTIATE_PLAIN(float);
+SHARDSCOPE_INSTANTIATE_PLAIN(Bf16);
 
 }  // namespace shardscope::cuda

@@ -1,6 +1,5 @@
 // Activations that stand alone.
 #include "backends/arithmetic/activation.h"
-
 #include "backends/cuda/kernels/flat.h"
 #include "backends/cuda/kernels/kernels.h"
 

@@ -62,8 +62,8 @@ __global__ void finish_columns(int parts, int columns, bool accumulate, const fl
     G* to = blockIdx.y == 0 ? first : second;
     if (line != 0 || column >= columns || to == nullptr) return;
     for (int l = 1; l < kLines; ++l) sum += shared[l][threadIdx.x];
-    to[column] = accumulate ? static_cast<G>(static_cast<float>(to[column]) + sum)
-                            : static_cast<G>(sum);
+    to[column] =
+        accumulate ? static_cast<G>(static_cast<float>(to[column]) + sum) : static_cast<G>(sum);
 }
 
 template <class G, class Terms>
@@ -80,8 +80,8 @@ void reduce_columns(const char* name, std::int64_t rows, std::int64_t columns, c
                     "use a smaller layer, or split it with tensor parallelism",
                     ErrorKind::run_failed);
     auto* partials = as<float>(context.scratch);
-    launch(name, sum_parts<Terms>, g.sum, context, rows, g.rows_per_part,
-           static_cast<int>(columns), terms, partials);
+    launch(name, sum_parts<Terms>, g.sum, context, rows, g.rows_per_part, static_cast<int>(columns),
+           terms, partials);
     launch(name, finish_columns<G>, g.finish, context, g.parts, static_cast<int>(columns),
            accumulate, partials, first, second);
 }

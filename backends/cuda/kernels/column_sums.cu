@@ -1,6 +1,5 @@
-#include "backends/cuda/kernels/column_sums.h"
-
 #include "backends/cuda/kernels/column_reduction.h"
+#include "backends/cuda/kernels/column_sums.h"
 
 namespace shardscope::cuda {
 namespace {

@@ -81,8 +81,7 @@ SHARDSCOPE_DEVICE void store(T* to, const float (&from)[1]) {
     *to = static_cast<T>(from[0]);
 }
 template <int N>
-    requires(N % kPerWords<float> == 0)
-SHARDSCOPE_DEVICE void load(const float* from, float (&to)[N]) {
+requires(N % kPerWords<float> == 0) SHARDSCOPE_DEVICE void load(const float* from, float (&to)[N]) {
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         const Words w = *reinterpret_cast<const Words*>(from + i);
@@ -91,8 +90,7 @@ SHARDSCOPE_DEVICE void load(const float* from, float (&to)[N]) {
     }
 }
 template <int N>
-    requires(N % kPerWords<Bf16> == 0)
-SHARDSCOPE_DEVICE void load(const Bf16* from, float (&to)[N]) {
+requires(N % kPerWords<Bf16> == 0) SHARDSCOPE_DEVICE void load(const Bf16* from, float (&to)[N]) {
 #pragma unroll
     for (int i = 0; i < N; i += 8) {
         const Words w = *reinterpret_cast<const Words*>(from + i);
@@ -104,8 +102,8 @@ SHARDSCOPE_DEVICE void load(const Bf16* from, float (&to)[N]) {
     }
 }
 template <int N>
-    requires(N % kPerWords<float> == 0)
-SHARDSCOPE_DEVICE void store(float* to, const float (&from)[N]) {
+requires(N % kPerWords<float> == 0) SHARDSCOPE_DEVICE
+    void store(float* to, const float (&from)[N]) {
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         Words w;
@@ -115,8 +113,7 @@ SHARDSCOPE_DEVICE void store(float* to, const float (&from)[N]) {
     }
 }
 template <int N>
-    requires(N % kPerWords<Bf16> == 0)
-SHARDSCOPE_DEVICE void store(Bf16* to, const float (&from)[N]) {
+requires(N % kPerWords<Bf16> == 0) SHARDSCOPE_DEVICE void store(Bf16* to, const float (&from)[N]) {
 #pragma unroll
     for (int i = 0; i < N; i += 8) {
         Words w;

@@ -207,7 +207,8 @@ SHARDSCOPE_DEVICE int append_matches(const Table& table, const std::int32_t* tok
         before += w < warp ? found[w] : 0;
         count += found[w];
     }
-    if (matches) list[before + __popc(votes & ((1u << (thread % kWarp)) - 1))] = static_cast<int>(at);
+    if (matches)
+        list[before + __popc(votes & ((1u << (thread % kWarp)) - 1))] = static_cast<int>(at);
     __syncthreads();
     return count;
 }
@@ -312,8 +313,8 @@ void add_to_table(const EmbeddingGrad& k, const std::int32_t* tokens, const T* d
     launch(name, for_elements<1, Count>, g.rows, context, k.rows, Count{table, lists, tokens});
     launch(name, place_lists, g.tokens, context, vocab, lists);
     launch(name, for_elements<1, Fill>, g.rows, context, k.rows, Fill{table, lists, tokens});
-    const Gather<T, G> gather{lists, k.hidden,         static_cast<float>(k.scale),
-                              k.accumulate_table, dy, dtable};
+    const Gather<T, G> gather{lists, k.hidden, static_cast<float>(k.scale), k.accumulate_table,
+                              dy,    dtable};
     launch(name, gather_short_lists<N, T, G>, g.short_lists, context, vocab, gather);
     if (k.rows > kShortList)
         launch(name, gather_long_lists<N, T, G>, g.long_lists, context, table, k.rows, tokens,

@@ -1,6 +1,5 @@
 // Gated units of MLPs, act(gate) ⊙ up of the two halves of a row.
 #include "backends/arithmetic/activation.h"
-
 #include "backends/cuda/kernels/flat.h"
 #include "backends/cuda/kernels/kernels.h"
 
@@ -85,14 +84,14 @@ void run(const SwiGluGrad& k, const Addresses& at, const LaunchContext& context)
 template <class T>
 void run(const GeGlu& k, const Addresses& at, const LaunchContext& context) {
     const bool exact = k.activation == Activation::gelu_erf;
-    (exact ? forward<T, GeluErf<DeviceMath>> : forward<T, GeluTanh<DeviceMath>>)(
-        "geglu", k.rows, k.ffn, at, context);
+    (exact ? forward<T, GeluErf<DeviceMath>>
+           : forward<T, GeluTanh<DeviceMath>>)("geglu", k.rows, k.ffn, at, context);
 }
 template <class T>
 void run(const GeGluGrad& k, const Addresses& at, const LaunchContext& context) {
     const bool exact = k.activation == Activation::gelu_erf;
-    (exact ? backward<T, GeluErf<DeviceMath>> : backward<T, GeluTanh<DeviceMath>>)(
-        "geglu_grad", k.rows, k.ffn, at, context);
+    (exact ? backward<T, GeluErf<DeviceMath>>
+           : backward<T, GeluTanh<DeviceMath>>)("geglu_grad", k.rows, k.ffn, at, context);
 }
 
 SHARDSCOPE_INSTANTIATE(SwiGlu);

@@ -50,8 +50,8 @@ Geometry row_geometry(std::int64_t rows, std::int64_t vectors) {
         g.block.y = 4;
     } else {
         // At least two warps: block.x = 32 means that a warp has the row for itself.
-        g.block.x = std::max<std::uint32_t>(2 * kWarp,
-                                            whole_warps(divided_up(vectors, kKeptVectors)));
+        g.block.x =
+            std::max<std::uint32_t>(2 * kWarp, whole_warps(divided_up(vectors, kKeptVectors)));
     }
     g.grid.x = within(divided_up(rows, g.block.y), kMostGridX);
     return g;
@@ -67,8 +67,8 @@ Geometry logits_geometry(std::int64_t rows, std::int64_t columns, int element_by
     Geometry g;
     g.block.x = whole_warps(divided_up(columns, kElementsPerThread));
     // Rows are many more than blocks run at once, so that the last ones leave few multiprocessors idle.
-    g.grid.x = within(rows, std::min<std::int64_t>(kMostPartials,
-                                                   std::int64_t{32} * device.multiprocessors));
+    g.grid.x = within(
+        rows, std::min<std::int64_t>(kMostPartials, std::int64_t{32} * device.multiprocessors));
     const std::int64_t bytes = row_bytes(columns, element_bytes);
     if (bytes <= device.shared_per_block) g.shared_bytes = static_cast<std::uint32_t>(bytes);
     return g;
@@ -93,8 +93,7 @@ ColumnGeometry column_geometry(std::int64_t rows, std::int64_t columns, int per_
     g.sum.block.x = power_of_two(vectors, kWarp);
     g.sum.block.y = static_cast<std::uint32_t>(kThreads) / g.sum.block.x;
     g.sum.grid.x = within(divided_up(vectors, g.sum.block.x), kMostGridX);
-    const std::int64_t wanted =
-        divided_up(std::int64_t{4} * device.multiprocessors, g.sum.grid.x);
+    const std::int64_t wanted = divided_up(std::int64_t{4} * device.multiprocessors, g.sum.grid.x);
     const std::int64_t useful = divided_up(rows, g.sum.block.y * kRowsPerThread);
     const std::int64_t fitting =
         scratch_bytes / (columns * sums * static_cast<std::int64_t>(sizeof(float)));
@@ -141,8 +140,7 @@ EmbeddingGeometry embedding_geometry(std::int64_t rows, std::int64_t vocab, std:
     g.long_lists.grid.x = within(rows / (kShortList + 1), kMostGridX);  // there cannot be more
     g.long_lists.grid.y = g.short_lists.grid.y;
     // Counters and two more numbers; where lists begin; which are long; the lists.
-    g.scratch_bytes =
-        4 * ((vocab + 2) + vocab + (rows / (kShortList + 1) + 1) + rows);
+    g.scratch_bytes = 4 * ((vocab + 2) + vocab + (rows / (kShortList + 1) + 1) + rows);
     return g;
 }
 

@@ -72,8 +72,8 @@ Geometry sum_geometry(std::int64_t elements, int per_vector, const DeviceShape& 
 Geometry finish_sum_geometry();
 
 // embedding.cu: the gradient of the table.
-inline constexpr int kShortList = kWarp;   // rows of a token that one warp orders
-inline constexpr int kLongList = 2048;     // … that a block orders; longer ones are found by a search
+inline constexpr int kShortList = kWarp;  // rows of a token that one warp orders
+inline constexpr int kLongList = 2048;  // … that a block orders; longer ones are found by a search
 struct EmbeddingGeometry {
     Geometry clear, rows, tokens;  // of counters; of the batch's rows; of the table's rows
     Geometry short_lists, long_lists;

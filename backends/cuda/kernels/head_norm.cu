@@ -179,8 +179,8 @@ void run(const HeadNormWeightGrad& k, const Addresses& at, const LaunchContext& 
         k.head_dim,
         [&]<int N>() {
             const auto sum = [&](int first, int count, G* to) {
-                const WeightTerms<T, N> terms{dy, before, as<const float>(at[2]),
-                                              heads, first, count};
+                const WeightTerms<T, N> terms{dy,    before, as<const float>(at[2]),
+                                              heads, first,  count};
                 reduce_columns("head_norm_weight_grad", k.rows, k.head_dim, terms, k.accumulate, to,
                                static_cast<G*>(nullptr), context);
             };

@@ -86,12 +86,12 @@ template <class T, class G>
 void run(const OptimizerStep& kernel, const Addresses& operands, const LaunchContext& context);
 
 // The instances of a kernel.
-#define SHARDSCOPE_INSTANTIATE(Kernel)                                                  \
-    template void run<float>(const Kernel&, const Addresses&, const LaunchContext&);    \
+#define SHARDSCOPE_INSTANTIATE(Kernel)                                               \
+    template void run<float>(const Kernel&, const Addresses&, const LaunchContext&); \
     template void run<Bf16>(const Kernel&, const Addresses&, const LaunchContext&)
-#define SHARDSCOPE_INSTANTIATE_GRADIENT(Kernel)                                               \
-    template void run<float, float>(const Kernel&, const Addresses&, const LaunchContext&);   \
-    template void run<Bf16, float>(const Kernel&, const Addresses&, const LaunchContext&);    \
+#define SHARDSCOPE_INSTANTIATE_GRADIENT(Kernel)                                             \
+    template void run<float, float>(const Kernel&, const Addresses&, const LaunchContext&); \
+    template void run<Bf16, float>(const Kernel&, const Addresses&, const LaunchContext&);  \
     template void run<Bf16, Bf16>(const Kernel&, const Addresses&, const LaunchContext&)
 
 }  // namespace shardscope::cuda

@@ -30,8 +30,8 @@ struct LogitsRow {
         if (whole(first)) return load(from + first, to);
 #pragma unroll
         for (int i = 0; i < N; ++i)
-            to[i] = first + i >= 0 && first + i < length ? static_cast<float>(from[first + i])
-                                                         : fill;
+            to[i] =
+                first + i >= 0 && first + i < length ? static_cast<float>(from[first + i]) : fill;
     }
     SHARDSCOPE_DEVICE void write(T* to, int first, const float (&from)[N]) const {
         if (whole(first)) return store(to + first, from);

@@ -29,8 +29,8 @@ __global__ void softmax_cross_entropy(std::int64_t rows, std::int64_t classes, f
         }
         const RunningSum all = running.of_block();
         if (thread == 0)
-            loss += log(static_cast<double>(all.sum)) -
-                    static_cast<double>(target_logit - all.largest);
+            loss +=
+                log(static_cast<double>(all.sum)) - static_cast<double>(target_logit - all.largest);
         const float factor = scale / all.sum;
         // A thread reads what it has written itself.
         for (int chunk = thread; chunk < row.chunks(); chunk += threads) {

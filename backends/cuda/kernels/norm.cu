@@ -51,8 +51,7 @@ __global__ void norm(NormShape shape, const T* x, const T* w, const T* b, T* y, 
                 squares += d * d;
             }
         });
-        const float inverse =
-            1.0f / sqrtf(group_sum(squares) * inverse_count + shape.epsilon);
+        const float inverse = 1.0f / sqrtf(group_sum(squares) * inverse_count + shape.epsilon);
         if (group.thread == 0) {
             if (shape.centred) stats[2 * row] = mean;
             stats[shape.centred ? 2 * row + 1 : row] = inverse;

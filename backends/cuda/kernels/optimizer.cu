@@ -1,6 +1,5 @@
 // The optimizer step: one kernel over a flat range, which is all tensors of a unit at once.
 #include "backends/arithmetic/optimizer.h"
-
 #include "backends/cuda/kernels/flat.h"
 #include "backends/cuda/kernels/kernels.h"
 

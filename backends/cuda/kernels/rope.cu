@@ -77,17 +77,16 @@ void run(const Rope& k, const Addresses& at, const LaunchContext& context) {
         turning.count = std::min(kMostPairs, half - turning.first);
         for (int i = 0; i < turning.count; ++i) {
             const double exponent = -2.0 * (turning.first + i) / static_cast<double>(k.turned());
-            turning.turns[i] = turns_per_position(
-                scaled_frequency(k.scaling, std::pow(k.theta, exponent)));
+            turning.turns[i] =
+                turns_per_position(scaled_frequency(k.scaling, std::pow(k.theta, exponent)));
         }
         // Both halves of a head, and all heads, have to begin at a vector.
         const bool whole = k.head_dim % kPerWords<T> == 0;
         with_vectors<T>(
             whole ? half : 1,
             [&]<int N>() {
-                launch("rope", rope<T, N>,
-                       head_geometry(k.rows, turning.heads, turning.count / N), context, turning,
-                       qkv);
+                launch("rope", rope<T, N>, head_geometry(k.rows, turning.heads, turning.count / N),
+                       context, turning, qkv);
             },
             qkv);
     }

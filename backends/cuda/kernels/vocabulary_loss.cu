@@ -121,8 +121,8 @@ void run(const VocabularyMax& k, const Addresses& at, const LaunchContext& conte
 template <class T>
 void run(const VocabularySum& k, const Addresses& at, const LaunchContext& context) {
     launch("vocabulary_sum", vocabulary_sum<T>, geometry_of<T>(k, context), context,
-           part_of(k, context), as<T>(at[0]), as<const float>(at[1]),
-           as<const std::int32_t>(at[2]), as<float>(at[3]));
+           part_of(k, context), as<T>(at[0]), as<const float>(at[1]), as<const std::int32_t>(at[2]),
+           as<float>(at[3]));
 }
 
 template <class T>
