@@ -44,31 +44,6 @@ int device_for(int local_rank, int ranks_per_gpu, int visible) {
     return visible == 1 ? 0 : local_rank / ranks_per_gpu;
 }
 
-// `gpus`: which GPU each rank would use, by its unique name; empty where there is none for it.
-void check_sharing(const std::vector<std::string>& gpus, const std::vector<std::string>& hosts,
-                   int shared, int visible) {
-    std::map<std::string, std::size_t> ranks_of_gpu, ranks_of_host;
-    std::map<std::string, std::map<std::string, int>> gpus_of_host;
-    bool missing = false;
-    for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
-        ++ranks_of_host[hosts[rank]];
-        missing |= gpus[rank].empty();
-        if (gpus[rank].empty()) continue;
-        ++ranks_of_gpu[gpus[rank]];
-        ++gpus_of_host[hosts[rank]][gpus[rank]];
-    }
-    const auto most = std::ranges::max_element(ranks_of_gpu, {}, [](auto& e) { return e.second; });
-    if (!missing && most->second <= static_cast<std::size_t>(shared)) return;
-    for (const auto& [host, ranks] : ranks_of_host) {
-        const auto used = std::max<std::size_t>(1, gpus_of_host[host].size());
-        const auto there = std::max(used, static_cast<std::size_t>(missing ? visible : 1));
-        if (ranks > there * static_cast<std::size_t>(shared)) too_few_gpus(ranks, there, shared);
-    }
-    throw Error("gpus", fmt::format("{} would share one GPU", count_text(most->second, "rank")),
-                "give each rank a GPU of its own with LOCAL_RANK or CUDA_VISIBLE_DEVICES",
-                ErrorKind::run_failed);
-}
-
 Cluster of_this_gpu(const Cluster& asked, const GpuPlace& place, const std::string& measured) {
     const bool described =
         asked.device.kind == DeviceKind::gpu && !asked.device.calibration.empty();
@@ -96,6 +71,30 @@ std::string launch_line(int ranks, const GpuPlace& place, const Words& command_l
 
 }  // namespace
 
+void check_gpu_sharing(const std::vector<std::string>& gpus, const std::vector<std::string>& hosts,
+                       int shared, int visible) {
+    std::map<std::string, std::size_t> ranks_of_gpu, ranks_of_host;
+    std::map<std::string, std::map<std::string, int>> gpus_of_host;
+    bool missing = false;
+    for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
+        ++ranks_of_host[hosts[rank]];
+        missing |= gpus[rank].empty();
+        if (gpus[rank].empty()) continue;
+        ++ranks_of_gpu[gpus[rank]];
+        ++gpus_of_host[hosts[rank]][gpus[rank]];
+    }
+    const auto most = std::ranges::max_element(ranks_of_gpu, {}, [](auto& e) { return e.second; });
+    if (!missing && most->second <= static_cast<std::size_t>(shared)) return;
+    for (const auto& [host, ranks] : ranks_of_host) {
+        const auto used = std::max<std::size_t>(1, gpus_of_host[host].size());
+        const auto there = std::max(used, static_cast<std::size_t>(missing ? visible : 1));
+        if (ranks > there * static_cast<std::size_t>(shared)) too_few_gpus(ranks, there, shared);
+    }
+    throw Error("gpus", fmt::format("{} would share one GPU", count_text(most->second, "rank")),
+                "give each rank a GPU of its own with LOCAL_RANK or CUDA_VISIBLE_DEVICES",
+                ErrorKind::run_failed);
+}
+
 GpuPlace place_on_gpus(const RunArguments& arguments, const Environment& environment,
                        Processes* processes) {
     GpuPlace place;
@@ -111,7 +110,7 @@ GpuPlace place_on_gpus(const RunArguments& arguments, const Environment& environ
     if (processes != nullptr) {
         const auto used = processes->gather(own < gpus.size() ? gpus[own].uuid : "");
         agree(processes,
-              [&] { check_sharing(used, processes->link().hosts(), shared, place.visible); });
+              [&] { check_gpu_sharing(used, processes->link().hosts(), shared, place.visible); });
     }
     place.name = gpus[own].name;
     std::vector<double> negative{-static_cast<double>(gpus[own].memory.value)};  // exact up to 2^53

@@ -30,6 +30,12 @@ GpuPlace place_on_gpus(const RunArguments& arguments, const Environment& environ
 std::optional<GpuPlace> gpus_for(const Backend& backend, const RunArguments& arguments,
                                  const Environment& environment, Processes* processes);
 
+// `gpus`: which GPU each rank would use, by its unique name; empty where this process's host has none for it. Throws
+// Error "gpus", with the numbers and a remedy, where more than `shared` ranks would use one, or none is
+// there. `visible`: GPUs that each host shows.
+void check_gpu_sharing(const std::vector<std::string>& gpus, const std::vector<std::string>& hosts,
+                       int shared, int visible);
+
 // Puts the scenario on the run's GPUs: as many as there are processes, as fast as its cluster, or what
 // `calibrate --backend cuda` measured of this GPU (`measured`, a file that need not exist), says. Returns a
 // note for the report if that changed what the scenario asked for. Throws "ranks" where the processes are

@@ -27,6 +27,7 @@ std::unique_ptr<MessageLink> connect(const Environment& environment) {
     meeting.size = place.size;
     meeting.master_host = place.master_addr;
     meeting.master_port = place.master_port;
+    meeting.file = place.meeting_file;
     meeting.host = environment.machine.host;
     meeting.version = SHARDSCOPE_VERSION;
     return make_tcp_link(meeting);

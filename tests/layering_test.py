@@ -61,7 +61,7 @@ LIBRARIES = [
     (r"mpi\.h", r"backends/mpi/.*", "in backends/mpi"),
     (r"Q[A-Za-z/]+", r"gui/.*|tests/gui/.*", "in gui"),
     (
-        r"(sys|linux|netinet|arpa)/.*|(ifaddrs|unistd|pthread|dlfcn|fcntl|sched|malloc|poll|spawn|link|signal|time|netdb)\.h",
+        r"(sys|linux|net|netinet|arpa)/.*|(ifaddrs|unistd|pthread|dlfcn|fcntl|sched|malloc|poll|spawn|link|signal|time|netdb)\.h",
         r".*",
         "everywhere",
     ),

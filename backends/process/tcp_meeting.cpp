@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
+#include "backends/process/meeting_file.h"
 #include "core/error.h"
 
 namespace shardscope::net {
@@ -11,6 +13,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kHelloTime = 5s;  // a caller that says nothing for so long is none of ours
+// By a file: how long an address may take to answer, how long rank 0 may be busy with other callers, and
+// how often the file is read.
+constexpr auto kConnectTime = 500ms;
+constexpr auto kWelcomeTime = 15s;
+constexpr auto kPollTime = 50ms;
 
 [[noreturn]] void fail(const std::string& message, const std::string& fix) {
     throw Error("processes", message, fix, ErrorKind::run_failed);
@@ -26,7 +33,13 @@ std::string text_of(const char (&from)[N]) {
     return {from, strnlen(from, N)};
 }
 
-// What rank 0 answers to a Hello: where one rank listens, or why the caller may not take part.
+// What rank 0 answers first, so that a caller knows it from a stranger at its port.
+struct Welcome {
+    std::uint64_t magic = Hello{}.magic;
+    std::uint64_t key = 0;
+};
+
+// What rank 0 answers to a Hello then: where one rank listens, or why the caller may not take part.
 struct Seat {
     Address address;
     char host[64] = {};
@@ -45,13 +58,13 @@ public:
     explicit Host(const MeetingPlace& place)
         : place_(place),
           deadline_(Clock::now() + place.patience),
-          address_(resolve(place.master_host, place.master_port)),
           seats_(static_cast<std::size_t>(place.size)),
           control_(seats_.size()) {}
 
     Meeting run();
 
 private:
+    Socket listen();
     void admit(Socket socket);
     std::string refusal(const Hello& hello) const;
     std::vector<int> missing() const;
@@ -59,6 +72,7 @@ private:
     const MeetingPlace& place_;
     Deadline deadline_;
     Address address_;
+    MeetingFile file_;  // key 0: there is none
     std::vector<Seat> seats_;
     std::vector<Socket> control_;
 };
@@ -93,7 +107,10 @@ std::string Host::refusal(const Hello& hello) const {
 
 void Host::admit(Socket socket) {
     const auto hello = receive_hello(socket);
-    if (!hello || hello->kind != Hello::Kind::join) return;
+    if (!hello || hello->kind != Hello::Kind::join || hello->key != file_.key) return;
+    Welcome welcome;
+    welcome.key = file_.key;
+    if (!send_all(socket, bytes_of(welcome), Clock::now() + kHelloTime)) return;
     if (const std::string why = refusal(*hello); !why.empty()) {
         Seat seat;
         copy_text(seat.refusal, why);
@@ -116,15 +133,30 @@ std::vector<int> Host::missing() const {
     return ranks;
 }
 
+Socket Host::listen() {
+    if (place_.file.empty()) {
+        address_ = resolve(place_.master_host, place_.master_port);
+        return listen_as_master(place_.master_host, address_);
+    }
+    Socket listener = listen_at(resolve("127.0.0.1", 0), true);
+    file_ = {random_key(), own_address(listener).port(), own_addresses()};
+    address_ = resolve(file_.addresses.front(), file_.port);
+    publish(file_, place_.file);
+    return listener;
+}
+
 Meeting Host::run() {
     Meeting meeting;
-    meeting.listener = listen_as_master(place_.master_host, address_);
+    meeting.listener = listen();
     while (!missing().empty()) {
         auto caller = accept_one(meeting.listener, deadline_);
         if (!caller)
-            fail(list_of(missing()) + " of " + std::to_string(place_.size) + " did not come to " +
-                     address_.text() + " within " + std::to_string(place_.patience.count()) + " s",
-                 "see whether they were started, and with the same MASTER_ADDR and MASTER_PORT");
+            fail(
+                list_of(missing()) + " of " + std::to_string(place_.size) + " did not come to " +
+                    address_.text() + " within " + std::to_string(place_.patience.count()) + " s",
+                place_.file.empty()
+                    ? "see whether they were started, and with the same MASTER_ADDR and MASTER_PORT"
+                    : "see whether they were started, and see " + place_.file);
         admit(std::move(*caller));
     }
     seats_[0].address = address_;
@@ -137,43 +169,100 @@ Meeting Host::run() {
         meeting.hosts.push_back(text_of(seat.host));
     }
     meeting.control = std::move(control_);
+    if (!place_.file.empty()) withdraw(file_, place_.file);
     return meeting;
 }
 
-[[noreturn]] void fail_to_join(const MeetingPlace& place, const std::string& why) {
-    fail("rank " + std::to_string(place.rank.value) + " cannot join rank 0 at " +
-             place.master_host + ":" + std::to_string(place.master_port) + ": " + why,
-         "see what rank 0 says, and whether MASTER_ADDR and MASTER_PORT are its");
+// Rank 0 as another rank has found it.
+struct Master {
+    Address address;
+    Socket control;
+    Socket listener;  // our own, whose port rank 0 was told
+};
+
+[[noreturn]] void fail_to_join(const MeetingPlace& place, const std::string& where,
+                               const std::string& why) {
+    fail(
+        "rank " + std::to_string(place.rank.value) + " cannot join rank 0 at " + where + ": " + why,
+        place.file.empty() ? "see what rank 0 says, and whether MASTER_ADDR and MASTER_PORT are its"
+                           : "see what rank 0 says, and whether it sees the same file");
+}
+
+// Says who we are to whoever listens there; false when that is not rank 0 of our run.
+bool greet(const MeetingPlace& place, Master& master, std::uint32_t key, Deadline deadline) {
+    Address mine = own_address(master.control);
+    mine.set_port(0);
+    master.listener = listen_at(mine, false);
+    Hello hello;
+    hello.rank = place.rank.value;
+    hello.size = place.size;
+    hello.port = own_address(master.listener).port();
+    hello.key = key;
+    copy_text(hello.host, place.host);
+    copy_text(hello.version, place.version);
+    Welcome welcome;
+    return send_all(master.control, bytes_of(hello), deadline) &&
+           receive_all(master.control, writable_bytes_of(welcome), deadline) &&
+           welcome.magic == Hello{}.magic && welcome.key == key;
+}
+
+Master find_by_address(const MeetingPlace& place, Deadline deadline) {
+    Master master;
+    master.address = resolve(place.master_host, place.master_port);
+    const std::string where = place.master_host + ":" + std::to_string(place.master_port);
+    auto control = connect_to(master.address, deadline);
+    if (!control) fail_to_join(place, where, "nobody listens there");
+    master.control = std::move(*control);
+    if (!greet(place, master, 0, deadline)) fail_to_join(place, where, "it hung up");
+    return master;
+}
+
+// The addresses of a file are tried in turn: not every network of rank 0's host is ours too. An old file
+// leads to nobody, or to strangers, until rank 0 has replaced it.
+std::optional<Master> try_addresses(const MeetingPlace& place, const MeetingFile& file) {
+    for (const std::string& address : file.addresses) {
+        Master master;
+        master.address = resolve(address, file.port);
+        auto control = connect_to(master.address, Clock::now() + kConnectTime);
+        if (!control) continue;
+        master.control = std::move(*control);
+        if (greet(place, master, file.key, Clock::now() + kWelcomeTime)) return master;
+    }
+    return std::nullopt;
+}
+
+Master find_by_file(const MeetingPlace& place, Deadline deadline) {
+    bool seen = false;
+    while (Clock::now() < deadline) {
+        if (const auto file = read_meeting_file(place.file)) {
+            seen = true;
+            if (auto master = try_addresses(place, *file)) return std::move(*master);
+        }
+        std::this_thread::sleep_for(kPollTime);
+    }
+    fail_to_join(place, place.file,
+                 seen ? "nobody listens where it says" : "there is no such file");
 }
 
 Meeting join(const MeetingPlace& place) {
     const Deadline deadline = Clock::now() + place.patience;
-    const Address master = resolve(place.master_host, place.master_port);
-    auto control = connect_to(master, deadline);
-    if (!control) fail_to_join(place, "nobody listens there");
+    Master master =
+        place.file.empty() ? find_by_address(place, deadline) : find_by_file(place, deadline);
+    const std::string where = master.address.text();
     Meeting meeting;
-    Address mine = own_address(*control);
-    mine.set_port(0);
-    meeting.listener = listen_at(mine, false);
-    Hello hello;
-    hello.rank = place.rank.value;
-    hello.size = place.size;
-    hello.port = own_address(meeting.listener).port();
-    copy_text(hello.host, place.host);
-    copy_text(hello.version, place.version);
+    meeting.listener = std::move(master.listener);
     std::vector<Seat> seats(static_cast<std::size_t>(place.size));
-    const bool asked = send_all(*control, bytes_of(hello), deadline);
-    if (!asked || !receive_all(*control, writable_bytes_of(seats[0]), deadline))
-        fail_to_join(place, "it hung up");
-    if (seats[0].refusal[0] != '\0') fail_to_join(place, text_of(seats[0].refusal));
-    if (!receive_all(*control, std::as_writable_bytes(std::span(seats).subspan(1)), deadline))
-        fail_to_join(place, "it hung up");
+    if (!receive_all(master.control, writable_bytes_of(seats[0]), deadline))
+        fail_to_join(place, where, "it hung up");
+    if (seats[0].refusal[0] != '\0') fail_to_join(place, where, text_of(seats[0].refusal));
+    if (!receive_all(master.control, std::as_writable_bytes(std::span(seats).subspan(1)), deadline))
+        fail_to_join(place, where, "it hung up");
     for (const Seat& seat : seats) {
         meeting.listeners.push_back(seat.address);
         meeting.hosts.push_back(text_of(seat.host));
     }
-    meeting.listeners.front() = master;  // rank 0 may know itself by another address
-    meeting.control.push_back(std::move(*control));
+    meeting.listeners.front() = master.address;  // rank 0 may know itself by another address
+    meeting.control.push_back(std::move(master.control));
     return meeting;
 }
 

@@ -1,5 +1,5 @@
 // How the processes of a run find each other: all come to rank 0, which listens at MASTER_ADDR and
-// MASTER_PORT, and get from it where everybody else listens.
+// MASTER_PORT or where it has written in a file, and get from it where everybody else listens.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,9 @@ struct MeetingPlace {
     int size = 1;
     std::string master_host = "127.0.0.1";
     int master_port = 29500;
-    std::string host;                    // of this process, for people
-    std::string version;                 // of the program; all must have the same
+    std::string file;     // where rank 0 writes host and port instead; empty: they are known
+    std::string host;     // of this process, for people
+    std::string version;  // of the program; all must have the same
     std::chrono::seconds patience{120};  // until everybody is here
 };
 
@@ -33,7 +34,7 @@ struct Hello {
     std::int32_t port = 0;      // join: where the caller listens
     char host[64] = {};         // join
     char version[64] = {};      // join
-    std::uint32_t unused = 0;
+    std::uint32_t key = 0;      // join: of the run, as the file says; 0: there is no file
 };
 
 struct Meeting {

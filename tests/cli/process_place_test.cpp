@@ -61,6 +61,56 @@ TEST(ProcessPlace, Srun) {
     EXPECT_EQ(process_place(variables)->master_port, 29500);
 }
 
+TEST(ProcessPlace, MpichAndIntel) {
+    Variables variables{
+        {"PMI_RANK", "2"}, {"PMI_SIZE", "4"}, {"MPI_LOCALRANKID", "1"}, {"MASTER_ADDR", "h1"}};
+    ASSERT_TRUE(process_place(variables));
+    EXPECT_EQ(process_place(variables)->transport, Transport::tcp);
+    EXPECT_EQ(process_place(variables)->rank, 2);
+    EXPECT_EQ(process_place(variables)->size, 4);
+    EXPECT_EQ(process_place(variables)->local_rank, 1);
+    EXPECT_EQ(process_place(variables)->master_addr, "h1");
+    // hydra's helpers inside a Slurm job are srun's tasks, one per host.
+    variables.insert({{"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "2"}});
+    EXPECT_EQ(process_place(variables)->rank, 2);
+    // srun itself sets PMI's variables too, but no MPI_LOCALRANKID.
+    variables.erase("MPI_LOCALRANKID");
+    EXPECT_EQ(process_place(variables)->launcher, "srun");
+}
+
+TEST(ProcessPlace, RanksOfAHost) {
+    const auto local = [](const Variables& variables) {
+        return process_place(variables)->local_rank;
+    };
+    Variables torchrun{{"RANK", "5"}, {"WORLD_SIZE", "8"}, {"MASTER_ADDR", "h"}};
+    EXPECT_EQ(local(torchrun), std::nullopt);
+    torchrun["LOCAL_RANK"] = "1";
+    EXPECT_EQ(local(torchrun), 1);
+    EXPECT_EQ(local({{"OMPI_COMM_WORLD_RANK", "3"},
+                     {"OMPI_COMM_WORLD_SIZE", "4"},
+                     {"OMPI_COMM_WORLD_LOCAL_RANK", "2"}}),
+              2);
+    EXPECT_EQ(local({{"SLURM_PROCID", "5"}, {"SLURM_STEP_NUM_TASKS", "8"}, {"SLURM_LOCALID", "3"}}),
+              3);
+}
+
+// Whatever started them, ranks can meet by a file.
+TEST(ProcessPlace, AFile) {
+    const std::vector<Variables> launchers{
+        {{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}},
+        {{"RANK", "1"}, {"WORLD_SIZE", "2"}},
+        {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}},
+        {{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}}};
+    for (Variables variables : launchers) {
+        variables["SHARDSCOPE_RENDEZVOUS"] = "file:///shared/run 7";
+        const auto place = process_place(variables);
+        ASSERT_TRUE(place);
+        EXPECT_EQ(place->transport, Transport::tcp) << place->launcher;
+        EXPECT_EQ(place->meeting_file, "/shared/run 7") << place->launcher;
+        EXPECT_EQ(place->rank, 1);
+    }
+}
+
 TEST(ProcessPlace, NonsenseIsRefused) {
     const std::vector<std::pair<Variables, const char*>> faults{
         {{{"RANK", "x"}, {"WORLD_SIZE", "2"}}, "RANK is \"x\", but must be a number from 0 to 1"},
@@ -69,6 +119,13 @@ TEST(ProcessPlace, NonsenseIsRefused) {
         {{{"RANK", "0"}, {"WORLD_SIZE", "2"}}, "MASTER_ADDR is not"},
         {{{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}, {"MASTER_PORT", "99999"}},
          "MASTER_PORT is \"99999\""},
+        {{{"PMI_RANK", "0"}, {"PMI_SIZE", "2"}}, "MASTER_ADDR is not"},
+        {{{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"SHARDSCOPE_RENDEZVOUS", "tcp://h"}},
+         "SHARDSCOPE_RENDEZVOUS is \"tcp://h\""},
+        {{{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"SHARDSCOPE_RENDEZVOUS", "file://here"}},
+         "SHARDSCOPE_RENDEZVOUS is \"file://here\""},
+        {{{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "h"}, {"LOCAL_RANK", "2"}},
+         "LOCAL_RANK is \"2\""},
         {{{"OMPI_COMM_WORLD_RANK", "-1"}, {"OMPI_COMM_WORLD_SIZE", "2"}}, "from 0 to 1"}};
     for (const auto& [variables, message] : faults) {
         try {

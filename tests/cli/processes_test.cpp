@@ -53,6 +53,30 @@ TEST_F(ProcessesSlow, LaunchedRanksTrainLikeThreads) {
     expect_same_as_threads(launch(2, {"run", "tiny.yaml", "--json"}));
 }
 
+// As mpiexec of MPICH and Intel start them, without MPI, by a file that an earlier run has left.
+TEST_F(ProcessesSlow, RanksThatMeetByAFileTrainLikeThreads) {
+    write_tiny();
+    write("meeting", "shardscope meeting 1\n99 1\n127.0.0.1\n");
+    set_variable("SHARDSCOPE_RENDEZVOUS", "file://" + path("meeting"));
+    const std::string program = SHARDSCOPE_BINARY " run tiny.yaml --json";
+    const auto processes = execute({"/bin/sh", "-c",
+                                    "PMI_SIZE=2 PMI_RANK=1 " + program +
+                                        " & sleep 0.2; "
+                                        "PMI_SIZE=2 PMI_RANK=0 " +
+                                        program + " && wait $!"});
+    expect_same_as_threads(processes);
+    EXPECT_FALSE(std::filesystem::exists(path("meeting")));
+}
+
+TEST_F(ProcessesSlow, RanksUnderMpirunMeetByAFile) {
+    if (std::string(SHARDSCOPE_MPIRUN).empty()) GTEST_SKIP() << "this build has no MPI module";
+    write_tiny();
+    set_variable("SHARDSCOPE_RENDEZVOUS", "file://" + path("meeting"));
+    const auto processes = mpirun(2, {"run", "tiny.yaml", "--json"});
+    expect_same_as_threads(processes);
+    EXPECT_THAT(processes.out, HasSubstr("they communicate over tcp"));
+}
+
 TEST_F(ProcessesSlow, RanksUnderMpirunTrainLikeThreads) {
     if (std::string(SHARDSCOPE_MPIRUN).empty()) GTEST_SKIP() << "this build has no MPI module";
     write_tiny();

@@ -68,17 +68,30 @@ TEST_F(RunCommand, StepsAndRanksReplaceTheScenarios) {
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 1u);
 }
 
-TEST_F(RunCommand, AMissingBackendIsANamedErrorOfEveryStrategy) {
+// What cuda_states_test.cpp tests of a backend that is missing; here, what nobody has.
+TEST_F(RunCommand, AnUnknownBackendIsToldTheNearest) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
-    const auto finished = shardscope({"run", "tiny.yaml", "--backend", "cuda", "--json"});
-    EXPECT_EQ(finished.exit_code, 1);
-    const json report = json::parse(finished.out);
-    for (const json& strategy : report["strategies"]) {
-        EXPECT_EQ(strategy["status"], "failed");
-        EXPECT_EQ(strategy["error"]["rule"], "backend-missing");
-        EXPECT_THAT(strategy["error"]["fix"], HasSubstr("--backend cpu"));
-        EXPECT_TRUE(strategy["measured"].is_null());
+    const auto finished = shardscope({"run", "tiny.yaml", "--backend", "cude"});
+    EXPECT_EQ(finished.exit_code, 2);
+    EXPECT_THAT(finished.err, HasSubstr("unknown backend \"cude\"; use \"cuda\""));
+}
+
+TEST_F(RunCommand, OptionsOfAnotherBackendAreRefused) {
+    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    for (const std::vector<std::string>& option : {std::vector<std::string>{"--tf32"},
+                                                   {"--attention", "own"},
+                                                   {"--no-graphs"},
+                                                   {"--ranks-per-gpu", "2"},
+                                                   {"--timeout", "5"}}) {
+        std::vector<std::string> words{"run", "tiny.yaml"};
+        words.insert(words.end(), option.begin(), option.end());
+        const auto finished = shardscope(words);
+        EXPECT_EQ(finished.exit_code, 2);
+        EXPECT_THAT(finished.err, HasSubstr(option[0] + " has no effect with --backend cpu"));
     }
+    const auto threads = shardscope({"run", "tiny.yaml", "--backend", "cuda", "--threads", "2"});
+    EXPECT_EQ(threads.exit_code, 2);
+    EXPECT_THAT(threads.err, HasSubstr("--threads has no effect with --backend cuda"));
 }
 
 TEST_F(RunCommand, OnlyInvalidStrategiesExitWith3AfterTheObject) {
