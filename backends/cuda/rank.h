@@ -29,7 +29,7 @@ namespace shardscope::cuda {
 // without, step 2 is traced and step 3 timed first. A run of fewer steps times and traces its last.
 class CudaRank final : public RankRun {
 public:
-    // On GPU options.device(). All ranks of the plan must call it at the same time. Allocates the arena and
+    // On GPU options.device. All ranks of the plan must call it at the same time. Allocates the arena and
     // draws the initial weights. `plan`, `data` and `link` must outlive it.
     CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
              const CudaOptions& options);

@@ -22,10 +22,10 @@ void expect_device(const CudaOptions& options) {
         devices = 0;  // the call may have left it as it was
         cudaGetLastError();
     }
-    if (options.device() < devices) return;
+    if (options.device < devices) return;
     throw Error("gpus",
-                "rank " + std::to_string(options.local_rank) + " of this machine needs GPU " +
-                    std::to_string(options.device()) + ", but there are " + std::to_string(devices),
+                "this rank needs GPU " + std::to_string(options.device) + ", but there are " +
+                    std::to_string(devices),
                 "start fewer ranks, or give --ranks-per-gpu to let several share one (to see that "
                 "results are right, not how fast they come)",
                 ErrorKind::run_failed);
