@@ -34,6 +34,11 @@ Json rank_json(const RankTrace& trace, bool measured) {
         json["categories"][std::string(name)] = trace.memory.categories[i].value;
     }
     if (measured) json["outside_plan_bytes"] = trace.memory.outside_plan.value;
+    if (const RuntimeMemory& runtime = trace.memory.runtime; runtime.total().value > 0)
+        json["runtime"] = {{"context_bytes", runtime.context.value},
+                           {"workspace_bytes", runtime.workspace.value},
+                           {"communicators_bytes", runtime.communicators.value}};
+    if (trace.memory.process.value > 0) json["process_bytes"] = trace.memory.process.value;
     return json;
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "core/report/figures.h"
+#include "core/report/runtime_text.h"
 #include "core/report/text_table.h"
 
 namespace shardscope {
@@ -331,7 +332,7 @@ std::string simulation_text(const Report& report, bool colours) {
 std::string measurement_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::measured;
     return heading(report) + results_table(report, pick, true).to_string(colours) +
-           ranks_text(report, pick, units_of(report)) + remarks(report);
+           ranks_text(report, pick, units_of(report)) + runtime_text(report) + remarks(report);
 }
 
 std::string comparison_text(const Report& report, bool colours) {
@@ -339,6 +340,7 @@ std::string comparison_text(const Report& report, bool colours) {
     std::string text = heading(report) + overview_table(report, units).to_string(colours);
     text += categories_text(report, units);
     text += ranks_text(report, &StrategyReport::simulated, units);
+    text += runtime_text(report);
     const TextTable parts = parts_table(report, units);
     if (!parts.empty())
         text += "\nParts of the slowest rank's median step; errors in % of the measured step\n\n" +
