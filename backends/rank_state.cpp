@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 #include <type_traits>
 
 #include "core/bf16.h"
@@ -62,23 +63,51 @@ void RankState::write(const ShardSlice& slice, std::span<const double> values) c
     });
 }
 
-void write_initial_weights(const Plan& plan, const RankState& state) {
-    constexpr std::int64_t kChunk = 1 << 16;  // elements drawn at a time
-    std::vector<double> values;
-    for (const ShardSlice& slice : state.slices()) {
-        if (slice.tensor != ShardSlice::Tensor::parameter &&
-            slice.tensor != ShardSlice::Tensor::master)
-            continue;
-        const Parameter& parameter = plan.model->parameters[slice.parameter.index()];
+namespace {
+
+constexpr std::int64_t kChunk = 1 << 16;  // elements drawn at a time
+
+bool has_initial_values(const ShardSlice& slice) {
+    return slice.tensor == ShardSlice::Tensor::parameter ||
+           slice.tensor == ShardSlice::Tensor::master;
+}
+
+// At most kChunk elements each.
+std::vector<ShardSlice> chunks_of(const std::vector<ShardSlice>& slices) {
+    std::vector<ShardSlice> chunks;
+    for (const ShardSlice& slice : slices) {
+        if (!has_initial_values(slice)) continue;
         for (std::int64_t done = 0; done < slice.count; done += kChunk) {
-            ShardSlice chunk = slice;
+            ShardSlice& chunk = chunks.emplace_back(slice);
             chunk.global_first += done;
             chunk.buffer_first += done;
             chunk.count = std::min(kChunk, slice.count - done);
-            values.resize(static_cast<std::size_t>(chunk.count));
-            initial_values(parameter, plan.training.seed, chunk.global_first, values);
-            state.write(chunk, values);
         }
+    }
+    return chunks;
+}
+
+}  // namespace
+
+void write_initial_weights(const Plan& plan, const RankState& state, int threads) {
+    const std::vector<ShardSlice> chunks = chunks_of(state.slices());
+    const auto width = static_cast<std::size_t>(std::max(1, threads));
+    std::vector<std::vector<double>> values(width);
+    const auto draw = [&](std::size_t first, std::size_t lane) {
+        const ShardSlice& chunk = chunks[first + lane];
+        values[lane].resize(static_cast<std::size_t>(chunk.count));
+        initial_values(plan.model->parameters[chunk.parameter.index()], plan.training.seed,
+                       chunk.global_first, values[lane]);
+    };
+    for (std::size_t first = 0; first < chunks.size(); first += width) {
+        const std::size_t lanes = std::min(width, chunks.size() - first);
+        {
+            std::vector<std::jthread> others;
+            for (std::size_t lane = 1; lane < lanes; ++lane) others.emplace_back(draw, first, lane);
+            draw(first, 0);
+        }
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            state.write(chunks[first + lane], values[lane]);
     }
 }
 

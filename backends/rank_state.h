@@ -45,7 +45,7 @@ private:
 };
 
 // Writes the initial values of every parameter (and master) slice; everything else keeps the arena's
-// zeros.
-void write_initial_weights(const Plan& plan, const RankState& state);
+// zeros. `threads` draw them, this one writes; the values do not depend on it.
+void write_initial_weights(const Plan& plan, const RankState& state, int threads = 1);
 
 }  // namespace shardscope

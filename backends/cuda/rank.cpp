@@ -146,7 +146,10 @@ CudaRank::CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
     measured_.workspace = workspace_;
     // Code and libraries are what is left when all that we asked for is taken away.
     measured_.context += stages_.since() - memory_plan_.arena - workspace_;
-    write_initial_weights(plan, state_);
+    // The ranks of this machine divide its cores.
+    const auto here = std::ranges::count(link.hosts(), link.hosts()[rank_.index()]);
+    const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+    write_initial_weights(plan, state_, std::max(1, cores / static_cast<int>(here)));
     walls_.reserve(static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps)));
 }
 
