@@ -1,28 +1,14 @@
 #include "tests/backends/kernels/stored_operand.h"
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <limits>
 
-#include "core/bf16.h"
+#include "backends/stored_numbers.h"
 
 namespace shardscope::testing {
 namespace {
 
 constexpr std::size_t kGuard = 64;
 constexpr std::byte kGuardByte{0x5a};
-
-template <class T>
-void put_as(std::byte* bytes, std::size_t i, T stored) {
-    std::memcpy(bytes + i * sizeof(T), &stored, sizeof(T));
-}
-template <class T>
-T get_as(const std::byte* bytes, std::size_t i) {
-    T stored;
-    std::memcpy(&stored, bytes + i * sizeof(T), sizeof(T));
-    return stored;
-}
 
 }  // namespace
 
@@ -48,31 +34,9 @@ Values StoredOperand::values() const {
 }
 
 void StoredOperand::put(std::size_t i, double value) {
-    switch (dtype_) {
-        case DType::int32:
-            return put_as(bytes_.data(), i,
-                          std::isnan(value) ? -1 : static_cast<std::int32_t>(value));
-        case DType::fp64:
-            return put_as(bytes_.data(), i, value);
-        case DType::fp32:
-            return put_as(bytes_.data(), i, static_cast<float>(value));
-        case DType::bf16:
-            return put_as(bytes_.data(), i, Bf16(static_cast<float>(value)));
-    }
+    store_number(dtype_, bytes_.data(), i, value);
 }
 
-double StoredOperand::get(std::size_t i) const {
-    switch (dtype_) {
-        case DType::int32:
-            return get_as<std::int32_t>(bytes_.data(), i);
-        case DType::fp64:
-            return get_as<double>(bytes_.data(), i);
-        case DType::fp32:
-            return static_cast<double>(get_as<float>(bytes_.data(), i));
-        case DType::bf16:
-            break;
-    }
-    return static_cast<double>(static_cast<float>(get_as<Bf16>(bytes_.data(), i)));
-}
+double StoredOperand::get(std::size_t i) const { return stored_number(dtype_, bytes_.data(), i); }
 
 }  // namespace shardscope::testing
