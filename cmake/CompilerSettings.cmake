@@ -43,7 +43,7 @@ set(shardscope_cxx_options
     -Wno-restrict
     $<$<BOOL:${SHARDSCOPE_WERROR}>:-Werror>)
 # nvcc's own generated code would not pass the rest of the warnings.
-set(shardscope_cuda_options -Xcompiler=-ffp-contract=off,-Wall)
+set(shardscope_cuda_options -Xcompiler=-ffp-contract=off,-Wall --expt-relaxed-constexpr)
 target_compile_options(
     shardscope_settings
     INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${shardscope_cxx_options}>"
