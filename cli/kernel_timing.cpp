@@ -5,6 +5,7 @@
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "core/bf16.h"
+#include "core/program/operand_sizes.h"
 #include "core/program/operand_types.h"
 
 namespace shardscope {
@@ -13,163 +14,6 @@ namespace {
 constexpr std::int64_t kRotation = 8 << 20;  // bytes; level-2 caches hold 1 to 2 MiB
 constexpr std::int64_t kMostSets = 64;
 constexpr std::int64_t kAlignment = 64;
-
-using Sizes = std::array<OperandSize, kMaxOperands>;
-
-constexpr OperandSize kScalar{1};
-
-OperandSize indices(std::int64_t count, std::int64_t limit) { return {count, limit}; }
-
-OperandSize when(bool present, std::int64_t elements) { return {present ? elements : 0}; }
-
-std::int64_t stats(NormKind kind) { return kind == NormKind::layer_norm ? 2 : 1; }
-
-struct SizesOf {
-    Sizes operator()(const LoadBatch&) const { return {}; }
-    Sizes operator()(const Embedding& k) const {
-        return {indices(k.rows, k.vocab),
-                {k.vocab * k.hidden},
-                {(k.position_offset + k.seq) * k.hidden},
-                {k.rows * k.hidden}};
-    }
-    Sizes operator()(const EmbeddingGrad& k) const {
-        return {indices(k.rows, k.vocab),
-                {k.rows * k.hidden},
-                {k.vocab * k.hidden},
-                {std::max(k.seq, k.position_rows) * k.hidden}};
-    }
-    Sizes operator()(const Linear& k) const {
-        const std::int64_t y = k.rows * k.out;
-        return {OperandSize{k.rows * k.in},
-                {k.in * k.out},
-                when(k.bias, k.out),
-                when(k.residual, y),
-                {y},
-                when(needs_argument(k.activation), y)};
-    }
-    Sizes operator()(const LinearInputGrad& k) const {
-        const std::int64_t dx = k.rows * k.in;
-        return {OperandSize{k.rows * k.out},
-                {k.in * k.out},
-                when(k.activation != Activation::none, dx),
-                {dx}};
-    }
-    Sizes operator()(const LinearWeightGrad& k) const {
-        return {OperandSize{k.rows * k.in}, {k.rows * k.out}, {k.in * k.out}, when(k.bias, k.out)};
-    }
-    Sizes operator()(const BiasResidual& k) const {
-        const std::int64_t y = k.rows * k.hidden;
-        return {OperandSize{y}, when(k.bias, k.hidden), when(k.residual, y)};
-    }
-    Sizes operator()(const Activate& k) const { return {OperandSize{k.elements}, {k.elements}}; }
-    Sizes operator()(const ActivateGrad& k) const {
-        return {OperandSize{k.elements}, {k.elements}, {k.elements}};
-    }
-    Sizes operator()(const SwiGlu& k) const {
-        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
-    }
-    Sizes operator()(const SwiGluGrad& k) const {
-        return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
-    }
-    Sizes operator()(const GeGlu& k) const {
-        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
-    }
-    Sizes operator()(const GeGluGrad& k) const {
-        return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
-    }
-    Sizes operator()(const Norm& k) const {
-        const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n},
-                {k.hidden},
-                when(k.kind == NormKind::layer_norm, k.hidden),
-                {n},
-                {k.rows * stats(k.kind)}};
-    }
-    Sizes operator()(const NormInputGrad& k) const {
-        const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n},      {n}, {k.rows * stats(k.kind)}, {k.hidden},
-                when(k.residual, n), {n}};
-    }
-    Sizes operator()(const NormWeightGrad& k) const {
-        const std::int64_t n = k.rows * k.hidden;
-        return {OperandSize{n},
-                {n},
-                {k.rows * stats(k.kind)},
-                {k.hidden},
-                when(k.kind == NormKind::layer_norm, k.hidden)};
-    }
-    template <class Kernel>
-    static std::int64_t qkv(const Kernel& k) {
-        return k.rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
-    }
-    template <class Kernel>
-    static std::int64_t normed_heads(const Kernel& k) {
-        return k.rows * (k.heads + k.kv_heads);
-    }
-    Sizes operator()(const HeadNorm& k) const {
-        return {OperandSize{qkv(k)},
-                {k.head_dim},
-                {k.head_dim},
-                {normed_heads(k) * k.head_dim},
-                {normed_heads(k)}};
-    }
-    Sizes operator()(const HeadNormInputGrad& k) const {
-        return {OperandSize{qkv(k)}, {normed_heads(k) * k.head_dim},
-                {normed_heads(k)},   {k.head_dim},
-                {k.head_dim},        {qkv(k)}};
-    }
-    Sizes operator()(const HeadNormWeightGrad& k) const {
-        return {OperandSize{qkv(k)},
-                {normed_heads(k) * k.head_dim},
-                {normed_heads(k)},
-                {k.head_dim},
-                {k.head_dim}};
-    }
-    Sizes operator()(const Rope& k) const { return {OperandSize{qkv(k)}}; }
-    Sizes operator()(const Attention& k) const {
-        const std::int64_t rows = k.samples * k.seq;
-        return {OperandSize{rows * (k.heads + 2 * k.kv_heads) * k.head_dim},
-                {rows * k.heads * k.head_dim},
-                {attention_stats_elements(k)},
-                {attention_workspace_elements(k)}};
-    }
-    Sizes operator()(const AttentionGrad& k) const {
-        const std::int64_t rows = k.samples * k.seq, y = rows * k.heads * k.head_dim;
-        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
-        const Attention forward{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
-        return {OperandSize{y},
-                {qkv},
-                {y},
-                {attention_stats_elements(forward)},
-                {qkv},
-                {attention_workspace_elements(k)}};
-    }
-    Sizes operator()(const SoftmaxCrossEntropy& k) const {
-        return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};
-    }
-    Sizes operator()(const VocabularyMax& k) const {
-        return {OperandSize{k.rows * k.columns}, {k.rows}};
-    }
-    Sizes operator()(const VocabularySum& k) const {
-        return {OperandSize{k.rows * k.columns}, {k.rows}, indices(k.rows, k.vocab), {2 * k.rows}};
-    }
-    Sizes operator()(const VocabularyLoss& k) const {
-        return {OperandSize{k.rows * k.columns}, {2 * k.rows}, indices(k.rows, k.vocab), kScalar};
-    }
-    Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
-    Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
-    Sizes operator()(const Copy& k) const { return {OperandSize{k.elements}, {k.elements}}; }
-    Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
-    Sizes operator()(const OptimizerStep& k) const {
-        const int states = k.spec.states();
-        return {OperandSize{k.elements},
-                k.clip > 0 ? kScalar : OperandSize{},
-                {k.elements},
-                when(k.master, k.elements),
-                when(states > 0, k.elements),
-                when(states > 1, k.elements)};
-    }
-};
 
 template <class T>
 void fill_with(std::byte* at, std::int64_t count, T value) {
@@ -199,12 +43,8 @@ std::int64_t rounded(std::int64_t bytes) {
 
 }  // namespace
 
-std::array<OperandSize, kMaxOperands> operand_sizes(const Kernel& kernel) {
-    return std::visit(SizesOf{}, kernel);
-}
-
 KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
-    const Sizes sizes = operand_sizes(compute.kernel);
+    const auto sizes = operand_sizes(compute.kernel);
     const auto types = operand_dtypes(compute);
     const auto room = [&](std::size_t i) { return rounded(sizes[i].elements * size_of(types[i])); };
     std::int64_t bytes = 0;

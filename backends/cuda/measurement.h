@@ -12,42 +12,41 @@ namespace shardscope {
 struct GpuMeasurementOptions {
     int device = 0;
     bool tf32 = false;
-    bool cudnn = false;  // attention by cuDNN
+    bool cudnn = false;  // attention in bf16 by cuDNN
 };
 
 // How often something is timed: at least `times`, and until `budget` is spent.
 struct GpuRepeats {
     int times = 5;
-    Seconds budget{0.05};
+    Seconds budget{0.02};
 };
 
-// Device memory taken by one of the things that a run keeps outside its arena, measured by difference of what
-// the driver says is free.
-struct MemoryStage {
-    std::string name;  // "context", "kernels", "cublas", …
-    Bytes bytes;
+// Device memory that a run takes outside its arena, whatever it runs.
+struct GpuRuntimeMemory {
+    Bytes context;    // the driver's context, the code of kernels and libraries
+    Bytes workspace;  // scratch of one stream with kernels
 };
 
-// One GPU, used by this process alone while it exists. Not thread-safe. Every call throws
-// Error{run_failed, "cuda"}.
+// One GPU, which nobody else uses meanwhile. Not thread-safe. Every call throws Error{run_failed,
+// "cuda"}.
 class GpuMeasurement {
 public:
     virtual ~GpuMeasurement() = default;
 
-    // Median time on the device of one call, operands rotating through sets that together exceed the
-    // cache. Without the time to launch it: calls are queued behind each other.
+    // Median time on the device of one call among calls of the same in a graph, as steps are replayed.
+    // Operands are random and rotate through sets that together exceed the cache. Throws
+    // Error "out-of-memory" where they do not fit.
     virtual Seconds time_kernel(const Compute& instruction, const GpuRepeats& repeats) = 0;
 
-    // Rate of copying `bytes` within the device's memory, read and written bytes counted.
+    // Rate of copies within the device's memory of `bytes`, read and written bytes counted.
     virtual BytesPerSecond copy_bandwidth(Bytes bytes, const GpuRepeats& repeats) = 0;
 
-    virtual Seconds host_cost() = 0;          // host time to launch one kernel
-    virtual Seconds kernel_overhead() = 0;    // from one empty kernel to the next on the device
-    virtual Seconds graph_host_cost() = 0;    // host time to launch a graph, whatever is in it
-    virtual Seconds graph_kernel_cost() = 0;  // from one empty kernel of a graph to the next
+    virtual Seconds host_cost() = 0;        // host time to launch one kernel
+    virtual Seconds kernel_overhead() = 0;  // device time of an empty kernel in a queue of them
+    virtual Seconds graph_host_cost() = 0;  // host time to launch a graph
+    virtual Seconds graph_kernel_overhead() = 0;  // device time of an empty kernel of a graph
 
-    // What was taken since before the first use of the device, in order.
-    virtual std::vector<MemoryStage> memory_stages() = 0;
+    virtual GpuRuntimeMemory runtime_memory() = 0;
 };
 
 }  // namespace shardscope

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "backends/cuda/device/check.h"
+#include "backends/cuda/device/shape.h"
 #include "backends/process/message_communicator.h"
 #include "core/error.h"
 
@@ -20,21 +21,6 @@ const RoleProgram& role_of(const Plan& plan, Rank rank) {
 
 void copy_between(void* to, const void* from, std::size_t bytes) {
     check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "cudaMemcpy");
-}
-
-int attribute(cudaDeviceAttr name, int device) {
-    int value = 0;
-    check(cudaDeviceGetAttribute(&value, name, device), "cudaDeviceGetAttribute");
-    return value;
-}
-
-DeviceShape shape_of(int device) {
-    DeviceShape shape;
-    shape.multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
-    shape.compute_capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
-                               attribute(cudaDevAttrComputeCapabilityMinor, device);
-    shape.shared_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    return shape;
 }
 
 AttentionLibrary attention_library(const CudaOptions& options, DType dtype) {

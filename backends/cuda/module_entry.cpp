@@ -1,5 +1,3 @@
-#include "backends/cuda/module.h"
-
 #include <array>
 #include <cstdio>
 
@@ -7,6 +5,8 @@
 #include <cuda_runtime.h>
 #include <nccl.h>
 
+#include "backends/cuda/calibration.h"
+#include "backends/cuda/module.h"
 #include "backends/cuda/runner.h"
 #include "core/error.h"
 
@@ -193,8 +193,8 @@ public:
         return std::make_unique<CudaRunner>(options, link);
     }
 
-    std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions&) const override {
-        throw Error("cuda", "this version cannot measure GPUs yet", "", ErrorKind::run_failed);
+    std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const override {
+        return std::make_unique<Calibration>(options);
     }
 };
 
