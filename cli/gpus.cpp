@@ -39,6 +39,11 @@ int local_rank(const Environment& environment, Processes& processes) {
         std::count(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(own), hosts[own]));
 }
 
+// Slurm can show each of its tasks one GPU only, another one to each.
+int device_for(int local_rank, int ranks_per_gpu, int visible) {
+    return visible == 1 ? 0 : local_rank / ranks_per_gpu;
+}
+
 Cluster of_this_gpu(const Cluster& asked, const GpuPlace& place, const std::string& measured) {
     const bool described =
         asked.device.kind == DeviceKind::gpu && !asked.device.calibration.empty();
@@ -98,10 +103,10 @@ GpuPlace place_on_gpus(const RunArguments& arguments, const Environment& environ
     agree(processes, [&] { gpus = require_gpu(cuda_places(environment)).devices(); });
     place.visible = static_cast<int>(gpus.size());
     const int shared = arguments.cuda.ranks_per_gpu;
-    if (processes != nullptr) place.options.local_rank = local_rank(environment, *processes);
-    // Slurm can show each of its tasks one GPU only, another one to each.
-    if (place.visible == 1) place.options.own_device = 0;
-    const auto own = static_cast<std::size_t>(place.options.device());
+    if (processes != nullptr)
+        place.options.device =
+            device_for(local_rank(environment, *processes), shared, place.visible);
+    const auto own = static_cast<std::size_t>(place.options.device);
     if (processes != nullptr) {
         const auto used = processes->gather(own < gpus.size() ? gpus[own].uuid : "");
         agree(processes,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "core/units.h"
 
@@ -21,12 +20,7 @@ struct CudaOptions {
     int ranks_per_gpu = 1;  // more than one: for correctness only, over sockets
     Seconds timeout{60};    // without any progress, until a run is given up as stuck
 
-    // Where this process is among those of its host: it uses GPU local_rank / ranks_per_gpu of those
-    // that are visible, or, where that is another one, `own_device`.
-    int local_rank = 0;
-    std::optional<int> own_device;
-
-    int device() const { return own_device.value_or(local_rank / ranks_per_gpu); }
+    int device = 0;  // which GPU this process uses, as CUDA counts those that are visible
 };
 
 }  // namespace shardscope
