@@ -81,9 +81,7 @@ void Interpreter::issue(const Instruction& instruction) {
     const Stream stream = instruction.stream;
     const Operation& operation = instruction.operation;
     if (const auto* compute = std::get_if<Compute>(&operation)) {
-        Addresses operands{};
-        for (std::size_t i = 0; i < kMaxOperands; ++i) operands[i] = resolve(compute->operands[i]);
-        executor_.compute(stream, *compute, operands, context_);
+        executor_.compute(stream, *compute, addresses_of(*compute, context_.micro_batch), context_);
     } else if (const auto* collective = std::get_if<Collective>(&operation)) {
         executor_.collective(stream, *collective, resolve(collective->send),
                              resolve(collective->recv));
@@ -103,9 +101,16 @@ void Interpreter::issue(const Instruction& instruction) {
     }
 }
 
-std::byte* Interpreter::resolve(const Operand& operand) const {
+Addresses Interpreter::addresses_of(const Compute& compute, std::int32_t micro_batch) const {
+    Addresses operands{};
+    for (std::size_t i = 0; i < kMaxOperands; ++i)
+        operands[i] = resolve(compute.operands[i], micro_batch);
+    return operands;
+}
+
+std::byte* Interpreter::resolve(const Operand& operand, std::int32_t micro_batch) const {
     if (!operand.valid()) return nullptr;
-    return arena_ + plan_.place(operand.buffer, context_.micro_batch).value + operand.offset +
+    return arena_ + plan_.place(operand.buffer, micro_batch).value + operand.offset +
            operand.rank_stride * context_.data_index;
 }
 

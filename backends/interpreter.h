@@ -32,10 +32,16 @@ public:
     // Issues one step (0-based) and waits for all streams. `account`, when given, follows it.
     StepScalars run_step(std::int64_t step, LiveBuffers* account = nullptr);
 
+    // Where the operands of one of the role's instructions lie for a micro-batch.
+    Addresses addresses_of(const Compute& compute, std::int32_t micro_batch) const;
+
 private:
     void run_task(const Task& task, LiveBuffers* account);
     void issue(const Instruction& instruction);
-    std::byte* resolve(const Operand& operand) const;
+    std::byte* resolve(const Operand& operand, std::int32_t micro_batch) const;
+    std::byte* resolve(const Operand& operand) const {
+        return resolve(operand, context_.micro_batch);
+    }
 
     const RoleProgram& role_;
     const MemoryPlan& plan_;

@@ -56,6 +56,10 @@ public:
     // Bytes of device memory that it allocates: scratch of every stream with kernels, step words.
     static Bytes device_bytes(const RoleProgram& role);
 
+    // Chooses how a linear layer is multiplied; other kernels need nothing. Writes to the operands, and
+    // waits for the device.
+    void prepare(Stream stream, const Compute& instruction, const Addresses& operands);
+
     // Before the tasks of a step. In traced mode synchronize() tells `log` the times.
     void begin_step(std::int64_t step, StepMode mode, SpanLog* log = nullptr);
 

@@ -13,6 +13,7 @@
 namespace shardscope::cuda {
 namespace {
 
+constexpr int kTimedCandidates = 4;      // of cuBLASLt's, for each multiply
 constexpr std::uint32_t kBootstrap = 1;  // the link's channel that NCCL's id goes over
 
 const RoleProgram& role_of(const Plan& plan, Rank rank) {
@@ -112,7 +113,8 @@ CudaRank::CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
       memory_plan_(plan.memory_of(rank_)),
       stages_(options.device),
       device_(shape_of(options.device)),
-      linears_({options.tf32, true}),
+      linears_({.tf32 = options.tf32,
+                .timed_candidates = options.ranks_per_gpu == 1 ? kTimedCandidates : 1}),
       attentions_(attention_library(options, plan.training.precision)),
       workspace_(prepare(attentions_, role_)),
       attention_workspace_(allocate_device(workspace_)),
@@ -132,11 +134,30 @@ CudaRank::CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
     measured_.workspace = workspace_;
     // Code and libraries are what is left when all that we asked for is taken away.
     measured_.context += stages_.since() - memory_plan_.arena - workspace_;
+    prepare_kernels();
     // The ranks of this machine divide its cores.
     const auto here = std::ranges::count(link.hosts(), link.hosts()[rank_.index()]);
     const auto cores = static_cast<int>(std::thread::hardware_concurrency());
     write_initial_weights(plan, state_, std::max(1, cores / static_cast<int>(here)));
     walls_.reserve(static_cast<std::size_t>(std::min(plan.training.steps, kReservedSteps)));
+}
+
+// Lets every linear layer choose its algorithm, with numbers that are not zero: those are multiplied faster.
+void CudaRank::prepare_kernels() {
+    const auto bytes = static_cast<std::size_t>(memory_plan_.arena.value);
+    const auto fill = [&](int value) {
+        check(cudaMemset(arena_.get(), value, bytes), "cudaMemset");
+        check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    };
+    if (bytes == 0) return;
+    fill(0x3c);  // 0.0115 in bf16 and in fp32
+    for (const Task& task : role_.schedule)
+        for (const Instruction& i : role_.bodies[task.body.index()].instructions)
+            if (const auto* compute = std::get_if<Compute>(&i.operation))
+                executor_.prepare(i.stream, *compute,
+                                  interpreter_.addresses_of(*compute, task.micro_batch));
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    fill(0);
 }
 
 std::int64_t CudaRank::traced_step() const {

@@ -44,6 +44,7 @@ private:
     StepMode mode_of(std::int64_t step) const;
     bool is_timed(std::int64_t step) const;
     std::int64_t traced_step() const;
+    void prepare_kernels();
     void measure_memory();
     StepTime parts_within(Seconds wall) const;
 

@@ -88,13 +88,11 @@ TEST_F(KernelCheck, FindsAnElementThatWasLeftOut) {
 }
 
 TEST_F(KernelCheck, FindsWritesOutsideAndIntoInputs) {
-    const auto beside = damaged(activation_case(), [](const Addresses& at) {
-        reinterpret_cast<float*>(at[1])[100] = 0;
-    });
+    const auto beside = damaged(
+        activation_case(), [](const Addresses& at) { reinterpret_cast<float*>(at[1])[100] = 0; });
     EXPECT_EQ(beside.complaint, "bytes beside operand 1 were written");
-    const auto into = damaged(activation_case(), [](const Addresses& at) {
-        reinterpret_cast<float*>(at[0])[3] += 1;
-    });
+    const auto into = damaged(activation_case(),
+                              [](const Addresses& at) { reinterpret_cast<float*>(at[0])[3] += 1; });
     EXPECT_EQ(into.complaint, "operand 0, which is only read, was written");
 }
 
@@ -106,8 +104,9 @@ TEST_F(KernelCheck, DescribesWhatItFound) {
     result.operand = 3;
     result.error = 0.31;
     result.tolerance = 1e-2;
-    EXPECT_EQ(describe(result, 7),
-              "norm bf16 (rows 5, hidden 768): operand 3 is off by 3.1e-01, allowed 1e-02 (seed 7)");
+    EXPECT_EQ(
+        describe(result, 7),
+        "norm bf16 (rows 5, hidden 768): operand 3 is off by 3.1e-01, allowed 1e-02 (seed 7)");
 }
 
 }  // namespace

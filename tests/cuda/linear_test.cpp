@@ -1,11 +1,12 @@
 // Linear layers on the host device's cuBLASLt against the CPU's kernels in fp64: every flag, storage and
 // alignment, epilogues fused and not, algorithms timed and not.
+#include "backends/cuda/matmul/linear.h"
+
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "backends/cuda/matmul/linear.h"
 #include "core/error.h"
 #include "tests/cuda/device_call.h"
 #include "tests/host_device/control.h"
@@ -74,7 +75,8 @@ TEST_F(CudaLinear, ForwardAgreesWithTheCpuInFp64) {
                     const Linear k{5, 12, out, (flags & 1) != 0, (flags & 2) != 0, activation};
                     const bool pre = (flags & 4) != 0 && activation != Activation::none;
                     SCOPED_TRACE("activation " + std::to_string(static_cast<int>(activation)) +
-                                 ", flags " + std::to_string(flags) + ", out " + std::to_string(out));
+                                 ", flags " + std::to_string(flags) + ", out " +
+                                 std::to_string(out));
                     const std::vector<Tensor> operands{numbers(s.dtype, 60),
                                                        numbers(s.dtype, 12 * out),
                                                        numbers_if(k.bias, s.dtype, out),
@@ -98,8 +100,8 @@ TEST_F(CudaLinear, InputGradientAgreesWithTheCpuInFp64) {
         for (const Activation activation : kActivations)
             for (const int64_t in : {16, 11}) {
                 const LinearInputGrad k{5, in, 12, activation};
-                SCOPED_TRACE("activation " + std::to_string(static_cast<int>(activation)) + ", in " +
-                             std::to_string(in));
+                SCOPED_TRACE("activation " + std::to_string(static_cast<int>(activation)) +
+                             ", in " + std::to_string(in));
                 const bool aux = activation != Activation::none;
                 // Values that bf16 does not round across relu's kink.
                 const std::vector<Tensor> operands{
@@ -144,9 +146,12 @@ TEST_F(CudaLinear, PreparedShapesAreTheSame) {
     options.timed_candidates = cuda::kMostCandidates;
     const Linear k{8, 16, 24, true, false, Activation::gelu};
     Linears linears(options);
-    const std::vector<Tensor> operands{numbers(DType::bf16, 128), numbers(DType::bf16, 384),
-                                       numbers(DType::bf16, 24),  absent(),
-                                       space(192),                space(192)};
+    const std::vector<Tensor> operands{numbers(DType::bf16, 128),
+                                       numbers(DType::bf16, 384),
+                                       numbers(DType::bf16, 24),
+                                       absent(),
+                                       space(192),
+                                       space(192)};
     expect_same(k, kStorages[2], operands, {4, 5},
                 [&](const Addresses& at, const LaunchContext& context) {
                     linears.prepare(k, DType::bf16, at, context);
@@ -162,9 +167,12 @@ TEST_F(CudaLinear, IsCapturedOnceItIsPrepared) {
     SCOPED_TRACE(random_.trace());
     const Linear k{8, 16, 24, true, true, Activation::gelu_erf};
     Linears linears({});
-    const std::vector<Tensor> operands{numbers(DType::fp32, 128), numbers(DType::fp32, 384),
-                                       numbers(DType::fp32, 24),  numbers(DType::fp32, 192),
-                                       space(192),                space(192)};
+    const std::vector<Tensor> operands{numbers(DType::fp32, 128),
+                                       numbers(DType::fp32, 384),
+                                       numbers(DType::fp32, 24),
+                                       numbers(DType::fp32, 192),
+                                       space(192),
+                                       space(192)};
     expect_same(k, kStorages[0], operands, {4, 5},
                 [&](const Addresses& at, const LaunchContext& context) {
                     linears.prepare(k, DType::fp32, at, context);
@@ -187,16 +195,19 @@ TEST_F(CudaLinear, WhatCublasRefuses) {
     SCOPED_TRACE(random_.trace());
     constexpr int kNotSupported = 15;
     const Linear k{8, 16, 24, true, false, Activation::gelu};
-    const std::vector<Tensor> operands{numbers(DType::fp32, 128), numbers(DType::fp32, 384),
-                                       numbers(DType::fp32, 24),  absent(),
-                                       space(192),                space(192)};
-    expect_same(k, kStorages[0], operands, {4, 5},
-                [&](const Addresses& at, const LaunchContext& context) {
-                    Linears linears({});
-                    host_device::fail_call("cublasLtMatmulAlgoGetHeuristic", 1, kNotSupported);
-                    linears.run(k, DType::fp32, at, context);
-                    EXPECT_THAT(linears.choices(), ::testing::Contains(::testing::HasSubstr("refused")));
-                });
+    const std::vector<Tensor> operands{numbers(DType::fp32, 128),
+                                       numbers(DType::fp32, 384),
+                                       numbers(DType::fp32, 24),
+                                       absent(),
+                                       space(192),
+                                       space(192)};
+    expect_same(
+        k, kStorages[0], operands, {4, 5}, [&](const Addresses& at, const LaunchContext& context) {
+            Linears linears({});
+            host_device::fail_call("cublasLtMatmulAlgoGetHeuristic", 1, kNotSupported);
+            linears.run(k, DType::fp32, at, context);
+            EXPECT_THAT(linears.choices(), ::testing::Contains(::testing::HasSubstr("refused")));
+        });
     device_call(k, {}, operands, [&](const Addresses& at, const LaunchContext& context) {
         Linears linears({false, false});
         host_device::fail_call("cublasLtMatmulAlgoGetHeuristic", 1, kNotSupported);

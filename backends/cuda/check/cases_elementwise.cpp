@@ -10,9 +10,8 @@ void add_activations(Cases& cases) {
     for (const Activation activation :
          {Activation::relu, Activation::gelu, Activation::gelu_erf, Activation::none})
         for (const std::int64_t n : {1, 777, 4096}) {
-            const std::string shape = "activation " +
-                                      std::to_string(static_cast<int>(activation)) + ", " +
-                                      elements_text(n);
+            const std::string shape = "activation " + std::to_string(static_cast<int>(activation)) +
+                                      ", " + elements_text(n);
             add_case(cases, Activate{n, activation}, shape, {normal(n, 3), written(n)});
             add_case(cases, ActivateGrad{n, activation}, shape,
                      {normal(n), normal(n, 3), written(n)});
@@ -30,7 +29,8 @@ void add_gated_units(Cases& cases) {
         std::int64_t rows, ffn;
         int displaced;
     };
-    for (const auto& [rows, ffn, displaced] : {Shape{5, 72, 0}, {1, 1, 0}, {3, 45, 0}, {2, 64, 1}}) {
+    for (const auto& [rows, ffn, displaced] :
+         {Shape{5, 72, 0}, {1, 1, 0}, {3, 45, 0}, {2, 64, 1}}) {
         KernelCase like;
         like.displaced = displaced;
         const std::string shape = "rows " + std::to_string(rows) + ", ffn " + std::to_string(ffn);
@@ -50,8 +50,11 @@ void add_rope(Cases& cases) {
     struct Shape {
         std::int64_t rows, seq, heads, kv_heads, dim, turned;
     };
-    for (const auto& s : {Shape{10, 5, 2, 2, 32, 0}, {7, 7, 4, 1, 16, 8}, {6, 3, 1, 1, 6, 0},
-                          {3, 3, 2, 1, 1040, 0}, {4, 2, 3, 1, 20, 12}})
+    for (const auto& s : {Shape{10, 5, 2, 2, 32, 0},
+                          {7, 7, 4, 1, 16, 8},
+                          {6, 3, 1, 1, 6, 0},
+                          {3, 3, 2, 1, 1040, 0},
+                          {4, 2, 3, 1, 20, 12}})
         for (const bool inverse : {false, true}) {
             Rope k{.rows = s.rows,
                    .seq = s.seq,
@@ -64,8 +67,8 @@ void add_rope(Cases& cases) {
             if (inverse) k.scaling = {.kind = RopeScaling::Kind::linear, .factor = 2.0};
             add_case(cases, k,
                      "rows " + std::to_string(s.rows) + ", heads " + std::to_string(s.heads) + "+" +
-                         std::to_string(s.kv_heads) + " of " + std::to_string(s.dim) +
-                         ", turned " + std::to_string(k.turned()) + (inverse ? ", inverse" : ""),
+                         std::to_string(s.kv_heads) + " of " + std::to_string(s.dim) + ", turned " +
+                         std::to_string(k.turned()) + (inverse ? ", inverse" : ""),
                      {normal(s.rows * (s.heads + 2 * s.kv_heads) * s.dim)});
         }
 }

@@ -20,8 +20,7 @@ void add_linear(Cases& cases, const Shape& s, Activation activation, bool bias, 
              s.text() + (bias ? ", bias" : "") + (residual ? ", residual" : "") + ", activation " +
                  std::to_string(static_cast<int>(activation)),
              {normal(s.rows * s.in), normal(s.out * s.in, 0.2), bias ? normal(s.out) : absent(),
-              residual ? normal(n) : absent(), written(n),
-              keeps_argument ? written(n) : absent()});
+              residual ? normal(n) : absent(), written(n), keeps_argument ? written(n) : absent()});
 }
 
 void add_linears(Cases& cases) {
@@ -76,9 +75,11 @@ void add_attention(Cases& cases, const AttentionShape& s, AttentionKind kind) {
 void add_matrix_cases(Cases& cases) {
     add_linears(cases);
     for (const AttentionKind kind : {AttentionKind::flash, AttentionKind::unfused})
-        for (const AttentionShape& s :
-             {AttentionShape{1, 70, 1, 1, 64}, {2, 9, 4, 2, 16}, {1, 1, 1, 1, 8},
-              {1, 33, 2, 1, 128}, {1, 13, 3, 1, 20}})
+        for (const AttentionShape& s : {AttentionShape{1, 70, 1, 1, 64},
+                                        {2, 9, 4, 2, 16},
+                                        {1, 1, 1, 1, 8},
+                                        {1, 33, 2, 1, 128},
+                                        {1, 13, 3, 1, 20}})
             add_attention(cases, s, kind);
 }
 

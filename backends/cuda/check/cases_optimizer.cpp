@@ -22,13 +22,14 @@ void add_step(Cases& cases, std::int64_t n, const OptimizerSpec& spec, double cl
     like.displaced = displaced;
     const bool sgd = spec.kind == OptimizerKind::sgd;
     const std::string shape = std::to_string(n) + " elements, " +
-                              (sgd ? "sgd" : spec.kind == OptimizerKind::adam ? "adam" : "adamw") +
+                              (sgd                                ? "sgd"
+                               : spec.kind == OptimizerKind::adam ? "adam"
+                                                                  : "adamw") +
                               (clip > 0 ? ", clip" : "") + (master ? ", master" : "") + ", step " +
                               std::to_string(step) + (displaced ? ", unaligned" : "");
     add_case(cases, OptimizerStep{n, spec, clip, master}, shape,
              {normal(n), clip > 0 ? uniform(1, 5, 50) : absent(), master ? written(n) : normal(n),
-              master ? normal(n) : absent(),
-              spec.states() > 0 ? normal(n, 0.1) : absent(),
+              master ? normal(n) : absent(), spec.states() > 0 ? normal(n, 0.1) : absent(),
               spec.states() > 1 ? uniform(n, 0.01, 1) : absent()},
              like);
 }
@@ -54,9 +55,10 @@ void add_optimizer_cases(Cases& cases) {
         int displaced;
     };
     constexpr std::int64_t n = 3001;
-    for (const auto& [first, last, rank, accumulate, displaced] :
-         {Range{0, n, 0, false, 0}, {5, 2990, 0, true, 0}, {2000, 4000, 1, true, 1},
-          {0, 100, 1, false, 0}}) {
+    for (const auto& [first, last, rank, accumulate, displaced] : {Range{0, n, 0, false, 0},
+                                                                   {5, 2990, 0, true, 0},
+                                                                   {2000, 4000, 1, true, 1},
+                                                                   {0, 100, 1, false, 0}}) {
         KernelCase like;
         like.data_index = rank;
         like.displaced = displaced;

@@ -33,18 +33,19 @@ void add_model(Cases& cases, const Sizes& s, NormKind kind) {
     add(cases, Embedding{r, s.seq, s.vocab, s.hidden}, m,
         {integers(r, s.vocab), normal(s.vocab * s.hidden), normal(s.seq * s.hidden), written(n)});
     add(cases, EmbeddingGrad{r, s.seq, s.vocab, s.hidden}, m,
-        {integers(r, s.vocab), normal(n), written(s.vocab * s.hidden),
-         written(s.seq * s.hidden)});
+        {integers(r, s.vocab), normal(n), written(s.vocab * s.hidden), written(s.seq * s.hidden)});
     add(cases, BiasResidual{r, s.hidden, true, true}, m, {normal(n), w, normal(n)});
-    add(cases, Activate{r * s.ffn, Activation::gelu}, m,
-        {normal(r * s.ffn), written(r * s.ffn)});
+    add(cases, Activate{r * s.ffn, Activation::gelu}, m, {normal(r * s.ffn), written(r * s.ffn)});
     add(cases, ActivateGrad{r * s.ffn, Activation::gelu}, m,
         {normal(r * s.ffn), normal(r * s.ffn), written(r * s.ffn)});
     add(cases, SwiGlu{r, s.ffn}, m, {normal(2 * r * s.ffn), written(r * s.ffn)});
     add(cases, SwiGluGrad{r, s.ffn}, m,
         {normal(r * s.ffn), normal(2 * r * s.ffn), written(2 * r * s.ffn)});
     add(cases,
-        Rope{.rows = r, .seq = s.seq, .heads = s.heads, .kv_heads = s.kv_heads,
+        Rope{.rows = r,
+             .seq = s.seq,
+             .heads = s.heads,
+             .kv_heads = s.kv_heads,
              .head_dim = s.head_dim},
         m, {normal(qkv)});
     // An eighth of the rows, which are long.

@@ -19,9 +19,9 @@ void add_embedding(Cases& cases, const EmbeddingShape& s, int rank) {
     const auto tokens = integers(s.rows, s.vocab * s.ranks);
     KernelCase like;
     like.tensor_index = rank;
-    const std::string shape =
-        "rows " + std::to_string(s.rows) + ", vocabulary " + std::to_string(s.vocab) +
-        ", hidden " + std::to_string(s.hidden) + (parallel ? ", rank " + std::to_string(rank) : "");
+    const std::string shape = "rows " + std::to_string(s.rows) + ", vocabulary " +
+                              std::to_string(s.vocab) + ", hidden " + std::to_string(s.hidden) +
+                              (parallel ? ", rank " + std::to_string(rank) : "");
     add_case(cases,
              Embedding{s.rows, s.seq, s.vocab, s.hidden, parallel, s.position_offset, s.scale},
              shape,
@@ -45,13 +45,18 @@ void add_embedding(Cases& cases, const EmbeddingShape& s, int rank) {
 void add_embeddings(Cases& cases) {
     add_embedding(cases, {.rows = 12, .seq = 6, .vocab = 11, .hidden = 24}, 0);
     add_embedding(cases,
-                  {.rows = 10, .seq = 5, .vocab = 7, .hidden = 13, .position_offset = 2,
-                   .position_rows = 9, .scale = 3.5},
+                  {.rows = 10,
+                   .seq = 5,
+                   .vocab = 7,
+                   .hidden = 13,
+                   .position_offset = 2,
+                   .position_rows = 9,
+                   .scale = 3.5},
                   0);
     for (const int rank : {0, 1, 2})
-        add_embedding(
-            cases, {.rows = 20, .seq = 10, .vocab = 5, .hidden = 16, .ranks = 3, .scale = 2.0},
-            rank);
+        add_embedding(cases,
+                      {.rows = 20, .seq = 10, .vocab = 5, .hidden = 16, .ranks = 3, .scale = 2.0},
+                      rank);
     add_embedding(cases, {.rows = 1, .seq = 1, .vocab = 3, .hidden = 1, .positions = false}, 0);
     // Lists that a block sorts, and one longer than that.
     add_embedding(cases, {.rows = 150, .seq = 50, .vocab = 2, .hidden = 8}, 0);

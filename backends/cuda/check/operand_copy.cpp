@@ -94,7 +94,8 @@ std::vector<double> OperandCopy::read() {
 
 bool OperandCopy::surroundings_unchanged() const {
     for (std::size_t i = 0; i < now_.size(); ++i)
-        if ((i < first_byte() || i >= first_byte() + bytes()) && now_[i] != kGuardByte) return false;
+        if ((i < first_byte() || i >= first_byte() + bytes()) && now_[i] != kGuardByte)
+            return false;
     return true;
 }
 
