@@ -93,7 +93,7 @@ MatmulAlignment alignment_of(const MatmulAddresses& at) {
 }
 
 CublasLtMatmul::CublasLtMatmul(cublasLtHandle_t handle, const MatmulCall& call,
-                               const MatmulAlignment& alignment, std::int64_t workspace, int most)
+                               const MatmulAddresses& addresses, std::int64_t workspace, int most)
     : handle_(handle),
       call_(call),
       desc_(describe(call)),
@@ -102,6 +102,9 @@ CublasLtMatmul::CublasLtMatmul(cublasLtHandle_t handle, const MatmulCall& call,
       b_(layout(call.input, call.transpose_b ? call.n : call.k, call.transpose_b ? call.k : call.n,
                 call.ldb)),
       d_(layout(call.output, call.m, call.n, call.ldd)) {
+    // The heuristic refuses an epilogue whose addresses it does not know.
+    set_epilogue_addresses(addresses);
+    const MatmulAlignment alignment = alignment_of(addresses);
     const auto preference = make<cublasLtMatmulPreference_t>("cublasLtMatmulPreferenceCreate",
                                                              cublasLtMatmulPreferenceCreate);
     set(preference.get(), CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -123,9 +126,13 @@ CublasLtMatmul::CublasLtMatmul(cublasLtHandle_t handle, const MatmulCall& call,
     });
 }
 
-void CublasLtMatmul::start(int index, const MatmulAddresses& at, const LaunchContext& context) {
+void CublasLtMatmul::set_epilogue_addresses(const MatmulAddresses& at) {
     if (at.bias) set(desc_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
     if (at.aux) set(desc_.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, at.aux);
+}
+
+void CublasLtMatmul::start(int index, const MatmulAddresses& at, const LaunchContext& context) {
+    set_epilogue_addresses(at);
     const float alpha = 1.0f;
     const auto& candidate = candidates_.at(static_cast<std::size_t>(index));
     check(cublasLtMatmul(handle_, desc_.get(), &alpha, at.a, a_.get(), at.b, b_.get(), &call_.beta,

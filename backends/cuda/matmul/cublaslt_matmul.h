@@ -37,10 +37,10 @@ MatmulAlignment alignment_of(const MatmulAddresses& addresses);
 // One call's descriptors and the candidates for it, best first by cuBLASLt's own estimate.
 class CublasLtMatmul {
 public:
-    // Asks the heuristic for at most `most` candidates that want no more than `workspace` bytes. Throws
-    // Error{run_failed, "cuda"}.
+    // Asks the heuristic for at most `most` candidates that want no more than `workspace` bytes and take
+    // addresses aligned as these. Throws Error{run_failed, "cuda"}.
     CublasLtMatmul(cublasLtHandle_t handle, const MatmulCall& call,
-                   const MatmulAlignment& alignment, std::int64_t workspace, int most);
+                   const MatmulAddresses& addresses, std::int64_t workspace, int most);
 
     int candidates() const { return static_cast<int>(candidates_.size()); }
 
@@ -48,6 +48,8 @@ public:
     void start(int index, const MatmulAddresses& addresses, const LaunchContext& context);
 
 private:
+    void set_epilogue_addresses(const MatmulAddresses& addresses);
+
     cublasLtHandle_t handle_;
     MatmulCall call_;
     CublasLtOwner<cublasLtMatmulDesc_t> desc_;

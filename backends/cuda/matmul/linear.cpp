@@ -135,7 +135,7 @@ struct Linears::State {
         auto found = choices.find(key);
         if (found == choices.end()) {
             const int most = std::clamp(options.timed_candidates, 1, kMostCandidates);
-            CublasLtMatmul matmul(handle.get(), plan.call, key.second, context.scratch_bytes, most);
+            CublasLtMatmul matmul(handle.get(), plan.call, addresses, context.scratch_bytes, most);
             found = choices.emplace(key, Choice{std::move(matmul), 0}).first;
             Choice& choice = found->second;
             if (times && choice.matmul.candidates() > 1)
