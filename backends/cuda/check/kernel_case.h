@@ -24,11 +24,13 @@ struct OperandContent {
 };
 
 inline OperandContent absent() { return {}; }
-inline OperandContent normal(std::int64_t elements, double deviation = 1) {
-    return {OperandContent::Kind::normal, elements, 0, deviation};
-}
 inline OperandContent uniform(std::int64_t elements, double low, double high) {
     return {OperandContent::Kind::uniform, elements, low, high};
+}
+// Few numbers are kept from zero: near it one rounding can be any part of a result's norm.
+inline OperandContent normal(std::int64_t elements, double deviation = 1) {
+    if (elements < 8) return uniform(elements, 0.5 * deviation, 1.5 * deviation);
+    return {OperandContent::Kind::normal, elements, 0, deviation};
 }
 inline OperandContent integers(std::int64_t elements, std::int64_t below) {
     return {OperandContent::Kind::integers, elements, 0, static_cast<double>(below)};
