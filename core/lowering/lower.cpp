@@ -151,7 +151,8 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         lower_stage(plan, local.model, stage, target);
     }
     for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
-        const RuntimeMemory runtime = predict_runtime(scenario.cluster.device, plan.program, role);
+        const RuntimeMemory runtime =
+            predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
         plan.memory.push_back(plan_memory(plan.program.roles[role], runtime.total()));
         plan.memory.back().runtime_parts = runtime;
     }

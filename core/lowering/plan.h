@@ -21,6 +21,7 @@ struct ExecutionTarget {
     // cpu: one score tile per call; gpu: none beyond registers.
     bool tiled_attention_workspace = false;
     int threads = 1;  // that a rank divides its kernels over; attention needs a tile for each
+    bool cudnn_attention = false;  // attention is cuDNN's, which has a workspace outside the plan
     static ExecutionTarget of(const Device& device);
 };
 

@@ -23,6 +23,18 @@ std::int64_t streams_with_kernels(const RoleProgram& role) {
     return std::ssize(streams);
 }
 
+Bytes largest_cudnn_workspace(const RoleProgram& role) {
+    Bytes largest;
+    for_each_instruction(role, [&](const Instruction& i) {
+        const auto* compute = std::get_if<Compute>(&i.operation);
+        if (compute == nullptr) return;
+        if (const auto* attention = std::get_if<AttentionGrad>(&compute->kernel))
+            if (attention->kind == AttentionKind::flash)
+                largest = std::max(largest, cudnn_workspace(*attention));
+    });
+    return largest;
+}
+
 // How many communicators one rank of the role is in, and how many ends of connections it has in them.
 struct Connections {
     std::int64_t communicators = 0, sends = 0, receives = 0;
@@ -67,13 +79,22 @@ Bytes staged_samples(const RoleProgram& role) {
     return Bytes(2 * bytes);
 }
 
-RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role) {
+Bytes cudnn_workspace(const AttentionGrad& k) {
+    const std::int64_t queries = k.samples * k.heads * k.seq;
+    const std::int64_t per_query =
+        4 * k.head_dim + 4 + (k.kv_heads < k.heads ? 2 * 2 * k.head_dim : 0);
+    return Bytes(queries * per_query);
+}
+
+RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
+                              bool cudnn_attention) {
     const RoleProgram& mine = program.roles[role];
     RuntimeMemory memory;
     memory.context = device.runtime;
     if (device.workspace.value > 0)
-        memory.workspace =
-            Bytes(device.workspace.value * streams_with_kernels(mine)) + staged_samples(mine);
+        memory.workspace = Bytes(device.workspace.value * streams_with_kernels(mine)) +
+                           staged_samples(mine) +
+                           (cudnn_attention ? largest_cudnn_workspace(mine) : Bytes(0));
     const NcclMemory& nccl = device.nccl;
     const Connections connections = connections_of(mine);
     memory.communicators = Bytes(nccl.base.value * connections.communicators +

@@ -19,12 +19,18 @@ struct RuntimeMemory {
 
 // Of any rank of `role`:
 //   context        Device::runtime
-//   workspace      Device::workspace for every stream with kernels, and staged_samples() where that is
-//                  not 0
+//   workspace      Device::workspace for every stream with kernels, and where that is not 0
+//                  staged_samples() and, with `cudnn_attention`, the largest cudnn_workspace()
 //   communicators  NcclMemory::base for every communicator that the rank is in, and per channel a send
 //                  and a receive buffer: rings, which all collectives use, have one neighbour each way
 //                  (NCCL 2.28: src/transport/p2p.cc, src/init.cc), a transfer one end
-RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role);
+RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
+                              bool cudnn_attention);
+
+// What cuDNN's fused attention wants for its backward pass: sums of the query gradients in fp32 and one
+// number per query; and where heads share keys, gradients of keys and values of every query head (cuDNN
+// frontend 1.32, node/scaled_dot_product_flash_attention.h).
+Bytes cudnn_workspace(const AttentionGrad& kernel);
 
 // Device memory of the samples of two steps: those that are computed with, and the next ones.
 Bytes staged_samples(const RoleProgram& role);

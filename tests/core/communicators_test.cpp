@@ -108,7 +108,7 @@ TEST(RuntimeMemory, RingsHaveOneNeighbourEachWay) {
     Device device;
     device.runtime = Bytes(500);
     device.nccl = {Bytes(7), 24, Bytes(2 << 20), Bytes(10 << 20)};
-    const RuntimeMemory memory = predict_runtime(device, plan.program, 0);
+    const RuntimeMemory memory = predict_runtime(device, plan.program, 0, false);
     EXPECT_EQ(memory.context, Bytes(500));
     EXPECT_EQ(memory.workspace, Bytes(0));
     // All ranks', for gathers and for reductions; the first has no connection but for splits.
@@ -121,8 +121,10 @@ TEST(RuntimeMemory, TransfersTakeOneEnd) {
     Device device;
     device.nccl = {Bytes(0), 1, Bytes(1), Bytes(100)};
     // The first stage sends activations and receives gradients; the tied embedding goes both ways.
-    EXPECT_EQ(predict_runtime(device, plan.program, 0).communicators, Bytes(2 * 1 + 2 * 100));
-    EXPECT_EQ(predict_runtime(device, plan.program, 1).communicators, Bytes(2 * 1 + 2 * 100));
+    EXPECT_EQ(predict_runtime(device, plan.program, 0, false).communicators,
+              Bytes(2 * 1 + 2 * 100));
+    EXPECT_EQ(predict_runtime(device, plan.program, 1, false).communicators,
+              Bytes(2 * 1 + 2 * 100));
 }
 
 TEST(RuntimeMemory, WorkspacesAndSamples) {
@@ -130,9 +132,20 @@ TEST(RuntimeMemory, WorkspacesAndSamples) {
     EXPECT_EQ(staged_samples(plan.program.roles[0]), Bytes(2 * 4 * (256 + 256)));
     Device device;
     device.workspace = Bytes(1000);
-    EXPECT_EQ(predict_runtime(device, plan.program, 0).workspace.value % 1000,
+    EXPECT_EQ(predict_runtime(device, plan.program, 0, false).workspace.value % 1000,
               (2 * 4 * 512) % 1000);
-    EXPECT_EQ(predict_runtime(device, plan.program, 0).communicators, Bytes(0));
+    EXPECT_EQ(predict_runtime(device, plan.program, 0, false).communicators, Bytes(0));
+    // 2 samples, 4 heads, 16 queries: 6 elements and a sum each, in fp32.
+    EXPECT_EQ(predict_runtime(device, plan.program, 0, true).workspace -
+                  predict_runtime(device, plan.program, 0, false).workspace,
+              Bytes(2 * 4 * 16 * (6 + 1) * 4));
+}
+
+TEST(RuntimeMemory, HeadsThatShareKeysNeedMoreOfCudnn) {
+    AttentionGrad attention;
+    attention.samples = 2, attention.seq = 8, attention.heads = 4, attention.kv_heads = 2;
+    attention.head_dim = 64;
+    EXPECT_EQ(cudnn_workspace(attention), Bytes(2 * 8 * 4 * (64 * 4 + 4 + 2 * 64 * 2)));
 }
 
 }  // namespace

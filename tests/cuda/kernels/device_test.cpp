@@ -1,4 +1,6 @@
 // What device code is written with, in its versions for the host: against plain loops, and Bf16's rounding.
+#include "backends/cuda/kernels/device.h"
+
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -8,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "backends/cuda/kernels/column_sums.h"
-#include "backends/cuda/kernels/device.h"
 #include "backends/cuda/kernels/launch.h"
 #include "tests/host_device/control.h"
 
@@ -44,9 +45,7 @@ void launch_block(void (*kernel)(Parameters...), unsigned threads, std::uint32_t
 // c[16 × 8] = a[16 × 16] · b[16 × 8], fragments by their documented layout.
 __global__ void multiply_once(const Bf16* a, const Bf16* b, float* c) {
     const int g = lane_index() / 4, t = lane_index() % 4;
-    const auto pair = [](const Bf16* low, const Bf16* high) {
-        return pack_bf16(*low, *high);
-    };
+    const auto pair = [](const Bf16* low, const Bf16* high) { return pack_bf16(*low, *high); };
     std::uint32_t left[4], right[2];
     for (int i = 0; i < 4; ++i) {
         const Bf16* from = a + (g + 8 * (i % 2)) * 16 + 2 * t + 8 * (i / 2);
@@ -166,8 +165,8 @@ TEST_F(DeviceCode, VectorsAndTheirRestsAreMoved) {
 }
 
 TEST_F(DeviceCode, PackedBf16IsBf16) {
-    for (const float v : {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, 3.3895e38f, 1e-40f,
-                          INFINITY, -INFINITY, 3.14159f}) {
+    for (const float v : {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, 3.3895e38f, 1e-40f, INFINITY,
+                          -INFINITY, 3.14159f}) {
         const std::uint32_t packed = pack_bf16(v, -v);
         EXPECT_EQ(packed & 0xFFFFu, Bf16(v).bits());
         EXPECT_EQ(packed >> 16, Bf16(-v).bits());
