@@ -66,6 +66,10 @@ void expect_supported(DType dtype, DType gradient) {
 
 void execute(const Compute& instruction, const Addresses& operands, const LaunchContext& context,
              Linears& linears, Attentions& attentions) {
+    // Loss and norm are doubles in every precision, and are set to zero as twice as many floats.
+    if (const auto* zero = std::get_if<Zero>(&instruction.kernel);
+        zero != nullptr && instruction.dtype == DType::fp64)
+        return run<float>(Zero{2 * zero->elements}, operands, context);
     expect_supported(instruction.dtype, instruction.gradient);
     const auto run_as = [&]<class T, class G>() {
         std::visit(Run<T, G>{instruction, operands, context, linears, attentions},

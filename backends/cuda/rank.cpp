@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <thread>
 
@@ -158,6 +159,10 @@ void CudaRank::prepare_kernels() {
                                   interpreter_.addresses_of(*compute, task.micro_batch));
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     fill(0);
+}
+
+CudaRank::~CudaRank() {
+    if (std::uncaught_exceptions() > 0) communicators_->abort();
 }
 
 std::int64_t CudaRank::traced_step() const {

@@ -33,6 +33,9 @@ public:
     // draws the initial weights. `plan`, `data` and `link` must outlive it.
     CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
              const CudaOptions& options);
+    // By an exception: ends its communication first, since nothing on the device could be released while
+    // an operation there waits for other ranks.
+    ~CudaRank() override;
 
     void run_step(std::int64_t step) override;
     void finish_step() override;

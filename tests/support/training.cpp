@@ -71,21 +71,29 @@ double relative(double difference, double reference) {
 }  // namespace
 
 Trained train(const Scenario& scenario, const Tampering& tampering) {
+    const auto run = [&](const Plan& plan, const Inspect& inspect) {
+        CpuRunnerOptions options;
+        options.inspect = inspect;
+        return CpuRunner(options).run(scenario, plan, {});
+    };
+    return train_with(run, scenario, tampering);
+}
+
+Trained train_with(const RunPlan& run, const Scenario& scenario, const Tampering& tampering) {
     Plan plan = lower_tiny(scenario);
     if (tampering.plan) tampering.plan(plan);
     Trained result;
     // The maps exist before ranks write to them at the same time.
     for (std::int64_t step : {0, 1}) result.gradients[step];
     Collector collector(plan);
-    CpuRunnerOptions options;
-    options.inspect = [&](int rank, std::int64_t step, const RankState& state) {
+    const auto inspect = [&](int rank, std::int64_t step, const RankState& state) {
         if (step <= 1)
             collector.take(ShardSlice::Tensor::gradient, state, result.gradients.at(step));
         if (tampering.state) tampering.state(rank, step, state);
         if (step + 1 == scenario.training.steps)
             collector.take(ShardSlice::Tensor::parameter, state, result.parameters);
     };
-    result.trace = CpuRunner(options).run(scenario, plan, {});
+    result.trace = run(plan, inspect);
     for (auto& [step, gradients] : result.gradients) clear_undetermined(*plan.model, gradients);
     clear_undetermined(*plan.model, result.parameters);
     result.replicas_agree = collector.agree();

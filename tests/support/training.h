@@ -1,4 +1,4 @@
-// Trains a scenario on CPU ranks and collects what every rank holds into whole tensors, by name.
+// Trains a scenario, on CPU ranks or others, and collects what every rank holds into whole tensors, by name.
 #pragma once
 
 #include <functional>
@@ -29,6 +29,12 @@ struct Tampering {
 };
 
 Trained train(const Scenario& scenario, const Tampering& tampering = {});
+
+// The same with other runners: `run` runs the plan and calls `inspect` after each step of every rank,
+// for several ranks at a time if it likes.
+using Inspect = std::function<void(int rank, std::int64_t step, const RankState&)>;
+using RunPlan = std::function<Trace(const Plan& plan, const Inspect& inspect)>;
+Trained train_with(const RunPlan& run, const Scenario& scenario, const Tampering& tampering = {});
 
 // ‖a − b‖₂ / ‖b‖₂ of one tensor and of all together; `b` is the reference.
 struct Difference {

@@ -1,6 +1,7 @@
 #include "backends/cuda/nccl/communicators.h"
 
 #include <algorithm>
+#include <exception>
 #include <stdexcept>
 #include <thread>
 
@@ -71,6 +72,8 @@ NcclCommunicators::NcclCommunicators(const Program& program, Rank rank, Communic
 }
 
 NcclCommunicators::~NcclCommunicators() {
+    // Who leaves by an exception does not wait for the others: they may be waiting for it.
+    if (std::uncaught_exceptions() > 0) abort();
     if (aborted_) return;
     const auto deadline = Clock::now() + options_.timeout;
     for (const Member& m : members_) {
