@@ -1,7 +1,7 @@
 // Timing on one GPU, for `calibrate --backend cuda`. Without any vendor's header.
 #pragma once
 
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "core/program/instruction.h"
@@ -47,6 +47,28 @@ public:
     virtual Seconds graph_kernel_overhead() = 0;  // device time of an empty kernel of a graph
 
     virtual GpuRuntimeMemory runtime_memory() = 0;
+};
+
+// A collective of fp32 sums among all members, or a transfer from the first to the second.
+struct GpuCollective {
+    std::optional<CollectiveKind> kind;  // empty: a transfer
+    Bytes bytes;                         // of the whole buffer
+    int repeats = 0;
+};
+
+// Seconds of one call on this member's GPU.
+struct GpuCollectiveTime {
+    double median = 0;
+    double spread = 0;  // quartiles' distance over the median
+};
+
+// One member of a group of GPUs. Not thread-safe.
+class GpuCollectives {
+public:
+    virtual ~GpuCollectives() = default;
+    // All members call it with the same cases. Every call starts when all members are there. Throws
+    // Error{run_failed, "nccl"}.
+    virtual std::vector<GpuCollectiveTime> time(const std::vector<GpuCollective>& cases) = 0;
 };
 
 }  // namespace shardscope

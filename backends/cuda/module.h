@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/communicator.h"
 #include "backends/cuda/cuda_options.h"
 #include "backends/cuda/measurement.h"
 #include "backends/process/message_link.h"
@@ -61,6 +62,10 @@ public:
     // outlive it.
     virtual std::unique_ptr<Runner> make_runner(const CudaOptions& options,
                                                 MessageLink* link) const = 0;
+
+    // All processes that `members` connects call it at the same time. Throws Error{run_failed, "nccl"}.
+    virtual std::unique_ptr<GpuCollectives> collectives(const CudaOptions& options,
+                                                        Communicator& members) const = 0;
 
     // Measures one GPU. Throws Error{run_failed, "cuda"}.
     virtual std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const = 0;

@@ -7,6 +7,7 @@
 
 #include "backends/cuda/calibration.h"
 #include "backends/cuda/module.h"
+#include "backends/cuda/nccl/nccl_timing.h"
 #include "backends/cuda/runner.h"
 #include "core/error.h"
 
@@ -191,6 +192,11 @@ public:
     std::unique_ptr<Runner> make_runner(const CudaOptions& options,
                                         MessageLink* link) const override {
         return std::make_unique<CudaRunner>(options, link);
+    }
+
+    std::unique_ptr<GpuCollectives> collectives(const CudaOptions& options,
+                                                Communicator& members) const override {
+        return std::make_unique<NcclTiming>(options, members);
     }
 
     std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const override {
