@@ -59,6 +59,7 @@ public:
           record_(plan, options) {}
 
     Trace run();
+    std::string place() const { return rank_ ? rank_->place() : ""; }
 
 private:
     bool step(std::int64_t number);
@@ -138,6 +139,15 @@ Trace ProcessRun::collect() {
 
 }  // namespace
 
+namespace {
+
+Error with_place(const Error& error, const std::string& place) {
+    if (place.empty()) return error;
+    return Error(error.rule, error.message + " (" + place + ")", error.fix, error.kind);
+}
+
+}  // namespace
+
 Trace run_as_process(MessageLink& link, const Plan& plan, const ProcessRunOptions& options,
                      const RunOptions& run_options) {
     if (plan.layout.world > link.size())
@@ -149,14 +159,24 @@ Trace run_as_process(MessageLink& link, const Plan& plan, const ProcessRunOption
         throw Error("not-run", "the processes had ended before: " + earlier->message, earlier->fix,
                     ErrorKind::run_failed);
     RankFailures failures;
+    std::string place;
     try {
-        return ProcessRun(link, plan, options, run_options).run();
+        ProcessRun run(link, plan, options, run_options);
+        try {
+            return run.run();
+        } catch (...) {
+            place = run.place();
+            throw;
+        }
     } catch (...) {
         failures.add_current(link.rank());
     }
-    link.abort(*failures.kept());
+    const Error own = with_place(*failures.kept(), place);
+    link.abort(own);
     const auto cause = link.failure();
-    throw cause ? *cause : *failures.kept();
+    if (!cause || cause->message == own.message) throw own;
+    throw with_place(
+        *cause, place.empty() ? "" : "rank " + std::to_string(link.rank().value) + ": " + place);
 }
 
 }  // namespace shardscope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "backends/interpreter.h"
 #include "backends/rank_state.h"
@@ -29,6 +30,10 @@ public:
 
     // To look at or change between steps.
     virtual RankState state() = 0;
+
+    // Where the rank's work has come to, to be told when it ends too early: "compute in backward, linear
+    // of layer 3"; may be empty.
+    virtual std::string place() const { return ""; }
 
     // What was observed; the first step, a warm-up, is left out where there are more. Call once.
     virtual RankTrace take_trace(bool with_spans) = 0;

@@ -31,6 +31,13 @@ std::array<StreamUse, kStreams> uses_of(const RoleProgram& role) {
     return uses;
 }
 
+std::string names_of(const std::vector<Stream>& streams) {
+    std::string text;
+    for (const Stream stream : streams)
+        text += (text.empty() ? "" : ", ") + std::string(stream_name(stream));
+    return text;
+}
+
 // Communication goes first where both could run: whoever waits for it has nothing else to do.
 StreamPriority priority_of(std::size_t stream) {
     return static_cast<Stream>(stream) == Stream::compute ? StreamPriority::ordinary
@@ -278,8 +285,8 @@ void CudaExecutor::wait_until_idle() {
         if (std::chrono::duration<double>(now - moved).count() > options_.timeout.value)
             throw Error("stuck",
                         "no progress for " +
-                            std::to_string(static_cast<int>(options_.timeout.value)) +
-                            " s: " + places_of(busy),
+                            std::to_string(static_cast<int>(options_.timeout.value)) + " s on " +
+                            names_of(busy),
                         "see what the other ranks wait for; a longer --timeout, if one task really "
                         "takes that long",
                         ErrorKind::run_failed);
@@ -288,21 +295,18 @@ void CudaExecutor::wait_until_idle() {
 }
 
 void CudaExecutor::expect_no_failure() const {
-    const auto failure = options_.failure ? options_.failure() : std::nullopt;
-    if (!failure) return;
-    std::vector<Stream> used;
-    for (std::size_t s = 0; s < kStreams; ++s)
-        if (streams_[s] != nullptr) used.push_back(static_cast<Stream>(s));
-    throw Error(failure->rule, failure->message + " (" + places_of(used) + ")", failure->fix,
-                failure->kind);
+    if (const auto failure = options_.failure ? options_.failure() : std::nullopt) throw *failure;
 }
 
-// "compute in backward, linear of layer 3; reduce in backward, reduce_scatter of layer 5"
-std::string CudaExecutor::places_of(std::span<const Stream> streams) const {
+std::string CudaExecutor::place() const {
     std::string text;
-    for (const Stream stream : streams)
+    const auto words = marks_.words();
+    for (std::size_t s = 0; s < kStreams; ++s) {
+        if (words[s] == 0) continue;
+        const auto stream = static_cast<Stream>(s);
         text += (text.empty() ? "" : "; ") + std::string(stream_name(stream)) + " in " +
                 marks_.where(stream);
+    }
     return text;
 }
 

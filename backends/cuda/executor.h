@@ -60,6 +60,10 @@ public:
     // waits for the device.
     void prepare(Stream stream, const Compute& instruction, const Addresses& operands);
 
+    // "compute in backward, linear of layer 3; reduce in backward, reduce_scatter of layer 5": what every
+    // stream came to last.
+    std::string place() const;
+
     // Before the tasks of a step. In traced mode synchronize() tells `log` the times.
     void begin_step(std::int64_t step, StepMode mode, SpanLog* log = nullptr);
 
@@ -131,7 +135,6 @@ private:
 
     void wait_until_idle();
     void expect_no_failure() const;
-    std::string places_of(std::span<const Stream> streams) const;
     double* pinned_scalar(double* destination);
 
     static std::size_t index(Stream stream) { return static_cast<std::size_t>(stream); }

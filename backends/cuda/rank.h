@@ -41,6 +41,7 @@ public:
     void finish_step() override;
     const StepScalars& scalars() const override { return scalars_; }
     RankState state() override;
+    std::string place() const override { return executor_.place(); }
     RankTrace take_trace(bool with_spans) override;
 
 private:
