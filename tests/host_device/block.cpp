@@ -12,6 +12,8 @@ namespace host_device {
 
 namespace {
 
+constexpr std::size_t kMostReady = 4096;
+
 // Thrown in a thread that must not go on, caught where it was started.
 struct Abandoned {};
 
@@ -24,7 +26,8 @@ std::uint32_t volume(const dim3& d) { return d.x * d.y * d.z; }
 uint3 position(std::uint32_t i, const dim3& d) { return {i % d.x, i / d.x % d.y, i / (d.x * d.y)}; }
 
 bool same(const std::source_location& a, const std::source_location& b) {
-    return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
+    return a.line() == b.line() &&
+           (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 // Ascending, descending or shuffled: who forgot a barrier meets an order that shows it.
@@ -54,6 +57,7 @@ Block::Block(const KernelCall& call, std::mt19937_64& random)
       threads_(size_),
       warps_((size_ + 31) / 32),
       order_(size_) {
+    for (std::uint32_t i = 0; i < size_; ++i) positions_.push_back(position(i, call.block));
     for (Fiber& fiber : fibers) idle_.push_back(&fiber);
 }
 
@@ -74,14 +78,18 @@ void Block::run(std::uint32_t number) {
     blockDim = call_.block;
     gridDim = call_.grid;
     start_threads();
-    while (!ready_.empty() && !failure_) {
-        const std::uint32_t thread = ready_.front();
-        ready_.pop_front();
+    for (std::size_t next = 0; next < ready_.size() && !failure_; ++next) {
+        if (next == kMostReady) {  // forgets those that have run
+            ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(next));
+            next = 0;
+        }
+        const std::uint32_t thread = ready_[next];
         enter(thread);
         Fiber* fiber = threads_[thread].fiber;
         fiber->resume();
         if (fiber->ended()) idle_.push_back(fiber);
     }
+    ready_.clear();
     if (!failure_ && ended_ < size_) failure_ = describe_stuck();
     if (failure_) abandon_rest();
     running = nullptr;
@@ -117,7 +125,7 @@ void Block::run_thread(std::uint32_t thread) {
 void Block::enter(std::uint32_t thread) {
     current_ = thread;
     threads_[thread].state = State::running;
-    threadIdx = position(thread, call_.block);
+    threadIdx = positions_[thread];
 }
 
 void Block::wait(State state, const std::source_location& where) {

@@ -88,13 +88,14 @@ private:
     std::unique_ptr<std::byte[]> shared_;
     uint3 index_{};
     std::vector<Thread> threads_;
+    std::vector<uint3> positions_;
     std::vector<Warp> warps_;
     std::vector<std::uint32_t> order_;
     std::uint32_t started_ = 0, ended_ = 0, current_ = 0;
     std::uint32_t at_barrier_ = 0;
     std::uint64_t barrier_turn_ = 0;
     std::array<int, 2> any_{};  // of the barrier's predicates, by turn
-    std::deque<std::uint32_t> ready_;
+    std::vector<std::uint32_t> ready_;  // in the order in which they go on
     std::vector<Fiber*> idle_;
     std::optional<std::string> failure_;
 };

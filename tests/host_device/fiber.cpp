@@ -1,8 +1,9 @@
 #include "tests/host_device/fiber.h"
 
+#include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <new>
+#include <utility>
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,6 +49,10 @@ namespace host_device {
 namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
+// Tops of stacks are spread over this much, or the hot ends of all would meet in the same lines of the
+// caches.
+constexpr std::size_t kSpread = std::size_t{16} << 10;
+constexpr std::size_t kSpreadStep = 320;
 
 std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -62,8 +67,10 @@ Fiber::Fiber() {
     if (memory == MAP_FAILED) throw std::bad_alloc();
     mprotect(memory, page(), PROT_NONE);  // an overflow ends in a fault, not in another stack
     stack_ = static_cast<std::byte*>(memory) + page();
+    static std::atomic<std::size_t> made = 0;
+    const std::size_t below_top = made++ * kSpreadStep % kSpread / 64 * 64;
     // From the top: the missing return address of enter(), enter() itself, six saved registers.
-    auto* top = static_cast<std::uint64_t*>(static_cast<void*>(stack_ + kStackBytes));
+    auto* top = static_cast<std::uint64_t*>(static_cast<void*>(stack_ + kStackBytes - below_top));
     top[-1] = 0;
     top[-2] = reinterpret_cast<std::uint64_t>(&Fiber::enter);
     for (int i = 3; i <= 8; ++i) top[-i] = 0;
