@@ -16,25 +16,15 @@
 #include <vector>
 
 #include "tests/host_device/fiber.h"
+#include "tests/host_device/kernel_call.h"
 #include "tests/host_device/kernel_language.h"
 
 namespace host_device {
-
-// A kernel and its arguments: what every thread runs.
-struct KernelCall {
-    std::string name;
-    dim3 grid, block;
-    std::size_t shared_bytes = 0;  // dynamic
-    std::function<void()> thread;
-};
 
 // What CUDA leaves undefined, and the kernel that did it.
 struct KernelError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
-
-// Runs all blocks. The seed chooses their order and that of each block's threads. Throws KernelError.
-void run_kernel(const KernelCall& call, std::uint64_t seed);
 
 // The block that this thread of the host is running.
 class Block {

@@ -3,9 +3,10 @@
 
 #include <cstddef>
 #include <tuple>
+#include <type_traits>
 
-#include "tests/host_device/block.h"
 #include "tests/host_device/include/cuda_runtime_api.h"
+#include "tests/host_device/kernel_call.h"
 
 namespace host_device {
 

@@ -1,4 +1,4 @@
-// nccl.h's functions.
+// nccl.h's functions that make, split, ask and end communicators.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -6,36 +6,13 @@
 #include <fmt/core.h>
 #include <nccl.h>
 
-#include "tests/host_device/communicator.h"
+#include "tests/host_device/nccl_members.h"
 
 using namespace host_device;
 
 namespace {
 
 constexpr unsigned kConfigMagic = 0xcafebeef;
-
-// What a thread has called since its outermost ncclGroupStart.
-struct Call {
-    MemberPointer member;
-    Operation operation;
-    QueuePointer queue;
-};
-thread_local int group_depth = 0;
-thread_local std::vector<Call> group_calls;
-thread_local ncclResult_t group_error = ncclSuccess;
-
-MemberPointer find(const Machine& machine, ncclComm_t comm) {
-    const auto found = machine.members.find(comm);
-    return found == machine.members.end() ? nullptr : found->second;
-}
-
-ncclResult_t planned(Machine& machine, const char* function) {
-    return static_cast<ncclResult_t>(machine.planned_failure(function));
-}
-
-Device& device_of(Machine& machine, int index) {
-    return machine.devices[static_cast<std::size_t>(index)];
-}
 
 bool usable(Machine& machine) {
     return machine.settings.driver && current_device() < machine.settings.devices &&
@@ -74,17 +51,6 @@ void fail_all(Communicator& communicator, ncclResult_t error) {
     }
 }
 
-TaskMaker batch_maker(Machine& machine, const MemberPointer& member,
-                      const std::vector<Operation>& operations) {
-    return [&machine, member, operations] {
-        const auto batch = std::make_shared<Batch>(member, operations);
-        return Task{[batch] { batch->run(); },
-                    [batch, &machine] { return batch->ready(machine); },
-                    {},
-                    batch->name()};
-    };
-}
-
 // Where a member is with what it has been asked for. Each question brings it a step on.
 ncclResult_t state_of(Locked& locked, Member& member) {
     Machine& machine = locked.machine;
@@ -110,11 +76,6 @@ ncclResult_t state_of(Locked& locked, Member& member) {
         }
     }
     return ncclSuccess;
-}
-
-bool busy(const Member& member) {
-    return !member.communicator->complete() || member.questions > 0 ||
-           member.child_handle != nullptr || !member.deferred.empty();
 }
 
 // A blocking member waits until nothing is under way; another one is asked later.
@@ -204,95 +165,23 @@ void make_children(std::vector<Communicator::SplitPart>& parts) {
     }
 }
 
-// Puts a group's calls on their streams, those of a communicator together.
-ncclResult_t submit(Locked& locked, const std::vector<Call>& calls) {
-    Machine& machine = locked.machine;
-    std::vector<MemberPointer> members;
-    for (const Call& call : calls) {
-        if (std::find(members.begin(), members.end(), call.member) == members.end()) {
-            members.push_back(call.member);
-        }
-    }
-    bool in_progress = false;
-    for (const MemberPointer& member : members) {
-        std::vector<Operation> operations;
-        QueuePointer queue;
-        for (const Call& call : calls) {
-            if (call.member != member) continue;
-            if (queue && queue != call.queue) return ncclInvalidUsage;
-            queue = call.queue;
-            operations.push_back(call.operation);
-        }
-        const auto issue = [&machine, queue, maker = batch_maker(machine, member, operations)] {
-            machine.issue(queue, maker);
-        };
-        if (!member->blocking && machine.random() % 2 == 0) {
-            member->deferred.push_back(issue);
-            member->questions = static_cast<int>(machine.random() % 3);
-            in_progress = true;
-        } else {
-            issue();
-        }
-    }
-    return in_progress ? ncclInProgress : ncclSuccess;
-}
-
-ncclResult_t check(Machine& machine, const char* function, const MemberPointer& member,
-                   const Operation& operation, const QueuePointer& queue) {
-    if (!member || !queue) return ncclInvalidArgument;
-    const ncclResult_t failure = planned(machine, function);
-    if (failure != ncclSuccess) return failure;
-    if (member->error != ncclSuccess) return member->error;
-    if (busy(*member) || member->finalizing || queue->device != member->device) {
-        return ncclInvalidArgument;
-    }
-    if (device_of(machine, member->device).error != cudaSuccess) return ncclUnhandledCudaError;
-    const std::size_t ranks = member->communicator->members.size();
-    if (size_of(operation.type) == 0 || operation.reduction > ncclMin || operation.peer < 0 ||
-        static_cast<std::size_t>(operation.peer) >= ranks) {
-        return ncclInvalidArgument;
-    }
-    const std::size_t send = operation.send_bytes(ranks), recv = operation.recv_bytes(ranks);
-    const bool lies_in_memory =
-        (send == 0 || machine.allocation_of(operation.send, send) != nullptr) &&
-        (recv == 0 || machine.allocation_of(operation.recv, recv) != nullptr);
-    if (!lies_in_memory) {
-        machine.report(fmt::format("{}: {} with a buffer outside of all allocations", function,
-                                   operation.text()));
-        return ncclInvalidArgument;
-    }
-    return ncclSuccess;
-}
-
-ncclResult_t enqueue(const char* function, ncclComm_t comm, const Operation& operation,
-                     cudaStream_t stream) {
-    Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
-    const QueuePointer queue = locked.machine.find(stream);
-    const ncclResult_t error = check(locked.machine, function, member, operation, queue);
-    if (error != ncclSuccess) {
-        group_error = error;
-        return error;
-    }
-    if (group_depth == 0) return submit(locked, {{member, operation, queue}});
-    group_calls.push_back({member, operation, queue});
-    return ncclSuccess;
-}
-
-Operation operation_of(OperationKind kind, const void* send, void* recv, std::size_t count,
-                       ncclDataType_t type, ncclRedOp_t reduction, int peer) {
-    return {kind,
-            static_cast<const std::byte*>(send),
-            static_cast<std::byte*>(recv),
-            count,
-            type,
-            reduction,
-            peer};
-}
-
 }  // namespace
 
 namespace host_device {
+
+MemberPointer find_member(const Machine& machine, ncclComm_t comm) {
+    const auto found = machine.members.find(comm);
+    return found == machine.members.end() ? nullptr : found->second;
+}
+
+ncclResult_t planned_nccl_failure(Machine& machine, const char* function) {
+    return static_cast<ncclResult_t>(machine.planned_failure(function));
+}
+
+bool busy(const Member& member) {
+    return !member.communicator->complete() || member.questions > 0 ||
+           member.child_handle != nullptr || !member.deferred.empty();
+}
 
 void fail_communicators(int device, int code) {
     Locked locked;
@@ -361,12 +250,12 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
     Locked locked;
     Machine& machine = locked.machine;
     if (!usable(machine)) return ncclUnhandledCudaError;
-    ncclResult_t error = planned(machine, "ncclCommInitRankConfig");
+    ncclResult_t error = planned_nccl_failure(machine, "ncclCommInitRankConfig");
     Settled settled;
     if (error == ncclSuccess) error = read_config(config, settled);
     if (error != ncclSuccess) return error;
     if (ranks < 1 || rank < 0 || rank >= ranks) return ncclInvalidArgument;
-    if (group_depth > 0) return ncclInvalidUsage;  // which this project does not need
+    if (nccl_group_depth() > 0) return ncclInvalidUsage;  // which this project does not need
     auto& communicator = machine.meetings[std::string(id.internal, sizeof id.internal)];
     if (!communicator) {
         communicator = std::make_shared<Communicator>();
@@ -389,11 +278,11 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* newc
                            ncclConfig_t* config) {
     Locked locked;
     Machine& machine = locked.machine;
-    const MemberPointer member = find(machine, comm);
+    const MemberPointer member = find_member(machine, comm);
     if (!member || busy(*member) || (color < 0 && color != NCCL_SPLIT_NOCOLOR)) {
         return ncclInvalidArgument;
     }
-    ncclResult_t error = planned(machine, "ncclCommSplit");
+    ncclResult_t error = planned_nccl_failure(machine, "ncclCommSplit");
     if (error == ncclSuccess) error = member->error;
     Settled settled{member->blocking, member->communicator->name};
     if (error == ncclSuccess) error = read_config(config, settled);
@@ -418,7 +307,7 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* newc
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
     Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member || member->finalizing) return ncclInvalidArgument;
     member->finalizing = true;
     ++member->communicator->finalized;
@@ -429,7 +318,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 // Waits for the rank's own work.
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
     Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     if (member->error != ncclSuccess) {
         member->aborted = true;
@@ -444,7 +333,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
     Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     member->aborted = true;
     member->deferred.clear();
@@ -455,7 +344,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
     Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     *error = state_of(locked, *member);
     return ncclSuccess;
@@ -463,7 +352,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
 
 ncclResult_t ncclCommCount(ncclComm_t comm, int* count) {
     const Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     *count = static_cast<int>(member->communicator->members.size());
     return ncclSuccess;
@@ -471,7 +360,7 @@ ncclResult_t ncclCommCount(ncclComm_t comm, int* count) {
 
 ncclResult_t ncclCommUserRank(ncclComm_t comm, int* rank) {
     const Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     *rank = member->rank;
     return ncclSuccess;
@@ -479,68 +368,8 @@ ncclResult_t ncclCommUserRank(ncclComm_t comm, int* rank) {
 
 ncclResult_t ncclCommCuDevice(ncclComm_t comm, int* device) {
     const Locked locked;
-    const MemberPointer member = find(locked.machine, comm);
+    const MemberPointer member = find_member(locked.machine, comm);
     if (!member) return ncclInvalidArgument;
     *device = member->device;
     return ncclSuccess;
-}
-
-ncclResult_t ncclAllReduce(const void* send, void* recv, std::size_t count, ncclDataType_t type,
-                           ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
-    return enqueue("ncclAllReduce", comm,
-                   operation_of(OperationKind::all_reduce, send, recv, count, type, op, 0), stream);
-}
-
-ncclResult_t ncclReduceScatter(const void* send, void* recv, std::size_t count, ncclDataType_t type,
-                               ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
-    return enqueue("ncclReduceScatter", comm,
-                   operation_of(OperationKind::reduce_scatter, send, recv, count, type, op, 0),
-                   stream);
-}
-
-ncclResult_t ncclAllGather(const void* send, void* recv, std::size_t count, ncclDataType_t type,
-                           ncclComm_t comm, cudaStream_t stream) {
-    return enqueue("ncclAllGather", comm,
-                   operation_of(OperationKind::all_gather, send, recv, count, type, ncclSum, 0),
-                   stream);
-}
-
-ncclResult_t ncclBroadcast(const void* send, void* recv, std::size_t count, ncclDataType_t type,
-                           int root, ncclComm_t comm, cudaStream_t stream) {
-    return enqueue("ncclBroadcast", comm,
-                   operation_of(OperationKind::broadcast, send, recv, count, type, ncclSum, root),
-                   stream);
-}
-
-ncclResult_t ncclSend(const void* send, std::size_t count, ncclDataType_t type, int peer,
-                      ncclComm_t comm, cudaStream_t stream) {
-    return enqueue("ncclSend", comm,
-                   operation_of(OperationKind::send, send, nullptr, count, type, ncclSum, peer),
-                   stream);
-}
-
-ncclResult_t ncclRecv(void* recv, std::size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
-                      cudaStream_t stream) {
-    return enqueue("ncclRecv", comm,
-                   operation_of(OperationKind::recv, nullptr, recv, count, type, ncclSum, peer),
-                   stream);
-}
-
-ncclResult_t ncclGroupStart() {
-    if (group_depth++ == 0) {
-        group_calls.clear();
-        group_error = ncclSuccess;
-    }
-    return ncclSuccess;
-}
-
-ncclResult_t ncclGroupEnd() {
-    if (group_depth == 0) return ncclInvalidUsage;
-    if (--group_depth > 0) return ncclSuccess;
-    const std::vector<Call> calls = std::move(group_calls);
-    group_calls.clear();
-    if (group_error != ncclSuccess) return group_error;
-    Locked locked;
-    const ncclResult_t error = planned(locked.machine, "ncclGroupEnd");
-    return error != ncclSuccess ? error : submit(locked, calls);
 }
