@@ -1,42 +1,38 @@
 # The header-only cudnn-frontend with cuDNN's own headers: the imported target CudnnFrontend::CudnnFrontend,
-# which loads libcudnn at run time and links nothing but dl.
+# which loads libcudnn at run time and links nothing but dl. Cudnn_LIBRARY is where that library is, if it
+# was found.
 #
-# Looked for in CUDNN_FRONTEND_ROOT and CUDNN_ROOT (CMake or environment variables), the CUDA toolkit, and
-# Python's site-packages (pip packages nvidia-cudnn-frontend and nvidia-cudnn-cu*).
+# Looked for in CUDNN_FRONTEND_ROOT and CUDNN_ROOT (CMake or environment variables), in the CUDA toolkit, and
+# where pip puts the packages nvidia-cudnn-frontend and nvidia-cudnn-cu13.
 
-find_package(Python3 QUIET COMPONENTS Interpreter)
-set(_cudnn_hints "")
-if(Python3_EXECUTABLE)
-    # The frontend's wheel puts its headers into site-packages/include, cuDNN's into nvidia/cudnn/include.
-    execute_process(
-        COMMAND
-            ${Python3_EXECUTABLE} -c
-            "import site, sysconfig
-roots = [sysconfig.get_paths()['purelib'], site.getusersitepackages(), *site.getsitepackages()]
-print(';'.join(path for root in dict.fromkeys(roots)
-               for path in (root + '/include', root + '/nvidia/cudnn/include')), end='')"
-        OUTPUT_VARIABLE _cudnn_hints
-        ERROR_QUIET)
-endif()
+include(CudaWheels)
+include(FindPackageHandleStandardArgs)
 
+# The frontend's wheel has its headers beside its packages, in site-packages/include.
+shardscope_wheel_folders(cudnn_frontend_wheel cudnn)
+list(TRANSFORM cudnn_frontend_wheel APPEND /..)
 find_path(
     CudnnFrontend_INCLUDE_DIR cudnn_frontend.h
-    HINTS ${CUDNN_FRONTEND_ROOT} ENV CUDNN_FRONTEND_ROOT ${CUDAToolkit_INCLUDE_DIRS} ${_cudnn_hints}
+    HINTS ${CUDNN_FRONTEND_ROOT} ENV CUDNN_FRONTEND_ROOT ${cudnn_frontend_wheel}
+          ${SHARDSCOPE_CUDA_ROOT}
     PATH_SUFFIXES include)
-find_path(
-    Cudnn_INCLUDE_DIR cudnn.h
-    HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT ${CUDAToolkit_INCLUDE_DIRS} ${_cudnn_hints}
-    PATH_SUFFIXES include)
-mark_as_advanced(CudnnFrontend_INCLUDE_DIR Cudnn_INCLUDE_DIR)
+
+shardscope_wheel_folders(cudnn_wheel nvidia.cudnn)
+set(cudnn_hints ${CUDNN_ROOT} ENV CUDNN_ROOT ${SHARDSCOPE_CUDA_ROOT} ${cudnn_wheel})
+find_path(Cudnn_INCLUDE_DIR cudnn.h HINTS ${cudnn_hints} PATH_SUFFIXES include)
+find_library(
+    Cudnn_LIBRARY
+    NAMES cudnn libcudnn.so.9
+    HINTS ${cudnn_hints}
+    PATH_SUFFIXES lib64 lib)
+mark_as_advanced(CudnnFrontend_INCLUDE_DIR Cudnn_INCLUDE_DIR Cudnn_LIBRARY)
 
 if(CudnnFrontend_INCLUDE_DIR)
-    file(STRINGS ${CudnnFrontend_INCLUDE_DIR}/cudnn_frontend_version.h _cudnn_lines
+    file(STRINGS ${CudnnFrontend_INCLUDE_DIR}/cudnn_frontend_version.h cudnn_frontend_lines
          REGEX "#define CUDNN_FRONTEND_(MAJOR|MINOR|PATCH)_VERSION")
-    string(REGEX REPLACE "[^0-9;]" "" _cudnn_numbers "${_cudnn_lines}")
-    string(REPLACE ";" "." CudnnFrontend_VERSION "${_cudnn_numbers}")
+    string(REGEX REPLACE "[^0-9;]" "" cudnn_frontend_numbers "${cudnn_frontend_lines}")
+    list(JOIN cudnn_frontend_numbers "." CudnnFrontend_VERSION)
 endif()
-
-include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(
     CudnnFrontend
     REQUIRED_VARS CudnnFrontend_INCLUDE_DIR Cudnn_INCLUDE_DIR

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "backends/cuda/attention/geometry.h"
@@ -160,6 +161,23 @@ TEST(CudaAttentionErrors, NameWhatIsNotTaken) {
     EXPECT_THROW(own.prepare(Attention{1 << 20, 1 << 20, 1 << 10, 1 << 10, 64}, DType::bf16),
                  Error);
     EXPECT_EQ(own.prepare(Attention{1, 8, 1, 1, 64}, DType::bf16), 0);
+}
+
+// Without cuDNN's headers, as here, `best` is our own kernels and says why; `cudnn` is an error.
+TEST(CudaAttentionErrors, CudnnIsNeverReplacedSilently) {
+    Attentions best(AttentionLibrary::best);
+    EXPECT_EQ(best.prepare(AttentionGrad{1, 8, 1, 1, 64}, DType::bf16), 0);
+    EXPECT_THAT(best.choices(),
+                ::testing::ElementsAre(::testing::AllOf(
+                    ::testing::HasSubstr("attention_grad, bf16, 1 samples of 8, 1 heads of 64"),
+                    ::testing::HasSubstr("our own (cuDNN's attention is not built in"))));
+    try {
+        Attentions cudnn(AttentionLibrary::cudnn);
+        ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind, ErrorKind::run_failed);
+        EXPECT_THAT(error.message, ::testing::HasSubstr("pip install nvidia-cudnn-frontend"));
+    }
 }
 
 }  // namespace

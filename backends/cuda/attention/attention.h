@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backends/cuda/kernels/launch.h"
 #include "backends/executor.h"
@@ -14,7 +15,8 @@ namespace shardscope::cuda {
 
 enum class AttentionLibrary : std::uint8_t {
     own,    // our kernels, which never store the scores
-    cudnn,  // bf16 only
+    cudnn,  // bf16 only; an error for what it does not take
+    best,   // cuDNN for what it takes, our own for the rest; choices() tells
 };
 
 // Why cuDNN cannot be used: not built in, not installed, too old; empty: it can. Loads the library.
@@ -31,7 +33,7 @@ public:
 
     // Builds what the kernels need of cuDNN (its plans), and returns the bytes of device memory that they
     // want for temporaries; call for every kernel of a program before the first run(). 0 for our own.
-    // Throws Error{invalid_input} naming what neither library's kernels take.
+    // Throws Error{invalid_input} naming what the library's kernels do not take.
     std::int64_t prepare(const Attention& kernel, DType dtype);
     std::int64_t prepare(const AttentionGrad& kernel, DType dtype);
 
@@ -42,6 +44,9 @@ public:
              const LaunchContext& context);
     void run(const AttentionGrad& kernel, DType dtype, const Addresses& operands,
              const LaunchContext& context);
+
+    // One line for every kernel prepared so far: whose it is and, of `best`, why not cuDNN's.
+    std::vector<std::string> choices() const;
 
 private:
     struct State;

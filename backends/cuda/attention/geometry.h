@@ -8,6 +8,7 @@
 
 #include "backends/cuda/kernels/geometry.h"
 #include "core/dtype.h"
+#include "core/host_device.h"
 #include "core/program/kernel.h"
 
 namespace shardscope::cuda {
@@ -59,11 +60,11 @@ inline constexpr int kStages = 2;
 
 // Plain tiles: 16 × 16 threads for so many queries and as many keys. Rows in shared memory are odd in length,
 // so that neighbouring rows begin in different banks.
-constexpr int plain_tile(int head) { return head <= 128 ? 32 : 16; }
-constexpr int plain_pitch(int elements) { return elements | 1; }
+SHARDSCOPE_HD constexpr int plain_tile(int head) { return head <= 128 ? 32 : 16; }
+SHARDSCOPE_HD constexpr int plain_pitch(int elements) { return elements | 1; }
 inline constexpr int kPlainSide = 16;
 
-constexpr int tiles_of(int seq, int rows) { return (seq + rows - 1) / rows; }
+SHARDSCOPE_HD constexpr int tiles_of(int seq, int rows) { return (seq + rows - 1) / rows; }
 
 Geometry forward_geometry(const PackedHeads& heads, AttentionTiles tiles);
 Geometry key_grad_geometry(const PackedHeads& heads, AttentionTiles tiles);
