@@ -25,7 +25,7 @@ void copy_between(void* to, const void* from, std::size_t bytes) {
     check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "cudaMemcpy");
 }
 
-AttentionLibrary attention_library(const CudaOptions& options, DType dtype) {
+AttentionLibrary attention_library(const CudaOptions& options) {
     switch (options.attention) {
         case CudaOptions::Attention::own:
             return AttentionLibrary::own;
@@ -34,8 +34,7 @@ AttentionLibrary attention_library(const CudaOptions& options, DType dtype) {
         case CudaOptions::Attention::best:
             break;
     }
-    return dtype == DType::bf16 && why_no_cudnn().empty() ? AttentionLibrary::cudnn
-                                                          : AttentionLibrary::own;
+    return AttentionLibrary::best;
 }
 
 // The largest workspace that attention of the role asks for.
@@ -116,7 +115,8 @@ CudaRank::CudaRank(const Plan& plan, const DataSource& data, MessageLink& link,
       device_(shape_of(options.device)),
       linears_({.tf32 = options.tf32,
                 .timed_candidates = options.ranks_per_gpu == 1 ? kTimedCandidates : 1}),
-      attentions_(attention_library(options, plan.training.precision)),
+      // cuDNN's deterministic backward pass is slower, and wants more memory.
+      attentions_(attention_library(options), false),
       workspace_(prepare(attentions_, role_)),
       attention_workspace_(allocate_device(workspace_)),
       communicators_(make_communicators(plan, link, options, stages_, measured_)),

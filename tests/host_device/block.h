@@ -84,7 +84,7 @@ private:
     std::uint32_t started_ = 0, ended_ = 0, current_ = 0;
     std::uint32_t at_barrier_ = 0;
     std::uint64_t barrier_turn_ = 0;
-    std::array<int, 2> any_{};  // of the barrier's predicates, by turn
+    std::array<int, 2> any_{};          // of the barrier's predicates, by turn
     std::vector<std::uint32_t> ready_;  // in the order in which they go on
     std::vector<Fiber*> idle_;
     std::optional<std::string> failure_;

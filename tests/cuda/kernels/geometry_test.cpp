@@ -1,4 +1,6 @@
 // Launch geometry: limits hold at any size, and the steps that kernels take visit everything exactly once.
+#include "backends/cuda/kernels/geometry.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -6,8 +8,6 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-
-#include "backends/cuda/kernels/geometry.h"
 
 namespace shardscope::cuda {
 namespace {
@@ -18,9 +18,10 @@ const DeviceShape kH100{132, 90, 227 << 10};
 const DeviceShape kSmall{1, 80, 99 << 10};
 
 // Sizes around what decides: warps, blocks, vectors; and far beyond any model.
-const int64_t kSizes[] = {1,    2,    7,    31,        32,        33,          127,
-                          128,  129,  255,  256,       257,       1000,        1024,
-                          4095, 4096, 4097, 1000003,   1LL << 31, (1LL << 33) + 5, 1LL << 40};
+const int64_t kSizes[] = {
+    1,        2,   7,    31,   32,   33,   127,  128,     129,       255,
+    256,      257, 1000, 1024, 4095, 4096, 4097, 1000003, 1LL << 31, (1LL << 33) + 5,
+    1LL << 40};
 
 ::testing::AssertionResult within_limits(const Geometry& g) {
     const auto fail = [&](const char* what) {
@@ -169,8 +170,8 @@ TEST(CudaGeometry, EmbeddingGradients) {
                 for (const Geometry& part :
                      {g.clear, g.rows, g.tokens, g.short_lists, g.long_lists})
                     EXPECT_TRUE(within_limits(part)) << rows << " " << vocab << " " << hidden;
-                EXPECT_TRUE(once(visits(hidden, g.short_lists.grid.y,
-                                        g.short_lists.block.x, width)));
+                EXPECT_TRUE(
+                    once(visits(hidden, g.short_lists.grid.y, g.short_lists.block.x, width)));
                 EXPECT_LE(g.scratch_bytes, int64_t{32} << 20);
                 EXPECT_GE(g.scratch_bytes, 4 * (2 * vocab + rows));
             }
@@ -178,8 +179,7 @@ TEST(CudaGeometry, EmbeddingGradients) {
 
 // The same on random sizes.
 TEST(CudaGeometry, RandomSizes) {
-    const auto seed =
-        static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
+    const auto seed = static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::mt19937_64 random(seed);
     const auto size = [&] { return static_cast<int64_t>(random() >> (22 + random() % 42)) + 1; };
