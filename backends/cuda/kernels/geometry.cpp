@@ -65,12 +65,14 @@ Geometry logits_geometry(std::int64_t rows, std::int64_t columns, int element_by
                          const DeviceShape& device) {
     constexpr std::int64_t kElementsPerThread = 32;
     Geometry g;
-    g.block.x = whole_warps(divided_up(columns, kElementsPerThread));
+    const std::int64_t bytes = row_bytes(columns, element_bytes);
+    const bool fits = bytes <= device.shared_per_block;
+    if (fits) g.shared_bytes = static_cast<std::uint32_t>(bytes);
+    g.block.x = std::min(whole_warps(divided_up(columns, kElementsPerThread)),
+                         fits ? kMostThreads : kMostRowThreads);
     // Rows are many more than blocks run at once, so that the last ones leave few multiprocessors idle.
     g.grid.x = within(
         rows, std::min<std::int64_t>(kMostPartials, std::int64_t{32} * device.multiprocessors));
-    const std::int64_t bytes = row_bytes(columns, element_bytes);
-    if (bytes <= device.shared_per_block) g.shared_bytes = static_cast<std::uint32_t>(bytes);
     return g;
 }
 

@@ -41,6 +41,8 @@ Geometry matrix_geometry(std::int64_t rows, std::int64_t vectors);
 
 // Vectors that a thread of a row keeps in registers.
 inline constexpr int kKeptVectors = 4;
+// Threads of a row at most, unless it is in shared memory: a block's registers are divided among them.
+inline constexpr std::uint32_t kMostRowThreads = 512;
 // norm.cu: a warp per row and block.y rows per block (block.x = 32), or a block per row (block.y = 1).
 Geometry row_geometry(std::int64_t rows, std::int64_t vectors);
 

@@ -9,11 +9,13 @@ namespace {
 
 // losses[block]: Σ −log p(target) of the block's rows.
 template <class T, bool kInShared>
-__global__ void softmax_cross_entropy(std::int64_t rows, std::int64_t classes, float scale,
+__global__ void __launch_bounds__(kInShared ? kMostThreads : kMostRowThreads, 2)
+    softmax_cross_entropy(std::int64_t rows, std::int64_t classes, float scale,
                                       T* logits, const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;
     const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-    double loss = 0;
+    __shared__ double loss;  // the first thread's; a register is worth more
+    if (thread == 0) loss = 0;
     for (std::int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         const LogitsRow<T> row(logits + r * classes, classes);
         T* kept = kInShared ? row.in_shared() : row.row;

@@ -27,7 +27,8 @@ struct NormShape {
 };
 
 template <class T, int N>
-__global__ void norm(NormShape shape, const T* x, const T* w, const T* b, T* y, float* stats) {
+__global__ void __launch_bounds__(kMostRowThreads)
+    norm(NormShape shape, const T* x, const T* w, const T* b, T* y, float* stats) {
     const int vectors = shape.hidden / N;
     const auto inverse_count = 1.0f / static_cast<float>(shape.hidden);
     const RowGroup group = row_group();
@@ -78,7 +79,8 @@ SHARDSCOPE_DEVICE void load_stats(const float* stats, bool centred, std::int64_t
 // With n = (x − mean)/σ and g = dy·w: dx = (g − avg(g) − n·avg(g·n))/σ; rms_norm has no avg(g). dx may be dy
 // or dresidual.
 template <class T, int N>
-__global__ void norm_input_gradient(NormShape shape, const T* dy, const T* x, const float* stats,
+__global__ void __launch_bounds__(kMostRowThreads)
+    norm_input_gradient(NormShape shape, const T* dy, const T* x, const float* stats,
                                     const T* w, const T* dresidual, T* dx) {
     const int vectors = shape.hidden / N;
     const auto inverse_count = 1.0f / static_cast<float>(shape.hidden);

@@ -20,7 +20,8 @@ struct Part {
 };
 
 template <class T>
-__global__ void vocabulary_max(Part part, const T* logits, float* largest) {
+__global__ void __launch_bounds__(kMostRowThreads, 2)
+    vocabulary_max(Part part, const T* logits, float* largest) {
     constexpr int N = kPerWords<T>;
     for (std::int64_t r = blockIdx.x; r < part.rows; r += gridDim.x) {
         const LogitsRow<const T> row(logits + r * part.columns, part.valid);
@@ -38,7 +39,8 @@ __global__ void vocabulary_max(Part part, const T* logits, float* largest) {
 }
 
 template <class T>
-__global__ void vocabulary_sum(Part part, T* logits, const float* largest,
+__global__ void __launch_bounds__(kMostRowThreads, 2)
+    vocabulary_sum(Part part, T* logits, const float* largest,
                                const std::int32_t* targets, float* sums) {
     constexpr int N = kPerWords<T>;
     for (std::int64_t r = blockIdx.x; r < part.rows; r += gridDim.x) {
@@ -72,7 +74,8 @@ __global__ void vocabulary_sum(Part part, T* logits, const float* largest,
 
 // losses[block]: Σ −log p(target) of the block's rows.
 template <class T>
-__global__ void vocabulary_loss(Part part, float scale, T* logits, const float* sums,
+__global__ void __launch_bounds__(kMostRowThreads, 2)
+    vocabulary_loss(Part part, float scale, T* logits, const float* sums,
                                 const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;
     double loss = 0;
@@ -81,7 +84,7 @@ __global__ void vocabulary_loss(Part part, float scale, T* logits, const float* 
         const float sum = sums[2 * r], factor = scale / sum;
         const int target = part.column_of(targets[r]);
         if (threadIdx.x == 0)
-            loss += log(static_cast<double>(sum)) - static_cast<double>(sums[2 * r + 1]);
+            loss += static_cast<double>(logf(sum)) - static_cast<double>(sums[2 * r + 1]);
         for (int chunk = static_cast<int>(threadIdx.x); chunk < row.chunks();
              chunk += static_cast<int>(blockDim.x)) {
             const int first = row.first(chunk);
@@ -105,9 +108,9 @@ Part part_of(const Kernel& k, const LaunchContext& context) {
 // Rows pass through registers only.
 template <class T, class Kernel>
 Geometry geometry_of(const Kernel& k, const LaunchContext& context) {
-    Geometry g = logits_geometry(k.rows, k.columns, sizeof(T), context.device);
-    g.shared_bytes = 0;
-    return g;
+    DeviceShape device = context.device;
+    device.shared_per_block = 0;
+    return logits_geometry(k.rows, k.columns, sizeof(T), device);
 }
 
 }  // namespace

@@ -94,8 +94,9 @@ TEST(CudaGeometry, Rows) {
             EXPECT_TRUE(within_limits(g)) << rows << " " << vectors;
             // What group_sum() of norm.cu stands on: one warp, or all of the block.
             EXPECT_EQ(g.block.x == kWarp, g.block.y > 1);
-            // A row that fits the registers of 1024 threads is not read twice.
-            if (vectors <= 4096) {
+            // A row that fits the registers of a block is not read twice.
+            EXPECT_LE(g.block.x * g.block.y, kMostRowThreads);
+            if (vectors <= kMostRowThreads * kKeptVectors) {
                 EXPECT_GE(int64_t{g.block.x} * kKeptVectors, vectors);
             }
             if (rows < 5000) {
@@ -115,6 +116,9 @@ TEST(CudaGeometry, Logits) {
                     EXPECT_TRUE(within_limits(g)) << rows << " " << classes;
                     EXPECT_LE(g.grid.x, kMostPartials);
                     EXPECT_LE(g.shared_bytes, device.shared_per_block);
+                    if (g.shared_bytes == 0) {
+                        EXPECT_LE(g.block.x, kMostRowThreads);
+                    }
                     // The row fits wherever in 16 bytes it begins, or is not there at all.
                     if (g.shared_bytes > 0) {
                         EXPECT_GE(int64_t{g.shared_bytes}, (classes * bytes + 14 + 15) / 16 * 16);
