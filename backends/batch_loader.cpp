@@ -1,6 +1,7 @@
 #include "backends/batch_loader.h"
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 #include <stdexcept>
 
@@ -30,6 +31,13 @@ void store_features(std::span<const float> from, DType dtype, std::byte* to, std
 
 BatchLoader::BatchLoader(const DataSource& source, const Layout& layout, int data_parallel_index)
     : source_(&source), layout_(layout), data_parallel_index_(data_parallel_index) {}
+
+std::int64_t BatchLoader::period() const {
+    const auto samples = source_ == nullptr ? 0 : static_cast<std::int64_t>(source_->period());
+    if (samples == 0) return 0;
+    const std::int64_t step = layout_.micro_batches * layout_.micro_batch * layout_.dp;
+    return samples / std::gcd(samples, step);
+}
 
 void BatchLoader::load(const LoadBatch& kernel, DType dtype, const Addresses& operands,
                        const StepContext& context) {

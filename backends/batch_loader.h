@@ -21,6 +21,9 @@ public:
     void load(const LoadBatch& kernel, DType dtype, const Addresses& operands,
               const StepContext& context);
 
+    // Steps s and s + period() have the same samples; 0: no such number is known.
+    std::int64_t period() const;
+
 private:
     const DataSource* source_ = nullptr;
     Layout layout_;

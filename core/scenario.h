@@ -23,8 +23,12 @@ struct TokenData {
 };  // llm.c .bin: 256-int32 header, then uint16 tokens
 struct IdxData {
     std::string images, labels;
-};                        // MNIST idx files
-struct SyntheticData {};  // counter-based random samples
+};  // MNIST idx files
+// Counter-based random samples.
+struct SyntheticData {
+    std::int64_t samples = 0;  // different ones, used over and over; 0: as many as are asked for
+    bool operator==(const SyntheticData&) const = default;
+};
 using DataSpec = std::variant<SyntheticData, TextData, TokenData, IdxData>;
 
 enum class OptimizerKind { adamw, adam, sgd };

@@ -8,6 +8,7 @@
 namespace shardscope {
 namespace {
 
+constexpr IntegerRange kSamples{1, 1'000'000'000'000};
 constexpr IntegerRange kSteps{1, 1'000'000'000};
 
 constexpr std::array<std::string_view, 3> kPrecisions = {"fp32", "fp64", "bf16"};
@@ -158,8 +159,9 @@ DataSpec read_data(const YamlValue& value, const std::string& folder) {
         default:
             break;
     }
-    YamlMap(form.value, {});
-    return SyntheticData{};
+    SyntheticData synthetic;
+    YamlMap(form.value, {"samples"}).read("samples", synthetic.samples, kSamples);
+    return synthetic;
 }
 
 nlohmann::ordered_json training_to_json(const TrainingSpec& spec) {
@@ -185,7 +187,9 @@ nlohmann::ordered_json data_to_json(const DataSpec& spec, const std::string& fol
     } else if (const auto* idx = std::get_if<IdxData>(&spec)) {
         out["idx"] = {relative(folder, idx->images), relative(folder, idx->labels)};
     } else {
+        const std::int64_t samples = std::get<SyntheticData>(spec).samples;
         out["synthetic"] = nlohmann::ordered_json::object();
+        if (samples > 0) out["synthetic"]["samples"] = samples;
     }
     return out;
 }

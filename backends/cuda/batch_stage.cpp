@@ -37,18 +37,21 @@ BatchStage::BatchStage(const RoleProgram& role, BatchLoader loader, std::int64_t
       device_(allocate_device(staged_samples(role))),
       copies_(make_stream(StreamPriority::ordinary)),
       ready_{make_event(), make_event()},
+      period_(loader_.period()),
       steps_(steps) {}
 
 void BatchStage::prepare(std::int64_t step) {
-    if (step == prepared_ || step >= steps_ || places_.empty()) return;
+    if (step >= steps_ || places_.empty()) return;
+    const auto number = static_cast<std::size_t>(step % 2);
+    std::int64_t& held = held_[number];
+    if (held == step || (held >= 0 && period_ > 0 && (step - held) % period_ == 0)) return;
     fetch(step);
     const std::int64_t half = step % 2 * bytes_;
     check(cudaMemcpyAsync(device_.get() + half, host_.get() + half,
                           static_cast<std::size_t>(bytes_), cudaMemcpyHostToDevice, copies_.get()),
           "cudaMemcpyAsync");
-    check(cudaEventRecord(ready_[static_cast<std::size_t>(step % 2)].get(), copies_.get()),
-          "cudaEventRecord");
-    prepared_ = step;
+    check(cudaEventRecord(ready_[number].get(), copies_.get()), "cudaEventRecord");
+    held = step;
 }
 
 void BatchStage::fetch(std::int64_t step) {

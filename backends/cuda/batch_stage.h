@@ -19,7 +19,8 @@ public:
     // For steps 0 … steps − 1. Throws Error{run_failed, "out-of-memory"}. `role` must outlive it.
     BatchStage(const RoleProgram& role, BatchLoader loader, std::int64_t steps);
 
-    // Fetches the samples of `step` and starts to copy them, unless that was done or there is no
+    // Fetches the samples of `step` and starts to copy them, unless that was done, they are those of an
+    // earlier step and still there, or there is no
     // such step. Steps come in order,
     // and when step n is prepared, step n − 2 is over on the device.
     void prepare(std::int64_t step);
@@ -46,7 +47,9 @@ private:
     DeviceMemory device_;
     StreamHandle copies_;
     std::array<EventHandle, 2> ready_;
-    std::int64_t steps_ = 0, prepared_ = -1;
+    std::array<std::int64_t, 2> held_{-1, -1};  // the step whose samples are in each half
+    std::int64_t period_ = 0;                   // of the samples in steps; 0: none
+    std::int64_t steps_ = 0;
 };
 
 }  // namespace shardscope::cuda

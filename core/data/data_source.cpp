@@ -34,8 +34,8 @@ struct Opener {
     const Model& model;
     std::uint64_t seed;
 
-    std::unique_ptr<DataSource> operator()(const SyntheticData&) const {
-        return make_synthetic(model, seed);
+    std::unique_ptr<DataSource> operator()(const SyntheticData& data) const {
+        return make_synthetic(data, model, seed);
     }
     std::unique_ptr<DataSource> operator()(const TextData& data) const {
         expect_token_model(model, "text");

@@ -25,6 +25,9 @@ public:
     // Feature models: the feature vector and its label.
     virtual void features(std::uint64_t index, std::span<float> values,
                           std::int32_t& label) const = 0;
+
+    // Samples i and i + period() are the same; 0: no such number is known.
+    virtual std::uint64_t period() const { return 0; }
 };
 
 // Opens what the scenario names and checks it against the model (rules "corpus", "token-range",

@@ -13,7 +13,8 @@ std::unique_ptr<DataSource> open_text(const TextData& data, const Model& model, 
 std::unique_ptr<DataSource> open_tokens(const TokenData& data, const Model& model,
                                         std::uint64_t seed);
 std::unique_ptr<DataSource> open_idx(const IdxData& data, const Model& model, std::uint64_t seed);
-std::unique_ptr<DataSource> make_synthetic(const Model& model, std::uint64_t seed);
+std::unique_ptr<DataSource> make_synthetic(const SyntheticData& data, const Model& model,
+                                           std::uint64_t seed);
 
 // A source for token models; asking it for features is Error "data-kind", a bug in the caller.
 class TokenSource : public DataSource {

@@ -16,14 +16,24 @@ Words draw(const Philox& generator, std::uint64_t low, std::uint64_t high) {
     return words;
 }
 
+// How many different samples there are; 0: no end of them.
+struct Samples {
+    explicit Samples(const SyntheticData& data) : count(static_cast<std::uint64_t>(data.samples)) {}
+    std::uint64_t number_of(std::uint64_t index) const {
+        return count == 0 ? index : index % count;
+    }
+    std::uint64_t count;
+};
+
 // Uniform in [−1, 1).
 float signed_unit(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-23F - 1.0F; }
 
 // A walk through the vocabulary, t → (5·t + 7) mod vocab, that one time in eight jumps anywhere.
 class SyntheticTokens final : public TokenSource {
 public:
-    SyntheticTokens(const Model& model, std::uint64_t seed)
-        : generator_{stream_key(seed, "data.synthetic")},
+    SyntheticTokens(const SyntheticData& data, const Model& model, std::uint64_t seed)
+        : samples_(data),
+          generator_{stream_key(seed, "data.synthetic")},
           vocab_(static_cast<std::uint64_t>(model.classes)),
           seq_(static_cast<std::size_t>(model.seq)) {}
 
@@ -31,6 +41,7 @@ public:
                 std::span<std::int32_t> targets) const override {
         expect_sample_size("inputs", inputs.size(), seq_);
         expect_sample_size("targets", targets.size(), seq_);
+        index = samples_.number_of(index);
         std::uint64_t token = jump(draw(generator_, index, 0));
         for (std::size_t i = 0; i < seq_; ++i) {
             inputs[i] = static_cast<std::int32_t>(token);
@@ -40,11 +51,14 @@ public:
         }
     }
 
+    std::uint64_t period() const override { return samples_.count; }
+
 private:
     std::uint64_t jump(const Words& words) const {
         return (std::uint64_t{words.w[1]} << 32 | words.w[0]) % vocab_;
     }
 
+    Samples samples_;
     Philox generator_;
     std::uint64_t vocab_;
     std::size_t seq_;
@@ -54,14 +68,16 @@ private:
 // noise of the same size.
 class SyntheticFeatures final : public FeatureSource {
 public:
-    SyntheticFeatures(const Model& model, std::uint64_t seed)
-        : generator_{stream_key(seed, "data.synthetic")},
+    SyntheticFeatures(const SyntheticData& data, const Model& model, std::uint64_t seed)
+        : samples_(data),
+          generator_{stream_key(seed, "data.synthetic")},
           classes_(static_cast<std::uint64_t>(model.classes)),
           width_(static_cast<std::size_t>(model.input_width)) {}
 
     void features(std::uint64_t index, std::span<float> values,
                   std::int32_t& label) const override {
         expect_sample_size("features", values.size(), width_);
+        index = samples_.number_of(index);
         const Words first = draw(generator_, index, 0);
         const std::uint64_t drawn = (std::uint64_t{first.w[1]} << 32 | first.w[0]) % classes_;
         label = static_cast<std::int32_t>(drawn);
@@ -74,7 +90,10 @@ public:
         }
     }
 
+    std::uint64_t period() const override { return samples_.count; }
+
 private:
+    Samples samples_;
     Philox generator_;
     std::uint64_t classes_;
     std::size_t width_;
@@ -82,9 +101,10 @@ private:
 
 }  // namespace
 
-std::unique_ptr<DataSource> make_synthetic(const Model& model, std::uint64_t seed) {
-    if (model.tokens) return std::make_unique<SyntheticTokens>(model, seed);
-    return std::make_unique<SyntheticFeatures>(model, seed);
+std::unique_ptr<DataSource> make_synthetic(const SyntheticData& data, const Model& model,
+                                           std::uint64_t seed) {
+    if (model.tokens) return std::make_unique<SyntheticTokens>(data, model, seed);
+    return std::make_unique<SyntheticFeatures>(data, model, seed);
 }
 
 }  // namespace shardscope

@@ -52,6 +52,31 @@ std::byte* address(std::vector<T>& values) {
     return reinterpret_cast<std::byte*>(values.data());
 }
 
+TEST(BatchLoader, StepsRepeatWhenSamplesDo) {
+    class Repeating final : public Numbered {
+    public:
+        explicit Repeating(std::uint64_t period) : period_(period) {}
+        std::uint64_t period() const override { return period_; }
+
+    private:
+        std::uint64_t period_;
+    };
+    Layout layout;  // 12 samples a step
+    layout.dp = 3;
+    layout.micro_batch = 2;
+    layout.micro_batches = 2;
+    const auto steps = [&](std::uint64_t period) {
+        const Repeating source(period);
+        return BatchLoader(source, layout, 0).period();
+    };
+    EXPECT_EQ(steps(0), 0);
+    EXPECT_EQ(steps(12), 1);
+    EXPECT_EQ(steps(4), 1);
+    EXPECT_EQ(steps(24), 2);
+    EXPECT_EQ(steps(18), 3);
+    EXPECT_EQ(steps(7), 7);
+}
+
 TEST(BatchLoader, RanksShareTheGlobalBatch) {
     std::vector<std::int32_t> inputs(4), targets(4);
     loader(1).load(LoadBatch{2, 2, 0, true}, DType::fp32, {address(inputs), address(targets)},

@@ -295,6 +295,20 @@ TEST_F(Data, SyntheticTokensFollowARuleMostOfTheTime) {
 }
 
 // The nearest class mean, learned from other samples, must tell the classes apart.
+TEST_F(Data, SyntheticSamplesMayBeUsedOverAndOver) {
+    const Model tokens = token_model(100, 8), features = feature_model(6, 3);
+    const auto endless = open_data(SyntheticData{}, tokens, 1);
+    const auto four = open_data(SyntheticData{4}, tokens, 1);
+    EXPECT_EQ(endless->period(), 0u);
+    EXPECT_EQ(four->period(), 4u);
+    for (const std::uint64_t i : {0, 3, 4, 103})
+        EXPECT_EQ(tokens_of(*four, i, 8), tokens_of(*endless, i % 4, 8));
+    EXPECT_NE(tokens_of(*four, 4, 8), tokens_of(*endless, 4, 8));
+    const auto three = open_data(SyntheticData{3}, features, 1);
+    EXPECT_EQ(features_of(*three, 7, 6),
+              features_of(*open_data(SyntheticData{}, features, 1), 1, 6));
+}
+
 TEST_F(Data, SyntheticFeaturesAreSeparable) {
     constexpr std::size_t kWidth = 33, kClasses = 5;
     const auto source = open_data(SyntheticData{}, feature_model(kWidth, kClasses), 1);

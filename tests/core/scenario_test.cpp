@@ -104,7 +104,8 @@ TEST(Scenario, DataPathsAreTakenFromTheFilesFolder) {
     EXPECT_EQ(std::get<TextData>(data("{text: /a.txt}", "x/s.yaml")).path, "/a.txt");
     EXPECT_EQ(std::get<TokenData>(data("{tokens: a.bin}", "s.yaml")).path, "a.bin");
     EXPECT_EQ(std::get<IdxData>(data("{idx: [i, l]}", "/s.yaml")).labels, "/l");
-    EXPECT_TRUE(std::holds_alternative<SyntheticData>(data("synthetic", "s.yaml")));
+    EXPECT_EQ(std::get<SyntheticData>(data("synthetic", "s.yaml")).samples, 0);
+    EXPECT_EQ(std::get<SyntheticData>(data("{synthetic: {samples: 8}}", "s.yaml")).samples, 8);
 }
 
 TEST(Scenario, OptimizersHaveTheirOwnDefaults) {

@@ -10,8 +10,8 @@ namespace {
 // losses[block]: Σ −log p(target) of the block's rows.
 template <class T, bool kInShared>
 __global__ void __launch_bounds__(kInShared ? kMostThreads : kMostRowThreads, 2)
-    softmax_cross_entropy(std::int64_t rows, std::int64_t classes, float scale,
-                                      T* logits, const std::int32_t* targets, double* losses) {
+    softmax_cross_entropy(std::int64_t rows, std::int64_t classes, float scale, T* logits,
+                          const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;
     const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
     __shared__ double loss;  // the first thread's; a register is worth more

@@ -80,8 +80,8 @@ SHARDSCOPE_DEVICE void load_stats(const float* stats, bool centred, std::int64_t
 // or dresidual.
 template <class T, int N>
 __global__ void __launch_bounds__(kMostRowThreads)
-    norm_input_gradient(NormShape shape, const T* dy, const T* x, const float* stats,
-                                    const T* w, const T* dresidual, T* dx) {
+    norm_input_gradient(NormShape shape, const T* dy, const T* x, const float* stats, const T* w,
+                        const T* dresidual, T* dx) {
     const int vectors = shape.hidden / N;
     const auto inverse_count = 1.0f / static_cast<float>(shape.hidden);
     const RowGroup group = row_group();

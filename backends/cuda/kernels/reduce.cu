@@ -34,8 +34,7 @@ __global__ void sum_squares(std::int64_t elements, int offset, const T* x, doubl
 }
 
 __global__ void __launch_bounds__(kMostThreads)
-    finish(const double* partials, int count, double weight, bool accumulate,
-                       double* to) {
+    finish(const double* partials, int count, double weight, bool accumulate, double* to) {
     double sum = 0;
     for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x))
         sum += partials[i];

@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(kMostRowThreads, 2)
 
 template <class T>
 __global__ void __launch_bounds__(kMostRowThreads, 2)
-    vocabulary_sum(Part part, T* logits, const float* largest,
-                               const std::int32_t* targets, float* sums) {
+    vocabulary_sum(Part part, T* logits, const float* largest, const std::int32_t* targets,
+                   float* sums) {
     constexpr int N = kPerWords<T>;
     for (std::int64_t r = blockIdx.x; r < part.rows; r += gridDim.x) {
         const LogitsRow<T> row(logits + r * part.columns, part.columns);
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kMostRowThreads, 2)
 template <class T>
 __global__ void __launch_bounds__(kMostRowThreads, 2)
     vocabulary_loss(Part part, float scale, T* logits, const float* sums,
-                                const std::int32_t* targets, double* losses) {
+                    const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;
     double loss = 0;
     for (std::int64_t r = blockIdx.x; r < part.rows; r += gridDim.x) {
