@@ -32,6 +32,8 @@ struct Settings {
     // Chooses among streams that could go on, the orders of blocks and threads, and which calls of a
     // non-blocking communicator answer ncclInProgress first.
     std::uint64_t seed = 1;
+    // For negative controls: streams do not wait for events.
+    bool ignores_waits = false;
     // A wait in which nothing happens on any device for so long is reported as a deadlock.
     std::chrono::milliseconds patience{20000};
 };
@@ -48,6 +50,9 @@ void fail_communicators(int device, int code);
 // What the others notice of the end of the process that had this device: ncclRemoteError. Its part in what
 // they wait for never comes.
 void lose_peer(int device);
+
+// From now on the device does nothing any more, as if a kernel on it never ended.
+void hang(int device);
 
 // What went wrong on the devices and CUDA could not have told: divergent barriers, deadlocks,
 // mismatched collectives. In order of appearance.

@@ -125,7 +125,7 @@ void run_step(Locked& locked, std::size_t device_index, const Choice& choice) {
 
 bool run_one(Locked& locked, std::size_t index) {
     Device& device = locked.machine.devices[index];
-    if (device.busy) return false;
+    if (device.busy || device.hung) return false;
     const std::vector<Choice> among = choices(device);
     if (among.empty()) return false;
     run_step(locked, index, choose(locked.machine, among));
@@ -352,6 +352,11 @@ void reset(const Settings& settings) {
 void fail_call(const std::string& function, int n, int code, int device) {
     Locked locked;
     locked.machine.failures.insert({function, {n, code, device}});
+}
+
+void hang(int device) {
+    Locked locked;
+    locked.machine.devices.at(static_cast<std::size_t>(device)).hung = true;
 }
 
 std::vector<std::string> problems() { return Locked().machine.problems; }

@@ -108,7 +108,7 @@ using EventPointer = std::shared_ptr<Event>;
 struct Device {
     double milliseconds = 0;  // its clock
     std::size_t used = 0;
-    bool has_context = false, has_modules = false, busy = false;
+    bool has_context = false, has_modules = false, busy = false, hung = false;
     cudaError_t error = cudaSuccess;  // for good
     QueuePointer null_stream;
     std::vector<QueuePointer> queues;  // destroyed ones until they are empty

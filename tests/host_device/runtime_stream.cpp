@@ -96,7 +96,7 @@ cudaError_t wait(Locked& locked, cudaStream_t stream, cudaEvent_t handle, unsign
     if (event->capture && machine.captures.contains(event->capture)) {
         return wait_for_captured(*queue, *event);
     }
-    if (!event->mark) return cudaSuccess;  // never recorded
+    if (!event->mark || machine.settings.ignores_waits) return cudaSuccess;  // never recorded
     if (queue->capture) return invalidate(*queue->capture, cudaErrorStreamCaptureIsolation);
     machine.issue(queue, [] { return Task{{}, {}, {}, "a wait"}; }, {event->mark});
     return cudaSuccess;
