@@ -166,6 +166,9 @@ Trace run_as_process(MessageLink& link, const Plan& plan, const ProcessRunOption
             return run.run();
         } catch (...) {
             place = run.place();
+            failures.add_current(link.rank());
+            // Before anything is released: on a device that hangs that may take for ever.
+            link.abort(with_place(*failures.kept(), place));
             throw;
         }
     } catch (...) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "backends/communicator.h"
 #include "backends/cuda/device/check.h"
 #include "backends/cuda/device/shape.h"
 #include "backends/process/message_communicator.h"
@@ -182,8 +183,14 @@ void CudaRank::run_step(std::int64_t step) {
     step_ = step;
     const auto start = SpanLog::Clock::now();
     if (mode_of(step) == StepMode::traced) log_.begin_step(start);
-    executor_.begin_step(step, mode_of(step), &log_);
-    scalars_ = interpreter_.run_step(step, account_.get());
+    try {
+        executor_.begin_step(step, mode_of(step), &log_);
+        scalars_ = interpreter_.run_step(step, account_.get());
+    } catch (const Error& e) {
+        // The watchdog ends communication before it says why.
+        if (watchdog_ == nullptr || e.rule != kCommunicationAborted) throw;
+        throw watchdog_->cause_of(e);
+    }
     wall_ = Seconds(std::chrono::duration<double>(SpanLog::Clock::now() - start).count());
 }
 

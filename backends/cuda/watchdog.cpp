@@ -23,9 +23,14 @@ std::optional<Error> Watchdog::failure() const {
     return failure_;
 }
 
+Error Watchdog::cause_of(const Error& aborted) const {
+    std::unique_lock lock(mutex_);
+    found_.wait_for(lock, std::chrono::seconds(1), [&] { return failure_.has_value(); });
+    return failure_.value_or(aborted);
+}
+
 std::optional<Error> Watchdog::look() const {
-    if (const auto error = communicators_.async_error())
-        return Error("nccl", *error, "NCCL_DEBUG=INFO shows what NCCL does", ErrorKind::run_failed);
+    if (auto error = communicators_.async_error()) return error;
     if (const auto error = link_.failure())
         return Error(std::string(kCommunicationAborted), error->message, error->fix,
                      ErrorKind::run_failed);
@@ -42,6 +47,7 @@ void Watchdog::watch() {
         lock.lock();
         if (!found) continue;
         failure_ = found;
+        found_.notify_all();
         return;
     }
 }

@@ -21,6 +21,10 @@ public:
     // What it found; thread-safe. The communicators have been aborted by then.
     std::optional<Error> failure() const;
 
+    // Why a call threw `aborted`, a kCommunicationAborted: what was found, which may be told a little after the
+    // abort; where nothing was, the same.
+    Error cause_of(const Error& aborted) const;
+
 private:
     void watch();
     std::optional<Error> look() const;
@@ -29,6 +33,7 @@ private:
     NcclCommunicators& communicators_;
     mutable std::mutex mutex_;
     std::condition_variable ends_;
+    mutable std::condition_variable found_;
     bool ending_ = false;
     std::optional<Error> failure_;
     std::thread thread_;  // last: it uses the rest

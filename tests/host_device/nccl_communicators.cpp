@@ -45,9 +45,10 @@ void leave(Machine& machine, ncclComm_t handle, const MemberPointer& member) {
     machine.changed();
 }
 
-void fail_all(Communicator& communicator, ncclResult_t error) {
+void fail_all(Communicator& communicator, ncclResult_t error, int but_device = -1) {
     for (Member* member : communicator.members) {
-        if (member != nullptr && member->error == ncclSuccess) member->error = error;
+        if (member == nullptr || member->device == but_device) continue;
+        if (member->error == ncclSuccess) member->error = error;
     }
 }
 
@@ -194,7 +195,7 @@ void fail_communicators(int device, int code) {
 void lose_peer(int device) {
     Locked locked;
     for (const auto& [handle, member] : locked.machine.members) {
-        if (member->device == device) fail_all(*member->communicator, ncclRemoteError);
+        if (member->device == device) fail_all(*member->communicator, ncclRemoteError, device);
     }
     locked.machine.changed();
 }

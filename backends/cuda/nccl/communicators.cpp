@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "backends/process/news.h"
 #include "core/error.h"
 
 namespace shardscope::cuda {
@@ -26,9 +27,15 @@ ncclDataType_t type_of(DType dtype) {
     throw std::logic_error("no such type");
 }
 
+// That another rank has gone is not the cause, which the ranks' link may still tell.
+Error error_of(const std::string& what, ncclResult_t result) {
+    return {std::string(result == ncclRemoteError ? kRankLost : "nccl"),
+            what + ": " + ncclGetErrorString(result), "NCCL_DEBUG=INFO shows what NCCL does",
+            ErrorKind::run_failed};
+}
+
 [[noreturn]] void fail(const std::string& what, ncclResult_t result) {
-    throw Error("nccl", what + ": " + ncclGetErrorString(result),
-                "NCCL_DEBUG=INFO shows what NCCL does", ErrorKind::run_failed);
+    throw error_of(what, result);
 }
 
 [[noreturn]] void throw_aborted() {
@@ -250,14 +257,13 @@ void NcclCommunicators::exchange(const Exchange& x, Stream program_stream,
     }
 }
 
-std::optional<std::string> NcclCommunicators::async_error() {
+std::optional<Error> NcclCommunicators::async_error() {
     const std::lock_guard lock(mutex_);
     if (aborted_) return std::nullopt;
     for (const Member& m : members_) {
         ncclResult_t state = ncclSuccess;
         if (ncclCommGetAsyncError(m.comm, &state) != ncclSuccess) continue;
-        if (state != ncclSuccess && state != ncclInProgress)
-            return m.name + ": " + ncclGetErrorString(state);
+        if (state != ncclSuccess && state != ncclInProgress) return error_of(m.name, state);
     }
     return std::nullopt;
 }

@@ -14,6 +14,7 @@
 #include <nccl.h>
 
 #include "backends/communicator.h"
+#include "core/error.h"
 #include "core/program/communicators.h"
 
 namespace shardscope::cuda {
@@ -51,8 +52,9 @@ public:
     // ranks must call it at the same time. `memory`: 16 bytes of the device.
     void warm_up(std::byte* memory, cudaStream_t stream);
 
-    // What NCCL has found out by itself since: "dp gather: remote process exited …"; thread-safe.
-    std::optional<std::string> async_error();
+    // What NCCL has found out by itself since, thread-safe: Error{run_failed, "nccl"}, or
+    // kRankLost where all it knows is that another rank has gone.
+    std::optional<Error> async_error();
 
     // Ends pending and later operations of this rank; calls then throw kCommunicationAborted.
     // Thread-safe, idempotent.
