@@ -112,7 +112,7 @@ void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
 }
 
 void RunArguments::add_to(CLI::App& app) {
-    app.add_option("--backend", backend, "Who trains (default cpu)")->type_name(backend_names());
+    add_backend_to(app, "Who trains (default cpu)");
     app.add_option("--steps", steps, "Optimizer steps, instead of the scenario's")
         ->type_name("N")
         ->check(in_range(std::int64_t{1}, std::int64_t{1'000'000'000}));
@@ -122,19 +122,11 @@ void RunArguments::add_to(CLI::App& app) {
     app.add_option("--threads", threads, "Threads of each rank, instead of the scenario's")
         ->type_name("N")
         ->check(in_range(1, kMostThreads));
-    add_cuda_to(app);
-    // What has no effect is not accepted in silence.
-    app.callback([this, &app] {
-        const bool gpus = find_backend(backend).gpus;
-        using Names = std::span<const char* const>;
-        for (const char* option : gpus ? Names(kCpuOptions) : Names(kGpuOptions))
-            if (app.count(option) > 0)
-                usage_error(fmt::format("{} has no effect with --backend {}", option, backend),
-                            gpus ? "leave it out" : "leave it out, or add --backend cuda");
-    });
+    add_cuda_run_to(app);
 }
 
-void RunArguments::add_cuda_to(CLI::App& app) {
+void RunArguments::add_backend_to(CLI::App& app, const std::string& text) {
+    app.add_option("--backend", backend, text)->type_name(backend_names());
     app.add_flag("--tf32", cuda.tf32, "GPUs: fp32 multiplies on tensor cores, less exact");
     app.add_option_function<std::string>(
            "--attention",
@@ -145,6 +137,10 @@ void RunArguments::add_cuda_to(CLI::App& app) {
            "GPUs: whose kernels (default cudnn in bf16 where it is installed)")
         ->type_name("own|cudnn")
         ->check(CLI::IsMember({"own", "cudnn"}).description(""));
+    app.callback([this, &app] { refuse_without_effect(app); });
+}
+
+void RunArguments::add_cuda_run_to(CLI::App& app) {
     app.add_flag_callback(
         "--no-graphs", [this] { cuda.graphs = false; }, "GPUs: launch kernels one by one");
     app.add_option("--ranks-per-gpu", cuda.ranks_per_gpu,
@@ -156,6 +152,18 @@ void RunArguments::add_cuda_to(CLI::App& app) {
            "GPUs: give up after so long without progress (default 60)")
         ->type_name("SECONDS")
         ->check(in_range(1.0, 86'400.0));
+}
+
+// What has no effect is not accepted in silence.
+void RunArguments::refuse_without_effect(const CLI::App& app) const {
+    const bool gpus = find_backend(backend).gpus;
+    using Names = std::span<const char* const>;
+    for (const char* name : gpus ? Names(kCpuOptions) : Names(kGpuOptions)) {
+        const CLI::Option* option = app.get_option_no_throw(name);
+        if (option != nullptr && option->count() > 0)
+            usage_error(fmt::format("{} has no effect with --backend {}", name, backend),
+                        gpus ? "leave it out" : "leave it out, or add --backend cuda");
+    }
 }
 
 }  // namespace shardscope

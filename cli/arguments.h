@@ -61,9 +61,12 @@ struct RunArguments {
     CudaOptions cuda;
 
     void add_to(CLI::App& app);
+    // Only --backend, described as `text`, and what says how GPUs compute: for `calibrate`.
+    void add_backend_to(CLI::App& app, const std::string& text);
 
 private:
-    void add_cuda_to(CLI::App& app);
+    void add_cuda_run_to(CLI::App& app);
+    void refuse_without_effect(const CLI::App& app) const;
 };
 
 }  // namespace shardscope

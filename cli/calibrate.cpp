@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include "cli/arguments.h"
+#include "cli/calibrate_gpu.h"
 #include "cli/this_machine.h"
+#include "core/report/figures.h"
 #include "core/report/text_table.h"
 
 namespace shardscope {
@@ -26,6 +28,24 @@ const char* unit_of(const std::string& kernel) {
     return kernel.starts_with("attention") ? "GFLOP/s" : "GB/s";
 }
 
+std::string figures_text(const Device& device) {
+    const auto us = [](Seconds time) { return time.value * 1e6; };
+    const Calibration& calibration = device.calibration;
+    if (device.kind == DeviceKind::cpu)
+        return fmt::format(
+            "memory bandwidth {:.1f} GB/s, host cost per instruction {:.2f} µs, "
+            "slowdown with all cores busy {:.2f}, dividing a kernel over all cores {:.1f} µs",
+            device.memory_bandwidth.value / kGB, us(device.host_cost), calibration.busy_slowdown,
+            us(calibration.fork_join));
+    return fmt::format(
+        "memory bandwidth {:.1f} GB/s; launching a kernel {:.2f} µs, an empty one on the device "
+        "{:.2f} µs; a graph {:.2f} µs, an empty kernel in it {:.2f} µs; memory beside the arena "
+        "{:.2f} GiB, and {:.0f} MiB for every stream with kernels",
+        device.memory_bandwidth.value / kGB, us(device.host_cost), us(device.kernel_overhead),
+        us(device.graph_host_cost), us(device.graph_kernel_overhead), gib(device.runtime),
+        gib(device.workspace) * 1024);
+}
+
 std::string summary(const Cluster& cluster) {
     const Device& device = cluster.device;
     std::map<std::string, Range> ranges;  // by what was measured and its unit
@@ -45,12 +65,7 @@ std::string summary(const Cluster& cluster) {
         table.add_row({name, fmt::format("{}", range.samples), fmt::format("{:.2f}", range.least),
                        fmt::format("{:.2f}", range.most)});
     }
-    return fmt::format(
-        "{}\nmemory bandwidth {:.1f} GB/s, host cost per instruction {:.2f} µs, "
-        "slowdown with all cores busy {:.2f}, dividing a kernel over all cores {:.1f} µs\n\n{}",
-        device.name, device.memory_bandwidth.value / kGB, device.host_cost.value * 1e6,
-        device.calibration.busy_slowdown, device.calibration.fork_join.value * 1e6,
-        table.to_string());
+    return fmt::format("{}\n{}\n\n{}", device.name, figures_text(device), table.to_string());
 }
 
 std::string size_text(Bytes bytes) {
@@ -99,16 +114,39 @@ std::string collectives_text(const Calibration& calibration, const std::string& 
 
 }  // namespace
 
+namespace {
+
+int calibrate_gpus(const std::string& file, const RunArguments& arguments, bool quick,
+                   const Environment& environment) {
+    Processes* const processes = Processes::meet(environment);
+    const Cluster cluster = calibrate_gpu_to(file, arguments, quick, processes, environment);
+    if (!environment.is_root()) return 0;
+    environment.out << summary(cluster);
+    if (cluster.device.calibration.transports.contains("nccl"))
+        environment.out << '\n' << collectives_text(cluster.device.calibration, "nccl");
+    return 0;
+}
+
+}  // namespace
+
 int calibrate(const Command& self, const Words& words, const Environment& environment) {
     ArgumentParser parser(self);
-    std::string output = environment.calibration_file;
+    RunArguments arguments;
+    std::string output;
     bool quick = false;
+    arguments.add_backend_to(parser.app(), "What to measure (default cpu)");
     parser.app()
-        .add_option("--output", output, fmt::format("Where to write it (default {})", output))
+        .add_option("--output", output,
+                    fmt::format("Where to write it (default {}; of a GPU {})",
+                                environment.calibration_file, gpu_calibration_file(environment)))
         ->type_name("FILE");
     parser.app().add_flag("--quick", quick, "Fewer and smaller measurements");
     if (!parser.parse(words, environment)) return 0;
 
+    const bool gpus = find_backend(arguments.backend).gpus;
+    if (output.empty())
+        output = gpus ? gpu_calibration_file(environment) : environment.calibration_file;
+    if (gpus) return calibrate_gpus(output, arguments, quick, environment);
     Processes* const processes = Processes::meet(environment);
     const Cluster cluster = calibrate_to(output, quick, processes, environment);
     const std::string transport(processes ? processes->link().name() : "threads");

@@ -53,22 +53,27 @@ CollectiveGrid grid_for(bool quick) {
 std::vector<CollectiveSample> measure_processes(Processes& processes,
                                                 const CalibrateOptions& options,
                                                 const CalibrateProgress& progress) {
+    return measure_groups(processes, std::string(processes.link().name()), grid_for(options.quick),
+                          time_collectives, progress);
+}
+
+std::vector<CollectiveSample> measure_groups(Processes& processes, const std::string& transport,
+                                             const CollectiveGrid& grid, const TimeGroup& time,
+                                             const CalibrateProgress& progress) {
     std::vector<CollectiveSample> samples;
     const std::vector<MeasuredGroup> groups = groups_of(processes);
-    const CollectiveGrid grid = grid_for(options.quick);
     for (std::size_t g = 0; g < groups.size(); ++g) {
         const MeasuredGroup& group = groups[g];
         const int members = static_cast<int>(group.members.size());
-        progress(
-            fmt::format("{} of {} ranks over {}", group.transfers ? "transfers" : "collectives",
-                        members, processes.link().name()),
-            static_cast<double>(g) / static_cast<double>(groups.size()));
+        progress(fmt::format("{} of {} ranks over {}",
+                             group.transfers ? "transfers" : "collectives", members, transport),
+                 static_cast<double>(g) / static_cast<double>(groups.size()));
         const auto cases = group.transfers ? transfer_cases(grid) : collective_cases(grid);
         std::vector<double> walls(cases.size()), spreads(cases.size());
         if (std::ranges::count(group.members, processes.link().rank()) > 0) {
             const auto communicator = make_message_communicator(
                 processes.link(), group.members, kFirstChannel + static_cast<std::uint32_t>(g));
-            const auto times = time_collectives(cases, *communicator);
+            const auto times = time(cases, *communicator);
             std::ranges::transform(times, walls.begin(), &CollectiveTiming::wall);
             std::ranges::transform(times, spreads.begin(), &CollectiveTiming::spread);
         }

@@ -1,9 +1,12 @@
 // The communication part of `calibrate` for ranks that are processes.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "cli/calibrate_measure.h"
+#include "cli/collective_timing.h"
 #include "cli/processes.h"
 
 namespace shardscope {
@@ -14,5 +17,12 @@ namespace shardscope {
 std::vector<CollectiveSample> measure_processes(Processes& processes,
                                                 const CalibrateOptions& options,
                                                 const CalibrateProgress& progress);
+
+// The same by another way of timing (NCCL's): called by the members of each group.
+using TimeGroup = std::function<std::vector<CollectiveTiming>(
+    const std::vector<CollectiveCase>& cases, Communicator& group)>;
+std::vector<CollectiveSample> measure_groups(Processes& processes, const std::string& transport,
+                                             const CollectiveGrid& grid, const TimeGroup& time,
+                                             const CalibrateProgress& progress);
 
 }  // namespace shardscope

@@ -1,9 +1,22 @@
 #include "cli/kernel_cases.h"
 
+#include <algorithm>
+
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kWidth = 256;  // of row-wise kernels
+// What shapes are made of beside the number of elements.
+struct CaseShape {
+    std::int64_t width = 256;    // of row-wise kernels
+    std::int64_t classes = 256;  // of the loss
+    std::int64_t vocab = 1024;   // of embeddings
+    std::int64_t heads = 8;      // of row-wise kernels
+    // Of attention: as many heads as fill the device.
+    std::int64_t samples = 1, attention_heads = 4;
+    std::vector<std::int64_t> head_dims{32, 64, 128};
+};
+
+CaseShape gpu_shape() { return {1024, 50'304, 50'304, 16, 8, 16, {64, 128}}; }
 
 OptimizerSpec optimizer(OptimizerKind kind) {
     OptimizerSpec spec;
@@ -21,42 +34,48 @@ void add_element_wise(std::vector<Kernel>& out, std::int64_t n, bool master) {
                            OptimizerStep{n, optimizer(OptimizerKind::sgd), 1.0, master}});
 }
 
-void add_row_wise(std::vector<Kernel>& out, std::int64_t rows) {
-    const std::int64_t seq = rows, vocab = 1024, heads = 8, head_dim = kWidth / heads;
+// `rows` of the width; of the loss so many as have as many elements.
+void add_row_wise(std::vector<Kernel>& out, std::int64_t rows, const CaseShape& shape) {
+    const std::int64_t width = shape.width, vocab = shape.vocab, heads = shape.heads;
+    const std::int64_t seq = std::min<std::int64_t>(rows, 1024), head_dim = width / heads;
+    const std::int64_t classes = shape.classes;
+    const std::int64_t few = std::max<std::int64_t>(1, rows * width / classes);
     for (const NormKind kind : {NormKind::layer_norm, NormKind::rms_norm})
-        out.insert(out.end(), {Norm{rows, kWidth, kind}, NormInputGrad{rows, kWidth, kind, true},
-                               NormWeightGrad{rows, kWidth, kind}});
+        out.insert(out.end(), {Norm{rows, width, kind}, NormInputGrad{rows, width, kind, true},
+                               NormWeightGrad{rows, width, kind}});
     // This scale keeps the values of repeated calls as they are, see fill() in kernel_timing.cpp.
     constexpr double kScale = 0.01;
-    out.insert(out.end(), {VocabularyMax{rows, kWidth, kWidth}, VocabularySum{rows, kWidth, kWidth},
-                           VocabularyLoss{rows, kWidth, kWidth, kScale},
-                           BiasResidual{rows, kWidth, true, true}});
+    out.insert(
+        out.end(),
+        {VocabularyMax{few, classes, classes}, VocabularySum{few, classes, classes},
+         VocabularyLoss{few, classes, classes, kScale}, BiasResidual{rows, width, true, true}});
     for (const Activation a : {Activation::gelu, Activation::gelu_erf})
-        out.insert(out.end(), {GeGlu{rows, 2 * kWidth, a}, GeGluGrad{rows, 2 * kWidth, a}});
+        out.insert(out.end(), {GeGlu{rows, 2 * width, a}, GeGluGrad{rows, 2 * width, a}});
     out.insert(out.end(), {HeadNorm{rows, heads, heads, head_dim},
                            HeadNormInputGrad{rows, heads, heads, head_dim},
                            HeadNormWeightGrad{rows, heads, heads, head_dim}});
-    out.insert(out.end(), {SwiGlu{rows, 2 * kWidth}, SwiGluGrad{rows, 2 * kWidth},
+    out.insert(out.end(), {SwiGlu{rows, 2 * width}, SwiGluGrad{rows, 2 * width},
                            Rope{rows, seq, heads, heads, head_dim},
-                           SoftmaxCrossEntropy{rows, kWidth}, Embedding{rows, seq, vocab, kWidth},
-                           EmbeddingGrad{rows, seq, vocab, kWidth, true, true}});
+                           SoftmaxCrossEntropy{few, classes}, Embedding{rows, seq, vocab, width},
+                           EmbeddingGrad{rows, seq, vocab, width, true, true}});
 }
 
-void add_attention(std::vector<Kernel>& out, std::int64_t seq) {
-    for (const std::int64_t head_dim : {32, 64, 128}) {
-        out.push_back(Attention{1, seq, 4, 4, head_dim});
-        out.push_back(AttentionGrad{1, seq, 4, 4, head_dim});
+void add_attention(std::vector<Kernel>& out, std::int64_t seq, const CaseShape& shape) {
+    const std::int64_t heads = shape.attention_heads;
+    for (const std::int64_t head_dim : shape.head_dims) {
+        out.push_back(Attention{shape.samples, seq, heads, heads, head_dim});
+        out.push_back(AttentionGrad{shape.samples, seq, heads, heads, head_dim});
     }
 }
 
 void add_cases(std::vector<Compute>& out, DType dtype, const std::vector<std::int64_t>& elements,
-               const std::vector<std::int64_t>& sequences) {
+               const std::vector<std::int64_t>& sequences, const CaseShape& shape = {}) {
     std::vector<Kernel> kernels;
     for (const std::int64_t n : elements) {
         add_element_wise(kernels, n, dtype == DType::bf16);
-        add_row_wise(kernels, n / kWidth);
+        add_row_wise(kernels, std::max<std::int64_t>(1, n / shape.width), shape);
     }
-    for (const std::int64_t seq : sequences) add_attention(kernels, seq);
+    for (const std::int64_t seq : sequences) add_attention(kernels, seq, shape);
     for (const Kernel& kernel : kernels) out.push_back(with_dtype(kernel, dtype));
 }
 
@@ -114,29 +133,83 @@ std::vector<Compute> kernel_cases(bool quick) {
     return cases;
 }
 
+namespace {
+
+// `thin`: the multiply itself is to be short.
+void add_epilogues(std::vector<EpilogueCase>& cases, std::int64_t rows, std::int64_t width,
+                   std::int64_t thin) {
+    const Linear plain{rows, thin, width}, bias{rows, thin, width, true};
+    const LinearInputGrad input{rows, width, thin};
+    const auto activated = [&](Activation a) { return Linear{rows, thin, width, true, false, a}; };
+    const auto derived = [&](Activation a) { return LinearInputGrad{rows, width, thin, a}; };
+    cases.insert(cases.end(),
+                 {{"linear.bias", bias, plain},
+                  {"linear.residual", Linear{rows, thin, width, true, true}, bias},
+                  {"linear.relu", activated(Activation::relu), bias},
+                  {"linear.gelu", activated(Activation::gelu), bias},
+                  {"linear.gelu_erf", activated(Activation::gelu_erf), bias},
+                  {"linear_input_grad.relu", derived(Activation::relu), input},
+                  {"linear_input_grad.gelu", derived(Activation::gelu), input},
+                  {"linear_input_grad.gelu_erf", derived(Activation::gelu_erf), input},
+                  {"linear_weight_grad.bias", LinearWeightGrad{rows, thin, width, true},
+                   LinearWeightGrad{rows, thin, width}}});
+}
+
+}  // namespace
+
 std::vector<EpilogueCase> epilogue_cases(DType dtype, bool quick) {
-    constexpr std::int64_t rows = 512, thin = 16;  // the multiply itself is to be short
     std::vector<EpilogueCase> cases;
     for (const std::int64_t width : {64, 1024}) {
         if (width == 64 && (quick || dtype == DType::bf16)) continue;
-        const Linear plain{rows, thin, width}, bias{rows, thin, width, true};
-        const LinearInputGrad input{rows, width, thin};
-        const auto activated = [&](Activation a) {
-            return Linear{rows, thin, width, true, false, a};
-        };
-        const auto derived = [&](Activation a) { return LinearInputGrad{rows, width, thin, a}; };
-        cases.insert(cases.end(),
-                     {{"linear.bias", bias, plain},
-                      {"linear.residual", Linear{rows, thin, width, true, true}, bias},
-                      {"linear.relu", activated(Activation::relu), bias},
-                      {"linear.gelu", activated(Activation::gelu), bias},
-                      {"linear.gelu_erf", activated(Activation::gelu_erf), bias},
-                      {"linear_input_grad.relu", derived(Activation::relu), input},
-                      {"linear_input_grad.gelu", derived(Activation::gelu), input},
-                      {"linear_input_grad.gelu_erf", derived(Activation::gelu_erf), input},
-                      {"linear_weight_grad.bias", LinearWeightGrad{rows, thin, width, true},
-                       LinearWeightGrad{rows, thin, width}}});
+        add_epilogues(cases, 512, width, 16);
     }
+    return cases;
+}
+
+std::vector<EpilogueCase> gpu_epilogue_cases(bool quick) {
+    std::vector<EpilogueCase> cases;
+    for (const std::int64_t rows : {512, 4096, 16'384})
+        if (!quick || rows == 4096) add_epilogues(cases, rows, 4096, 64);
+    return cases;
+}
+
+std::vector<std::pair<DType, MatmulShape>> gpu_matmul_shapes(bool quick) {
+    std::vector<MatmulShape> shapes;
+    const auto rows = quick ? std::vector<std::int64_t>{1024, 16'384}
+                            : std::vector<std::int64_t>{1024, 4096, 8192, 16'384, 32'768};
+    const auto widths = quick ? std::vector<std::int64_t>{768, 2048}
+                              : std::vector<std::int64_t>{768, 1024, 1280, 2048, 4096};
+    for (const std::int64_t m : rows) {
+        for (const std::int64_t h : widths)
+            for (const MatmulShape& shape : {MatmulShape{m, h, h}, MatmulShape{m, 3 * h, h},
+                                             MatmulShape{m, 4 * h, h}, MatmulShape{m, h, 4 * h}})
+                shapes.push_back(shape);
+        // The classifier; its logits are the largest buffer.
+        for (const std::int64_t h : widths)
+            if (m <= 16'384) shapes.push_back({m, 50'304, h});
+    }
+    // Small models, which are bound by launches.
+    for (const std::int64_t m : {32, 256})
+        for (const std::int64_t n : {10, 128, 1024})
+            for (const std::int64_t k : {128, 784}) shapes.push_back({m, n, k});
+    std::vector<std::pair<DType, MatmulShape>> all;
+    for (const DType dtype : {DType::bf16, DType::fp32})
+        for (const MatmulShape& shape : shapes)
+            // fp32 is 15 times as slow; its largest shapes say nothing new.
+            if (dtype == DType::bf16 || shape.m * shape.n * shape.k <= std::int64_t{1} << 36)
+                all.emplace_back(dtype, shape);
+    return all;
+}
+
+std::vector<Compute> gpu_kernel_cases(bool quick) {
+    std::vector<Compute> cases;
+    const auto elements = quick ? std::vector<std::int64_t>{1 << 12, 1 << 20, 1 << 26}
+                                : std::vector<std::int64_t>{1 << 12, 1 << 16, 1 << 18, 1 << 20,
+                                                            1 << 22, 1 << 24, 1 << 26};
+    const auto sequences = quick ? std::vector<std::int64_t>{256, 1024}
+                                 : std::vector<std::int64_t>{128, 256, 512, 1024, 2048, 4096};
+    for (const DType dtype : {DType::bf16, DType::fp32})
+        add_cases(cases, dtype, elements, sequences, gpu_shape());
     return cases;
 }
 

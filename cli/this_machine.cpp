@@ -9,6 +9,7 @@
 #include "cli/calibrate_measure.h"
 #include "cli/calibrate_processes.h"
 #include "cli/cluster_source.h"
+#include "cli/gpus.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "core/error.h"
@@ -103,21 +104,14 @@ void require_calibration(const Scenario& scenario, const std::string& calibratio
                 "run `shardscope calibrate`", ErrorKind::io);
 }
 
-namespace {
-
 void check_calibration_file(const std::string& file, const Environment& environment) {
     if (file.empty()) {
         throw Error("output", "there is no home folder for the calibration file", "name a file",
                     ErrorKind::io);
     }
-    if (file == environment.calibration_file)
-        make_folder_of(file);  // others are the user's to make
+    if (file == environment.calibration_file || file == gpu_calibration_file(environment))
+        make_folder_of(file);
     check_writable(file);
-}
-
-bool exists(const std::string& file) {
-    std::error_code unreadable;
-    return !file.empty() && std::filesystem::exists(file, unreadable);
 }
 
 CalibrateProgress shown_on(Progress& progress) {
@@ -128,6 +122,13 @@ CalibrateProgress shown_on(Progress& progress) {
         progress.update(fmt::format("calibrating: {:.0f} %{}{}, {}", 100 * fraction,
                                     left.empty() ? "" : ", ", left, what));
     };
+}
+
+namespace {
+
+bool exists(const std::string& file) {
+    std::error_code unreadable;
+    return !file.empty() && std::filesystem::exists(file, unreadable);
 }
 
 // Of what the file knows already only the transport's part is new.

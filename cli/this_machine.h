@@ -5,8 +5,10 @@
 #include <string>
 
 #include "cli/arguments.h"
+#include "cli/calibrate_measure.h"
 #include "cli/environment.h"
 #include "cli/processes.h"
+#include "cli/progress.h"
 #include "core/scenario.h"
 #include "core/scenario_io.h"
 
@@ -36,6 +38,13 @@ void require_calibration(const Scenario& scenario, const std::string& calibratio
 // what the file says now (on rank 0).
 Cluster calibrate_to(const std::string& file, bool quick, Processes* processes,
                      const Environment& environment);
+
+// Whether `calibrate` can write the file: throws Error "output" where it cannot. Makes the default file's
+// folder; others are the user's to make.
+void check_calibration_file(const std::string& file, const Environment& environment);
+
+// What `calibrate` tells while it measures.
+CalibrateProgress shown_on(Progress& progress);
 
 // Whether the file has what predictions need: for threads, or for these processes (all must ask).
 bool is_calibrated(const std::string& file, Processes* processes);

@@ -28,6 +28,7 @@ VENDOR_FOLDERS = ["backends/cpu", "backends/cuda", "backends/mpi"]
 
 # What a vendor's module offers to the program that loads it: headers without any vendor's.
 MODULE_INTERFACES = {
+    "backends/cuda/check/kernel_check.h",
     "backends/cuda/cuda_options.h",
     "backends/cuda/measurement.h",
     "backends/cuda/module.h",

@@ -2,11 +2,14 @@
 // (backends/cuda_module.h) knows it by this alone.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backends/communicator.h"
+#include "backends/cuda/check/kernel_check.h"
 #include "backends/cuda/cuda_options.h"
 #include "backends/cuda/measurement.h"
 #include "backends/process/message_link.h"
@@ -58,6 +61,9 @@ public:
     // "CUDA 13.0, driver 13.0, NCCL 2.28.9, cuBLASLt 13.1.0, cuDNN 9.19.0"; needs no GPU.
     virtual std::string versions() const = 0;
 
+    // Why cuDNN's attention cannot be used; empty: it can. Needs no GPU.
+    virtual std::string why_no_cudnn() const = 0;
+
     // A rank of a run: of the link's processes, or, where it is null, of this one alone. The link must
     // outlive it.
     virtual std::unique_ptr<Runner> make_runner(const CudaOptions& options,
@@ -66,6 +72,11 @@ public:
     // All processes that `members` connects call it at the same time. Throws Error{run_failed, "nccl"}.
     virtual std::unique_ptr<GpuCollectives> collectives(const CudaOptions& options,
                                                         Communicator& members) const = 0;
+
+    // Every kernel beside `reference`, on options.device; see kernel_check.h.
+    virtual void check_kernels(const cuda::Reference& reference, const cuda::CheckOptions& options,
+                               const std::function<void(const cuda::CheckResult&)>& tell) const = 0;
+    virtual std::string describe(const cuda::CheckResult& result, std::uint64_t seed) const = 0;
 
     // Measures one GPU. Throws Error{run_failed, "cuda"}.
     virtual std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const = 0;

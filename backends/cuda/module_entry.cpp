@@ -92,7 +92,7 @@ std::vector<GpuLink> links_of(int device, int count) {
     return links;
 }
 
-GpuInfo describe(int device, int count) {
+GpuInfo describe_gpu(int device, int count) {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
     GpuInfo info;
@@ -174,7 +174,7 @@ public:
         int count = 0, before = 0;
         check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
         check(cudaGetDevice(&before), "cudaGetDevice");
-        for (int device = 0; device < count; ++device) infos.push_back(describe(device, count));
+        for (int device = 0; device < count; ++device) infos.push_back(describe_gpu(device, count));
         check(cudaSetDevice(before), "cudaSetDevice");
         return infos;
     }
@@ -194,9 +194,19 @@ public:
         return std::make_unique<CudaRunner>(options, link);
     }
 
+    std::string why_no_cudnn() const override { return cuda::why_no_cudnn(); }
+
     std::unique_ptr<GpuCollectives> collectives(const CudaOptions& options,
                                                 Communicator& members) const override {
         return std::make_unique<NcclTiming>(options, members);
+    }
+
+    void check_kernels(const Reference& reference, const CheckOptions& options,
+                       const std::function<void(const CheckResult&)>& tell) const override {
+        cuda::check_kernels(reference, options, tell);
+    }
+    std::string describe(const CheckResult& result, std::uint64_t seed) const override {
+        return cuda::describe(result, seed);
     }
 
     std::unique_ptr<GpuMeasurement> measure(const GpuMeasurementOptions& options) const override {

@@ -111,8 +111,9 @@ struct Cluster {
     int cores = 0;  // CPUs: cores that all ranks of a node share; 0: every rank has its own device
     Link intra_node;
     Link inter_node;
-    bool this_machine = false;          // ranks are threads or processes of it; see `calibrate`
-    std::string transport = "threads";  // this machine: "threads", "tcp" or "mpi"
+    bool this_machine = false;  // ranks are threads or processes of it; see `calibrate`
+    std::string transport =
+        "threads";  // this machine: "threads", "tcp", "mpi"; "nccl": GPUs that were measured
 
     int world_size() const { return nodes * gpus_per_node; }
 };

@@ -14,7 +14,7 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<std::string_view, 3> kTransports = {"threads", "tcp", "mpi"};
+constexpr std::array<std::string_view, 4> kTransports = {"threads", "tcp", "mpi", "nccl"};
 constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads, and may have more
 
 // Every form knows the keys of a description; `more` are the form's own.
@@ -179,7 +179,7 @@ nlohmann::ordered_json cluster_to_json(const Cluster& c) {
     nlohmann::ordered_json out;
     if (!c.name.empty()) out["name"] = c.name;
     if (c.this_machine) out["this_machine"] = true;
-    if (c.this_machine) out["transport"] = c.transport;
+    if (c.this_machine || c.transport != "threads") out["transport"] = c.transport;
     out["nodes"] = c.nodes;
     out["gpus_per_node"] = c.gpus_per_node;
     out["cores"] = c.cores;

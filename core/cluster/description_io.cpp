@@ -132,8 +132,8 @@ void read_calibration(const YamlValue& value, Calibration& calibration) {
     read_rows(map, "kernels", read_kernel, calibration.kernels);
     read_rows(map, "collectives", read_collective, calibration.collectives);
     if (const auto transports = map.find("transports")) {
-        const YamlMap names(*transports, {"tcp", "mpi"});
-        for (const std::string name : {"tcp", "mpi"})
+        const YamlMap names(*transports, {"tcp", "mpi", "nccl"});
+        for (const std::string name : {"tcp", "mpi", "nccl"})
             if (const auto found = names.find(name))
                 calibration.transports[name] = read_transport(*found);
     }

@@ -15,7 +15,7 @@ using Simulate = test::CommandLine;
 
 std::vector<std::string> shipped_scenarios() {
     std::vector<std::string> paths;
-    for (const std::string folder : {"", "tutorial/"})
+    for (const std::string folder : {"", "gpu/", "tutorial/"})
         for (const auto& entry :
              std::filesystem::directory_iterator(test::source("scenarios/" + folder)))
             if (entry.path().extension() == ".yaml")
