@@ -50,8 +50,8 @@ Geometry row_geometry(std::int64_t rows, std::int64_t vectors) {
         g.block.y = 4;
     } else {
         // At least two warps: block.x = 32 means that a warp has the row for itself.
-        g.block.x =
-            std::max<std::uint32_t>(2 * kWarp, whole_warps(divided_up(vectors, kKeptVectors)));
+        g.block.x = std::clamp<std::uint32_t>(whole_warps(divided_up(vectors, kKeptVectors)),
+                                              2 * kWarp, kMostRowThreads);
     }
     g.grid.x = within(divided_up(rows, g.block.y), kMostGridX);
     return g;
@@ -69,7 +69,7 @@ Geometry logits_geometry(std::int64_t rows, std::int64_t columns, int element_by
     const bool fits = bytes <= device.shared_per_block;
     if (fits) g.shared_bytes = static_cast<std::uint32_t>(bytes);
     g.block.x = std::min(whole_warps(divided_up(columns, kElementsPerThread)),
-                         fits ? kMostThreads : kMostRowThreads);
+                         fits ? kMostThreads : kMostLogitsThreads);
     // Rows are many more than blocks run at once, so that the last ones leave few multiprocessors idle.
     g.grid.x = within(
         rows, std::min<std::int64_t>(kMostPartials, std::int64_t{32} * device.multiprocessors));

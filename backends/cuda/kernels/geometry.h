@@ -41,11 +41,12 @@ Geometry matrix_geometry(std::int64_t rows, std::int64_t vectors);
 
 // Vectors that a thread of a row keeps in registers.
 inline constexpr int kKeptVectors = 4;
-// Threads of a row at most, unless it is in shared memory: a block's registers are divided among them.
-inline constexpr std::uint32_t kMostRowThreads = 512;
+// Threads of a row at most: the registers of a block are divided among them.
+inline constexpr std::uint32_t kMostRowThreads = 256;
 // norm.cu: a warp per row and block.y rows per block (block.x = 32), or a block per row (block.y = 1).
 Geometry row_geometry(std::int64_t rows, std::int64_t vectors);
 
+inline constexpr std::uint32_t kMostLogitsThreads = 512;  // where the row is not in shared memory
 // loss.cu, vocabulary_loss.cu: a block per row at a time, few enough blocks for their sums to be added by
 // one. Shared memory holds the row where the device has so much.
 Geometry logits_geometry(std::int64_t rows, std::int64_t columns, int element_bytes,

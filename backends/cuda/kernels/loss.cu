@@ -9,7 +9,7 @@ namespace {
 
 // losses[block]: Σ −log p(target) of the block's rows.
 template <class T, bool kInShared>
-__global__ void __launch_bounds__(kInShared ? kMostThreads : kMostRowThreads, 2)
+__global__ void __launch_bounds__(kInShared ? kMostThreads : kMostLogitsThreads, 2)
     softmax_cross_entropy(std::int64_t rows, std::int64_t classes, float scale, T* logits,
                           const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;

@@ -20,7 +20,7 @@ struct Part {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kMostRowThreads, 2)
+__global__ void __launch_bounds__(kMostLogitsThreads, 2)
     vocabulary_max(Part part, const T* logits, float* largest) {
     constexpr int N = kPerWords<T>;
     for (std::int64_t r = blockIdx.x; r < part.rows; r += gridDim.x) {
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kMostRowThreads, 2)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kMostRowThreads, 2)
+__global__ void __launch_bounds__(kMostLogitsThreads, 2)
     vocabulary_sum(Part part, T* logits, const float* largest, const std::int32_t* targets,
                    float* sums) {
     constexpr int N = kPerWords<T>;
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kMostRowThreads, 2)
 
 // losses[block]: Σ −log p(target) of the block's rows.
 template <class T>
-__global__ void __launch_bounds__(kMostRowThreads, 2)
+__global__ void __launch_bounds__(kMostLogitsThreads, 2)
     vocabulary_loss(Part part, float scale, T* logits, const float* sums,
                     const std::int32_t* targets, double* losses) {
     constexpr int N = kPerWords<T>;

@@ -117,7 +117,7 @@ TEST(CudaGeometry, Logits) {
                     EXPECT_LE(g.grid.x, kMostPartials);
                     EXPECT_LE(g.shared_bytes, device.shared_per_block);
                     if (g.shared_bytes == 0) {
-                        EXPECT_LE(g.block.x, kMostRowThreads);
+                        EXPECT_LE(g.block.x, kMostLogitsThreads);
                     }
                     // The row fits wherever in 16 bytes it begins, or is not there at all.
                     if (g.shared_bytes > 0) {
