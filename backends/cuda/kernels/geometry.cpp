@@ -7,6 +7,9 @@ namespace {
 
 constexpr std::int64_t kThreads = 256;  // of a block, where nothing asks for another number
 
+// Bytes of a block's shared memory that its reductions have beside what a geometry asks for, at most.
+constexpr std::int64_t kReductionBytes = 1024;
+
 std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 std::uint32_t within(std::int64_t wanted, std::int64_t most) {
@@ -66,7 +69,7 @@ Geometry logits_geometry(std::int64_t rows, std::int64_t columns, int element_by
     constexpr std::int64_t kElementsPerThread = 32;
     Geometry g;
     const std::int64_t bytes = row_bytes(columns, element_bytes);
-    const bool fits = bytes <= device.shared_per_block;
+    const bool fits = bytes + kReductionBytes <= device.shared_per_block;
     if (fits) g.shared_bytes = static_cast<std::uint32_t>(bytes);
     g.block.x = std::min(whole_warps(divided_up(columns, kElementsPerThread)),
                          fits ? kMostThreads : kMostLogitsThreads);
