@@ -67,8 +67,9 @@ TEST(Communicators, EveryInstructionHasOne) {
             for (const Rank rank : role.ranks)
                 for (const Body& body : role.bodies)
                     for (const Instruction& i : body.instructions) {
-                        if (const auto* c = std::get_if<Collective>(&i.operation))
+                        if (const auto* c = std::get_if<Collective>(&i.operation)) {
                             EXPECT_GE(found.of_collectives(i.stream, c->group), 0);
+                        }
                         const auto* x = std::get_if<Exchange>(&i.operation);
                         if (x == nullptr) continue;
                         for (const auto& t : x->transfers) {

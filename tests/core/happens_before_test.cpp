@@ -164,8 +164,9 @@ TEST_P(HappensBefore, FindsArenaReuseThatIsTooEarly) {
         const std::string said = verdict(role, faulty);
         found += !said.empty();
         // Some pairs are never in use together, which is what reuse is; a race is never passed over.
-        if (has_race(role, faulty))
+        if (has_race(role, faulty)) {
             EXPECT_NE(said, "") << role.buffers[a].name << " over " << role.buffers[b].name;
+        }
     }
     EXPECT_GT(found, 0) << "of " << tried;
 }

@@ -127,7 +127,8 @@ TEST(CudaGeometry, Logits) {
     EXPECT_GT(logits_geometry(1, 50257, 4, kH100).shared_bytes, 0u);
     // The block's reductions need some of it as well.
     for (int64_t classes = 115000; classes < 117000; ++classes) {
-        EXPECT_LE(logits_geometry(1, classes, 2, kH100).shared_bytes + 1024, kH100.shared_per_block);
+        EXPECT_LE(logits_geometry(1, classes, 2, kH100).shared_bytes + 1024,
+                  kH100.shared_per_block);
     }
     EXPECT_EQ(logits_geometry(1, 128256, 2, kH100).shared_bytes, 0u);
     EXPECT_EQ(logits_geometry(1, 50257, 4, kSmall).shared_bytes, 0u);
