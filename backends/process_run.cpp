@@ -128,6 +128,8 @@ Trace ProcessRun::collect() {
     Trace trace;
     trace.ranks = gather_traces(*world_, mine);
     trace.notes = how_.notes;
+    if (rank_)
+        for (std::string& note : rank_->notes()) trace.notes.push_back(std::move(note));
     trace.notes.push_back(placement(link_));
     if (const std::string note = MemoryProbe::note(); how_.measures_host_memory && !note.empty())
         trace.notes.push_back(note);

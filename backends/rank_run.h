@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "backends/interpreter.h"
 #include "backends/rank_state.h"
@@ -34,6 +35,9 @@ public:
     // Where the rank's work has come to, to be told when it ends too early: "compute in backward, linear
     // of layer 3"; may be empty.
     virtual std::string place() const { return ""; }
+
+    // What a reader of the report must know of how it ran; told of rank 0.
+    virtual std::vector<std::string> notes() const { return {}; }
 
     // What was observed; the first step, a warm-up, is left out where there are more. Call once.
     virtual RankTrace take_trace(bool with_spans) = 0;

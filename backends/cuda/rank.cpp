@@ -229,6 +229,13 @@ StepTime CudaRank::parts_within(Seconds wall) const {
     return parts;
 }
 
+std::vector<std::string> CudaRank::notes() const {
+    std::vector<std::string> notes = attentions_.choices();
+    for (std::string& choice : linears_.choices())
+        if (choice.ends_with(": refused")) notes.push_back("cuBLASLt: " + choice);
+    return notes;
+}
+
 RankTrace CudaRank::take_trace(bool with_spans) {
     RankTrace trace;
     trace.rank = rank_;

@@ -42,6 +42,8 @@ public:
     const StepScalars& scalars() const override { return scalars_; }
     RankState state() override;
     std::string place() const override { return executor_.place(); }
+    // Whose attention ran, and what cuBLASLt refused.
+    std::vector<std::string> notes() const override;
     RankTrace take_trace(bool with_spans) override;
 
 private:
