@@ -121,6 +121,7 @@ void Evaluation::prepare_run(const RunArguments& arguments, const GpuPlace* gpus
                              const Words& command_line) {
     if (arguments.steps) scenario().training.steps = *arguments.steps;
     const ParseOptions options = parse_options(environment_, arguments_.calibration);
+    cudnn_attention_ = gpus != nullptr && gpus->cudnn;
     if (gpus != nullptr)
         note(move_to_gpus(scenario(), arguments, *gpus, processes_,
                           gpu_calibration_file(environment_), command_line));
@@ -141,7 +142,10 @@ Candidate Evaluation::plan(const Strategy& strategy) const {
     candidate.report.name = strategy.name;
     const Device& device = report_.scenario.cluster.device;
     try {
-        candidate.plan = lower(report_.scenario, model_, strategy, ExecutionTarget::of(device));
+        ExecutionTarget target = ExecutionTarget::of(device);
+        target.cudnn_attention =
+            cudnn_attention_ && report_.scenario.training.precision == DType::bf16;
+        candidate.plan = lower(report_.scenario, model_, strategy, target);
         candidate.report.layout = describe_layout(*candidate.plan);
         const bool fits = largest_peak(*candidate.plan) <= device.memory;
         candidate.report.status = fits ? Status::fits : Status::does_not_fit;

@@ -64,7 +64,8 @@ private:
     Processes* processes_;
     Report report_;
     std::shared_ptr<const Model> model_;
-    std::string trace_;  // the text of --trace; empty: nothing to write yet
+    bool cudnn_attention_ = false;  // of bf16
+    std::string trace_;             // the text of --trace; empty: nothing to write yet
 };
 
 }  // namespace shardscope

@@ -100,7 +100,12 @@ GpuPlace place_on_gpus(const RunArguments& arguments, const Environment& environ
     GpuPlace place;
     place.options = arguments.cuda;
     std::vector<GpuInfo> gpus;
-    agree(processes, [&] { gpus = require_gpu(cuda_places(environment)).devices(); });
+    agree(processes, [&] {
+        const CudaModule& module = require_gpu(cuda_places(environment));
+        gpus = module.devices();
+        place.cudnn = arguments.cuda.attention != CudaOptions::Attention::own &&
+                      module.why_no_cudnn().empty();
+    });
     place.visible = static_cast<int>(gpus.size());
     const int shared = arguments.cuda.ranks_per_gpu;
     if (processes != nullptr)

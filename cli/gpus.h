@@ -18,6 +18,7 @@ struct GpuPlace {
     std::string name;     // of the GPU
     Bytes memory;         // of the smallest GPU of the run
     int visible = 0;      // GPUs of this host that this process sees
+    bool cudnn = false;   // attention in bf16 is cuDNN's
 };
 
 // Finds this process's GPU: the LOCAL_RANK-th that is visible, or the only one. A collective call where
