@@ -29,16 +29,21 @@ PARTS = {"kernels": parts.check_kernels, "strategies": parts.check_strategies,
 SCHEMA = 1
 
 
+def default_binaries(root):
+    """Of a bundle (scripts/gpu-bundle), or of the build."""
+    return root / "bin" if (root / "bin/shardscope").exists() else root / "build/release/bin"
+
+
 def parse_arguments(words):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin",
+    parser.add_argument("--bin", type=pathlib.Path, default=default_binaries(ROOT),
                         help="folder of shardscope and shardscope-kernel-check")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "bench/results")
     parser.add_argument("--only", action="append", choices=list(PARTS), metavar="PART")
     parser.add_argument("--all", action="store_true", help="more turns and shapes; an hour")
     parser.add_argument("--python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--models", nargs="+", default=list(parts.SPEED_TARGET),
-                        choices=list(parts.SPEED_TARGET))
+    parser.add_argument("--models", nargs="+", default=list(parts.SPEED_MODELS),
+                        choices=list(parts.SPEED_MODELS))
     parser.add_argument("--seed", type=int, help="of the kernel check's inputs")
     options = parser.parse_args(words)
     options.root, options.cluster = ROOT, None
@@ -55,11 +60,6 @@ def gpu_name(devices):
     return found.group(1).strip() if found else "gpu"
 
 
-def data_sheet_bf16(root, gpu):
-    """bf16 FLOP/s that `mfu` of reports refers to: our H200 scenarios'."""
-    return 989e12 if "H" in gpu else None
-
-
 def write(results, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
@@ -67,10 +67,10 @@ def write(results, path):
     draft.replace(path)
 
 
-def run_part(name, program, folder, options, results):
+def run_part(known, name, program, folder, options, results):
     started = time.monotonic()
     try:
-        part = PARTS[name](program, folder, options)
+        part = known[name](program, folder, options)
     except Failure as failure:
         part = {"ok": False, "summary": str(failure), "error": str(failure)}
     except (KeyError, IndexError, ValueError, TypeError) as surprise:  # a report that is not as expected
@@ -92,30 +92,33 @@ def main(words=None):
     options = parse_arguments(words)
     budget = 3600 if options.all else 600
     log_lines = []
-    program = Program(options.bin, time.monotonic() + budget, log_lines.append)
-    try:
-        devices, why = describe_gpus(program)
-    except Failure as failure:
-        devices, why = None, str(failure)
-    if devices is None:
-        print(f"gpu-check: no GPU can be checked: {why}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(options.bin, time.monotonic() + budget, log_lines.append, folder)
+        try:
+            devices, why = describe_gpus(program)
+        except Failure as failure:
+            devices, why = None, str(failure)
+        if devices is None:
+            print(f"gpu-check: no GPU can be checked: {why}", file=sys.stderr)
+            return 1
+        return check(program, devices, folder, options, words, log_lines)
+
+
+def check(program, devices, folder, options, words, log_lines):
     gpu = gpu_name(devices)
-    options.data_sheet_bf16 = data_sheet_bf16(ROOT, gpu)
     options.cudnn = "cuDNN" in devices
     date = datetime.datetime.now(datetime.timezone.utc)
     path = options.results / folder_name(gpu) / f"{date:%Y-%m-%dT%H%M%SZ}.json"
     results = {"schema_version": SCHEMA, "date": f"{date:%Y-%m-%dT%H:%M:%SZ}", "gpu": gpu,
                "command": shlex.join(["gpu-check", *(words if words is not None else sys.argv[1:])]),
                "nvidia_smi": nvidia_smi(), "devices": devices, "parts": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in PARTS:
-            if options.only and name not in options.only:
-                continue
-            print(f"gpu-check: {name} …", file=sys.stderr, flush=True)
-            run_part(name, program, folder, options, results)
-            results["log"] = log_lines
-            write(results, path)
+    for name in PARTS:
+        if options.only and name not in options.only:
+            continue
+        print(f"gpu-check: {name} …", file=sys.stderr, flush=True)
+        run_part(PARTS, name, program, folder, options, results)
+        results["log"] = log_lines
+        write(results, path)
     print(table(results))
     print(f"written to {path}")
     return 0 if all(part["ok"] for part in results["parts"].values()) else 1

@@ -19,8 +19,10 @@ def last_line(text):
 class Program:
     """The binaries of one folder, with a deadline for all of them together."""
 
-    def __init__(self, folder, deadline, log):
+    def __init__(self, folder, deadline, log, cache=None):
         self.folder, self.deadline, self.log = pathlib.Path(folder), deadline, log
+        # The user's own calibration stays out of it.
+        self.variables = {**os.environ, "NO_COLOR": "1", **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
 
     def path(self, name="shardscope"):
         return str(self.folder / name)
@@ -30,16 +32,18 @@ class Program:
         left = min(limit, self.deadline - time.monotonic())
         if left <= 1:
             raise Failure("out of time")
-        command = [self.path(name), *map(str, words)]
+        command = [name if "/" in name else self.path(name), *map(str, words)]
         self.log("$ " + " ".join(command))
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=left,
-                                  env={**os.environ, "NO_COLOR": "1"})
+                                  env=self.variables)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{name} {words[0] if words else ''} did not end within {left:.0f} s")
+            raise Failure(f"{pathlib.Path(str(words[0] if words else name)).name} did not end within "
+                          f"{left:.0f} s")
         except OSError as error:
             raise Failure(f"{command[0]} cannot be started: {error.strerror}")
-        self.log(done.stderr)
+        if done.stderr:
+            self.log(done.stderr)
         if done.returncode != 0 and not done.stdout.strip():
             raise Failure(last_line(done.stderr))
         return done.stdout
