@@ -70,11 +70,11 @@ TEST(CudaTrainingSlow, TensorParallel) {
 }
 
 TEST(CudaTrainingSlow, Pipelines) {
-    for (const Schedule schedule :
-         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble}) {
+    for (const ModelSpec& model : test::tiny_models()) check(model, strategy(1, 2, 1));  // 1f1b
+    for (const Schedule schedule : {Schedule::gpipe, Schedule::zero_bubble}) {
         Strategy s = strategy(1, 2, 1);
         s.schedule = schedule;
-        for (const ModelSpec& model : test::tiny_models()) check(model, s);
+        check(test::tiny_llama(), s);
     }
     Strategy interleaved = strategy(1, 2, 1);
     interleaved.virtual_stages = 2;
