@@ -6,6 +6,7 @@
 #include <nccl.h>
 
 #include "backends/cuda/calibration.h"
+#include "backends/cuda/device/check.h"
 #include "backends/cuda/module.h"
 #include "backends/cuda/nccl/nccl_timing.h"
 #include "backends/cuda/runner.h"
@@ -15,14 +16,6 @@ namespace shardscope::cuda {
 namespace {
 
 constexpr int kOldest = 80;  // compute capability that the kernels are written for
-
-void check(cudaError_t error, const char* what) {
-    if (error == cudaSuccess) return;
-    throw Error(
-        "cuda",
-        std::string(what) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error),
-        "see what nvidia-smi says of the GPU", ErrorKind::run_failed);
-}
 
 // 13000 → "13.0"
 std::string cuda_version(int number) {

@@ -57,14 +57,6 @@ ncclConfig_t config_for(const std::string& name, const NcclOptions& options) {
 
 }  // namespace
 
-std::string nccl_version() {
-    int version = 0;
-    if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
-    // 2.28.9 is 22809; before 2.9 there was one digit less.
-    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-           std::to_string(version % 100);
-}
-
 NcclCommunicators::NcclCommunicators(const Program& program, Rank rank, Communicator& everybody,
                                      const NcclOptions& options)
     : program_(program), rank_(rank), options_(options), plan_(plan_communicators(program)) {

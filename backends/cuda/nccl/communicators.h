@@ -90,7 +90,4 @@ private:
     std::vector<int> of_split_;    // index into members_; −1: this rank is in none of its sets
 };
 
-// "2.28.9", of the library that is loaded.
-std::string nccl_version();
-
 }  // namespace shardscope::cuda
