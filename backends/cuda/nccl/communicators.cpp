@@ -13,6 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kWorldName = "all ranks";
+
 ncclDataType_t type_of(DType dtype) {
     switch (dtype) {
         case DType::fp32:
@@ -43,11 +45,12 @@ Error error_of(const std::string& what, ncclResult_t result) {
                 ErrorKind::run_failed);
 }
 
-ncclConfig_t config_for(const std::string& name, const NcclOptions& options) {
+// NCCL may keep `name` as long as the communicator lives.
+ncclConfig_t config_for(const char* name, const NcclOptions& options) {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     config.splitShare = 0;  // streams of a rank run at the same time and must not share channels
-    config.commName = name.c_str();
+    config.commName = name;
     if (options.channels > 0) {
         config.minCTAs = 1;
         config.maxCTAs = options.channels;
@@ -77,14 +80,14 @@ NcclCommunicators::~NcclCommunicators() {
     const auto deadline = Clock::now() + options_.timeout;
     for (const Member& m : members_) {
         // Collective: all ranks end the same communicator at the same time.
-        ncclResult_t state = ncclCommFinalize(m.comm);
+        ncclResult_t state = ncclCommFinalize(m.comm());
         while (state == ncclInProgress && Clock::now() < deadline) {
-            if (ncclCommGetAsyncError(m.comm, &state) != ncclSuccess) break;
+            if (ncclCommGetAsyncError(m.comm(), &state) != ncclSuccess) break;
             if (state == ncclInProgress) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     }
     // The world's, which the others were split from, goes last.
-    for (auto m = members_.rbegin(); m != members_.rend(); ++m) ncclCommDestroy(m->comm);
+    for (auto m = members_.rbegin(); m != members_.rend(); ++m) ncclCommDestroy(m->comm());
 }
 
 ncclUniqueId NcclCommunicators::agree_on_id(Communicator& everybody) const {
@@ -100,12 +103,15 @@ ncclUniqueId NcclCommunicators::agree_on_id(Communicator& everybody) const {
 }
 
 void NcclCommunicators::make_world(const ncclUniqueId& id, int size) {
-    Member world{"all ranks", nullptr, false, rank_.value};
-    ncclConfig_t config = config_for(world.name, options_);
-    const ncclResult_t result = ncclCommInitRankConfig(&world.comm, size, id, rank_.value, &config);
+    Member world;
+    world.name = kWorldName;
+    world.index = rank_.value;
+    ncclConfig_t config = config_for(kWorldName, options_);
+    const ncclResult_t result =
+        ncclCommInitRankConfig(world.place.get(), size, id, rank_.value, &config);
     if (result != ncclSuccess && result != ncclInProgress) fail("ncclCommInitRankConfig", result);
-    members_.push_back(world);
-    await(members_.back(), result, "ncclCommInitRankConfig");
+    members_.push_back(std::move(world));
+    await(members_.back(), ncclInProgress, "ncclCommInitRankConfig");
 }
 
 void NcclCommunicators::split(const CommunicatorSplit& split) {
@@ -118,16 +124,22 @@ void NcclCommunicators::split(const CommunicatorSplit& split) {
     const auto is_this = [&](const auto& transfer) {
         return &plan_.splits[static_cast<std::size_t>(transfer.second)] == &split;
     };
-    Member made{split.name, nullptr, std::ranges::any_of(plan_.transfers, is_this), key};
-    ncclConfig_t config = config_for(made.name, options_);
+    if (set >= 0) {
+        Member made;
+        made.name = split.name;
+        made.transfers = std::ranges::any_of(plan_.transfers, is_this);
+        made.index = key;
+        members_.push_back(std::move(made));
+    }
+    ncclComm_t none = nullptr;
+    ncclConfig_t config = config_for(split.name.c_str(), options_);
     const std::string call = "ncclCommSplit of " + split.name;
-    const ncclResult_t result = ncclCommSplit(
-        members_.front().comm, set < 0 ? NCCL_SPLIT_NOCOLOR : set, key, &made.comm, &config);
-    await(members_.front(), result, call);  // also until made.comm is there
-    of_split_.push_back(set < 0 ? -1 : static_cast<int>(members_.size()));
-    if (set < 0) return;
-    members_.push_back(made);
-    await(members_.back(), ncclInProgress, call);
+    const ncclResult_t result =
+        ncclCommSplit(members_.front().comm(), set < 0 ? NCCL_SPLIT_NOCOLOR : set, key,
+                      set < 0 ? &none : members_.back().place.get(), &config);
+    await(members_.front(), result, call);
+    of_split_.push_back(set < 0 ? -1 : static_cast<int>(members_.size()) - 1);
+    if (set >= 0) await(members_.back(), ncclInProgress, call);
 }
 
 // `first`: what the call returned. Lets go of the mutex between looks, so that abort() comes through.
@@ -148,7 +160,8 @@ void NcclCommunicators::await(const Member& member, ncclResult_t first, const st
         }
         const std::lock_guard lock(mutex_);
         if (aborted_) throw_aborted();
-        const ncclResult_t asked = ncclCommGetAsyncError(member.comm, &state);
+        if (member.comm() == nullptr) continue;  // NCCL has not made it yet
+        const ncclResult_t asked = ncclCommGetAsyncError(member.comm(), &state);
         if (asked != ncclSuccess) fail("ncclCommGetAsyncError", asked);
     }
     if (state != ncclSuccess) fail(call, state);
@@ -185,12 +198,12 @@ void NcclCommunicators::collective(const Collective& c, Stream program_stream,
         switch (c.kind) {
             case CollectiveKind::all_reduce:
                 return ncclAllReduce(recv, recv, whole, type,
-                                     c.reduce == ReduceOp::sum ? ncclSum : ncclMax, member.comm,
+                                     c.reduce == ReduceOp::sum ? ncclSum : ncclMax, member.comm(),
                                      stream);
             case CollectiveKind::reduce_scatter:
-                return ncclReduceScatter(send, recv, part, type, ncclSum, member.comm, stream);
+                return ncclReduceScatter(send, recv, part, type, ncclSum, member.comm(), stream);
             case CollectiveKind::all_gather:
-                return ncclAllGather(send, recv, part, type, member.comm, stream);
+                return ncclAllGather(send, recv, part, type, member.comm(), stream);
         }
         return ncclInvalidArgument;
     });
@@ -200,10 +213,10 @@ void NcclCommunicators::warm_up(std::byte* memory, cudaStream_t stream) {
     for (const Member& m : members_)
         call(m, "warm-up", [&] {
             if (!m.transfers)
-                return ncclAllReduce(memory, memory, 1, ncclFloat64, ncclSum, m.comm, stream);
+                return ncclAllReduce(memory, memory, 1, ncclFloat64, ncclSum, m.comm(), stream);
             return m.index == 0
-                       ? ncclSend(memory, 1, ncclFloat64, 1, m.comm, stream)
-                       : ncclRecv(memory + sizeof(double), 1, ncclFloat64, 0, m.comm, stream);
+                       ? ncclSend(memory, 1, ncclFloat64, 1, m.comm(), stream)
+                       : ncclRecv(memory + sizeof(double), 1, ncclFloat64, 0, m.comm(), stream);
         });
 }
 
@@ -221,8 +234,8 @@ ncclResult_t NcclCommunicators::issue_transfers(const Exchange& x, Stream progra
         const auto count = static_cast<std::size_t>(t.elements);
         // A communicator of a transfer has the sender as rank 0.
         const ncclResult_t result =
-            t.send ? ncclSend(addresses[i], count, type_of(t.dtype), 1, member.comm, stream)
-                   : ncclRecv(addresses[i], count, type_of(t.dtype), 0, member.comm, stream);
+            t.send ? ncclSend(addresses[i], count, type_of(t.dtype), 1, member.comm(), stream)
+                   : ncclRecv(addresses[i], count, type_of(t.dtype), 0, member.comm(), stream);
         if (result != ncclSuccess && result != ncclInProgress) worst = result;
     }
     const ncclResult_t result = ncclGroupEnd();
@@ -254,7 +267,7 @@ std::optional<Error> NcclCommunicators::async_error() {
     if (aborted_) return std::nullopt;
     for (const Member& m : members_) {
         ncclResult_t state = ncclSuccess;
-        if (ncclCommGetAsyncError(m.comm, &state) != ncclSuccess) continue;
+        if (ncclCommGetAsyncError(m.comm(), &state) != ncclSuccess) continue;
         if (state != ncclSuccess && state != ncclInProgress) return error_of(m.name, state);
     }
     return std::nullopt;
@@ -264,7 +277,8 @@ void NcclCommunicators::abort() noexcept {
     const std::lock_guard lock(mutex_);
     if (aborted_) return;
     aborted_ = true;
-    for (auto m = members_.rbegin(); m != members_.rend(); ++m) ncclCommAbort(m->comm);
+    for (auto m = members_.rbegin(); m != members_.rend(); ++m)
+        if (m->comm() != nullptr) ncclCommAbort(m->comm());
 }
 
 }  // namespace shardscope::cuda

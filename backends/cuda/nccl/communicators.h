@@ -65,9 +65,11 @@ public:
 private:
     struct Member {
         std::string name;
-        ncclComm_t comm = nullptr;
+        // Where NCCL puts it: a thread of NCCL's may do so after the call that makes it has returned.
+        std::unique_ptr<ncclComm_t> place = std::make_unique<ncclComm_t>(nullptr);
         bool transfers = false;  // of a transfer's two ranks
         int index = 0;           // of this rank in it
+        ncclComm_t comm() const { return __atomic_load_n(place.get(), __ATOMIC_ACQUIRE); }
     };
     ncclUniqueId agree_on_id(Communicator& everybody) const;
     void make_world(const ncclUniqueId& id, int size);
