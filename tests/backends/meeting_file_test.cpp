@@ -22,10 +22,6 @@ using testing::HasSubstr;
 
 class MeetingFiles : public testing::Test {
 protected:
-    MeetingFiles() {
-        std::string name = (fs::temp_directory_path() / "meeting-XXXXXX").string();
-        folder_ = mkdtemp(name.data());
-    }
     ~MeetingFiles() override { fs::remove_all(folder_); }
 
     net::MeetingPlace place(int rank, int size, const std::string& file) const {
@@ -46,7 +42,12 @@ protected:
         for (const auto& error : errors) EXPECT_FALSE(error) << error->what();
     }
 
-    fs::path folder_;
+    static fs::path new_folder() {
+        std::string name = (fs::temp_directory_path() / "meeting-XXXXXX").string();
+        return mkdtemp(name.data());
+    }
+
+    const fs::path folder_ = new_folder();
     const std::string file_ = folder_ / "meeting";
 };
 
