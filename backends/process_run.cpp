@@ -131,11 +131,11 @@ Trace ProcessRun::collect() {
     if (rank_)
         for (std::string& note : rank_->notes()) trace.notes.push_back(std::move(note));
     trace.notes.push_back(placement(link_));
-    if (const std::string note = MemoryProbe::note(); how_.measures_host_memory && !note.empty())
-        trace.notes.push_back(note);
     const auto working = std::span(link_.hosts()).first(scalars_.size());
     const auto here = std::ranges::count(working, link_.hosts()[link_.rank().index()]);
     record_.finish(trace, static_cast<int>(here), how_.cores);
+    if (const std::string note = MemoryProbe::note(); how_.measures_host_memory && !note.empty())
+        trace.notes.push_back(note);
     return trace;
 }
 

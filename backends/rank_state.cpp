@@ -1,7 +1,6 @@
 #include "backends/rank_state.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <thread>
 #include <type_traits>
@@ -38,8 +37,6 @@ T stored(double value) {
 
 }  // namespace
 
-void copy_on_host(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
-
 std::byte* RankState::address(const ShardSlice& slice) const {
     return arena_ + memory_.offset[slice.buffer.index()].value +
            slice.buffer_first * size_of(dtype(slice));
@@ -48,18 +45,24 @@ std::byte* RankState::address(const ShardSlice& slice) const {
 std::vector<double> RankState::read(const ShardSlice& slice) const {
     std::vector<double> values(static_cast<std::size_t>(slice.count));
     with_type(dtype(slice), [&]<class T>(T) {
-        std::vector<T> stored(values.size());
-        copy_(stored.data(), address(slice), stored.size() * sizeof(T));
-        std::copy(stored.begin(), stored.end(), values.begin());
+        const T* from = reinterpret_cast<const T*>(address(slice));
+        std::vector<T> stored(copy_ == nullptr ? 0 : values.size());
+        if (copy_ != nullptr) {
+            copy_(stored.data(), from, stored.size() * sizeof(T));
+            from = stored.data();
+        }
+        std::copy_n(from, values.size(), values.begin());
     });
     return values;
 }
 
 void RankState::write(const ShardSlice& slice, std::span<const double> values) const {
     with_type(dtype(slice), [&]<class T>(T) {
-        std::vector<T> storing(values.size());
-        std::transform(values.begin(), values.end(), storing.begin(), stored<T>);
-        copy_(address(slice), storing.data(), storing.size() * sizeof(T));
+        T* const to = reinterpret_cast<T*>(address(slice));
+        std::vector<T> storing(copy_ == nullptr ? 0 : values.size());
+        std::transform(values.begin(), values.end(), copy_ == nullptr ? to : storing.data(),
+                       stored<T>);
+        if (copy_ != nullptr) copy_(to, storing.data(), storing.size() * sizeof(T));
     });
 }
 

@@ -11,14 +11,14 @@ namespace shardscope {
 
 // Copies bytes between the host and where an arena is, in either direction; returns when that is done.
 using CopyBytes = void (*)(void* to, const void* from, std::size_t bytes);
-void copy_on_host(void* to, const void* from, std::size_t bytes);
 
 // A view of an arena, laid out by `plan`; both must outlive it. Not synchronised: use it between steps.
 // Values pass as doubles, which hold fp32 and fp64 exactly.
 class RankState {
 public:
-    // `copy`: for arenas in the memory of a device.
-    RankState(const Plan& plan, Rank rank, std::byte* arena, CopyBytes copy = copy_on_host)
+    // `copy`: for arenas in the memory of a device; null: in the host's, where nothing is copied or allocated
+    // beside the result.
+    RankState(const Plan& plan, Rank rank, std::byte* arena, CopyBytes copy = nullptr)
         : plan_(plan),
           role_(plan.program.roles[plan.program.role_of(rank)]),
           memory_(plan.memory_of(rank)),

@@ -89,8 +89,8 @@ Trace ThreadedRun::run() {
     Trace trace;
     for (const auto& rank : ranks_) trace.ranks.push_back(rank->take_trace(options_.record_spans));
     trace.ranks.front().memory.outside_plan = probe_.growth();
-    if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
     record_.finish(trace, world_, static_cast<int>(std::thread::hardware_concurrency()));
+    if (const std::string note = MemoryProbe::note(); !note.empty()) trace.notes.push_back(note);
     return trace;
 }
 
