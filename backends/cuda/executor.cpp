@@ -269,11 +269,7 @@ void CudaExecutor::wait_until_idle() {
         std::vector<Stream> busy;
         for (std::size_t s = 0; s < kStreams; ++s) {
             if (streams_[s] == nullptr) continue;
-            const cudaError_t status = cudaStreamQuery(streams_[s].get());
-            if (status == cudaErrorNotReady)
-                busy.push_back(static_cast<Stream>(s));
-            else
-                check(status, "cudaStreamQuery");
+            if (!is_idle(streams_[s].get())) busy.push_back(static_cast<Stream>(s));
         }
         expect_no_failure();
         if (busy.empty()) return;

@@ -56,8 +56,7 @@ std::int64_t prepare(Attentions& attentions, const RoleProgram& role) {
 // Ends when the stream is idle, or with what `check` throws.
 void wait_for(cudaStream_t stream, const std::function<void()>& check_others) {
     while (true) {
-        const cudaError_t status = cudaStreamQuery(stream);
-        if (status != cudaErrorNotReady) return check(status, "cudaStreamQuery");
+        if (is_idle(stream)) return;
         check_others();
         std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
@@ -159,6 +158,7 @@ void CudaRank::prepare_kernels() {
                 executor_.prepare(i.stream, *compute,
                                   interpreter_.addresses_of(*compute, task.micro_batch));
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    cudaGetLastError();  // libraries try what may fail while they choose, and leave it behind
     fill(0);
 }
 

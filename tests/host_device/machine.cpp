@@ -329,7 +329,7 @@ cudaError_t call(const char* function, const std::function<cudaError_t(Locked&)>
         error = machine.devices[static_cast<std::size_t>(current_device())].error;
     }
     if (error == cudaSuccess) error = body(locked);
-    if (error != cudaSuccess && error != cudaErrorNotReady) last_error = error;
+    if (error != cudaSuccess) last_error = error;  // "not ready" too, as on GPUs
     return error;
 }
 

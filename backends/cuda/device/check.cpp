@@ -32,6 +32,16 @@ void check_allocation(cudaError_t status, const char* call, Bytes asked) {
                 ErrorKind::run_failed);
 }
 
+bool is_idle(cudaStream_t stream) {
+    const cudaError_t status = cudaStreamQuery(stream);
+    if (status != cudaErrorNotReady) {
+        check(status, "cudaStreamQuery");
+        return true;
+    }
+    cudaGetLastError();  // "not ready" is an answer, but is kept as if it were the error of a launch
+    return false;
+}
+
 void check_launch(const char* what) { check(cudaPeekAtLastError(), what); }
 
 }  // namespace shardscope::cuda

@@ -15,4 +15,7 @@ void check(cudaError_t status, const char* call);
 // The same for an allocation: Error{run_failed, "out-of-memory"} tells what was asked for and what is free.
 void check_allocation(cudaError_t status, const char* call, Bytes asked);
 
+// Whether all that was queued on the stream is done. Throws check()'s errors.
+bool is_idle(cudaStream_t stream);
+
 }  // namespace shardscope::cuda

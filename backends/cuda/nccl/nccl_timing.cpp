@@ -69,8 +69,7 @@ void NcclTiming::call(const char* name, ncclResult_t result) {
 void NcclTiming::wait_for_stream() {
     const auto deadline = Clock::now() + timeout_;
     while (true) {
-        const cudaError_t status = cudaStreamQuery(stream_.get());
-        if (status != cudaErrorNotReady) return check(status, "cudaStreamQuery");
+        if (is_idle(stream_.get())) return;
         ncclResult_t state = ncclSuccess;
         ncclCommGetAsyncError(comm_, &state);
         if (state != ncclSuccess && state != ncclInProgress)
