@@ -82,7 +82,7 @@ std::string gpus_text(const CudaModule& module) {
     for (const GpuInfo& gpu : module.devices())
         table.add_row(
             {fmt::format("{}", gpu.device), gpu.name, fmt::format("{:.1f}", gib(gpu.memory)),
-             fmt::format("{:.1f}", gib(gpu.free_memory)),
+             gpu.free_memory.value > 0 ? fmt::format("{:.1f}", gib(gpu.free_memory)) : kUnknown,
              fmt::format("{}.{}", gpu.compute_capability / 10, gpu.compute_capability % 10),
              fmt::format("{}", gpu.multiprocessors), fmt::format("{:.0f}", gpu.clock / 1e6),
              bandwidth_text(gpu.memory_bandwidth()), gpu.pci, gpu.uuid, links_text(gpu)});

@@ -54,11 +54,11 @@ public:
         return found;
     }
 
-    std::optional<Bytes> used(NvmlDevice device) const {
+    std::optional<NvmlMemory> memory(NvmlDevice device) const {
         const auto ask = symbol<int(NvmlDevice, NvmlMemory*)>("nvmlDeviceGetMemoryInfo");
         NvmlMemory memory;
         if (ask == nullptr || ask(device, &memory) != kNvmlSuccess) return std::nullopt;
-        return Bytes(static_cast<std::int64_t>(memory.used));
+        return memory;
     }
 
     std::optional<Bytes> used_by(NvmlDevice device, unsigned pid) const {
@@ -92,6 +92,14 @@ Bytes used_device_memory() {
     return Bytes(static_cast<std::int64_t>(total - unused));
 }
 
+std::optional<Bytes> free_device_memory(int device) {
+    const Nvml nvml;
+    const auto handle = nvml.device(device);
+    const auto memory = handle ? nvml.memory(*handle) : std::nullopt;
+    if (!memory) return std::nullopt;
+    return Bytes(static_cast<std::int64_t>(memory->free));
+}
+
 std::optional<Bytes> memory_of_this_process() {
     int current = 0;
     check(cudaGetDevice(&current), "cudaGetDevice");
@@ -103,11 +111,16 @@ std::optional<Bytes> memory_of_this_process() {
 DeviceMemoryStages::DeviceMemoryStages(int device) {
     const Nvml nvml;
     const auto handle = nvml.device(device);
-    const auto used = [&] { return handle ? nvml.used(*handle) : std::nullopt; };
-    const std::optional<Bytes> before = used();
+    const auto used = [&] {
+        const auto memory = handle ? nvml.memory(*handle) : std::nullopt;
+        return memory ? static_cast<std::int64_t>(memory->used) : 0;
+    };
+    const std::int64_t before = used();
     check(cudaSetDevice(device), "cudaSetDevice");
     check(cudaFree(nullptr), "cudaFree");  // makes the context
-    if (const auto after = used(); before && after) context_ = *after - *before;
+    // What others take or give back meanwhile would count; what is known of this process does not.
+    context_ = memory_of_this_process();
+    if (!context_ && used() > before) context_ = Bytes(used() - before);
     used_ = used_device_memory();
 }
 

@@ -10,6 +10,9 @@ namespace shardscope::cuda {
 // Of the current device, used by this process and all others together.
 Bytes used_device_memory();
 
+// Of device `device`, without making a context there, which would itself take memory; nothing without NVML.
+std::optional<Bytes> free_device_memory(int device);
+
 // What the driver (NVML, opened here) says this process has on the current device; nothing where the library
 // is missing or does not see the process, as in some containers.
 std::optional<Bytes> memory_of_this_process();
@@ -24,7 +27,9 @@ public:
     // What came since the last stage, or since the context was made.
     Bytes since();
 
-    // Without NVML it is not known, because nothing else looks at a device without having a context there.
+    // Of the driver's context, and of code that earlier runs of this process left there. Without NVML it is
+    // not known, because nothing else looks at a device without having a context there; nor where this
+    // process had one before and NVML does not tell processes apart.
     std::optional<Bytes> context() const { return context_; }
 
 private:

@@ -30,7 +30,7 @@ struct GpuInfo {
     int device = 0;  // as CUDA counts those that are visible
     std::string name;
     Bytes memory;                // all of it
-    Bytes free_memory;           // that nobody has taken now
+    Bytes free_memory;           // that nobody has taken now; 0: NVML does not say
     int compute_capability = 0;  // 10 · major + minor
     int multiprocessors = 0;
     double clock = 0;         // of the multiprocessors, Hz, the highest

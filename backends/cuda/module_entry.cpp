@@ -7,6 +7,7 @@
 
 #include "backends/cuda/calibration.h"
 #include "backends/cuda/device/check.h"
+#include "backends/cuda/device_memory.h"
 #include "backends/cuda/module.h"
 #include "backends/cuda/nccl/nccl_timing.h"
 #include "backends/cuda/runner.h"
@@ -85,6 +86,7 @@ std::vector<GpuLink> links_of(int device, int count) {
     return links;
 }
 
+// Makes no context: runs measure what theirs takes.
 GpuInfo describe_gpu(int device, int count) {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
@@ -103,10 +105,7 @@ GpuInfo describe_gpu(int device, int count) {
     info.pci = pci.data();
     info.uuid = uuid_text(properties.uuid);
     info.links = links_of(device, count);
-    std::size_t free = 0, total = 0;
-    check(cudaSetDevice(device), "cudaSetDevice");
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    info.free_memory = Bytes(static_cast<std::int64_t>(free));
+    info.free_memory = free_device_memory(device).value_or(Bytes(0));
     return info;
 }
 
@@ -164,11 +163,9 @@ public:
     std::vector<GpuInfo> devices() const override {
         std::vector<GpuInfo> infos;
         if (!why_not().empty()) return infos;
-        int count = 0, before = 0;
+        int count = 0;
         check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
-        check(cudaGetDevice(&before), "cudaGetDevice");
         for (int device = 0; device < count; ++device) infos.push_back(describe_gpu(device, count));
-        check(cudaSetDevice(before), "cudaSetDevice");
         return infos;
     }
 
