@@ -1,5 +1,7 @@
 // What holds of runs on GPUs beside their results: replay and any order that events leave open give the
 // same bits, and whatever fails ends all ranks with its rank and cause.
+#include "backends/cuda/runner.h"
+
 #include <stdexcept>
 
 #include <cuda_runtime.h>
@@ -53,6 +55,22 @@ TEST(CudaRunnerSlow, ReplayedGraphsGiveTheBitsOfDirectCalls) {
         direct.options.graphs = false;
         expect_same_bits(train_on_gpus(scenario, with_seed(1)), train_on_gpus(scenario, direct));
     }
+}
+
+// A process that was started alone has no link; samples that repeat stay where they are, and give the same.
+TEST(CudaRunnerSlow, OneProcessNeedsNoLauncher) {
+    Scenario scenario = test::on_gpus(scenario_of(test::tiny_mlp(), 1, 1, 1, 0));
+    const auto losses_alone = [&] {
+        host_device::reset({});
+        const Plan plan = test::lower_tiny(scenario);
+        return cuda::CudaRunner({}, nullptr).run(scenario, plan, {}).losses;
+    };
+    EXPECT_EQ(losses_alone(), train_on_gpus(scenario, with_seed(1)).trace.losses);
+    scenario.data = SyntheticData{scenario.training.global_batch / 2};  // every step has the same
+    const std::vector<double> losses = losses_alone(),
+                              expected = test::train(scenario).trace.losses;
+    ASSERT_EQ(losses.size(), expected.size());
+    for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-5);
 }
 
 TEST(CudaRunnerSlow, EveryOrderThatEventsAllowGivesTheSameBits) {
