@@ -41,8 +41,9 @@ Compute empty_kernel() {
 
 Calibration::Calibration(const GpuMeasurementOptions& options)
     : stages_(options.device),
-      linears_({options.tf32, true}),
-      attentions_(options.cudnn ? AttentionLibrary::cudnn : AttentionLibrary::own),
+      linears_({.tf32 = options.tf32, .timed_candidates = kTimedCandidates}),
+      // As runs choose them (rank.cpp).
+      attentions_(options.cudnn ? AttentionLibrary::best : AttentionLibrary::own, false),
       stream_(make_stream(StreamPriority::ordinary)),
       start_(make_timing_event()),
       end_(make_timing_event()),
@@ -120,7 +121,8 @@ Seconds Calibration::time_kernel(const Compute& instruction, const GpuRepeats& r
         run(instruction, operands.sets()[next]);
         next = (next + 1) % operands.sets().size();
     };
-    call();  // chooses algorithms, loads code
+    cuda::prepare(instruction, operands.sets().front(), context_, linears_);
+    call();  // loads code
     const Seconds once = elapsed(call);
     const int calls =
         std::clamp(static_cast<int>(kGraphTime.value / std::max(once.value, 1e-7)), 1, kMostCalls);

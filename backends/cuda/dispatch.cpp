@@ -64,6 +64,17 @@ void expect_supported(DType dtype, DType gradient) {
                 "backend has fp64");
 }
 
+void prepare(const Compute& instruction, const Addresses& operands, const LaunchContext& context,
+             Linears& linears) {
+    const Kernel& kernel = instruction.kernel;
+    if (const auto* forward = std::get_if<Linear>(&kernel))
+        linears.prepare(*forward, instruction.dtype, operands, context);
+    if (const auto* input = std::get_if<LinearInputGrad>(&kernel))
+        linears.prepare(*input, instruction.dtype, operands, context);
+    if (const auto* weight = std::get_if<LinearWeightGrad>(&kernel))
+        linears.prepare(*weight, instruction.dtype, instruction.gradient, operands, context);
+}
+
 void execute(const Compute& instruction, const Addresses& operands, const LaunchContext& context,
              Linears& linears, Attentions& attentions) {
     // Loss and norm are doubles in every precision, and are set to zero as twice as many floats.

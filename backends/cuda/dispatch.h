@@ -13,6 +13,11 @@ namespace shardscope::cuda {
 // activations and parameters in fp32 or bf16, gradients in the same, or bf16's in fp32.
 void expect_supported(DType dtype, DType gradient);
 
+// Lets a linear layer choose its algorithm (Linears::prepare); other kernels need nothing. May write to the
+// operands and wait for the device.
+void prepare(const Compute& instruction, const Addresses& operands, const LaunchContext& context,
+             Linears& linears);
+
 // Starts the kernel on the context's stream. Every kernel but LoadBatch, which is the executor's.
 // Throws expect_supported()'s errors and Error{run_failed, "cuda"}.
 void execute(const Compute& instruction, const Addresses& operands, const LaunchContext& context,

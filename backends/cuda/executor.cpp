@@ -82,14 +82,7 @@ CudaExecutor::CudaExecutor(const RoleProgram& role, BatchStage& batches, Linears
 }
 
 void CudaExecutor::prepare(Stream stream, const Compute& instruction, const Addresses& operands) {
-    const LaunchContext& context = contexts_[index(stream)];
-    const Kernel& kernel = instruction.kernel;
-    if (const auto* forward = std::get_if<Linear>(&kernel))
-        linears_.prepare(*forward, instruction.dtype, operands, context);
-    if (const auto* input = std::get_if<LinearInputGrad>(&kernel))
-        linears_.prepare(*input, instruction.dtype, operands, context);
-    if (const auto* weight = std::get_if<LinearWeightGrad>(&kernel))
-        linears_.prepare(*weight, instruction.dtype, instruction.gradient, operands, context);
+    cuda::prepare(instruction, operands, contexts_[index(stream)], linears_);
 }
 
 void CudaExecutor::begin_step(std::int64_t step, StepMode mode, SpanLog* log) {

@@ -15,7 +15,6 @@
 namespace shardscope::cuda {
 namespace {
 
-constexpr int kTimedCandidates = 4;      // of cuBLASLt's, for each multiply
 constexpr std::uint32_t kBootstrap = 1;  // the link's channel that NCCL's id goes over
 
 const RoleProgram& role_of(const Plan& plan, Rank rank) {

@@ -13,6 +13,9 @@
 
 namespace shardscope::cuda {
 
+// How many of cuBLASLt's algorithms runs and calibrations time for each multiply.
+inline constexpr int kTimedCandidates = 4;
+
 // The linear layers of one rank: a cuBLASLt handle and the algorithm chosen for each shape. Not
 // thread-safe. cuBLASLt's workspace is the context's scratch.
 //
