@@ -24,28 +24,32 @@ constexpr LoadableModule kCuda{
     "nvidia-nccl-cu13), or set SHARDSCOPE_CUDA_LIBRARIES to the folders that have them"};
 
 // The sonames that the module, or what it opens itself, may need; of other versions the next.
-constexpr std::array<const char*, 4> kLibraries{"libcublasLt.so.13", "libcublasLt.so.12",
-                                                "libnccl.so.2", "libcudnn.so.9"};
+constexpr std::array<const char*, 3> kLibraries{"libcublasLt.so.13", "libcublasLt.so.12",
+                                                "libnccl.so.2"};
+constexpr const char* kCudnn = "libcudnn.so.9";
 
 // The loader takes a library that is already there for one of the same name, wherever it came from.
-void load_from(const std::vector<std::string>& folders) {
-    for (const char* library : kLibraries) {
-        for (const std::string& folder : folders) {
-            const std::string path = folder + "/" + library;
-            std::error_code unreadable;
-            if (!std::filesystem::exists(path, unreadable)) continue;
-            if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) break;
-        }
+void load_from(const std::vector<std::string>& folders, const char* library) {
+    for (const std::string& folder : folders) {
+        const std::string path = folder + "/" + library;
+        std::error_code unreadable;
+        if (!std::filesystem::exists(path, unreadable)) continue;
+        if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return;
     }
 }
 
 Entry find_entry(const CudaPlaces& places) {
+    Entry entry = nullptr;
     try {
-        return reinterpret_cast<Entry>(open_module(kCuda, places.module_folder));
+        entry = reinterpret_cast<Entry>(open_module(kCuda, places.module_folder));
     } catch (const Error&) {
-        load_from(places.library_folders);
-        return reinterpret_cast<Entry>(open_module(kCuda, places.module_folder));
+        for (const char* library : kLibraries) load_from(places.library_folders, library);
+        entry = reinterpret_cast<Entry>(open_module(kCuda, places.module_folder));
     }
+    // The module opens cuDNN by its name when it is wanted: one that only the folders have must be there
+    // by then.
+    if (dlopen(kCudnn, RTLD_NOW | RTLD_LOCAL) == nullptr) load_from(places.library_folders, kCudnn);
+    return entry;
 }
 
 }  // namespace

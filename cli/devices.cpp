@@ -93,7 +93,9 @@ std::string gpus_text(const CudaModule& module) {
 std::string cuda_text(const Environment& environment) {
     try {
         const CudaModule& module = load_cuda_module(cuda_places(environment));
-        return fmt::format("\n{}\n", module.versions()) +
+        const std::string why = module.why_no_cudnn();
+        return fmt::format("\n{}\nAttention in bf16 is {}\n", module.versions(),
+                           why.empty() ? "cuDNN's" : "our own: " + why) +
                (module.why_not().empty() ? "\n" + gpus_text(module) : "");
     } catch (const Error& error) {
         if (error.rule == "module-missing") return "";  // the table of backends says why

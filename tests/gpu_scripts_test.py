@@ -37,7 +37,8 @@ def side(kind, strategy):
     return {"step_time_s": step, "tokens_per_s": 1e5 * ranks, "time": {}, "losses": [6.0, loss],
             "memory": {"ranks": [{"peak_bytes": plan + runtime, "categories": {"runtime": runtime}}]}}
 if words[0] == "devices":
-    print("cuda  available  one GPU per rank; cuBLASLt, cuDNN and NCCL\n\nCUDA 13.0, driver, NCCL 2.28.9\n")
+    print("cuda  available  one GPU per rank; cuBLASLt, cuDNN and NCCL\n\nCUDA 13.0, driver, NCCL 2.28.9\n"
+          "Attention in bf16 is cuDNN's\n")
     print("  0  NVIDIA H200  139.8  139.0\n GPU-00aa\n  1  NVIDIA H200  139.8  139.0\n GPU-00bb")
 elif words[0] == "calibrate":
     if fault == "calibrate": sys.exit("shardscope: cuda: an illegal memory access was encountered")

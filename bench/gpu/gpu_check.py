@@ -106,7 +106,7 @@ def main(words=None):
 
 def check(program, devices, folder, options, words, log_lines):
     gpu = gpu_name(devices)
-    options.cudnn = "cuDNN" in devices
+    options.cudnn = "Attention in bf16 is cuDNN's" in devices
     date = datetime.datetime.now(datetime.timezone.utc)
     path = options.results / folder_name(gpu) / f"{date:%Y-%m-%dT%H%M%SZ}.json"
     results = {"schema_version": SCHEMA, "date": f"{date:%Y-%m-%dT%H:%M:%SZ}", "gpu": gpu,
