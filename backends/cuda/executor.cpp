@@ -117,12 +117,11 @@ bool CudaExecutor::begin_task(BodyId body, std::int32_t slot, const StepContext&
     return true;
 }
 
+// Kernels read the step from the device, and the rank's place from LaunchContext.
 void CudaExecutor::compute(Stream stream, const Compute& instruction, const Addresses& operands,
-                           const StepContext& context) {
+                           const StepContext&) {
     if (std::holds_alternative<LoadBatch>(instruction.kernel))
         return add(Load{stream, &instruction, operands});
-    static_cast<void>(
-        context);  // kernels read the step from the device, the rest from LaunchContext
     if (making_ != nullptr) open_graph(stream, &instruction);
     timed(stream, Span::Kind::compute,
           [&] { execute(instruction, operands, contexts_[index(stream)], linears_, attentions_); });
@@ -245,7 +244,7 @@ double* CudaExecutor::pinned_scalar(double* destination) {
 
 void CudaExecutor::synchronize() {
     close_recording();
-    if (mode_ != StepMode::traced) batches_.prepare(context_.step + 1);
+    batches_.prepare(context_.step + 1);  // while the device works
     wait_until_idle();
     for (std::size_t i = 0; i < destinations_.size(); ++i)
         *destinations_[i] = reinterpret_cast<const double*>(scalars_.get())[i];
