@@ -18,7 +18,8 @@ constexpr LoadableModule kCuda{
     "shardscope_cuda.so",
     "shardscope_cuda_module",
     false,
-    "build it where CUDA's toolkit and NCCL are installed (cmake prints what it lacks), or use "
+    "build it where CUDA's toolkit and NCCL are installed (cmake --preset release prints what it "
+    "lacks, cmake --build --preset release makes it), or use "
     "--backend cpu",
     "install cuBLAS and NCCL (Debian packages, or the pip wheels nvidia-cublas and "
     "nvidia-nccl-cu13), or set SHARDSCOPE_CUDA_LIBRARIES to the folders that have them"};
