@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "cli/cluster_source.h"
 #include "cli/runners.h"
 #include "cli/usage_error.h"
+#include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/nearest.h"
 

@@ -9,11 +9,11 @@
 #include "cli/calibrate_processes.h"
 #include "cli/cuda_libraries.h"
 #include "cli/kernel_cases.h"
-#include "cli/machine.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/this_machine.h"
 #include "core/error.h"
+#include "core/machine.h"
 #include "core/scenario_io.h"
 
 namespace shardscope {

@@ -11,7 +11,7 @@
 #include "backends/cpu/kernels/gemm.h"
 #include "cli/calibrate_collectives.h"
 #include "cli/calibrate_kernels.h"
-#include "cli/machine.h"
+#include "core/machine.h"
 
 namespace shardscope {
 namespace {

@@ -3,6 +3,7 @@
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
 #include "cli/this_machine.h"
+#include "core/cluster/cluster_source.h"
 #include "core/report/report_text.h"
 
 namespace shardscope {
@@ -45,7 +46,7 @@ int compare(const Command& self, const Words& words, const Environment& environm
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {
-            Candidate candidate = evaluation.plan(strategy);
+            EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
             evaluation.measure(candidate, backend, gpus ? gpus->options : training.cuda, progress);
             evaluation.add(std::move(candidate));

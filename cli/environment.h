@@ -9,8 +9,8 @@
 #include <ostream>
 #include <string>
 
-#include "cli/machine.h"
 #include "cli/process_place.h"
+#include "core/machine.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's
 class App;

@@ -24,23 +24,6 @@ std::string now_utc() {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 
-// What the planner could not plan is invalid; what then goes wrong has failed.
-void set_error(StrategyReport& report, const Error& error) {
-    report.status = error.kind == ErrorKind::invalid_input ? Status::invalid : Status::failed;
-    report.error = error;
-}
-
-Bytes largest_peak(const Plan& plan) {
-    Bytes peak;
-    for (const MemoryPlan& memory : plan.memory) peak = std::max(peak, memory.peak());
-    return peak;
-}
-
-std::string describe_layout(const Plan& plan) {
-    return fmt::format("{}, {} × {} samples", layout_of(plan.strategy, plan.layout.dp),
-                       plan.layout.micro_batches, plan.layout.micro_batch);
-}
-
 // "zero-1: step 12/50, loss 3.214, 9,640 tokens/s, 12 s left"
 std::string step_text(const std::string& strategy, const StepProgress& step,
                       const TrainingSpec& training, const Model& model) {
@@ -137,40 +120,15 @@ void Evaluation::note(std::optional<std::string> text) {
     if (text) report_.context.notes.push_back(std::move(*text));
 }
 
-Candidate Evaluation::plan(const Strategy& strategy) const {
-    Candidate candidate;
-    candidate.report.name = strategy.name;
-    const Device& device = report_.scenario.cluster.device;
-    try {
-        ExecutionTarget target = ExecutionTarget::of(device);
-        target.cudnn_attention =
-            cudnn_attention_ && report_.scenario.training.precision == DType::bf16;
-        candidate.plan = lower(report_.scenario, model_, strategy, target);
-        candidate.report.layout = describe_layout(*candidate.plan);
-        const bool fits = largest_peak(*candidate.plan) <= device.memory;
-        candidate.report.status = fits ? Status::fits : Status::does_not_fit;
-    } catch (const Error& error) {
-        set_error(candidate.report, error);
-    }
-    return candidate;
+EvaluatedCandidate Evaluation::plan(const Strategy& strategy) const {
+    return {plan_strategy(report_.scenario, model_, strategy, cudnn_attention_), {}, {}};
 }
 
-Result Evaluation::summary(const Trace& trace, const Plan& plan) const {
-    const Cluster& cluster = report_.scenario.cluster;
-    return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
-}
-
-void Evaluation::simulate(Candidate& candidate) {
-    if (!candidate.plan) return;
+void Evaluation::simulate(EvaluatedCandidate& candidate) {
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
-    try {
-        Trace trace = make_simulator()->run(report_.scenario, *candidate.plan, options);
-        candidate.report.simulated = summary(trace, *candidate.plan);
-        if (options.record_spans) candidate.simulated = std::move(trace);
-    } catch (const Error& error) {
-        set_error(candidate.report, error);
-    }
+    auto trace = simulate_candidate(report_.scenario, candidate, *make_simulator(), options);
+    if (options.record_spans) candidate.simulated = std::move(trace);
 }
 
 // Whether all processes can run it; with an error where one of them is gone, so that what was measured
@@ -186,8 +144,8 @@ bool Evaluation::all_ready(StrategyReport& report) {
     }
 }
 
-void Evaluation::measure(Candidate& candidate, const Backend& backend, const CudaOptions& cuda,
-                         Progress& progress) {
+void Evaluation::measure(EvaluatedCandidate& candidate, const Backend& backend,
+                         const CudaOptions& cuda, Progress& progress) {
     StrategyReport& report = candidate.report;
     if (report.status == Status::does_not_fit) {
         const double needed = gib(largest_peak(*candidate.plan));
@@ -206,7 +164,7 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, const Cud
     const RunnerRequest request{environment_, link, cuda};
     try {
         Trace trace = backend.make(request)->run(report_.scenario, *candidate.plan, options);
-        report.measured = summary(trace, *candidate.plan);
+        report.measured = summarise(trace, *candidate.plan, report_.scenario.cluster);
         if (options.record_spans) candidate.measured = std::move(trace);
         progress.done(
             fmt::format("{}: {} steps done", report.name, report_.scenario.training.steps));
@@ -216,7 +174,7 @@ void Evaluation::measure(Candidate& candidate, const Backend& backend, const Cud
     }
 }
 
-void Evaluation::add(Candidate candidate) {
+void Evaluation::add(EvaluatedCandidate candidate) {
     std::vector<TracePart> parts;
     if (candidate.simulated) parts.push_back({"simulated", &*candidate.simulated});
     if (candidate.measured) parts.push_back({"measured", &*candidate.measured});

@@ -10,15 +10,12 @@
 #include "cli/processes.h"
 #include "cli/progress.h"
 #include "cli/runners.h"
-#include "core/report/report.h"
+#include "core/report/evaluate.h"
 
 namespace shardscope {
 
-// One strategy on its way through: planned, then simulated, measured or both.
-struct Candidate {
-    StrategyReport report;
-    std::optional<Plan> plan;  // empty: it could not be planned, and report.error says why
-    // With spans, for --trace; empty else.
+// A candidate with its spans, for --trace; empty else.
+struct EvaluatedCandidate : Candidate {
     std::optional<Trace> simulated, measured;
 };
 
@@ -38,13 +35,13 @@ public:
     void note(std::optional<std::string> text);
 
     const std::vector<Strategy>& strategies() const { return report_.scenario.strategies; }
-    Candidate plan(const Strategy& strategy) const;
+    EvaluatedCandidate plan(const Strategy& strategy) const;
     // Each fills its part of the candidate's report; errors become its status. What does not fit is
     // simulated, but not run.
-    void simulate(Candidate& candidate);
-    void measure(Candidate& candidate, const Backend& backend, const CudaOptions& cuda,
+    void simulate(EvaluatedCandidate& candidate);
+    void measure(EvaluatedCandidate& candidate, const Backend& backend, const CudaOptions& cuda,
                  Progress& progress);
-    void add(Candidate candidate);
+    void add(EvaluatedCandidate candidate);
 
     // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns
     // the exit code; `ran`: a strategy that does not fit was not runnable.
@@ -52,7 +49,6 @@ public:
 
 private:
     bool all_ready(StrategyReport& report);
-    Result summary(const Trace& trace, const Plan& plan) const;
     void select_strategies();
     // Whether the file can be written without losing anything.
     void check_target(const char* option, const std::string& path) const;

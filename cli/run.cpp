@@ -26,7 +26,7 @@ int run(const Command& self, const Words& words, const Environment& environment)
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {
-            Candidate candidate = evaluation.plan(strategy);
+            EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.measure(candidate, backend, gpus ? gpus->options : training.cuda, progress);
             evaluation.add(std::move(candidate));
         }

@@ -1,6 +1,6 @@
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
-#include "cli/this_machine.h"
+#include "core/cluster/cluster_source.h"
 #include "core/report/report_text.h"
 
 namespace shardscope {
@@ -12,14 +12,14 @@ int simulate(const Command& self, const Words& words, const Environment& environ
     if (!parser.parse(words, environment)) return 0;
 
     Evaluation evaluation(arguments, environment);
-    require_calibration(evaluation.scenario(), arguments.calibration);
+    require_calibration(evaluation.scenario().cluster, arguments.calibration);
     if (evaluation.scenario().cluster.this_machine)
         evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));
     {
         Progress progress(environment);
         for (const Strategy& strategy : evaluation.strategies()) {
             progress.update("simulating " + strategy.name);
-            Candidate candidate = evaluation.plan(strategy);
+            EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
             evaluation.add(std::move(candidate));
         }

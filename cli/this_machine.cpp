@@ -8,10 +8,10 @@
 
 #include "cli/calibrate_measure.h"
 #include "cli/calibrate_processes.h"
-#include "cli/cluster_source.h"
 #include "cli/gpus.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "core/cluster/cluster_source.h"
 #include "core/error.h"
 
 namespace shardscope {
@@ -79,29 +79,6 @@ std::optional<std::string> move_to_processes(Scenario& scenario, const RunArgume
         "for them",
         before.name, size, size == 1 ? "" : "es",
         hosts == 1 ? "this machine" : fmt::format("{} machines", hosts));
-}
-
-void require_calibration(const Scenario& scenario, const std::string& calibration_file) {
-    const Cluster& cluster = scenario.cluster;
-    if (!cluster.this_machine) return;
-    const Calibration& calibration = cluster.device.calibration;
-    const std::string& transport = cluster.transport;
-    if (!calibration.empty() && transport != "threads" &&
-        !calibration.transports.contains(transport))
-        throw Error(
-            "not-calibrated",
-            fmt::format("how fast processes of this machine communicate over {} has not been "
-                        "measured",
-                        transport),
-            fmt::format("run `{} calibrate`", transport == "mpi"
-                                                  ? "mpirun -n 4 shardscope"
-                                                  : "shardscope launch --num_gpus 4 --"),
-            ErrorKind::io);
-    if (!calibration.empty()) return;
-    throw Error("not-calibrated",
-                fmt::format("how fast this machine is has not been measured: {} is missing",
-                            calibration_file.empty() ? "the calibration file" : calibration_file),
-                "run `shardscope calibrate`", ErrorKind::io);
 }
 
 void check_calibration_file(const std::string& file, const Environment& environment) {
@@ -185,16 +162,6 @@ bool is_calibrated(const std::string& file, Processes* processes) {
         if (processes->is_root()) answer = known();
     });
     return processes->all(answer);
-}
-
-std::optional<std::string> calibration_note(const Cluster& cluster, const Machine& machine) {
-    const Calibration& calibration = cluster.device.calibration;
-    if (calibration.empty() || calibration.host.empty() || calibration.host == machine.host)
-        return std::nullopt;
-    return fmt::format(
-        "predictions use a calibration of {} of {}; `shardscope calibrate` measures "
-        "this machine",
-        calibration.host, calibration.date);
 }
 
 }  // namespace shardscope

@@ -30,9 +30,6 @@ void check_rank_count(const Scenario& scenario, const RunArguments& arguments, i
 std::optional<std::string> move_to_processes(Scenario& scenario, const RunArguments& arguments,
                                              Processes& processes, const ParseOptions& options);
 
-// Throws "not-calibrated" if the scenario runs on this machine and its speed is not known.
-void require_calibration(const Scenario& scenario, const std::string& calibration_file);
-
 // Measures with progress and writes the file: this machine, or where there are `processes`, how fast they
 // communicate, and the machine only if the file does not know it yet. Then all processes call it. Returns
 // what the file says now (on rank 0).
@@ -48,8 +45,5 @@ CalibrateProgress shown_on(Progress& progress);
 
 // Whether the file has what predictions need: for threads, or for these processes (all must ask).
 bool is_calibrated(const std::string& file, Processes* processes);
-
-// A note when the calibration is another machine's.
-std::optional<std::string> calibration_note(const Cluster& cluster, const Machine& machine);
 
 }  // namespace shardscope

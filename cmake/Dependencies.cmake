@@ -20,6 +20,22 @@ if(SHARDSCOPE_MPI)
     find_package(MPI COMPONENTS CXX)
 endif()
 
+# The window. Its chart library is Debian's libqcustomplot-dev, built for Qt 6.
+set(SHARDSCOPE_GUI FALSE)
+if(NOT BUILD_GUI STREQUAL "OFF")
+    find_package(Qt6 6.4 QUIET COMPONENTS Core Widgets Svg PrintSupport)
+    find_package(QCustomPlotQt6 CONFIG QUIET)
+    if(Qt6_FOUND AND TARGET QCustomPlotQt6::QCustomPlotQt6)
+        set(SHARDSCOPE_GUI TRUE)
+    elseif(BUILD_GUI STREQUAL "ON")
+        message(FATAL_ERROR "BUILD_GUI=ON, but Qt 6 or QCustomPlot is missing:\n"
+                            "  apt install qt6-base-dev libqt6svg6-dev libqcustomplot-dev libgl-dev")
+    else()
+        message(STATUS "GUI: skipped, Qt 6 or QCustomPlot is missing (apt install qt6-base-dev "
+                       "libqt6svg6-dev libqcustomplot-dev libgl-dev)")
+    endif()
+endif()
+
 if(SHARDSCOPE_TESTS)
     find_package(GTest CONFIG REQUIRED)
 endif()

@@ -1,5 +1,5 @@
-// The cluster and model descriptions that come with the program, embedded at build time from
-// scenarios/clusters/*.yaml and scenarios/models/*.yaml, so that the binary works without its
+// The clusters, models and ready scenarios that come with the program, embedded at build time from
+// scenarios/clusters/*.yaml, scenarios/models/*.yaml and scenarios/*.yaml, so that the binary works without its
 // source tree. cmake/embed.cmake writes the implementation.
 #pragma once
 
@@ -18,5 +18,6 @@ struct CatalogueEntry {
 // Sorted by name. The views and the spans live as long as the program.
 std::span<const CatalogueEntry> cluster_catalogue();
 std::span<const CatalogueEntry> model_catalogue();
+std::span<const CatalogueEntry> scenario_catalogue();
 
 }  // namespace shardscope

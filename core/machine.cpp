@@ -1,4 +1,4 @@
-#include "cli/machine.h"
+#include "core/machine.h"
 
 #include <algorithm>
 #include <cmath>

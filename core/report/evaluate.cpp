@@ -1,0 +1,63 @@
+#include "core/report/evaluate.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace shardscope {
+namespace {
+
+std::string describe_layout(const Plan& plan) {
+    return fmt::format("{}, {} × {} samples", layout_of(plan.strategy, plan.layout.dp),
+                       plan.layout.micro_batches, plan.layout.micro_batch);
+}
+
+}  // namespace
+
+void set_error(StrategyReport& report, const Error& error) {
+    report.status = error.kind == ErrorKind::invalid_input ? Status::invalid : Status::failed;
+    report.error = error;
+}
+
+Bytes largest_peak(const Plan& plan) {
+    Bytes peak;
+    for (const MemoryPlan& memory : plan.memory) peak = std::max(peak, memory.peak());
+    return peak;
+}
+
+Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Model>& model,
+                        const Strategy& strategy, bool cudnn_attention) {
+    Candidate candidate;
+    candidate.report.name = strategy.name;
+    const Device& device = scenario.cluster.device;
+    try {
+        ExecutionTarget target = ExecutionTarget::of(device);
+        target.cudnn_attention = cudnn_attention && scenario.training.precision == DType::bf16;
+        candidate.plan = lower(scenario, model, strategy, target);
+        candidate.report.layout = describe_layout(*candidate.plan);
+        const bool fits = largest_peak(*candidate.plan) <= device.memory;
+        candidate.report.status = fits ? Status::fits : Status::does_not_fit;
+    } catch (const Error& error) {
+        set_error(candidate.report, error);
+    }
+    return candidate;
+}
+
+std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& candidate,
+                                        Runner& simulator, const RunOptions& options) {
+    if (!candidate.plan) return std::nullopt;
+    try {
+        Trace trace = simulator.run(scenario, *candidate.plan, options);
+        candidate.report.simulated = summarise(trace, *candidate.plan, scenario.cluster);
+        return trace;
+    } catch (const Error& error) {
+        set_error(candidate.report, error);
+        return std::nullopt;
+    }
+}
+
+Result summarise(const Trace& trace, const Plan& plan, const Cluster& cluster) {
+    return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
+}
+
+}  // namespace shardscope
