@@ -17,12 +17,15 @@ namespace shardscope {
 
 struct TextData {
     std::string path;
+    bool operator==(const TextData&) const = default;
 };  // bytes as tokens
 struct TokenData {
     std::string path;
+    bool operator==(const TokenData&) const = default;
 };  // llm.c .bin: 256-int32 header, then uint16 tokens
 struct IdxData {
     std::string images, labels;
+    bool operator==(const IdxData&) const = default;
 };  // MNIST idx files
 // Counter-based random samples.
 struct SyntheticData {
@@ -43,6 +46,7 @@ struct OptimizerSpec {
 
     // State tensors per parameter: Adam 2, SGD 1 with momentum, else 0.
     int states() const { return kind == OptimizerKind::sgd ? (momentum != 0.0 ? 1 : 0) : 2; }
+    bool operator==(const OptimizerSpec&) const = default;
 };
 
 struct TrainingSpec {
@@ -55,6 +59,7 @@ struct TrainingSpec {
     OptimizerSpec optimizer;
     double clip = 0.0;  // global-norm clipping threshold; 0: off
     std::uint64_t seed = 1;
+    bool operator==(const TrainingSpec&) const = default;
 };
 
 struct Scenario {
@@ -65,6 +70,8 @@ struct Scenario {
     TrainingSpec training;
     Cluster cluster;
     std::vector<Strategy> strategies;
+
+    bool operator==(const Scenario&) const = default;
 };
 
 }  // namespace shardscope

@@ -22,6 +22,7 @@ struct MatmulSample {
     DType dtype = DType::fp32;
     std::int64_t m = 0, n = 0, k = 0;
     FlopsPerSecond rate;
+    bool operator==(const MatmulSample&) const = default;
 };
 
 // One measured kernel other than a matrix multiply: `work` is what KernelCost counts for it, flops
@@ -31,6 +32,7 @@ struct KernelSample {
     DType dtype = DType::fp32;
     double work = 0;
     double rate = 0;
+    bool operator==(const KernelSample&) const = default;
 };
 
 // One measured collective over `ranks` ranks; `bytes` as in Collective::bytes (the whole buffer).
@@ -42,6 +44,7 @@ struct CollectiveSample {
     Bytes bytes;
     Seconds time;       // median
     double spread = 0;  // quartiles' distance over the median
+    bool operator==(const CollectiveSample&) const = default;
 };
 
 // What was measured of ranks that are processes, over one transport.
@@ -49,6 +52,7 @@ struct TransportCalibration {
     std::string date;
     std::vector<std::string> hosts;  // of every rank
     std::vector<CollectiveSample> collectives;
+    bool operator==(const TransportCalibration&) const = default;
 };
 
 // What `calibrate` measured; empty vectors where nothing was.
@@ -63,6 +67,7 @@ struct Calibration {
     // What dividing one kernel over a rank's threads adds: telling them and waiting for the last.
     Seconds fork_join;
     bool empty() const { return matmul.empty(); }
+    bool operator==(const Calibration&) const = default;
 };
 
 // Device memory that NCCL takes of a rank. Where it is described as part of Device::runtime, all is 0.
@@ -70,6 +75,7 @@ struct NcclMemory {
     Bytes base;           // per communicator
     int channels = 0;     // of one
     Bytes send, receive;  // per channel, for the neighbour that is sent to, and received from
+    bool operator==(const NcclMemory&) const = default;
 };
 
 struct Device {
@@ -93,6 +99,8 @@ struct Device {
     Seconds graph_host_cost, graph_kernel_overhead;
     std::string source;  // where the figures come from
     Calibration calibration;
+
+    bool operator==(const Device&) const = default;
 };
 
 // A link class; bandwidth per device and direction.
@@ -101,6 +109,7 @@ struct Link {
     Seconds latency;          // per message and hop
     double efficiency = 1.0;  // achievable fraction
     std::string source;
+    bool operator==(const Link&) const = default;
 };
 
 struct Cluster {
@@ -116,6 +125,7 @@ struct Cluster {
         "threads";  // this machine: "threads", "tcp", "mpi"; "nccl": GPUs that were measured
 
     int world_size() const { return nodes * gpus_per_node; }
+    bool operator==(const Cluster&) const = default;
 };
 
 }  // namespace shardscope

@@ -70,6 +70,8 @@ struct GptSpec {
     std::int64_t layers = 0, hidden = 0, heads = 0, vocab = 0, seq = 0;
     std::int64_t ffn = 0;  // 0: 4 · hidden
     bool tied_embeddings = true;
+
+    bool operator==(const GptSpec&) const = default;
 };
 
 // Llama style: RMSNorm, rotary positions, SwiGLU, grouped-query attention, no biases, untied.
@@ -79,6 +81,8 @@ struct LlamaSpec {
     bool tied_embeddings = false;
     double rope_theta = 10000.0;
     double norm_epsilon = 1e-5;
+
+    bool operator==(const LlamaSpec&) const = default;
 };
 
 // A list of layers over feature vectors, ending in softmax cross-entropy over the last width.
@@ -89,13 +93,19 @@ struct LayerListSpec {
         std::int64_t in = 0,
                      out = 0;  // linear; layer_norm uses `in` as its width (0: the current width)
         bool bias = true;      // linear
+
+        bool operator==(const Item&) const = default;
     };
     std::vector<Item> items;
+
+    bool operator==(const LayerListSpec&) const = default;
 };
 
 struct ModelSpec {
     std::string name;  // "gpt", a catalogue name, …
     std::variant<GptSpec, LlamaSpec, TransformerSpec, LayerListSpec> kind;
+
+    bool operator==(const ModelSpec&) const = default;
 };
 
 }  // namespace shardscope

@@ -1,6 +1,7 @@
 #include "core/strategy/strategy.h"
 
 #include <array>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -43,6 +44,19 @@ std::string recompute_text(const Recompute& recompute) {
 }
 
 }  // namespace
+
+bool operator==(const Strategy& a, const Strategy& b) {
+    // A field that is new does not compile here until it is compared.
+    const auto values = [](const Strategy& s) {
+        const auto& [name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
+                     sequence_parallel, schedule, virtual_stages, partition, recompute, attention,
+                     place] = s;
+        return std::tie(name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
+                        sequence_parallel, schedule, virtual_stages, partition, recompute,
+                        attention);
+    };
+    return values(a) == values(b);
+}
 
 std::string layout_of(const Strategy& strategy, int dp) {
     std::string layout;

@@ -86,6 +86,9 @@ struct Strategy {
     }
 };
 
+// Of the values: `place` does not count.
+bool operator==(const Strategy& a, const Strategy& b);
+
 // "dp4 zero3", "tp2 sp pp4 dp8 zero1 1f1b v2, recompute full" – the layout column of reports.
 std::string layout_of(const Strategy& strategy, int dp);
 

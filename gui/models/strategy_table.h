@@ -1,0 +1,106 @@
+// The strategies as a table: what each is, what it costs, and whether it fits. Cells of what a strategy
+// is can be edited; every edit is one step of the document's history.
+#pragma once
+
+#include <QAbstractTableModel>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "gui/models/document.h"
+#include "gui/models/evaluation.h"
+
+namespace shardscope::gui {
+
+// What a real run of a row's strategy took.
+struct MeasuredRow {
+    Bytes peak;
+    Seconds step_time;
+    bool stale = false;  // of another scenario or strategy than the document has now
+    QString source;      // the report's file, and when it was made
+};
+
+class StrategyTable : public QAbstractTableModel {
+    Q_OBJECT
+
+public:
+    enum Column {
+        name,
+        tp,
+        pp,
+        dp,
+        zero,
+        micro_batch,
+        recompute,
+        schedule,
+        peak,
+        headroom,
+        measured,
+        step,
+        throughput,
+        mfu,
+        verdict,
+        kColumns
+    };
+    enum Role {
+        // The figure itself (bytes, seconds, …; invalid: unknown), Status as int for the verdict.
+        value_role = Qt::UserRole,
+        // Whether the cell shows an earlier state of the scenario, until the simulation is done.
+        stale_role,
+        // The words that a cell takes; an empty list: any text or number.
+        choices_role,
+    };
+
+    explicit StrategyTable(Document& document, QObject* parent = nullptr);
+
+    // The newest evaluation; it may be of another revision of the document.
+    void set_evaluation(std::shared_ptr<const Evaluation> evaluation);
+    // Per row of the document, or empty.
+    void set_measurements(std::vector<std::optional<MeasuredRow>> rows);
+
+    int rowCount(const QModelIndex& parent = {}) const override;
+    int columnCount(const QModelIndex& parent = {}) const override;
+    QVariant data(const QModelIndex& index, int role = Qt::DisplayRole) const override;
+    QVariant headerData(int section, Qt::Orientation orientation,
+                        int role = Qt::DisplayRole) const override;
+    Qt::ItemFlags flags(const QModelIndex& index) const override;
+    // Words as in a scenario ("auto", "selective", "every 2", "1f1b", "1f1b v2", …); false and unchanged
+    // where the text is none of them.
+    bool setData(const QModelIndex& index, const QVariant& value, int role = Qt::EditRole) override;
+
+    // Rows are moved by dragging one between two others.
+    Qt::DropActions supportedDropActions() const override { return Qt::MoveAction; }
+    QStringList mimeTypes() const override;
+    QMimeData* mimeData(const QModelIndexList& indexes) const override;
+    bool canDropMimeData(const QMimeData* data, Qt::DropAction action, int row, int column,
+                         const QModelIndex& parent) const override;
+    bool dropMimeData(const QMimeData* data, Qt::DropAction action, int row, int column,
+                      const QModelIndex& parent) override;
+
+private:
+    const StrategyReport* report(int row) const;
+    QVariant text(int row, int column) const;
+    QVariant tooltip(int row, int column) const;
+    QVariant value(int row, int column) const;
+    void follow_document();
+
+    Document& document_;
+    std::shared_ptr<const Evaluation> evaluation_;
+    std::vector<std::optional<MeasuredRow>> measured_;
+    std::vector<Strategy> shown_;  // the document's, as the views know them
+};
+
+// The report of the document's row; null while there is none. Rows that moved are found by their name.
+const StrategyReport* report_of_row(const Evaluation* evaluation,
+                                    const std::vector<Strategy>& strategies, int row);
+
+// The table's header and rows as GitHub's Markdown, as the window shows them.
+QString table_to_markdown(const QAbstractItemModel& table);
+// The same aligned with spaces: what tests read.
+QString table_to_text(const QAbstractItemModel& table);
+// One row per strategy in full precision: SI base units in the header, the C locale, RFC 4180, all
+// categories of memory, whose sum is `peak_bytes`. Unknown figures are empty.
+QString strategies_to_csv(const Document& document, const Evaluation* evaluation,
+                          const std::vector<std::optional<MeasuredRow>>& measured);
+
+}  // namespace shardscope::gui
