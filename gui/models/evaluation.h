@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "core/report/report.h"
+#include "gui/models/memory_over_time.h"
+#include "gui/models/timeline.h"
 
 namespace shardscope::gui {
 
@@ -22,19 +24,18 @@ struct Evaluation {
     Seconds took;  // wall-clock time of the evaluation
 };
 
-// What is in a rank's memory from `time` on: live bytes by category, `runtime` included.
-struct MemoryPoint {
-    Seconds time;
-    std::array<Bytes, kCategories> categories{};
-};
-
 // One step of one strategy in full: for the timeline. Immutable once published.
 struct StepDetail {
     std::uint64_t revision = 0;
     std::size_t strategy = 0;  // row
     std::shared_ptr<const Plan> plan;
-    std::shared_ptr<const Trace> trace;            // with spans, one rank per role
-    std::vector<std::vector<MemoryPoint>> memory;  // per rank of the trace, ascending in time
+    std::shared_ptr<const Trace> trace;  // with spans, one rank per role
+    Seconds step_time;                   // Result's: what the table shows
+    Bytes capacity;                      // of one device
+    std::int64_t events = 0;             // instructions of the step (step_events)
+    // Null and empty where the step has too many events to hold (step_detail.h).
+    std::shared_ptr<const Timeline> timeline;
+    std::vector<MemoryOverTime> memory;  // per rank of the trace
 };
 
 }  // namespace shardscope::gui
