@@ -29,10 +29,11 @@ struct SearchPoint {
 
 // What happened since the last call.
 struct SearchIncrement {
-    std::vector<SearchPoint> points;                // new ones, in any order
-    std::map<std::string, std::uint64_t> invalid;   // new ones, by the rule that refuses them
-    std::uint64_t evaluated = 0, candidates = 0;    // so far, with the invalid ones; of the whole list
-    Seconds elapsed;                                // since the search began
+    std::vector<SearchPoint> points;               // new ones, in any order
+    std::map<std::string, std::uint64_t> invalid;  // new ones, by the rule that refuses them
+    std::uint64_t evaluated = 0,
+                  candidates = 0;  // so far, with the invalid ones; of the whole list
+    Seconds elapsed;               // since the search began
 };
 
 struct SearchOptions {

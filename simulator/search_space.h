@@ -25,13 +25,13 @@ struct SearchSpace {
 
     std::vector<int> tp, pp;
     std::vector<std::int64_t> micro_batch;
-    std::vector<bool> sequence_parallel{false};      // where tp > 1
-    std::vector<Pipelining> pipelining{{}};          // where pp > 1
-    std::vector<Partition> partition{{}};            // where pp > 1
-    std::vector<int> zero{0, 1, 2, 3};               // where dp > 1
-    std::vector<Bytes> bucket{Strategy{}.bucket};    // where dp > 1 and zero < 3
+    std::vector<bool> sequence_parallel{false};           // where tp > 1
+    std::vector<Pipelining> pipelining{{}};               // where pp > 1
+    std::vector<Partition> partition{{}};                 // where pp > 1
+    std::vector<int> zero{0, 1, 2, 3};                    // where dp > 1
+    std::vector<Bytes> bucket{Strategy{}.bucket};         // where dp > 1 and zero < 3
     std::vector<ReduceAt> reduce_at{ReduceAt::by_stage};  // zero < 2 and several micro-batches
-    std::vector<int> prefetch{Strategy{}.prefetch};  // where zero is 3
+    std::vector<int> prefetch{Strategy{}.prefetch};       // where zero is 3
     std::vector<Recompute> recompute{{}};
     std::vector<AttentionKind> attention{AttentionKind::flash};  // models with attention
 
@@ -59,7 +59,7 @@ public:
 
     // Candidates of one shape share tp, pp, dp and the micro-batch: neighbours in number and in cost.
     struct Shape {
-        Strategy strategy;          // with those fields
+        Strategy strategy;  // with those fields
         Layout layout;
         std::uint64_t first = 0, count = 0;  // candidates
     };

@@ -10,12 +10,12 @@ namespace shardscope::gui {
 // The sign of negative numbers instead of the hyphen.
 QString with_minus(QString text);
 
-QString gib_text(Bytes bytes, int decimals = 1);            // "81.7"
-QString signed_gib_text(Bytes bytes, int decimals = 1);     // "+50.4", "−2.6"
-QString bytes_text(Bytes bytes);                            // "87,724,146,688 bytes"
-QString exact_memory_text(Bytes bytes);                     // "81.70 GiB (87,724,146,688 bytes)"
-QString percent_text(double fraction, int decimals = 1);    // "52.5 %"
-QString signed_percent_text(double fraction);               // "+4.3 %", "−5.0 %"
+QString gib_text(Bytes bytes, int decimals = 1);          // "81.7"
+QString signed_gib_text(Bytes bytes, int decimals = 1);   // "+50.4", "−2.6"
+QString bytes_text(Bytes bytes);                          // "87,724,146,688 bytes"
+QString exact_memory_text(Bytes bytes);                   // "81.70 GiB (87,724,146,688 bytes)"
+QString percent_text(double fraction, int decimals = 1);  // "52.5 %"
+QString signed_percent_text(double fraction);             // "+4.3 %", "−5.0 %"
 
 QString category_text(Category category);  // "optimizer states"
 // Of MemoryUse's parts the largest.

@@ -13,7 +13,7 @@
 namespace shardscope::gui {
 
 // What a real run of a row's strategy took.
-struct MeasuredRow {
+struct MeasuredCell {
     Bytes peak;
     Seconds step_time;
     bool stale = false;  // of another scenario or strategy than the document has now
@@ -56,7 +56,7 @@ public:
     // The newest evaluation; it may be of another revision of the document.
     void set_evaluation(std::shared_ptr<const Evaluation> evaluation);
     // Per row of the document, or empty.
-    void set_measurements(std::vector<std::optional<MeasuredRow>> rows);
+    void set_measurements(std::vector<std::optional<MeasuredCell>> rows);
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;
@@ -86,7 +86,7 @@ private:
 
     Document& document_;
     std::shared_ptr<const Evaluation> evaluation_;
-    std::vector<std::optional<MeasuredRow>> measured_;
+    std::vector<std::optional<MeasuredCell>> measured_;
     std::vector<Strategy> shown_;  // the document's, as the views know them
 };
 
@@ -101,6 +101,6 @@ QString table_to_text(const QAbstractItemModel& table);
 // One row per strategy in full precision: SI base units in the header, the C locale, RFC 4180, all
 // categories of memory, whose sum is `peak_bytes`. Unknown figures are empty.
 QString strategies_to_csv(const Document& document, const Evaluation* evaluation,
-                          const std::vector<std::optional<MeasuredRow>>& measured);
+                          const std::vector<std::optional<MeasuredCell>>& measured);
 
 }  // namespace shardscope::gui

@@ -26,6 +26,7 @@ public:
     ~Session() override;
 
     Document& document() { return document_; }
+    const Document& document() const { return document_; }
     const Options& options() const { return options_; }
 
     // The newest evaluation; null before the first.
