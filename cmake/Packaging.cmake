@@ -1,5 +1,5 @@
 # What is installed beside programs and libraries, and Debian packages of it (cpack -G DEB): shardscope,
-# and shardscope-mpi for the one part that needs MPI.
+# shardscope-mpi for the one part that needs MPI, and shardscope-gui, the window.
 
 set(doc_dir ${CMAKE_INSTALL_DATADIR}/doc/shardscope)
 
@@ -57,7 +57,7 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION TRUE)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 set(CPACK_DEBIAN_MAIN_PACKAGE_NAME shardscope)
-set(CPACK_DEBIAN_MAIN_PACKAGE_SUGGESTS "shardscope-mpi, python3-matplotlib")
+set(CPACK_DEBIAN_MAIN_PACKAGE_SUGGESTS "shardscope-mpi, shardscope-gui, python3-matplotlib")
 if(TARGET shardscope_mpi)
     install(FILES packaging/copyright DESTINATION ${doc_dir}-mpi COMPONENT mpi)
     list(APPEND CPACK_COMPONENTS_ALL mpi)
@@ -67,5 +67,31 @@ Open MPI. Without it, ranks are threads, or processes that use TCP.")
     set(CPACK_DEBIAN_MPI_PACKAGE_NAME shardscope-mpi)
     set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "shardscope (= ${PROJECT_VERSION})")
     set(CPACK_DEBIAN_MPI_PACKAGE_RECOMMENDS openmpi-bin)
+endif()
+if(TARGET shardscope-gui)
+    install(FILES packaging/copyright-gui DESTINATION ${doc_dir}-gui RENAME copyright COMPONENT gui)
+    install(FILES packaging/shardscope-gui.desktop
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/applications COMPONENT gui)
+    set(gui_manual ${PROJECT_SOURCE_DIR}/packaging/shardscope-gui.1)
+    if(GZIP_PROGRAM)
+        set(gui_manual ${PROJECT_BINARY_DIR}/generated/shardscope-gui.1.gz)
+        add_custom_command(
+            OUTPUT ${gui_manual}
+            COMMAND ${GZIP_PROGRAM} -9 -n -c ${PROJECT_SOURCE_DIR}/packaging/shardscope-gui.1 >
+                    ${gui_manual}
+            DEPENDS packaging/shardscope-gui.1
+            VERBATIM)
+        add_custom_target(gui_manual ALL DEPENDS ${gui_manual})
+    endif()
+    install(FILES ${gui_manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT gui)
+    list(APPEND CPACK_COMPONENTS_ALL gui)
+    set(CPACK_COMPONENT_GUI_DESCRIPTION
+        "The window shows memory per GPU and step time of every strategy, simulates
+again with every edit, searches for strategies, and shows measured runs beside
+the simulation.")
+    set(CPACK_DEBIAN_GUI_PACKAGE_NAME shardscope-gui)
+    set(CPACK_DEBIAN_GUI_PACKAGE_DEPENDS "shardscope (= ${PROJECT_VERSION})")
+    # Pictures are made without a display, and with this font.
+    set(CPACK_DEBIAN_GUI_PACKAGE_RECOMMENDS "qt6-qpa-plugins, fonts-dejavu-core")
 endif()
 include(CPack)

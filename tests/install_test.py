@@ -61,7 +61,7 @@ class Tree(unittest.TestCase):
         self.assertIn("complete -F", run("bash", "-c", f'source "{script}"; complete -p shardscope'))
         zsh = (root / "share/zsh/site-functions/_shardscope").read_text()
         self.assertTrue(zsh.startswith("#compdef shardscope\n"))
-        (manual,) = (root / "share/man/man1").iterdir()
+        (manual,) = (root / "share/man/man1").glob("shardscope.1*")
         opener = gzip.open if manual.suffix == ".gz" else open
         with opener(manual, "rt") as file:
             self.assertIn("SHARDSCOPE 1", file.read())
@@ -96,6 +96,7 @@ class Packages(Tree):
         self.assertNotIn("mpi", depends)
         self.assertEqual(run("dpkg-deb", "-f", package, "Section").strip(), "science")
         self.check_mpi_package([p for p in packages if p.name.startswith("shardscope-mpi_")])
+        self.check_gui_package([p for p in packages if p.name.startswith("shardscope-gui_")])
         for each in packages:
             self.check_with_lintian(each)
 
@@ -105,6 +106,21 @@ class Packages(Tree):
         for package in found:
             self.assertIn("/lib/shardscope/shardscope_mpi.so", run("dpkg-deb", "-c", package))
             self.assertIn("shardscope (= ", run("dpkg-deb", "-f", package, "Depends"))
+
+    def check_gui_package(self, found):
+        self.assertEqual(len(found), 1 if (BUILD / "bin/shardscope-gui").exists() else 0)
+        for package in found:
+            content = run("dpkg-deb", "-c", package)
+            for file in ["bin/shardscope-gui", "applications/shardscope-gui.desktop",
+                         "man1/shardscope-gui.1"]:
+                self.assertIn(file, content)
+            depends = run("dpkg-deb", "-f", package, "Depends")
+            for library in ["shardscope (= ", "libqcustomplot2.1-qt6", "libqt6widgets6"]:
+                self.assertIn(library, depends)
+            run("dpkg-deb", "-x", package, self.folder / "root")
+            table = self.folder / "table.csv"
+            run(self.folder / "root/usr/bin/shardscope-gui", "--export", table, env=BARE)
+            self.assertEqual(len(table.read_text().splitlines()), 9)
 
     def check_with_lintian(self, package):
         if not shutil.which("lintian"):
