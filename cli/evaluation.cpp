@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "cli/output_file.h"
@@ -15,14 +13,9 @@
 #include "core/report/figures.h"
 #include "core/report/report_io.h"
 #include "core/scenario_io.h"
-#include "core/version.h"
 
 namespace shardscope {
 namespace {
-
-std::string now_utc() {
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
 
 // "zero-1: step 12/50, loss 3.214, 9,640 tokens/s, 12 s left"
 std::string step_text(const std::string& strategy, const StepProgress& step,
@@ -192,12 +185,9 @@ void Evaluation::write_trace() const {
 int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&, bool), bool ran) {
     Context& context = report_.context;
     if (!environment_.is_root()) return exit_code_of(report_, ran);
-    context.host = environment_.machine.host;
-    context.date = now_utc();
-    context.version = SHARDSCOPE_VERSION;
-    context.compiler = __VERSION__;
-    context.backend = std::move(backend);
-    context.calibration = report_.scenario.cluster.device.calibration.date;
+    std::vector<std::string> notes = std::move(context.notes);
+    context = describe_context(report_.scenario, environment_.machine, std::move(backend));
+    context.notes = std::move(notes);
     const std::string text = arguments_.json ? report_to_json(report_)
                              : arguments_.csv
                                  ? report_to_csv(report_)

@@ -14,11 +14,6 @@
 namespace shardscope {
 namespace {
 
-// What to put before paths that are relative to `file`: "" or a folder with its slash.
-std::string folder_of(const std::string& file) {
-    return file.substr(0, file.find_last_of('/') + 1);
-}
-
 nlohmann::ordered_json to_json(const Scenario& scenario) {
     nlohmann::ordered_json out;
     out["name"] = scenario.name;
@@ -34,6 +29,10 @@ nlohmann::ordered_json to_json(const Scenario& scenario) {
 }
 
 }  // namespace
+
+std::string folder_of(const std::string& file) {
+    return file.substr(0, file.find_last_of('/') + 1);
+}
 
 Scenario parse_scenario(const std::string& text, const std::string& path,
                         const ParseOptions& options) {

@@ -28,6 +28,9 @@ Scenario load_scenario(const std::string& path, const ParseOptions& options);
 Scenario parse_scenario(const std::string& text, const std::string& path,
                         const ParseOptions& options);
 
+// What to put before paths that are relative to `file`: "" or its folder with a slash.
+std::string folder_of(const std::string& file);
+
 Cluster load_cluster(const std::string& path);
 // The cluster as YAML that load_cluster reads back to an equal value.
 std::string cluster_to_yaml(const Cluster& cluster);

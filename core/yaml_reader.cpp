@@ -93,12 +93,9 @@ std::string YamlValue::text() const {
 }
 
 std::string YamlValue::name() const {
-    constexpr std::size_t kLongest = 100;
     std::string result = text();
-    const bool one_line = std::all_of(result.begin(), result.end(),
-                                      [](char c) { return static_cast<unsigned char>(c) >= 0x20; });
-    if (!one_line || result.size() > kLongest) {
-        fail("type", fmt::format("{} is not one line of at most {} bytes", path_, kLongest),
+    if (!is_name(result)) {
+        fail("type", fmt::format("{} is not one line of at most {} bytes", path_, kLongestName),
              "write a shorter text in one line");
     }
     return result;

@@ -1,5 +1,6 @@
 #include "core/yaml_text.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -51,6 +52,12 @@ void check_text(std::string_view text, const std::string& file) {
         column = end_of_line ? 1 : column + 1;
         i += length;
     }
+}
+
+bool is_name(std::string_view text) {
+    return !text.empty() && text.size() <= kLongestName &&
+           std::all_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) >= 0x20; });
 }
 
 std::string printable(std::string_view text) {

@@ -17,6 +17,10 @@ std::string read_text_file(const std::string& path, const std::string& what);
 // NUL and other control characters (tab, line feed and carriage return are fine).
 void check_text(std::string_view text, const std::string& file);
 
+// Whether a text can be a name in a file and in a table: one line, not empty, at most kLongestName bytes.
+inline constexpr std::size_t kLongestName = 100;
+bool is_name(std::string_view text);
+
 // `text` made fit for one line of a message: control characters as '?', at most 60 bytes.
 std::string printable(std::string_view text);
 

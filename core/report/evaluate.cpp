@@ -1,8 +1,12 @@
 #include "core/report/evaluate.h"
 
 #include <algorithm>
+#include <ctime>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+
+#include "core/version.h"
 
 namespace shardscope {
 namespace {
@@ -13,6 +17,17 @@ std::string describe_layout(const Plan& plan) {
 }
 
 }  // namespace
+
+Context describe_context(const Scenario& scenario, const Machine& machine, std::string backend) {
+    Context context;
+    context.host = machine.host;
+    context.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+    context.version = SHARDSCOPE_VERSION;
+    context.compiler = __VERSION__;
+    context.backend = std::move(backend);
+    context.calibration = scenario.cluster.device.calibration.date;
+    return context;
+}
 
 void set_error(StrategyReport& report, const Error& error) {
     report.status = error.kind == ErrorKind::invalid_input ? Status::invalid : Status::failed;

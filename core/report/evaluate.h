@@ -4,10 +4,14 @@
 #include <memory>
 #include <optional>
 
+#include "core/machine.h"
 #include "core/report/report.h"
 #include "core/runner.h"
 
 namespace shardscope {
+
+// Who made a report of the scenario, and when: now. `backend`: Context::backend.
+Context describe_context(const Scenario& scenario, const Machine& machine, std::string backend);
 
 // One strategy on its way: planned, then simulated, measured or both.
 struct Candidate {

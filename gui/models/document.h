@@ -38,13 +38,14 @@ public:
     void open_text(const std::string& text, const QString& path, bool is_file);
     void open(
         const QString& path);  // throws Error ("read", exit code 2; what parse_scenario throws)
-    // The same YAML that the command line reads; throws Error "output".
+    // The YAML that the command line reads (or JSON, by the file's name), without what is default;
+    // comments of a file that was opened are lost. Throws Error "output"; the file is then as it was.
     void save(const QString& path);
 
     // One step of the history, called `name` ("set tensor parallel"). Edits in a row with the same
     // `merge`, unless it is empty, are one step: a slider's. Nothing happens where nothing changes.
     void edit(const QString& name, const Change& change, const QString& merge = {});
-    void end_merge();  // the next edit is a step of its own
+    void end_merge();  // the next edit is a step of its own; so is the one after an undo or a save
 
     bool can_undo() const { return current_ > 0; }
     bool can_redo() const { return current_ + 1 < history_.size(); }
@@ -53,12 +54,13 @@ public:
     void undo();
     void redo();
 
-    // Edits of the list of strategies; rows out of range do nothing. Names are kept unique by a number or
-    // "(copy)" at their end.
+    // Edits of the list of strategies; rows out of range do nothing, nor does removing the only one.
+    // Names are kept unique by a number or "(copy)" at their end; what cannot be a name (is_name) changes
+    // no name.
     void add_strategy(Strategy strategy, const QString& edit_name);  // at the end
     void duplicate_strategy(int row);                                // below it
     void remove_strategy(int row);
-    void move_strategy(int from, int to);
+    void move_strategy(int from, int to);  // `to`: its row afterwards
     void set_strategy(int row, const Strategy& strategy, const QString& edit_name,
                       const QString& merge = {});
 
@@ -74,13 +76,20 @@ private:
         QString edit;  // what led here
         QString merge;
         Scenario scenario;
-        int row = -1;  // that the edit touched
+        int row_before = -1, row_after = -1;  // that the edit touched; −1: none in particular
     };
+    struct Rows {
+        int before = -1, after = -1;
+    };
+    bool has_row(int row) const;
+    void edit_rows(const QString& name, const Change& change, const QString& merge, Rows rows);
     void publish(int row);
 
     ParseOptions options_;
     std::vector<State> history_;
-    std::size_t current_ = 0, saved_ = 0;
+    std::size_t current_ = 0;
+    bool merging_ = false;  // the current state may take further edits
+    Scenario saved_;        // what the file holds
     std::uint64_t revision_ = 1;
     QString path_;
 };

@@ -24,6 +24,11 @@ struct Evaluation {
     Seconds took;  // wall-clock time of the evaluation
 };
 
+// The report of a row of the document's strategies; null while there is none. Rows that moved are found
+// by their name.
+const StrategyReport* report_of_row(const Evaluation* evaluation,
+                                    const std::vector<Strategy>& strategies, int row);
+
 // One step of one strategy in full: for the timeline. Immutable once published.
 struct StepDetail {
     std::uint64_t revision = 0;

@@ -90,10 +90,6 @@ private:
     std::vector<Strategy> shown_;  // the document's, as the views know them
 };
 
-// The report of the document's row; null while there is none. Rows that moved are found by their name.
-const StrategyReport* report_of_row(const Evaluation* evaluation,
-                                    const std::vector<Strategy>& strategies, int row);
-
 // The table's header and rows as GitHub's Markdown, as the window shows them.
 QString table_to_markdown(const QAbstractItemModel& table);
 // The same aligned with spaces: what tests read.

@@ -33,7 +33,7 @@ public:
     const std::shared_ptr<const Evaluation>& evaluation() const { return evaluation_; }
     // Whether it is of the document as it is now.
     bool up_to_date() const;
-    // The report of a row, and null while there is none.
+    // The report of a row of the document, and null while there is none.
     const StrategyReport* strategy_report(int row) const;
 
     // The one selected strategy, which all views show; −1: there is none.
@@ -41,6 +41,8 @@ public:
     void select(int row);
     // Of the selected strategy; null while it is not known, and for one that cannot be simulated.
     const std::shared_ptr<const StepDetail>& detail() const { return detail_; }
+    // Why there is no detail although the strategy was simulated.
+    const std::optional<Error>& detail_error() const { return detail_error_; }
 
     // Returns when evaluation and detail are those of the document: for headless use and tests.
     void wait();
@@ -52,13 +54,16 @@ signals:
     void pending();  // an evaluation has begun that is not there yet
 
 private:
+    void follow_document();
     void request();
+    void take();  // what the evaluator has ready
 
     Options options_;
     Document document_;
     std::unique_ptr<Evaluator> evaluator_;
     std::shared_ptr<const Evaluation> evaluation_;
     std::shared_ptr<const StepDetail> detail_;
+    std::optional<Error> detail_error_;
     int selected_ = -1;
 };
 
