@@ -17,6 +17,7 @@ namespace {
 // What a rank tells all others after a step.
 struct StepTale {
     double loss = 0, gradient_norm_squared = 0;
+    std::int64_t memory = 0;  // bytes
     std::int32_t has_loss = 0, has_norm = 0, wants_to_stop = 0, unused = 0;
 };
 constexpr std::int64_t kTaleWords = sizeof(StepTale) / 4;
@@ -56,6 +57,7 @@ public:
           world_(make_message_communicator(link, everybody(link.size()), 0)),
           tales_(static_cast<std::size_t>(link.size())),
           scalars_(static_cast<std::size_t>(plan.layout.world)),
+          memory_(scalars_.size()),
           record_(plan, options) {}
 
     Trace run();
@@ -74,6 +76,7 @@ private:
     std::unique_ptr<RankRun> rank_;  // null: the plan has no work for this process
     std::vector<StepTale> tales_;
     std::vector<StepScalars> scalars_;
+    std::vector<Bytes> memory_;  // of the ranks that scalars_ has
     RunRecord record_;
     MemoryProbe probe_;
 };
@@ -95,9 +98,9 @@ bool ProcessRun::step(std::int64_t number) {
     world_->barrier();  // everybody has finished the step
     if (rank_) rank_->finish_step();
     if (rank_ && how_.inspect) how_.inspect(link_.rank().value, number, rank_->state());
-    exchange_tales(options_.stop.stop_requested());
     probe_.sample();
-    record_.add_step(number, scalars_);
+    exchange_tales(options_.stop.stop_requested());
+    record_.add_step(number, scalars_, memory_);
     return std::ranges::none_of(tales_, [](const StepTale& t) { return t.wants_to_stop != 0; });
 }
 
@@ -105,7 +108,9 @@ void ProcessRun::exchange_tales(bool wants_to_stop) {
     StepTale mine;
     if (rank_) {
         const StepScalars& scalars = rank_->scalars();
-        mine = {scalars.loss.value_or(0), scalars.gradient_norm_squared.value_or(0),
+        Bytes memory = rank_->memory();
+        if (how_.measures_host_memory) memory += probe_.growth();
+        mine = {scalars.loss.value_or(0), scalars.gradient_norm_squared.value_or(0), memory.value,
                 scalars.loss.has_value(), scalars.gradient_norm_squared.has_value()};
     }
     mine.wants_to_stop = wants_to_stop;
@@ -113,6 +118,7 @@ void ProcessRun::exchange_tales(bool wants_to_stop) {
                        reinterpret_cast<std::byte*>(tales_.data()), kTaleWords, DType::int32);
     for (std::size_t r = 0; r < scalars_.size(); ++r) {
         scalars_[r] = {};
+        memory_[r] = Bytes(tales_[r].memory);
         if (tales_[r].has_loss != 0) scalars_[r].loss = tales_[r].loss;
         if (tales_[r].has_norm != 0)
             scalars_[r].gradient_norm_squared = tales_[r].gradient_norm_squared;

@@ -29,6 +29,10 @@ public:
 
     virtual const StepScalars& scalars() const = 0;  // of the last step
 
+    // The peak of its memory as the trace will give it, and what it takes of its device beside that;
+    // from the first finish_step() on.
+    virtual Bytes memory() const = 0;
+
     // To look at or change between steps.
     virtual RankState state() = 0;
 

@@ -13,7 +13,8 @@ RunRecord::RunRecord(const Plan& plan, const RunOptions& options) : plan_(plan),
     gradient_norms_.reserve(reserved);
 }
 
-void RunRecord::add_step(std::int64_t step, std::span<const StepScalars> scalars) {
+void RunRecord::add_step(std::int64_t step, std::span<const StepScalars> scalars,
+                         std::span<const Bytes> memory) {
     double loss = 0;  // the last stage has one; tensor-parallel ranks compute the same rows
     for (std::size_t r = 0; r < scalars.size(); ++r)
         if (plan_.tensor_index(Rank(static_cast<std::int32_t>(r))) == 0)
@@ -25,7 +26,7 @@ void RunRecord::add_step(std::int64_t step, std::span<const StepScalars> scalars
         gradient_norms_.push_back(std::sqrt(*rank->gradient_norm_squared));
     if (!options_.on_step) return;
     const Seconds elapsed(std::chrono::duration<double>(SpanLog::Clock::now() - start_).count());
-    options_.on_step({step + 1, plan_.training.steps, loss, elapsed});
+    options_.on_step({step + 1, plan_.training.steps, loss, elapsed, memory});
 }
 
 void RunRecord::finish(Trace& trace, int ranks, int cores) {

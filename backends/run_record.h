@@ -20,8 +20,9 @@ public:
     RunRecord(const Plan& plan, const RunOptions& options);
 
     void start() { start_ = SpanLog::Clock::now(); }
-    // `scalars`: of every rank, in rank order.
-    void add_step(std::int64_t step, std::span<const StepScalars> scalars);
+    // `scalars` and `memory` (StepProgress's): of every rank, in rank order.
+    void add_step(std::int64_t step, std::span<const StepScalars> scalars,
+                  std::span<const Bytes> memory);
 
     // Moves losses and norms into the trace, and adds what a reader must know: losses that are not
     // finite, ranks that share `cores` (of `ranks` on one machine).

@@ -48,7 +48,8 @@ int compare(const Command& self, const Words& words, const Environment& environm
         for (const Strategy& strategy : evaluation.strategies()) {
             EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
-            evaluation.measure(candidate, backend, gpus ? gpus->options : training.cuda, progress);
+            evaluation.measure(candidate,
+                               {backend, gpus ? gpus->options : training.cuda, progress});
             evaluation.add(std::move(candidate));
         }
     }

@@ -137,33 +137,63 @@ bool Evaluation::all_ready(StrategyReport& report) {
     }
 }
 
-void Evaluation::measure(EvaluatedCandidate& candidate, const Backend& backend,
-                         const CudaOptions& cuda, Progress& progress) {
+// Where processes run the ranks, any of them may have been told.
+bool Evaluation::told_to_stop(const Measuring& how) {
+    const bool mine = how.stop.stop_requested();
+    if (processes_ == nullptr || !how.stop.stop_possible()) return mine;
+    return !processes_->all(!mine);
+}
+
+void Evaluation::note_cancelled(const StrategyReport& report) {
+    cancelled_ = true;
+    const auto steps = report.measured ? std::ssize(report.measured->losses) : 0;
+    note(steps == 0 ? fmt::format("{}: not run, cancelled before it began", report.name)
+                    : fmt::format("{}: cancelled after step {} of {}", report.name, steps,
+                                  report_.scenario.training.steps));
+}
+
+void Evaluation::measure(EvaluatedCandidate& candidate, const Measuring& how) {
     StrategyReport& report = candidate.report;
     if (report.status == Status::does_not_fit) {
         const double needed = gib(largest_peak(*candidate.plan));
         const double there = gib(report_.scenario.cluster.device.memory);
-        note(fmt::format("{} needs {:.2f} GiB per rank, but {:.2f} GiB are there: not run",
-                         report.name, needed, there));
+        const std::string why =
+            fmt::format("{} needs {:.2f} GiB per rank, but {:.2f} GiB are there: not run",
+                        report.name, needed, there);
+        note(why);
+        if (how.events != nullptr) how.events->does_not_fit(report, why);
     }
-    if (!all_ready(report)) return;
+    if (all_ready(report)) run(candidate, how);
+    if (report.status == Status::does_not_fit) return;
+    const std::int64_t steps = report_.scenario.training.steps;
+    if (!report.error && (!report.measured || std::ssize(report.measured->losses) < steps))
+        note_cancelled(report);
+    if (how.events != nullptr) how.events->over(report, steps);
+}
+
+void Evaluation::run(EvaluatedCandidate& candidate, const Measuring& how) {
+    StrategyReport& report = candidate.report;
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
+    options.stop = how.stop;
     options.on_step = [&](const StepProgress& step) {
-        progress.update(step_text(report.name, step, report_.scenario.training, *model_));
+        how.progress.update(step_text(report.name, step, report_.scenario.training, *model_));
+        if (how.events != nullptr) how.events->step(step);
     };
-    progress.update(fmt::format("{}: starting", report.name));
     MessageLink* const link = processes_ == nullptr ? nullptr : &processes_->link();
-    const RunnerRequest request{environment_, link, cuda};
+    const RunnerRequest request{environment_, link, how.cuda};
     try {
-        Trace trace = backend.make(request)->run(report_.scenario, *candidate.plan, options);
+        if (told_to_stop(how)) return;
+        how.progress.update(fmt::format("{}: starting", report.name));
+        if (how.events != nullptr) how.events->started(candidate, how.backend.name);
+        Trace trace = how.backend.make(request)->run(report_.scenario, *candidate.plan, options);
         report.measured = summarise(trace, *candidate.plan, report_.scenario.cluster);
         if (options.record_spans) candidate.measured = std::move(trace);
-        progress.done(
-            fmt::format("{}: {} steps done", report.name, report_.scenario.training.steps));
+        how.progress.done(
+            fmt::format("{}: {} steps done", report.name, std::ssize(report.measured->losses)));
     } catch (const Error& error) {
         set_error(report, error);
-        progress.note(fmt::format("{}: {}", report.name, status_name(report.status)));
+        how.progress.note(fmt::format("{}: {}", report.name, status_name(report.status)));
     }
 }
 
@@ -184,7 +214,8 @@ void Evaluation::write_trace() const {
 
 int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&, bool), bool ran) {
     Context& context = report_.context;
-    if (!environment_.is_root()) return exit_code_of(report_, ran);
+    const int exit_code = cancelled_ ? kCancelled : exit_code_of(report_, ran);
+    if (!environment_.is_root()) return exit_code;
     std::vector<std::string> notes = std::move(context.notes);
     context = describe_context(report_.scenario, environment_.machine, std::move(backend));
     context.notes = std::move(notes);
@@ -199,7 +230,7 @@ int Evaluation::finish(std::string backend, std::string (*to_text)(const Report&
         environment_.out << text;
     }
     write_trace();
-    return exit_code_of(report_, ran);
+    return exit_code;
 }
 
 }  // namespace shardscope

@@ -3,12 +3,14 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "cli/arguments.h"
 #include "cli/gpus.h"
 #include "cli/processes.h"
 #include "cli/progress.h"
+#include "cli/run_events.h"
 #include "cli/runners.h"
 #include "core/report/evaluate.h"
 
@@ -18,6 +20,18 @@ namespace shardscope {
 struct EvaluatedCandidate : Candidate {
     std::optional<Trace> simulated, measured;
 };
+
+// Who measures, and who is told.
+struct Measuring {
+    const Backend& backend;
+    const CudaOptions& cuda;
+    Progress& progress;
+    RunEvents* events = nullptr;
+    std::stop_token stop{};  // the step that runs is the last, of all strategies
+};
+
+// The exit code of a run that was told to stop: a shell's for SIGTERM, as `launch` has it.
+inline constexpr int kCancelled = 128 + 15;
 
 class Evaluation {
 public:
@@ -39,16 +53,20 @@ public:
     // Each fills its part of the candidate's report; errors become its status. What does not fit is
     // simulated, but not run.
     void simulate(EvaluatedCandidate& candidate);
-    void measure(EvaluatedCandidate& candidate, const Backend& backend, const CudaOptions& cuda,
-                 Progress& progress);
+    void measure(EvaluatedCandidate& candidate, const Measuring& how);
     void add(EvaluatedCandidate candidate);
 
     // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns
     // the exit code; `ran`: a strategy that does not fit was not runnable.
     int finish(std::string backend, std::string (*to_text)(const Report&, bool colours), bool ran);
+    // Whether a strategy was told to stop before it had run all its steps.
+    bool cancelled() const { return cancelled_; }
 
 private:
     bool all_ready(StrategyReport& report);
+    bool told_to_stop(const Measuring& how);
+    void run(EvaluatedCandidate& candidate, const Measuring& how);
+    void note_cancelled(const StrategyReport& report);
     void select_strategies();
     // Whether the file can be written without losing anything.
     void check_target(const char* option, const std::string& path) const;
@@ -61,7 +79,8 @@ private:
     Report report_;
     std::shared_ptr<const Model> model_;
     bool cudnn_attention_ = false;  // of bf16
-    std::string trace_;             // the text of --trace; empty: nothing to write yet
+    bool cancelled_ = false;
+    std::string trace_;  // the text of --trace; empty: nothing to write yet
 };
 
 }  // namespace shardscope

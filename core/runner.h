@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <string_view>
 
@@ -16,6 +17,9 @@ struct StepProgress {
     std::int64_t step = 0, steps = 0;
     double loss = 0;
     Seconds elapsed;
+    // By rank, measured so far: the peak that the report gives it, and what was taken beside the plan (of
+    // ranks that are threads with the first). Valid during the call; empty: the runner does not know.
+    std::span<const Bytes> memory;
 };
 
 struct RunOptions {

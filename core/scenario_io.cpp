@@ -34,14 +34,10 @@ std::string folder_of(const std::string& file) {
     return file.substr(0, file.find_last_of('/') + 1);
 }
 
-Scenario parse_scenario(const std::string& text, const std::string& path,
-                        const ParseOptions& options) {
-    const std::string folder = folder_of(path);
-    const YamlMap map(YamlValue::parse(text, path),
-                      {"name", "model", "data", "training", "cluster", "strategies"});
+Scenario read_scenario(const YamlValue& value, const std::string& folder,
+                       const ParseOptions& options) {
+    const YamlMap map(value, {"name", "model", "data", "training", "cluster", "strategies"});
     Scenario scenario;
-    scenario.file = path;
-    scenario.name = std::filesystem::path(path).stem().string();
     if (const auto name = map.find("name")) scenario.name = name->name();
     scenario.model = read_model(map.require("model"), folder);
     if (const auto data = map.find("data")) scenario.data = read_data(*data, folder);
@@ -59,6 +55,14 @@ Scenario parse_scenario(const std::string& text, const std::string& path,
         read_cluster_of();
         read_deepspeed_training(map.find("training"), list.deepspeed, scenario);
     }
+    return scenario;
+}
+
+Scenario parse_scenario(const std::string& text, const std::string& path,
+                        const ParseOptions& options) {
+    Scenario scenario = read_scenario(YamlValue::parse(text, path), folder_of(path), options);
+    scenario.file = path;
+    if (scenario.name.empty()) scenario.name = std::filesystem::path(path).stem().string();
     return scenario;
 }
 

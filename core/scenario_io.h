@@ -13,6 +13,8 @@
 
 namespace shardscope {
 
+class YamlValue;
+
 struct ParseOptions {
     // The file `calibrate` wrote for this machine; needed by `cluster: {this_machine: …}`. Where it is
     // empty or missing, this_machine yields an uncalibrated device (Calibration::empty()).
@@ -30,6 +32,11 @@ Scenario parse_scenario(const std::string& text, const std::string& path,
 
 // What to put before paths that are relative to `file`: "" or its folder with a slash.
 std::string folder_of(const std::string& file);
+
+// The same of a part of a file; `folder` is put before relative paths, "" or one with its slash. The result
+// has no Scenario::file, and needs a name of its own.
+Scenario read_scenario(const YamlValue& value, const std::string& folder,
+                       const ParseOptions& options);
 
 Cluster load_cluster(const std::string& path);
 // The cluster as YAML that load_cluster reads back to an equal value.

@@ -140,13 +140,13 @@ bool YamlMap::read(std::string_view key, Bytes& to, IntegerRange range) const {
 
 bool YamlMap::read(std::string_view key, BytesPerSecond& to, NumberRange range) const {
     const auto value = find(key);
-    if (value) to = BytesPerSecond(value->number(range, Unit::bytes_per_second));
+    if (value) to = BytesPerSecond(value->number(range, QuantityUnit::bytes_per_second));
     return value.has_value();
 }
 
 bool YamlMap::read(std::string_view key, Seconds& to, NumberRange range) const {
     const auto value = find(key);
-    if (value) to = Seconds(value->number(range, Unit::seconds));
+    if (value) to = Seconds(value->number(range, QuantityUnit::seconds));
     return value.has_value();
 }
 

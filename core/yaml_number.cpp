@@ -64,23 +64,23 @@ std::optional<double> parse_number(std::string_view text) {
     return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
-std::span<const UnitSuffix> suffixes_of(Unit unit) {
+std::span<const UnitSuffix> suffixes_of(QuantityUnit unit) {
     switch (unit) {
-        case Unit::none:
+        case QuantityUnit::none:
             break;
-        case Unit::bytes:
+        case QuantityUnit::bytes:
             return kByteSuffixes;
-        case Unit::bytes_per_second:
+        case QuantityUnit::bytes_per_second:
             return kBandwidthSuffixes;
-        case Unit::flops_per_second:
+        case QuantityUnit::flops_per_second:
             return kFlopsSuffixes;
-        case Unit::seconds:
+        case QuantityUnit::seconds:
             return kTimeSuffixes;
     }
     return {};
 }
 
-std::optional<double> parse_quantity(std::string_view text, Unit unit) {
+std::optional<double> parse_quantity(std::string_view text, QuantityUnit unit) {
     double factor = 1;
     std::size_t longest = 0;
     for (const UnitSuffix& entry : suffixes_of(unit)) {

@@ -23,9 +23,9 @@ std::optional<std::int64_t> parse_integer(std::string_view text);
 std::optional<double> parse_number(std::string_view text);
 
 // The suffixes that `unit` allows, base unit first.
-std::span<const UnitSuffix> suffixes_of(Unit unit);
+std::span<const UnitSuffix> suffixes_of(QuantityUnit unit);
 
 // A number with an optional suffix, in the base unit: "80GB", "25 MiB", "400Gbit/s", "5us".
-std::optional<double> parse_quantity(std::string_view text, Unit unit);
+std::optional<double> parse_quantity(std::string_view text, QuantityUnit unit);
 
 }  // namespace shardscope

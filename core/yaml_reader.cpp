@@ -24,17 +24,17 @@ std::string describe(IntegerRange range) {
     return fmt::format("from {} to {}", range.low, range.high);
 }
 
-std::string examples_of(Unit unit) {
+std::string examples_of(QuantityUnit unit) {
     switch (unit) {
-        case Unit::none:
+        case QuantityUnit::none:
             break;
-        case Unit::bytes:
+        case QuantityUnit::bytes:
             return " or a size such as 25MiB or 80GB";
-        case Unit::bytes_per_second:
+        case QuantityUnit::bytes_per_second:
             return " or a rate such as 50GB/s or 400Gbit/s";
-        case Unit::flops_per_second:
+        case QuantityUnit::flops_per_second:
             return " or a rate such as 989TFLOP/s";
-        case Unit::seconds:
+        case QuantityUnit::seconds:
             return " or a time such as 5us or 2ms";
     }
     return "";
@@ -92,6 +92,13 @@ std::string YamlValue::text() const {
     return node_->text;
 }
 
+std::string YamlValue::string() const {
+    if (node_->kind != YamlNode::Kind::scalar || !node_->quoted)
+        fail("type", fmt::format("{} is {}, but must be a text in quotes", path_, shown()),
+             "write a text in quotes");
+    return node_->text;
+}
+
 std::string YamlValue::name() const {
     std::string result = text();
     if (!is_name(result)) {
@@ -136,7 +143,7 @@ std::uint64_t YamlValue::seed() const {
     return value;
 }
 
-double YamlValue::number(NumberRange range, Unit unit) const {
+double YamlValue::number(NumberRange range, QuantityUnit unit) const {
     const std::string wanted = "a number" + examples_of(unit);
     const auto value = parse_quantity(plain_scalar(wanted.c_str()), unit);
     if (!value) {
@@ -154,7 +161,7 @@ Bytes YamlValue::bytes(IntegerRange range) const {
     const std::string& word = plain_scalar("a number of bytes or a size such as 25MiB");
     if (parse_integer(word)) return Bytes(integer(range));  // exact beyond 2^53
     const NumberRange whole{static_cast<double>(range.low), static_cast<double>(range.high)};
-    return Bytes(static_cast<std::int64_t>(std::llround(number(whole, Unit::bytes))));
+    return Bytes(static_cast<std::int64_t>(std::llround(number(whole, QuantityUnit::bytes))));
 }
 
 std::vector<YamlValue> YamlValue::items() const {

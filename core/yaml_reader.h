@@ -28,7 +28,7 @@ struct NumberRange {
 };
 
 // Which suffixes a quantity may carry; without one it is in the base unit (bytes, B/s, FLOP/s, s).
-enum class Unit { none, bytes, bytes_per_second, flops_per_second, seconds };
+enum class QuantityUnit { none, bytes, bytes_per_second, flops_per_second, seconds };
 
 // A value with the file and the path it came from. Cheap to copy.
 class YamlValue {
@@ -46,12 +46,13 @@ public:
     [[noreturn]] void fail(const char* rule, const std::string& message,
                            const std::string& fix) const;
 
-    std::string text() const;  // any scalar that is not empty
+    std::string text() const;    // any scalar that is not empty
+    std::string string() const;  // in quotes, as JSON has them; may be empty
     std::string name() const;  // text fit for a table: one line, no control characters, ≤ 100 bytes
     bool boolean() const;      // true or false
     std::int64_t integer(IntegerRange range) const;
     std::uint64_t seed() const;  // 0 … 2^64 − 1
-    double number(NumberRange range, Unit unit = Unit::none) const;
+    double number(NumberRange range, QuantityUnit unit = QuantityUnit::none) const;
     Bytes bytes(IntegerRange range) const;
     std::vector<YamlValue> items() const;                   // of a sequence
     std::vector<YamlValue> items(std::size_t count) const;  // of exactly this length

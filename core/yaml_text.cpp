@@ -73,7 +73,7 @@ std::string printable(std::string_view text) {
     return result;
 }
 
-std::string read_text_file(const std::string& path, const std::string& what) {
+std::string read_text_file(const std::string& path, const std::string& what, std::int64_t most) {
     namespace fs = std::filesystem;
     const auto fail = [&](const std::string& why, const std::string& fix) {
         throw Error("file", fmt::format("{}: {}", path, why), fix, ErrorKind::io);
@@ -93,8 +93,8 @@ std::string read_text_file(const std::string& path, const std::string& what) {
     char block[65536];
     while (stream.read(block, sizeof block), stream.gcount() > 0) {
         text.append(block, static_cast<std::size_t>(stream.gcount()));
-        if (text.size() > static_cast<std::size_t>(kTextMaxBytes)) {
-            fail(fmt::format("is larger than {} MiB", kTextMaxBytes >> 20),
+        if (text.size() > static_cast<std::size_t>(most)) {
+            fail(fmt::format("is larger than {} MiB", most >> 20),
                  fmt::format("name a {} file", what));
         }
     }

@@ -9,9 +9,10 @@ namespace shardscope {
 
 inline constexpr std::int64_t kTextMaxBytes = 4 * 1024 * 1024;
 
-// The content of a file; a missing file, a directory or a file beyond kTextMaxBytes is an Error of
+// The content of a file; a missing file, a directory or a file beyond `most` bytes is an Error of
 // ErrorKind::io, rule "file". `what` says what it should be, for the message: "scenario".
-std::string read_text_file(const std::string& path, const std::string& what);
+std::string read_text_file(const std::string& path, const std::string& what,
+                           std::int64_t most = kTextMaxBytes);
 
 // Throws Error "encoding" with the place of the first byte that is no UTF-8 text: invalid sequences,
 // NUL and other control characters (tab, line feed and carriage return are fine).

@@ -33,6 +33,7 @@ public:
     void finish_step() override;
 
     const StepScalars& scalars() const override { return scalars_; }
+    Bytes memory() const override { return memory_.peak; }
     // Its bytes stay readable until the next step.
     RankState state() override;
     void abort() noexcept { executor_.abort(); }

@@ -43,6 +43,7 @@ public:
           communicators_(make_rank_communicators(plan.program, world_)),
           ranks_(static_cast<std::size_t>(world_)),
           scalars_(ranks_.size()),
+          memory_(ranks_.size()),
           record_(plan, options) {}
 
     Trace run();
@@ -66,6 +67,7 @@ private:
     RankFailures failures_;
     MemoryProbe probe_;
     std::vector<StepScalars> scalars_;  // of every rank
+    std::vector<Bytes> memory_;         // the same
     RunRecord record_;
 };
 
@@ -142,8 +144,12 @@ void ThreadedRun::coordinate() {
 }
 
 void ThreadedRun::collect(std::int64_t step) {
-    for (std::size_t r = 0; r < ranks_.size(); ++r) scalars_[r] = ranks_[r]->scalars();
-    record_.add_step(step, scalars_);
+    for (std::size_t r = 0; r < ranks_.size(); ++r) {
+        scalars_[r] = ranks_[r]->scalars();
+        memory_[r] = ranks_[r]->memory();
+    }
+    memory_.front() += probe_.growth();  // as in the trace
+    record_.add_step(step, scalars_, memory_);
 }
 
 }  // namespace

@@ -235,21 +235,31 @@ std::vector<std::string> CudaRank::notes() const {
     return notes;
 }
 
+MemoryUse CudaRank::memory_use() const {
+    MemoryUse use = memory_;
+    // Where ranks share a GPU nobody can tell their parts apart: the plan's figure stays.
+    use.runtime = memory_plan_.runtime_parts;
+    if (options_.ranks_per_gpu > 1 || !stages_.context()) return use;
+    auto& category = use.categories[static_cast<std::size_t>(Category::runtime)];
+    use.peak += measured_.total() - category;
+    category = measured_.total();
+    use.runtime = measured_;
+    use.outside_plan = std::max(grown_, Bytes(0));
+    return use;
+}
+
+Bytes CudaRank::memory() const {
+    const MemoryUse use = memory_use();
+    return use.peak + use.outside_plan;
+}
+
 RankTrace CudaRank::take_trace(bool with_spans) {
     RankTrace trace;
     trace.rank = rank_;
     for (const Seconds wall : walls_) trace.steps.push_back(parts_within(wall));
     if (with_spans) trace.spans = log_.finish_step();
-    trace.memory = memory_;
-    // Where ranks share a GPU nobody can tell their parts apart: the plan's figure stays.
-    trace.memory.runtime = memory_plan_.runtime_parts;
+    trace.memory = memory_use();
     trace.memory.process = memory_of_this_process().value_or(Bytes(0));
-    if (options_.ranks_per_gpu > 1 || !stages_.context()) return trace;
-    auto& category = trace.memory.categories[static_cast<std::size_t>(Category::runtime)];
-    trace.memory.peak += measured_.total() - category;
-    category = measured_.total();
-    trace.memory.runtime = measured_;
-    trace.memory.outside_plan = std::max(grown_, Bytes(0));
     return trace;
 }
 

@@ -40,6 +40,7 @@ public:
     void run_step(std::int64_t step) override;
     void finish_step() override;
     const StepScalars& scalars() const override { return scalars_; }
+    Bytes memory() const override;
     RankState state() override;
     std::string place() const override { return executor_.place(); }
     // Whose attention ran, and what cuBLASLt refused.
@@ -52,6 +53,7 @@ private:
     std::int64_t traced_step() const;
     void prepare_kernels();
     void measure_memory();
+    MemoryUse memory_use() const;
     StepTime parts_within(Seconds wall) const;
 
     const Plan& plan_;

@@ -27,7 +27,8 @@ void read_peak(const YamlValue& value, Device& device) {
     for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16}) {
         const auto found = map.find(name_of(dtype));
         if (found)
-            device.peak[dtype] = FlopsPerSecond(found->number(kRate, Unit::flops_per_second));
+            device.peak[dtype] =
+                FlopsPerSecond(found->number(kRate, QuantityUnit::flops_per_second));
     }
 }
 
@@ -77,7 +78,7 @@ MatmulSample read_matmul(const YamlValue& row) {
     const auto cells = row.items(5);
     return {read_precision(cells[0]), cells[1].integer(kSize), cells[2].integer(kSize),
             cells[3].integer(kSize),
-            FlopsPerSecond(cells[4].number(kRate, Unit::flops_per_second))};
+            FlopsPerSecond(cells[4].number(kRate, QuantityUnit::flops_per_second))};
 }
 
 KernelSample read_kernel(const YamlValue& row) {
@@ -91,13 +92,13 @@ CollectiveSample read_collective(const YamlValue& row) {
     // Earlier versions wrote neither hosts nor spread.
     if (cells.size() == 4)
         return {cells[0].name(), static_cast<int>(cells[1].integer(kWorld)), 1,
-                cells[2].bytes(kSize), Seconds(cells[3].number(kTime, Unit::seconds))};
+                cells[2].bytes(kSize), Seconds(cells[3].number(kTime, QuantityUnit::seconds))};
     const auto all = row.items(6);
     return {all[0].name(),
             static_cast<int>(all[1].integer(kWorld)),
             static_cast<int>(all[2].integer(kWorld)),
             all[3].bytes(kSize),
-            Seconds(all[4].number(kTime, Unit::seconds)),
+            Seconds(all[4].number(kTime, QuantityUnit::seconds)),
             all[5].number(kSpread)};
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/report/result_io.h"
 #include "core/scenario_io.h"
 
 namespace shardscope {
@@ -17,65 +18,15 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-// JSON has no NaN: a figure that is not known is null.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-// No peak is known: no utilisation either.
-double mfu_of(const Result& result) { return result.mfu > 0 ? result.mfu : kUnknown; }
-
-Json rank_json(const RankTrace& trace, bool measured) {
-    Json json;
-    json["rank"] = trace.rank.value;
-    if (trace.multiplicity > 1) json["multiplicity"] = trace.multiplicity;
-    json["peak_bytes"] = trace.memory.peak.value;
-    json["peak_phase"] = phase_name(trace.memory.peak_phase);
-    for (std::size_t i = 0; i < kCategories; ++i) {
-        const auto name = category_name(static_cast<Category>(i));
-        json["categories"][std::string(name)] = trace.memory.categories[i].value;
-    }
-    if (measured) json["outside_plan_bytes"] = trace.memory.outside_plan.value;
-    if (const RuntimeMemory& runtime = trace.memory.runtime; runtime.total().value > 0)
-        json["runtime"] = {{"context_bytes", runtime.context.value},
-                           {"workspace_bytes", runtime.workspace.value},
-                           {"communicators_bytes", runtime.communicators.value}};
-    if (trace.memory.process.value > 0) json["process_bytes"] = trace.memory.process.value;
-    return json;
-}
-
-Json result_json(const std::optional<Result>& result, bool measured) {
-    if (!result) return nullptr;
-    Json json;
-    json["step_time_s"] = number(result->step_time.value);
-    json["tokens_per_s"] = number(result->tokens_per_s);
-    json["tokens_per_s_per_gpu"] = number(result->tokens_per_s_per_gpu);
-    json["mfu"] = number(mfu_of(*result));
-    json["losses"] = Json::array();
-    for (const double loss : result->losses) json["losses"].push_back(number(loss));
-    Json& memory = json["memory"];
-    memory["capacity_bytes"] = result->capacity.value;
-    memory["peak_bytes"] = result->peak_memory().peak.value;
-    memory["peak_rank"] = result->peak_rank.value;
-    memory["ranks"] = Json::array();
-    for (const RankTrace& trace : result->ranks)
-        memory["ranks"].push_back(rank_json(trace, measured));
-    Json& time = json["time"];
-    time["compute_s"] = number(result->time.compute.value);
-    time["exposed_communication_s"] = number(result->time.exposed_communication.value);
-    time["bubble_s"] = number(result->time.bubble.value);
-    time["optimizer_s"] = number(result->time.optimizer.value);
-    return json;
-}
-
 Json strategy_json(const StrategyReport& strategy) {
     Json json;
     json["name"] = strategy.name;
     json["status"] = status_name(strategy.status);
     json["layout"] = strategy.layout;
-    json["simulated"] = result_json(strategy.simulated, false);
-    json["measured"] = result_json(strategy.measured, true);
+    json["simulated"] = result_to_json(strategy.simulated, false);
+    json["measured"] = result_to_json(strategy.measured, true);
     json["error"] = nullptr;
-    if (const auto& error = strategy.error)
-        json["error"] = {{"rule", error->rule}, {"message", error->message}, {"fix", error->fix}};
+    if (const auto& error = strategy.error) json["error"] = error_to_json(*error);
     return json;
 }
 
@@ -149,8 +100,9 @@ std::vector<std::string> csv_result(const Result* result) {
     std::vector<std::string> fields;
     for (const double value :
          {result->step_time.value, result->tokens_per_s, result->tokens_per_s_per_gpu,
-          mfu_of(*result), result->time.compute.value, result->time.exposed_communication.value,
-          result->time.bubble.value, result->time.optimizer.value}) {
+          result->mfu > 0 ? result->mfu : kUnknown, result->time.compute.value,
+          result->time.exposed_communication.value, result->time.bubble.value,
+          result->time.optimizer.value}) {
         fields.push_back(csv_number(value));
     }
     fields.push_back(losses.empty() ? "" : csv_number(losses.front()));

@@ -14,24 +14,24 @@ namespace shardscope {
 namespace {
 
 TEST(Quantity, ReadsSuffixes) {
-    EXPECT_EQ(parse_quantity("80GB", Unit::bytes), 80e9);
-    EXPECT_EQ(parse_quantity("25 MiB", Unit::bytes), 25.0 * 1024 * 1024);
-    EXPECT_EQ(parse_quantity("7", Unit::bytes), 7);
-    EXPECT_EQ(parse_quantity("7B", Unit::bytes), 7);
-    EXPECT_EQ(parse_quantity("400Gbit/s", Unit::bytes_per_second), 50e9);
-    EXPECT_EQ(parse_quantity("3.35TB/s", Unit::bytes_per_second), 3.35e12);
-    EXPECT_EQ(parse_quantity("989TFLOP/s", Unit::flops_per_second), 989e12);
-    EXPECT_EQ(parse_quantity("4.5us", Unit::seconds), 4.5e-6);
-    EXPECT_EQ(parse_quantity("2ms", Unit::seconds), 2e-3);
-    EXPECT_EQ(parse_quantity("1e-3s", Unit::seconds), 1e-3);
+    EXPECT_EQ(parse_quantity("80GB", QuantityUnit::bytes), 80e9);
+    EXPECT_EQ(parse_quantity("25 MiB", QuantityUnit::bytes), 25.0 * 1024 * 1024);
+    EXPECT_EQ(parse_quantity("7", QuantityUnit::bytes), 7);
+    EXPECT_EQ(parse_quantity("7B", QuantityUnit::bytes), 7);
+    EXPECT_EQ(parse_quantity("400Gbit/s", QuantityUnit::bytes_per_second), 50e9);
+    EXPECT_EQ(parse_quantity("3.35TB/s", QuantityUnit::bytes_per_second), 3.35e12);
+    EXPECT_EQ(parse_quantity("989TFLOP/s", QuantityUnit::flops_per_second), 989e12);
+    EXPECT_EQ(parse_quantity("4.5us", QuantityUnit::seconds), 4.5e-6);
+    EXPECT_EQ(parse_quantity("2ms", QuantityUnit::seconds), 2e-3);
+    EXPECT_EQ(parse_quantity("1e-3s", QuantityUnit::seconds), 1e-3);
 }
 
 TEST(Quantity, RefusesOtherUnitsAndNonsense) {
     for (const char* text :
          {"", "GB", "1GB/s", "1 2", "0x10", "1_000", "nan", "inf", "-inf", "1e400"}) {
-        EXPECT_EQ(parse_quantity(text, Unit::bytes), std::nullopt) << text;
+        EXPECT_EQ(parse_quantity(text, QuantityUnit::bytes), std::nullopt) << text;
     }
-    EXPECT_EQ(parse_quantity("5s", Unit::none), std::nullopt);
+    EXPECT_EQ(parse_quantity("5s", QuantityUnit::none), std::nullopt);
 }
 
 TEST(Integer, SaturatesWhereTooLarge) {
