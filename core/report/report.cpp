@@ -109,6 +109,19 @@ std::vector<std::string> all_notes(const Report& report) {
     return notes;
 }
 
+std::vector<RankGroup> rank_groups(const Result& result) {
+    std::vector<RankGroup> groups;
+    for (const RankTrace& trace : result.ranks) {
+        const int last = trace.rank.value + trace.multiplicity - 1;
+        const MemoryUse& memory = trace.memory;
+        if (!groups.empty() && groups.back().memory->categories == memory.categories)
+            groups.back().last = last;
+        else
+            groups.push_back({trace.rank.value, last, &memory});
+    }
+    return groups;
+}
+
 Result summarise(const Trace& trace, const Plan& plan, const Device& device, int shared_cores) {
     Result result;
     result.ranks = expanded(trace.ranks, plan);

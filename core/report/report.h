@@ -60,6 +60,13 @@ std::vector<std::string> all_notes(const Report& report);
 // Above this many ranks, simulated ranks of one role stay one entry of Result::ranks.
 constexpr int kExpandedRanks = 64;
 
+// Neighbouring entries of Result::ranks that hold the same, category by category.
+struct RankGroup {
+    int first = 0, last = 0;            // ranks, both included
+    const MemoryUse* memory = nullptr;  // the result's
+};
+std::vector<RankGroup> rank_groups(const Result& result);
+
 // Condenses a Trace of the plan on that device. `shared_cores` is the number of cores that all ranks
 // share (Cluster::cores; 0: every rank has its own device): more ranks than cores have no more peak
 // than the cores. Step times are NaN when the trace has no timed step.

@@ -66,15 +66,6 @@ std::string machine_text(const Cluster& cluster) {
                        cluster.device.name, plural(cluster.nodes, "node"), cluster.gpus_per_node);
 }
 
-std::string heading(const Report& report) {
-    const Scenario& scenario = report.scenario;
-    const Bytes capacity = scenario.cluster.device.memory;
-    const MemoryUnit unit(capacity);
-    return fmt::format("{}: global batch {}, {}; {}, {} {} each\n\n", scenario.name,
-                       scenario.training.global_batch, name_of(scenario.training.precision),
-                       machine_text(scenario.cluster), unit.format(capacity), unit.name());
-}
-
 std::string losses_text(const std::vector<double>& losses) {
     if (losses.empty()) return kUnknown;
     return fmt::format("{:.3f} → {:.3f}", losses.front(), losses.back());
@@ -143,10 +134,10 @@ std::string errors_text(const Report& report) {
     return text;
 }
 
-// What failed and why, then everything a reader must know, each once.
+std::string heading(const Report& report) { return heading_text(report) + "\n\n"; }
+
 std::string remarks(const Report& report) {
-    std::string text = errors_text(report);
-    for (const std::string& note : all_notes(report)) text += fmt::format("note: {}\n", note);
+    const std::string text = remarks_text(report);
     return text.empty() ? text : '\n' + text;
 }
 
@@ -257,25 +248,6 @@ TextTable parts_table(const Report& report, const Units& units) {
     return table;
 }
 
-// Ranks [first, last] that hold the same.
-struct RankGroup {
-    int first = 0, last = 0;
-    const MemoryUse* memory = nullptr;
-};
-
-std::vector<RankGroup> rank_groups(const Result& result) {
-    std::vector<RankGroup> groups;
-    for (const RankTrace& trace : result.ranks) {
-        const int last = trace.rank.value + trace.multiplicity - 1;
-        const MemoryUse& memory = trace.memory;
-        if (!groups.empty() && groups.back().memory->categories == memory.categories)
-            groups.back().last = last;
-        else
-            groups.push_back({trace.rank.value, last, &memory});
-    }
-    return groups;
-}
-
 // Largest difference of a group's measured peaks from the predicted one.
 std::string largest_difference(const RankGroup& group, const Result& measured) {
     Bytes largest;
@@ -322,6 +294,21 @@ std::string ranks_text(const Report& report, Pick pick, const Units& units) {
 }
 
 }  // namespace
+
+std::string heading_text(const Report& report) {
+    const Scenario& scenario = report.scenario;
+    const Bytes capacity = scenario.cluster.device.memory;
+    const MemoryUnit unit(capacity);
+    return fmt::format("{}: global batch {}, {}; {}, {} {} each", scenario.name,
+                       scenario.training.global_batch, name_of(scenario.training.precision),
+                       machine_text(scenario.cluster), unit.format(capacity), unit.name());
+}
+
+std::string remarks_text(const Report& report) {
+    std::string text = errors_text(report);
+    for (const std::string& note : all_notes(report)) text += fmt::format("note: {}\n", note);
+    return text;
+}
 
 std::string simulation_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::simulated;

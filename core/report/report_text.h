@@ -19,4 +19,9 @@ std::string measurement_text(const Report& report, bool colours = false);
 // Predicted beside measured: an overview, memory by category, and the parts of a step.
 std::string comparison_text(const Report& report, bool colours = false);
 
+// The first line of all of them: scenario, batch, precision and machine. Without a line break.
+std::string heading_text(const Report& report);
+// The last part: what failed and why, then every note, each once, a line each. May be empty.
+std::string remarks_text(const Report& report);
+
 }  // namespace shardscope

@@ -71,8 +71,11 @@ QString end_label(const MemoryRow& row, Bytes capacity, const MemoryScale& scale
 QString measured_label(const MemoryRow& row,
                        const MemoryScale& scale);  // empty: nothing was measured
 
+// Beside the line: "usable 79.1 GiB"; for percent "usable, 100 % = 79.1 GiB".
+QString capacity_text(Bytes capacity, MemoryShow show);
+
 // All categories with two decimals and exact bytes, their sum, the capacity, the measurement; one fact per
-// line. Of a row without figures its details.
+// line, its parts separated by tabs. Of a row without figures its details.
 QString tooltip(const MemoryRow& row, Bytes capacity, MemoryShow show);
 
 // An aligned table of the rows: for tests and screen readers.

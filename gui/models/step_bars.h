@@ -44,8 +44,8 @@ public:
     const QString& unit() const { return unit_; }
     double value(Seconds time) const { return time.value / per_unit_; }
     QString format(
-        Seconds time) const;  // "5.4": one decimal; two where the longest is below 10 units
-    QString format_exact(Seconds time) const;  // "5.4673": for tooltips
+        Seconds time) const;  // "5.47": three digits of the longest
+    QString format_exact(Seconds time) const;  // "5.4673": two more, for tooltips
 
 private:
     QString unit_;
@@ -54,7 +54,7 @@ private:
 };
 StepScale scale_of(const StepBars& bars);
 
-QString end_label(const StepRow& row, const StepScale& scale);  // "5.4 s · 80 %"
+QString end_label(const StepRow& row, const StepScale& scale);  // "5.47 s · 79 %": time and MFU
 QString measured_label(const StepRow& row, const StepScale& scale);
 QString tooltip(const StepRow& row, const StepScale& scale, bool samples);
 std::string to_text(const StepBars& bars);

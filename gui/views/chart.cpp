@@ -1,16 +1,37 @@
 #include "gui/views/chart.h"
 
+#include <QClipboard>
 #include <QFileInfo>
-#include <QPageSize>
-#include <QPdfWriter>
+#include <QGuiApplication>
+#include <QKeyEvent>
 #include <QSaveFile>
 #include <QSvgGenerator>
 #include <QToolTip>
 
 #include "core/error.h"
 #include "gui/views/chart_header.h"
+#include "gui/views/pdf.h"
 
 namespace shardscope::gui {
+namespace {
+
+// Lines as rows of a table where they have tabs: what follows the first tab is aligned to the right.
+QString as_table(const QString& text) {
+    if (!text.contains('\t')) return text;
+    QString html = "<table cellspacing=0>";
+    for (const QString& line : text.split('\n')) {
+        const QStringList cells = line.split('\t');
+        html += cells.size() == 1 ? "<tr><td colspan=3>" : "<tr><td>";
+        html += cells.front().toHtmlEscaped() + "</td>";
+        for (const QString& cell : cells.mid(1))
+            html += "<td align=right style='padding-left:12px; white-space:nowrap'>" +
+                    cell.toHtmlEscaped() + "</td>";
+        html += "</tr>";
+    }
+    return html + "</table>";
+}
+
+}  // namespace
 
 Chart::Chart(const QString& name, const QString& title, QWidget* parent)
     : QCustomPlot(parent), title_(title), header_(new ChartHeader(this, title)) {
@@ -22,6 +43,10 @@ Chart::Chart(const QString& name, const QString& title, QWidget* parent)
     plotLayout()->addElement(0, 0, header_);
     plotLayout()->setRowSpacing(0);
     setNoAntialiasingOnDrag(true);
+    // In pixels: files have another number of dots per inch than the screen, layouts go by the screen's.
+    QFont pixels = font();
+    pixels.setPixelSize(QFontInfo(pixels).pixelSize());
+    setFont(pixels);
 }
 
 void Chart::set_theme(const Theme& theme) {
@@ -32,6 +57,18 @@ void Chart::set_theme(const Theme& theme) {
     replot(rpQueuedReplot);
 }
 
+void Chart::refresh() {
+    rebuild();
+    setAccessibleDescription(text());
+    replot(rpQueuedReplot);
+}
+
+int Chart::header_height(int width) const { return header_->height_for(width); }
+
+void Chart::set_least_header_height(std::function<int()> height) {
+    header_->least_height = std::move(height);
+}
+
 void Chart::set_subtitle(const QString& text) { header_->subtitle = text; }
 
 void Chart::set_legend(std::vector<LegendEntry> entries) { header_->legend = std::move(entries); }
@@ -40,11 +77,48 @@ QString Chart::tooltip_at(const QPointF&) const { return {}; }
 
 void Chart::fit() { rebuild(); }
 
-void Chart::draw_to(QCPPainter& painter, const QSize& size, const Theme& theme) {
-    const Theme before = theme_;
-    set_theme(theme);
+std::vector<QCPRange> Chart::ranges() const {
+    std::vector<QCPRange> ranges;
+    for (const QCPAxisRect* rect : axisRects())
+        for (const QCPAxis* axis : rect->axes()) ranges.push_back(axis->range());
+    return ranges;
+}
+
+void Chart::set_ranges(const std::vector<QCPRange>& ranges) {
+    std::size_t next = 0;
+    for (QCPAxisRect* rect : axisRects())
+        for (QCPAxis* axis : rect->axes())
+            if (next < ranges.size()) axis->setRange(ranges[next++]);
+}
+
+void Chart::draw_with(QCPPainter& painter, const QSize& size) {
+    drawing_to_file_ = true;
     toPainter(&painter, size.width(), size.height());
-    set_theme(before);
+    drawing_to_file_ = false;
+    updateLayout();  // back to the screen's, which mouse events go by
+}
+
+void Chart::draw_to(QCPPainter& painter, const QSize& size, const Theme& theme, int header_height) {
+    const auto least = std::exchange(header_->least_height, [=] { return header_height; });
+    if (theme == theme_) {
+        draw_with(painter, size);
+        header_->least_height = least;
+        return;
+    }
+    // Neither set_theme nor a replot: the screen's picture is right as it is.
+    const Theme before = theme_;
+    const std::vector<QCPRange> zoom = ranges();
+    const auto change = [&](const Theme& to) {
+        theme_ = header_->theme = to;
+        setBackground(QBrush(to.panel));
+        rebuild();
+        set_ranges(zoom);
+    };
+    change(theme);
+    draw_with(painter, size);
+    change(before);
+    header_->least_height = least;
+    updateLayout();
 }
 
 QImage Chart::image(const QSize& size, double scale, const Theme& theme) {
@@ -62,10 +136,10 @@ void Chart::export_to(const QString& path, const QSize& size, double scale, cons
         throw Error("output", ("cannot write " + path + ": " + why).toStdString(),
                     "name another file", ErrorKind::io);
     };
-    QSaveFile file(path);
     if (ending != "png" && ending != "svg" && ending != "pdf")
         throw Error("format", ("\"" + path + "\" is no .png, .svg or .pdf").toStdString(),
                     "end the file's name in one of them", ErrorKind::io);
+    QSaveFile file(path);
     if (!file.open(QIODevice::WriteOnly)) fail(file.errorString());
     if (ending == "png") {
         if (!image(size, scale, theme).save(&file, "PNG")) fail("the picture is too large");
@@ -76,18 +150,33 @@ void Chart::export_to(const QString& path, const QSize& size, double scale, cons
         svg.setViewBox(QRect(QPoint(0, 0), size));
         svg.setTitle(title_);
         QCPPainter painter(&svg);
+        painter.setMode(QCPPainter::pmVectorized);
         draw_to(painter, size, theme);
     } else {
-        QPdfWriter pdf(&file);
-        pdf.setTitle(title_);
         // One unit of `size` is a point of 1/72 inch.
-        pdf.setResolution(72);
-        pdf.setPageMargins(QMarginsF(0, 0, 0, 0));
-        pdf.setPageSize(QPageSize(QSizeF(size), QPageSize::Point, {}, QPageSize::ExactMatch));
-        QCPPainter painter(&pdf);
-        draw_to(painter, size, theme);
+        const QByteArray pdf = pdf_of(title_, QPageSize(QSizeF(size), QPageSize::Point, {},
+                                                        QPageSize::ExactMatch),
+                                      QPageLayout::Portrait, [&](QPdfWriter& writer) {
+                                          QCPPainter painter(&writer);
+                                          painter.setMode(QCPPainter::pmVectorized);
+                                          draw_to(painter, size, theme);
+                                      });
+        if (file.write(pdf) != pdf.size()) fail(file.errorString());
     }
     if (!file.commit()) fail(file.errorString());
+}
+
+void Chart::keyPressEvent(QKeyEvent* event) {
+    if (event->matches(QKeySequence::Copy)) {
+        QGuiApplication::clipboard()->setImage(image(this->size(), devicePixelRatioF(), theme_));
+    } else if (event->key() == Qt::Key_F && event->modifiers() == Qt::NoModifier) {
+        fit();
+    } else if (event->key() == Qt::Key_Escape) {
+        fit();
+        event->ignore();  // the window stops what runs
+    } else {
+        QCustomPlot::keyPressEvent(event);
+    }
 }
 
 void Chart::mouseMoveEvent(QMouseEvent* event) {
@@ -96,7 +185,7 @@ void Chart::mouseMoveEvent(QMouseEvent* event) {
     const QString text = tooltip_at(event->position());
     if (text == tooltip_ && (text.isEmpty() || QToolTip::isVisible())) return;
     tooltip_ = text;
-    QToolTip::showText(event->globalPosition().toPoint(), text, this);
+    QToolTip::showText(event->globalPosition().toPoint(), as_table(text), this);
 }
 
 void Chart::leaveEvent(QEvent* event) {
@@ -105,6 +194,10 @@ void Chart::leaveEvent(QEvent* event) {
 }
 
 void Chart::paintEvent(QPaintEvent* event) {
+    if (bufferDevicePixelRatio() != devicePixelRatioF()) {  // moved to another screen
+        setBufferDevicePixelRatio(devicePixelRatioF());
+        replot(rpQueuedReplot);
+    }
     QCustomPlot::paintEvent(event);
     if (hasFocus()) {
         QPainter painter(this);

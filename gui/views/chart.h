@@ -5,6 +5,7 @@
 // by themselves.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include <qcustomplot.h>
@@ -42,10 +43,15 @@ public:
     // Shows everything again after zooming.
     virtual void fit();
 
-    // Draws the chart as large as `size` with that theme, whatever it looks like on the screen.
-    void draw_to(QCPPainter& painter, const QSize& size, const Theme& theme);
-    // A file in the format of its name's ending: .png (`scale` pixels per unit of `size`), .svg, .pdf.
-    // Throws Error "output" where it cannot be written, "format" for another ending (both exit code 2).
+    // Draws the chart as large as `size` with that theme, showing the range that is zoomed to. What is on
+    // the screen stays as it is. `header_height`: at least so high, for charts side by side.
+    void draw_to(QCPPainter& painter, const QSize& size, const Theme& theme, int header_height = 0);
+    // Whether draw_to is at work: nothing scrolls in a file.
+    bool drawing_to_file() const { return drawing_to_file_; }
+    // Of title, subtitle and legend at that width.
+    int header_height(int width) const;
+    // A file in the format of its name's ending: .png (`scale` pixels per unit of `size`), .svg, .pdf. The
+    // same chart gives the same bytes. Throws Error "output" where it cannot be written, "format" for another ending (both exit code 2).
     void export_to(const QString& path, const QSize& size, double scale, const Theme& theme);
     QImage image(const QSize& size, double scale, const Theme& theme);
 
@@ -56,6 +62,13 @@ signals:
 protected:
     // Makes all plottables anew from the data and theme(): after set_theme, and when subclasses call it.
     virtual void rebuild() = 0;
+    // After new data: rebuild(), text() as the accessible description, and a frame as soon as there is time.
+    void refresh();
+    // At least so high on the screen, asked at every layout.
+    void set_least_header_height(std::function<int()> height);
+
+    // Ctrl+C copies the picture, F and Esc fit.
+    void keyPressEvent(QKeyEvent* event) override;
 
     void mouseMoveEvent(QMouseEvent* event) override;
     void leaveEvent(QEvent* event) override;
@@ -64,8 +77,13 @@ protected:
     void focusOutEvent(QFocusEvent* event) override;
 
 private:
+    void draw_with(QCPPainter& painter, const QSize& size);
+    std::vector<QCPRange> ranges() const;  // of all axes
+    void set_ranges(const std::vector<QCPRange>& ranges);
+
     Theme theme_ = Theme::light();
     QString title_, tooltip_;
+    bool drawing_to_file_ = false;
     class ChartHeader* header_;  // of the layout; title, subtitle and legend
 };
 

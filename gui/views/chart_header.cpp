@@ -24,24 +24,22 @@ int ChartHeader::lay_out(int width, const std::function<void(int, const QRect&)>
     const QFontMetrics plain(mParentPlot->font()), bold(title_font(mParentPlot->font()));
     const int height = plain.height();
     int x = kMargin, y = 4;
-    const int title_width = bold.horizontalAdvance(title);
+    const int title_width = std::min(bold.horizontalAdvance(title), width - 2 * kMargin);
     place(-2, QRect(x, y, title_width, height));
     x += title_width + 10;
     if (!subtitle.isEmpty()) {
-        int subtitle_width = plain.horizontalAdvance(subtitle);
-        if (x + subtitle_width > width - kMargin && x > kMargin + title_width / 2) {
-            if (width - kMargin - x < subtitle_width) {
-                x = kMargin;
-                y += height + 2;
-            }
+        const int subtitle_width = plain.horizontalAdvance(subtitle);
+        if (x + subtitle_width > width - kMargin) {
+            x = kMargin;
+            y += height + 2;
         }
-        subtitle_width = std::min(subtitle_width, std::max(0, width - kMargin - x));
-        place(-1, QRect(x, y, subtitle_width, height));
+        place(-1, QRect(x, y, std::min(subtitle_width, std::max(0, width - kMargin - x)), height));
     }
     y += height + 4;
     x = kMargin;
     for (std::size_t i = 0; i < legend.size(); ++i) {
-        const int entry = kMark + 4 + plain.horizontalAdvance(legend[i].text);
+        const int entry =
+            std::min(kMark + 4 + plain.horizontalAdvance(legend[i].text), width - 2 * kMargin);
         if (x > kMargin && x + entry > width - kMargin) {
             x = kMargin;
             y += height + 2;
@@ -52,8 +50,13 @@ int ChartHeader::lay_out(int width, const std::function<void(int, const QRect&)>
     return legend.empty() ? y : y + height + 4;
 }
 
+int ChartHeader::height_for(int width) const {
+    return lay_out(width, [](int, const QRect&) {});
+}
+
 QSize ChartHeader::minimumOuterSizeHint() const {
-    return {0, lay_out(mParentPlot->width(), [](int, const QRect&) {})};
+    const int height = height_for(mParentPlot->viewport().width());
+    return {0, least_height ? std::max(height, least_height()) : height};
 }
 
 QSize ChartHeader::maximumOuterSizeHint() const {

@@ -1,6 +1,7 @@
 // Title, subtitle and legend of a chart, as an element of its layout that wraps to the width it gets.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "gui/views/chart.h"
@@ -16,7 +17,9 @@ public:
     QString title, subtitle;
     std::vector<LegendEntry> legend;
     Theme theme;
+    std::function<int()> least_height;  // empty: none
 
+    int height_for(int width) const;  // without least_height
     QSize minimumOuterSizeHint() const override;
     QSize maximumOuterSizeHint() const override;
 

@@ -6,7 +6,7 @@
 // zoomed axis. Keys: arrows, Home and End select, + − zoom, F and Esc fit, Ctrl+C copies the picture.
 #pragma once
 
-#include <optional>
+#include <QPointer>
 
 #include "gui/views/chart.h"
 
@@ -22,11 +22,12 @@ public:
 
     // The strategy whose row is marked; −1: none. Scrolls to it.
     void set_selected(int strategy);
-    int selected() const;
+    int selected() const { return selected_; }
 
     // From now on both charts' rows begin at the same height, are as tall, and scroll together, as long as
     // they have as many rows. For charts side by side with equal heights; undone by destroying either.
     void align_with(RowChart* other);
+    RowChart* partner() const { return partner_; }  // null: none
 
     void fit() override;
     QSize sizeHint() const override;
@@ -47,8 +48,21 @@ protected:
     void keyPressEvent(QKeyEvent* event) override;
     void resizeEvent(QResizeEvent* event) override;
 
+    // Whether rows are strategies, so that one of them can be marked.
+    void set_marks(bool marks);
+
 private:
+    bool aligned() const;      // with a partner of as many rows
+    void frame(bool partner);  // paints anew, the partner too
+    void scroll(int first);
+    void select_row(int row);
+
     RowPlot* plot_;  // of the layout
+    QPointer<RowChart> partner_;
+    int selected_ = -1;
+    bool marks_ = true;
+    std::optional<QPointF> pressed_;  // where the left button went down
+    bool dragged_ = false;
 };
 
 }  // namespace shardscope::gui

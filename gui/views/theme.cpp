@@ -1,5 +1,6 @@
 #include "gui/views/theme.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace shardscope::gui {
@@ -73,10 +74,13 @@ QPalette Theme::palette() const {
     return palette;
 }
 
+double Theme::contrast(const QColor& a, const QColor& b) {
+    const double one = luminance(a), other = luminance(b);
+    return (std::max(one, other) + 0.05) / (std::min(one, other) + 0.05);
+}
+
 QColor Theme::text_on(QColor fill) {
-    // Contrast against white is 1.05 / (L + 0.05), against black (L + 0.05) / 0.05.
-    const double l = luminance(fill) + 0.05;
-    return 1.05 / l > l / 0.05 ? QColor(Qt::white) : QColor(Qt::black);
+    return contrast(fill, Qt::white) > contrast(fill, Qt::black) ? Qt::white : Qt::black;
 }
 
 std::optional<ThemeChoice> theme_named(const QString& name) {

@@ -21,12 +21,16 @@ struct Theme {
     QColor accent, selection;  // focus, the selected row's marker; the row itself
     QColor alert;              // text and lines of what does not fit, and errors
 
+    bool operator==(const Theme&) const = default;
+
     static Theme light();
     static Theme dark_theme();
     // `system` goes by the luminance of the platform's own palette.
     static Theme of(ThemeChoice choice, const QPalette& platform);
 
     QPalette palette() const;  // of widgets
+    // Contrast of two colours, 1 to 21 (WCAG 2.2).
+    static double contrast(const QColor& a, const QColor& b);
     // Black or white, whichever reads better on a bar of that colour.
     static QColor text_on(QColor fill);
 };
