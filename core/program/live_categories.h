@@ -19,25 +19,25 @@ public:
     explicit LiveCategories(const RoleProgram& role);  // keeps no reference
 
     // While a compute-stream instruction of a task runs: sizes, not rounded, `runtime` not among them.
-    // The sum is MemorySample::live, and its largest MemoryPlan::live_peak.
     CategoryBytes at(std::int32_t task, std::int32_t instruction) const;
+    // Their sum: MemorySample::live. The largest of a step is MemoryPlan::live_peak.
     Bytes total(std::int32_t task, std::int32_t instruction) const;
 
-    // One place per change of any category, in the order of the schedule; the first one is the step's
-    // start. (memory_timeline has those that change the sum.)
-    std::vector<MemorySample> timeline() const;
+    // As memory_timeline, with a sample for every change of any category. `role`: the constructor's.
+    std::vector<MemorySample> timeline(const RoleProgram& role) const;
 
 private:
     struct Sums {
         CategoryBytes categories{};
         Bytes total;
     };
-    std::size_t position(std::int32_t task, std::int32_t instruction) const;
+    const Sums& of_position(std::int32_t task, std::int32_t instruction) const;
+    const Sums& of_task(std::int32_t task) const { return tasks_[static_cast<std::size_t>(task)]; }
 
-    std::vector<std::size_t> body_;                     // per task
-    std::vector<std::vector<std::uint32_t>> position_;  // per body and instruction
-    std::vector<Sums> positions_;                       // per position
-    std::vector<Sums> tasks_;                           // per task: frames of other micro-batches
+    std::vector<std::size_t> bodies_;                      // per task
+    std::vector<std::vector<std::uint32_t>> position_of_;  // per body and instruction
+    std::vector<Sums> positions_;
+    std::vector<Sums> tasks_;  // frames of other micro-batches
 };
 
 }  // namespace shardscope

@@ -23,8 +23,8 @@ LiveProfile::LiveProfile(const RoleProgram& role, const std::vector<Lifetime>& l
         if (phases_.size() == first_.back()) phases_.push_back(Phase::optimizer);
     }
     first_.push_back(phases_.size());
-    sum_positions();
-    sum_frames();
+    sums_ = position_sums(std::nullopt);
+    others_ = task_sums(std::nullopt);
 }
 
 BodyId LiveProfile::body_at(std::size_t position) const {
@@ -38,22 +38,27 @@ bool LiveProfile::whole_frame(std::size_t buffer, std::size_t position) const {
                            [body_at(position).index()];
 }
 
-void LiveProfile::sum_positions() {
+std::vector<Bytes> LiveProfile::position_sums(std::optional<Category> only) const {
     std::vector<std::int64_t> change(phases_.size() + 1, 0);
-    for (std::size_t i = 0; i < role_.buffers.size(); ++i)
+    for (std::size_t i = 0; i < role_.buffers.size(); ++i) {
+        if (only && role_.buffers[i].category != *only) continue;
         for (const Interval& v : lives_[i].intervals) {
             if (whole_frame(i, static_cast<std::size_t>(v.first))) continue;
             change[static_cast<std::size_t>(v.first)] += role_.buffers[i].size().value;
             change[static_cast<std::size_t>(v.last) + 1] -= role_.buffers[i].size().value;
         }
+    }
+    std::vector<Bytes> sums;
+    sums.reserve(phases_.size());
     std::int64_t sum = 0;
-    for (std::size_t p = 0; p < phases_.size(); ++p) sums_.push_back(Bytes(sum += change[p]));
+    for (std::size_t p = 0; p < phases_.size(); ++p) sums.push_back(Bytes(sum += change[p]));
+    return sums;
 }
 
-void LiveProfile::sum_frames() {
+std::vector<Bytes> LiveProfile::task_sums(std::optional<Category> only) const {
     std::vector<std::int64_t> size(frames_.frames.size(), 0);
     for (std::size_t i = 0; i < role_.buffers.size(); ++i)
-        if (frames_.frame[i] >= 0)
+        if (frames_.frame[i] >= 0 && (!only || role_.buffers[i].category == *only))
             size[static_cast<std::size_t>(frames_.frame[i])] += role_.buffers[i].size().value;
     std::vector<std::int64_t> change(role_.schedule.size() + 1, 0);
     for (std::size_t f = 0; f < size.size(); ++f)
@@ -62,14 +67,17 @@ void LiveProfile::sum_frames() {
             change[static_cast<std::size_t>(life.first)] += size[f];
             change[static_cast<std::size_t>(life.last) + 1] -= size[f];
         }
+    std::vector<Bytes> others;
+    others.reserve(role_.schedule.size());
     std::int64_t alive = 0;
     for (std::size_t t = 0; t < role_.schedule.size(); ++t) {
         alive += change[t];
         std::int64_t own = 0;  // counted position by position
         for (std::size_t f = 0; f < size.size(); ++f)
             if (frames_.used_by[f][role_.schedule[t].body.index()]) own += size[f];
-        others_.push_back(Bytes(alive - own));
+        others.push_back(Bytes(alive - own));
     }
+    return others;
 }
 
 LiveProfile::Moment LiveProfile::peak() const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/program/frames.h"
@@ -29,6 +30,12 @@ public:
     Bytes live_at(std::size_t task, std::size_t position) const {
         return others_[task] + sums_[position];
     }
+    // What live_at adds up, of one category or of all. Per position: persistent and transient buffers
+    // and what the task's own frames hold by then; per task: frames of other micro-batches, or
+    // untouched by its body.
+    std::vector<Bytes> position_sums(std::optional<Category> only) const;
+    std::vector<Bytes> task_sums(std::optional<Category> only) const;
+
     BodyId body_at(std::size_t position) const;
     // Positions of the body's compute-stream instructions: [first, first + count).
     std::size_t first_position(BodyId body) const { return first_[body.index()]; }
@@ -39,18 +46,14 @@ public:
 private:
     // Whether the buffer's frame is untouched by the body at `position`, and so counted as a whole.
     bool whole_frame(std::size_t buffer, std::size_t position) const;
-    void sum_positions();
-    void sum_frames();
 
     const RoleProgram& role_;
     const std::vector<Lifetime>& lives_;
     const FramePlan& frames_;
     std::vector<std::size_t> first_;  // per body, and one past the end
     std::vector<Phase> phases_;       // per position
-    // Per position: persistent and transient buffers and what the task's own frames hold by then.
-    std::vector<Bytes> sums_;
-    std::vector<Bytes>
-        others_;  // per task: frames of other micro-batches, or untouched by its body
+    std::vector<Bytes> sums_;         // position_sums and task_sums of all categories
+    std::vector<Bytes> others_;
 };
 
 }  // namespace shardscope

@@ -119,24 +119,4 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
     return plan;
 }
 
-std::vector<MemorySample> memory_timeline(const RoleProgram& role) {
-    const std::vector<Lifetime> lives = lifetimes(role);
-    const FramePlan frames = plan_frames(role, lives);
-    const LiveProfile profile(role, lives, frames);
-    std::vector<MemorySample> samples;
-    for (std::size_t t = 0; t < role.schedule.size(); ++t) {
-        const BodyId body = role.schedule[t].body;
-        const auto& instructions = role.bodies[body.index()].instructions;
-        std::size_t position = profile.first_position(body);
-        for (std::size_t i = 0; i < instructions.size(); ++i) {
-            if (instructions[i].stream != Stream::compute) continue;
-            const Bytes live = profile.live_at(t, position++);
-            if (samples.empty() || samples.back().live != live)
-                samples.push_back(
-                    {static_cast<std::int32_t>(t), static_cast<std::int32_t>(i), live});
-        }
-    }
-    return samples;
-}
-
 }  // namespace shardscope

@@ -9,7 +9,8 @@
 
 #include <fmt/format.h>
 
-#include "core/program/event_origins.h"
+#include "core/report/memory_cursor.h"
+#include "core/report/span_description.h"
 
 namespace shardscope {
 namespace {
@@ -28,14 +29,12 @@ std::string escaped(std::string_view text) {
     return result;
 }
 
-std::int64_t nanoseconds(Seconds time) { return std::llround(std::max(0.0, time.value) * 1e9); }
-
 // Whose spans a file shows again and again: everything of an event but its rank, micro-batch and
 // times, written once per instruction.
 class RoleText {
 public:
     RoleText(const Plan& plan, const RoleProgram& role)
-        : plan_(plan), role_(role), origins_(event_origins(role)), texts_(role.bodies.size()) {
+        : role_(role), describer_(plan, role), texts_(role.bodies.size()) {
         for (std::size_t b = 0; b < texts_.size(); ++b)
             texts_[b].resize(role.bodies[b].instructions.size());
     }
@@ -49,92 +48,20 @@ public:
 
 private:
     std::string made_for(const Span& span) const {
-        const Body& body = role_.bodies[span.body.index()];
-        const Operation& operation =
-            body.instructions[static_cast<std::size_t>(span.instruction)].operation;
+        const SpanDescription what = describer_.describe(span);
         std::string text =
-            fmt::format(R"({{"ph":"X","name":"{}","args":{{)",
-                        escaped(std::visit([&](const auto& o) { return name(o); }, operation)));
-        std::visit([&](const auto& o) { text += amounts(o); }, operation);
-        if (span.layer >= 0) {
-            const Layer& layer = plan_.model->layers[static_cast<std::size_t>(span.layer)];
-            text += fmt::format(R"("layer":"{}",)", escaped(layer.name));
-        }
+            fmt::format(R"({{"ph":"X","name":"{}","args":{{)", escaped(what.name));
+        if (what.flops) text += fmt::format(R"("flops":{},)", std::llround(what.flops->value));
+        if (what.bytes) text += fmt::format(R"("bytes":{},)", what.bytes->value);
+        if (!what.layer.empty()) text += fmt::format(R"("layer":"{}",)", escaped(what.layer));
         return text + fmt::format(R"("phase":"{}","body":"{}","micro-batch":)",
-                                  phase_name(span.phase), escaped(body.name));
+                                  phase_name(span.phase),
+                                  escaped(role_.bodies[span.body.index()].name));
     }
 
-    const std::string& group(GroupId id) const { return plan_.program.groups[id.index()].name; }
-
-    std::string name(const Compute& c) const { return std::string(kernel_name(c.kernel)); }
-    std::string name(const Collective& c) const {
-        return fmt::format("{}{} over {}", collective_name(c.kind),
-                           c.reduce == ReduceOp::maximum ? " (maximum)" : "", group(c.group));
-    }
-    std::string name(const Exchange& x) const {
-        if (x.transfers.size() != 1)
-            return fmt::format("exchange of {} transfers", x.transfers.size());
-        const Exchange::Transfer& t = x.transfers.front();
-        return fmt::format("{} {} {}", t.send ? "send to" : "receive from", group(t.group), t.peer);
-    }
-    std::string name(const WaitEvent& w) const {
-        return fmt::format("wait for {}", stream_name(origins_[w.event.index()].stream));
-    }
-    std::string name(const RecordEvent&) const { return "record"; }
-    std::string name(const CopyToHost&) const { return "copy to host"; }
-
-    static std::string amounts(const Compute& c) {
-        const KernelCost cost = cost_of(c.kernel, c.dtype, c.gradient);
-        return fmt::format(R"("flops":{},"bytes":{},)",
-                           std::llround(cost.matmul.value + cost.other.value), cost.moved().value);
-    }
-    static std::string amounts(const Collective& c) {
-        return fmt::format(R"("bytes":{},)", c.bytes().value);
-    }
-    static std::string amounts(const Exchange& x) {
-        std::int64_t bytes = 0;
-        for (const auto& t : x.transfers) bytes += t.elements * size_of(t.dtype);
-        return fmt::format(R"("bytes":{},)", bytes);
-    }
-    template <class Other>
-    static std::string amounts(const Other&) {
-        return "";
-    }
-
-    const Plan& plan_;
     const RoleProgram& role_;
-    std::vector<EventOrigin> origins_;
+    SpanDescriber describer_;
     std::vector<std::vector<std::string>> texts_;  // by body and instruction; empty: not yet made
-};
-
-// Finds the task of each span of the compute stream, and with it the live bytes from its start on.
-class MemoryCursor {
-public:
-    MemoryCursor(const RoleProgram& role, const std::vector<MemorySample>& samples)
-        : role_(role), samples_(samples) {}
-
-    // The samples that fall between the span asked for before and this one, that one included.
-    std::span<const MemorySample> until(const Span& span) {
-        std::size_t task = task_;
-        while (task < role_.schedule.size() &&
-               (role_.schedule[task].body != span.body ||
-                role_.schedule[task].micro_batch != span.micro_batch))
-            ++task;
-        if (task < role_.schedule.size()) task_ = task;
-        const std::size_t first = next_;
-        while (next_ < samples_.size() && !is_after(samples_[next_], span)) ++next_;
-        return std::span(samples_).subspan(first, next_ - first);
-    }
-
-private:
-    bool is_after(const MemorySample& sample, const Span& span) const {
-        const auto task = static_cast<std::int32_t>(task_);
-        return sample.task != task ? sample.task > task : sample.instruction > span.instruction;
-    }
-
-    const RoleProgram& role_;
-    const std::vector<MemorySample>& samples_;
-    std::size_t task_ = 0, next_ = 0;
 };
 
 class TraceWriter {

@@ -51,7 +51,8 @@ private:
     LiveCategories live_;
     Bytes runtime_;
     std::vector<Change> changes_;
-    // Level 0: the largest of every kBlock changes; level l: of every kBlock of the level before.
+    // Indices of changes: level 0 has the largest of every 16, level l the largest of every 16 of the
+    // level before.
     std::vector<std::vector<std::uint32_t>> largest_;
 };
 

@@ -3,11 +3,12 @@
 // A frame costs O(pixels · log spans) whatever the number of spans: running totals per kind are kept for
 // every few spans of a lane, so that the time spent on anything up to any moment is a look-up. Times are
 // whole nanoseconds from the step's start, so that totals are exact. Immutable; may be shared between
-// threads. About 22 bytes per span beside the trace's own.
+// threads. About 26 bytes per span beside the trace's own.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -30,12 +31,6 @@ enum class SpanKind : std::uint8_t {
 };
 constexpr std::size_t kSpanKinds = 8;
 std::string_view span_kind_name(SpanKind kind);  // "forward", "TP collective", …
-
-// Nanoseconds from the step's start, rounded; the one way from Seconds.
-std::int64_t nanoseconds(Seconds time);
-
-// What the program says a span is; never `wait`'s sibling for other stages (Span::Kind::pipeline_wait).
-SpanKind span_kind(const Plan& plan, const RoleProgram& role, const Span& span);
 
 // One stream of one rank.
 struct TimelineLane {
@@ -104,8 +99,9 @@ public:
         std::size_t span = 0;  // index in RankTrace::spans of the lane's rank
     };
     Item item(std::size_t lane, std::size_t index) const;
-    // The span at a moment or, where there is none, the nearest one less than `reach` away; −1: none.
-    std::ptrdiff_t hit(std::size_t lane, std::int64_t time, std::int64_t reach) const;
+    // The index of the span at a moment or, where there is none, of the nearest one at most `reach` away.
+    // Waits are not drawn and not hit.
+    std::optional<std::size_t> hit(std::size_t lane, std::int64_t time, std::int64_t reach) const;
 
     RangeTotals totals(std::span<const std::size_t> lanes, std::int64_t start,
                        std::int64_t end) const;
@@ -125,8 +121,12 @@ private:
         std::vector<Block> blocks;  // and one past the end
         std::vector<TimelineTask> tasks;
     };
-    static Sums before(const Spans& spans, std::int64_t time);
+    void add_rank(std::size_t number, std::size_t role, const RankTrace& rank,
+                  const std::vector<std::vector<SpanKind>>& kinds);
     static void sum_blocks(Spans& spans);
+    static void find_tasks(const std::vector<Span>& trace, Spans& spans);
+    // Time of each kind before `time`, of which `first` spans begin before it.
+    static Sums before(const Spans& spans, std::size_t first, std::int64_t time);
     static void add(const Spans& spans, std::int64_t start, std::int64_t end, RangeTotals& totals);
 
     std::int64_t end_ = 0;
