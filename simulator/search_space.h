@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -13,8 +12,8 @@
 
 namespace shardscope {
 
-// The values to try; candidates are all their combinations that mean something. Empty lists are errors.
-// tp, pp and micro_batch empty: every value that divides what it has to (ranks, the samples of a rank).
+// The values to try; candidates are all their combinations that mean something. tp, pp and micro_batch
+// may be empty: every value that divides what it has to (ranks, the samples of a rank).
 struct SearchSpace {
     // How a pipeline works. Kept together because only 1f1b interleaves.
     struct Pipelining {
@@ -25,13 +24,13 @@ struct SearchSpace {
 
     std::vector<int> tp, pp;
     std::vector<std::int64_t> micro_batch;
-    std::vector<bool> sequence_parallel{false};           // where tp > 1
-    std::vector<Pipelining> pipelining{{}};               // where pp > 1
-    std::vector<Partition> partition{{}};                 // where pp > 1
-    std::vector<int> zero{0, 1, 2, 3};                    // where dp > 1
-    std::vector<Bytes> bucket{Strategy{}.bucket};         // where dp > 1 and zero < 3
+    std::vector<bool> sequence_parallel{false};      // where tp > 1
+    std::vector<Pipelining> pipelining{{}};          // where pp > 1
+    std::vector<Partition> partition{{}};            // where pp > 1
+    std::vector<int> zero{0, 1, 2, 3};               // where dp > 1
+    std::vector<Bytes> bucket{Strategy{}.bucket};    // where dp > 1 and zero < 3
     std::vector<ReduceAt> reduce_at{ReduceAt::by_stage};  // zero < 2 and several micro-batches
-    std::vector<int> prefetch{Strategy{}.prefetch};       // where zero is 3
+    std::vector<int> prefetch{Strategy{}.prefetch};  // where zero is 3
     std::vector<Recompute> recompute{{}};
     std::vector<AttentionKind> attention{AttentionKind::flash};  // models with attention
 
@@ -42,62 +41,63 @@ struct SearchSpace {
 };
 
 // The candidates of a space, numbered from 0. Nothing is stored per candidate, so that lists may be
-// long. Combinations that differ only in a field without effect are one candidate: the effectless
-// field has Strategy's default. Immutable; safe to share between threads.
+// long. Combinations that differ only in what has no effect are one candidate: a field without effect
+// has Strategy's default, and of values with the same effect (buckets that hold the same layers, ways to
+// divide layers with the same result) the first one listed stands for all. Immutable; safe to share
+// between threads.
 class CandidateList {
 public:
-    // Works out which combinations exist: those whose degrees divide what they must and whose model can
-    // be cut that way. Takes milliseconds. Throws Error "search-space" for an empty list of values.
+    // Combinations that do not exist for this scenario: degrees that do not divide what they must, or a
+    // model that cannot be cut that way.
+    struct Refusal {
+        std::string rule;  // Error::rule
+        std::string example;  // the message of the first one
+        std::uint64_t combinations = 0;  // of degrees, or of degrees and a way to cut the model
+    };
+
+    // Works out which combinations exist; takes milliseconds. Throws Error "search-space" for an empty
+    // list of values where a value is needed.
     CandidateList(const Scenario& scenario, const Model& model, const SearchSpace& space);
 
     std::uint64_t size() const { return size_; }
-    // Candidate `index` < size(), named by its layout and complete: tp, pp, dp and micro_batch are set.
+    // Candidate `index` < size(), with tp, pp and micro_batch set; dp follows from the cluster. Its name
+    // says all that distinguishes it from others.
     Strategy strategy(std::uint64_t index) const;
 
-    // Combinations that were left out, by the rule that refuses them (Error::rule).
-    const std::map<std::string, std::uint64_t>& refused() const { return refused_; }
-
-    // Candidates of one shape share tp, pp, dp and the micro-batch: neighbours in number and in cost.
-    struct Shape {
-        Strategy strategy;  // with those fields
-        Layout layout;
-        std::uint64_t first = 0, count = 0;  // candidates
-    };
-    const std::vector<Shape>& shapes() const { return shapes_; }
+    const std::vector<Refusal>& refused() const { return refused_; }
 
 private:
     // How gradients, states and parameters are shared among data-parallel ranks.
     struct Sharding {
         int zero = 0;
-        Bytes bucket;
+        Bytes bucket = Strategy{}.bucket;
         ReduceAt reduce_at = ReduceAt::by_stage;
-        int prefetch = 1;
+        int prefetch = Strategy{}.prefetch;
     };
-    struct Cut {
-        SearchSpace::Pipelining pipelining;
-        Partition partition;
+    // What candidates with the same degrees and the same cut of the model are the product of; the last
+    // one is the fastest.
+    struct Family {
+        Strategy strategy;  // degrees, micro-batch and cut
+        int dp = 1;
+        std::uint64_t first = 0;  // number of its first candidate
+        std::vector<bool> sequence_parallel;
+        std::vector<Sharding> shardings;
+        std::uint64_t count(std::size_t computes) const;
     };
     struct Compute {
         Recompute recompute;
         AttentionKind attention = AttentionKind::flash;
     };
-    // What the candidates of one shape are the product of, the last fastest.
-    struct Choices {
-        std::vector<bool> sequence_parallel;
-        std::vector<Cut> cuts;
-        std::vector<Sharding> shardings;
-        std::vector<Compute> computes;
-        std::uint64_t count() const;
-    };
     class Builder;
 
-    std::vector<Shape> shapes_;
-    std::vector<Choices> choices_;  // per shape
+    std::vector<Family> families_;
+    std::vector<Compute> computes_;
     std::uint64_t size_ = 0;
-    std::map<std::string, std::uint64_t> refused_;
+    std::vector<Refusal> refused_;
 };
 
-// A candidate's name: what distinguishes it from others, "tp2 sp pp4 dp2 zero1 1f1b v2, 4 × 1 samples, …".
-std::string candidate_name(const Strategy& strategy, const Layout& layout);
+// What distinguishes a strategy from other candidates: "tp2 sp pp4 dp2 zero1 1f1b v2, recompute full,
+// micro-batch 1, bucket 100 MiB".
+std::string candidate_name(const Strategy& strategy, int dp);
 
 }  // namespace shardscope
