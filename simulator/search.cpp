@@ -29,7 +29,7 @@ public:
         while (step_ == 0 || std::gcd(step_, count) != 1) ++step_;
     }
     std::uint64_t operator()(std::uint64_t k) const {
-        return static_cast<std::uint64_t>(static_cast<unsigned __int128>(k) * step_ % count_);
+        return k * step_ % count_;  // both are below 2^32 (CandidateList)
     }
 
 private:

@@ -1,7 +1,6 @@
 #include "simulator/search_space.h"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
@@ -16,6 +15,7 @@ namespace shardscope {
 namespace {
 
 constexpr std::int64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMost = 1'000'000'000;  // candidates; their number fits into 32 bits
 
 std::vector<std::int64_t> divisors_of(std::int64_t n) {
     std::vector<std::int64_t> low, high;
@@ -89,11 +89,9 @@ SearchSpace SearchSpace::thorough(const Scenario& scenario, const Model& model) 
         space.bucket.push_back(Bytes(mib * kMiB));
     space.reduce_at = {ReduceAt::by_stage, ReduceAt::micro_batch};
     space.prefetch = {1, 0, 2, 4};
-    if (blocks_of(model) > 0) {
+    if (blocks_of(model) > 0)
         for (const int every : {2, 3, 4, 6, 8})
             space.recompute.push_back({Recompute::Kind::full, every});
-        space.attention = {AttentionKind::flash, AttentionKind::unfused};
-    }
     return space;
 }
 
@@ -125,6 +123,10 @@ public:
             family.first = list_.size_;
             list_.size_ += family.count(list_.computes_.size());
         }
+        if (list_.size_ > kMost)
+            throw Error("search-space",
+                        fmt::format("{} candidates are more than {}", list_.size_, kMost),
+                        "try fewer values");
     }
 
 private:

@@ -36,7 +36,8 @@ struct SearchSpace {
 
     // What a practitioner would try: a few hundred to a few thousand candidates.
     static SearchSpace usual(const Scenario& scenario, const Model& model);
-    // Every dimension finely: 100,000 candidates and more for large models.
+    // Every dimension finely, 100,000 candidates and more for large models. Flash attention only: unfused
+    // attention needs more memory and more time.
     static SearchSpace thorough(const Scenario& scenario, const Model& model);
 };
 
@@ -56,7 +57,7 @@ public:
     };
 
     // Works out which combinations exist; takes milliseconds. Throws Error "search-space" for an empty
-    // list of values where a value is needed.
+    // list of values where a value is needed, and for more than a thousand million candidates.
     CandidateList(const Scenario& scenario, const Model& model, const SearchSpace& space);
 
     std::uint64_t size() const { return size_; }

@@ -1,5 +1,5 @@
-// Everything a search has found so far, as peak memory against throughput: points, the frontier of the best,
-// the nearest to a place, and a count per pixel for the chart. Grows by increments.
+// Everything a search has found so far, as peak memory against throughput: the points, the frontier of the
+// best, and the nearest to a place. Grows by increments.
 #pragma once
 
 #include <QString>
@@ -16,47 +16,61 @@ namespace shardscope::gui {
 
 class SearchMap {
 public:
-    // Forgets all; points that follow are of this list, on devices of that capacity.
-    void reset(std::shared_ptr<const CandidateList> candidates, Bytes capacity);
+    // Forgets all; points that follow are of this list, on devices of that capacity. `tokens`: what
+    // throughput counts; else samples.
+    void reset(std::shared_ptr<const CandidateList> candidates, Bytes capacity, bool tokens = true);
     void add(std::span<const SearchPoint> points);
 
     bool empty() const { return points_.empty(); }
     std::span<const SearchPoint> points() const { return points_; }
     std::size_t fitting() const { return fitting_; }
     Bytes capacity() const { return capacity_; }
+    // "tokens/s/GPU" or "samples/s/GPU".
+    const char* throughput_unit() const { return tokens_ ? "tokens/s/GPU" : "samples/s/GPU"; }
     // Rises with reset(): views that add only what is new start again.
     std::uint64_t generation() const { return generation_; }
 
-    // The points that fit and that no other fitting point beats in both memory and throughput, from the
-    // smallest peak (and lowest throughput) on; of equal points the one with the lowest number.
+    // The points that fit and are not beaten: no other one that fits has at most the memory and at least the
+    // throughput; of equal ones the lowest number stays. From the smallest peak, and the lowest
+    // throughput, on.
     std::vector<SearchPoint> frontier() const;
-    // Highest throughput among those that fit; then the smallest peak, then the lowest number.
+    // Highest throughput of those that fit; then the smallest peak, then the lowest number.
     std::optional<SearchPoint> best() const;
-    std::vector<SearchPoint> top(std::size_t count) const;
+    std::vector<SearchPoint> top(std::size_t count) const;  // in that order
 
-    // The point nearest to (gib, tokens/s/GPU) where distances count in the given units per pixel; empty when
-    // none is within `pixels`. Frontier points win over others as near.
-    std::optional<SearchPoint> nearest(double gib, double tokens_per_s, double gib_per_pixel,
-                                       double tokens_per_pixel, double pixels) const;
+    // A place in the chart, and how much a pixel is there.
+    struct Place {
+        double gib = 0, throughput = 0;
+        double gib_per_pixel = 1, throughput_per_pixel = 1;
+    };
+    // The nearest point within `pixels`; any of the frontier is preferred to all others. Takes about a
+    // millisecond for a million points.
+    std::optional<SearchPoint> nearest(const Place& place, double pixels) const;
 
-    // Of a point. The name says the layout and all that differs from the default.
+    // Exactly what the point stands for; its name says all that distinguishes it.
     Strategy strategy(const SearchPoint& point) const;
-    // Largest peak in GiB and throughput of all points: for axes. 0 when empty.
+    // In words and exact figures: lines of a label, a tab and a figure.
+    QString description(const SearchPoint& point) const;
+
+    // Of all points: for axes. 0 when empty.
     double largest_gib() const { return largest_gib_; }
     double largest_throughput() const { return largest_throughput_; }
 
-    // Positions for drawing, in the order of points(): half the memory of points_.
+    // Where points are, in their order; compact, for drawing.
     struct Position {
-        float gib, tokens_per_s;
+        float gib, throughput;
     };
     std::span<const Position> positions() const { return positions_; }
 
 private:
+    void add_to_frontier(const SearchPoint& point);
+
     std::shared_ptr<const CandidateList> candidates_;
     Bytes capacity_;
+    bool tokens_ = true;
     std::vector<SearchPoint> points_;
     std::vector<Position> positions_;
-    std::map<std::int64_t, SearchPoint> frontier_;  // by peak; throughput rises with it
+    std::map<Bytes, SearchPoint> frontier_;  // by peak; throughput rises with it
     std::size_t fitting_ = 0;
     double largest_gib_ = 0, largest_throughput_ = 0;
     std::uint64_t generation_ = 0;
