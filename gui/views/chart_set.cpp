@@ -6,12 +6,13 @@ namespace {
 std::optional<MeasuredMemory> memory_of(const std::optional<MeasuredRow>& row) {
     if (!row) return std::nullopt;
     const MemoryUse& use = row->result->peak_memory();
-    return MeasuredMemory{use.peak, use.categories, row->stale()};
+    return MeasuredMemory{use.peak, row->peak_error, use.categories, row->stale()};
 }
 
 std::optional<MeasuredTime> time_of(const std::optional<MeasuredRow>& row) {
     if (!row) return std::nullopt;
-    return MeasuredTime{row->result->step_time, row->result->time, row->stale()};
+    return MeasuredTime{row->result->step_time, row->step_time_error, row->result->time,
+                        row->stale()};
 }
 
 QString why_no_timeline(const Session& session) {
@@ -109,7 +110,7 @@ void ChartSet::show_selection() {
 
 void ChartSet::show_search() {
     SearchTask& task = workspace_.search();
-    search_->set_status(task.status_text());
+    search_->set_status(task.status_text(), task.empty_text());
     const auto& evaluation = workspace_.session().evaluation();
     search_->set_stale(evaluation && task.revision() != 0 && !workspace_.search_is_current());
     search_->update_points();

@@ -14,6 +14,7 @@
 #include <QSpinBox>
 #include <QToolButton>
 #include <cstdio>
+#include <numeric>
 
 #include "gui/views/main_window.h"
 #include "gui/views/message_bar.h"
@@ -112,7 +113,9 @@ void add_timeline(const TimelineChart& chart, QJsonObject& object) {
     const auto& detail = chart.detail();
     if (!detail || !detail->timeline) return;
     object["events"] = static_cast<qint64>(detail->timeline->events());
-    const RangeTotals totals = chart.selected_totals();
+    std::vector<std::size_t> lanes(detail->timeline->lanes().size());
+    std::iota(lanes.begin(), lanes.end(), std::size_t{0});
+    const RangeTotals totals = detail->timeline->totals(lanes, selected.start, selected.end);
     std::int64_t sum = totals.idle;
     for (const RangeTotals::Kind& kind : totals.kinds) sum += kind.total;
     object["totals_sum_ns"] = static_cast<qint64>(sum);
