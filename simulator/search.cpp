@@ -1,8 +1,5 @@
 #include "simulator/search.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -10,6 +7,9 @@
 #include <numeric>
 #include <thread>
 #include <utility>
+
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/report/evaluate.h"
 #include "simulator/event_runner.h"
@@ -91,8 +91,7 @@ private:
         else
             pending_.points.push_back(point_of(number, report));
         ++evaluated_;
-        if (Clock::now() - published_ >=
-            std::chrono::duration<double>(options_.interval.value))
+        if (Clock::now() - published_ >= std::chrono::duration<double>(options_.interval.value))
             publish();
     }
 

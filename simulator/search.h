@@ -54,8 +54,8 @@ public:
     virtual ~Planner() = default;
     // Evaluates candidates of the list and tells of them in increments; which ones, and in which order, is
     // the planner's choice. Returns when all is done or `stop` asks for it. What the increments tell in sum
-    // does not depend on the number of threads. Candidates that turn out to be invalid are counted;
-    // errors that concern every candidate (a device without a rate for the precision) are thrown.
+    // does not depend on the number of threads. Candidates that cannot be planned or simulated are
+    // counted by their rule, not thrown.
     virtual void search(const Scenario& scenario, const std::shared_ptr<const Model>& model,
                         const CandidateList& candidates, const SearchOptions& options) const = 0;
 };

@@ -65,9 +65,8 @@ SearchSpace SearchSpace::usual(const Scenario& scenario, const Model& model) {
     space.tp = tensor_degrees(scenario.cluster);  // within a node
     space.micro_batch = usual_micro_batches(scenario.training, 8);
     if (model.tokens) space.sequence_parallel = {false, true};
-    space.pipelining = {{Schedule::one_f_one_b, 1},
-                        {Schedule::one_f_one_b, 2},
-                        {Schedule::zero_bubble, 1}};
+    space.pipelining = {
+        {Schedule::one_f_one_b, 1}, {Schedule::one_f_one_b, 2}, {Schedule::zero_bubble, 1}};
     if (blocks_of(model) > 0)
         space.recompute = {{Recompute::Kind::none, 1},
                            {Recompute::Kind::selective, 1},
@@ -200,8 +199,8 @@ private:
         const std::vector<Layout> layouts = layouts_of(strategy, dp);
         if (layouts.empty()) return;
         for (const Cut& cut : cuts_of(strategy, local.model)) {
-            const std::vector<Bytes> buckets = dp > 1 ? buckets_of(cut, strategy, local)
-                                                      : std::vector<Bytes>();
+            const std::vector<Bytes> buckets =
+                dp > 1 ? buckets_of(cut, strategy, local) : std::vector<Bytes>();
             for (const Layout& layout : layouts) add_family(strategy, layout, cut, buckets);
         }
     }
@@ -229,6 +228,7 @@ private:
             for (const Partition& partition : space_.partition) {
                 Cut cut{pipelining, partition, {}};
                 Strategy strategy = degrees;
+                strategy.micro_batch = 1;  // cuts go with any
                 apply(cut, strategy);
                 if (!allowed([&] {
                         layout_for(scenario_, strategy);
@@ -395,8 +395,7 @@ std::string candidate_name(const Strategy& strategy, int dp) {
     std::string name = layout_of(strategy, dp);
     name += fmt::format(", micro-batch {}", strategy.micro_batch.value_or(0));
     if (strategy.partition.kind == Partition::Kind::uniform) name += ", uniform partition";
-    if (strategy.partition.kind == Partition::Kind::parameters)
-        name += ", partition by parameters";
+    if (strategy.partition.kind == Partition::Kind::parameters) name += ", partition by parameters";
     if (strategy.bucket != standard.bucket)
         name += fmt::format(", bucket {} MiB", strategy.bucket.value / kMiB);
     if (strategy.reduce_at == ReduceAt::micro_batch && strategy.zero < 2)

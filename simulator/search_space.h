@@ -24,13 +24,13 @@ struct SearchSpace {
 
     std::vector<int> tp, pp;
     std::vector<std::int64_t> micro_batch;
-    std::vector<bool> sequence_parallel{false};      // where tp > 1
-    std::vector<Pipelining> pipelining{{}};          // where pp > 1
-    std::vector<Partition> partition{{}};            // where pp > 1
-    std::vector<int> zero{0, 1, 2, 3};               // where dp > 1
-    std::vector<Bytes> bucket{Strategy{}.bucket};    // where dp > 1 and zero < 3
+    std::vector<bool> sequence_parallel{false};           // where tp > 1
+    std::vector<Pipelining> pipelining{{}};               // where pp > 1
+    std::vector<Partition> partition{{}};                 // where pp > 1
+    std::vector<int> zero{0, 1, 2, 3};                    // where dp > 1
+    std::vector<Bytes> bucket{Strategy{}.bucket};         // where dp > 1 and zero < 3
     std::vector<ReduceAt> reduce_at{ReduceAt::by_stage};  // zero < 2 and several micro-batches
-    std::vector<int> prefetch{Strategy{}.prefetch};  // where zero is 3
+    std::vector<int> prefetch{Strategy{}.prefetch};       // where zero is 3
     std::vector<Recompute> recompute{{}};
     std::vector<AttentionKind> attention{AttentionKind::flash};  // models with attention
 
@@ -44,15 +44,16 @@ struct SearchSpace {
 // The candidates of a space, numbered from 0. Nothing is stored per candidate, so that lists may be
 // long. Combinations that differ only in what has no effect are one candidate: a field without effect
 // has Strategy's default, and of values with the same effect (buckets that hold the same layers, ways to
-// divide layers with the same result) the first one listed stands for all. Immutable; safe to share
+// divide layers with the same result) the first one listed stands for all. Buckets without data
+// parallelism, which reduce nothing and only lay out memory a little differently, count as without effect. Immutable; safe to share
 // between threads.
 class CandidateList {
 public:
     // Combinations that do not exist for this scenario: degrees that do not divide what they must, or a
     // model that cannot be cut that way.
     struct Refusal {
-        std::string rule;  // Error::rule
-        std::string example;  // the message of the first one
+        std::string rule;                // Error::rule
+        std::string example;             // the message of the first one
         std::uint64_t combinations = 0;  // of degrees, or of degrees and a way to cut the model
     };
 

@@ -44,8 +44,8 @@ void SearchMap::add(std::span<const SearchPoint> points) {
     points_.insert(points_.end(), points.begin(), points.end());
     for (const SearchPoint& point : points) {
         const double size = gib(point.peak);
-        positions_.push_back({static_cast<float>(size),
-                              static_cast<float>(point.tokens_per_s_per_gpu)});
+        positions_.push_back(
+            {static_cast<float>(size), static_cast<float>(point.tokens_per_s_per_gpu)});
         largest_gib_ = std::max(largest_gib_, size);
         largest_throughput_ = std::max(largest_throughput_, point.tokens_per_s_per_gpu);
         if (!point.fits) continue;
@@ -104,8 +104,7 @@ std::optional<SearchPoint> SearchMap::nearest(const Place& place, double pixels)
         const double d = distance(place, positions_[i].gib, positions_[i].throughput);
         if (d > least) continue;
         // Of points in one place the lowest number, in whatever order they came.
-        if (d == least && index < points_.size() &&
-            points_[index].candidate < points_[i].candidate)
+        if (d == least && index < points_.size() && points_[index].candidate < points_[i].candidate)
             continue;
         least = d;
         index = i;

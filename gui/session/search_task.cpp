@@ -54,7 +54,8 @@ void SearchTask::start(const Scenario& scenario, std::shared_ptr<const Model> mo
     worker.extent = extent;
     worker.cudnn_attention = cudnn_attention;
     emit started();
-    worker.thread = std::jthread([this, &worker](const std::stop_token& stop) { run(worker, stop); });
+    worker.thread =
+        std::jthread([this, &worker](const std::stop_token& stop) { run(worker, stop); });
 }
 
 // In the worker's thread.
@@ -144,7 +145,8 @@ void SearchTask::wait() {
 }
 
 double SearchTask::progress() const {
-    return candidates_ == 0 ? 0 : static_cast<double>(evaluated_) / static_cast<double>(candidates_);
+    return candidates_ == 0 ? 0
+                            : static_cast<double>(evaluated_) / static_cast<double>(candidates_);
 }
 
 double SearchTask::candidates_per_second() const {
@@ -154,7 +156,8 @@ double SearchTask::candidates_per_second() const {
 QString SearchTask::status_text() const {
     if (error_) return QString::fromUtf8(error_->what());
     if (revision_ == 0) return {};
-    if (candidates_ == 0) return cancelled_ ? "cancelled" : running_ ? "looking for candidates" : "";
+    if (candidates_ == 0)
+        return cancelled_ ? "cancelled" : running_ ? "looking for candidates" : "";
     const auto count = [](std::uint64_t n) { return format_count(static_cast<std::int64_t>(n)); };
     std::string text = evaluated_ == candidates_
                            ? fmt::format("{} candidates", count(candidates_))

@@ -20,7 +20,7 @@ public:
     void started(double milliseconds);  // from the program's start to the first frame
     void edited();                      // a change of the document
     void painted(bool up_to_date);      // a frame, and whether it shows the document as it is
-    void cancel_asked();  // of a search
+    void cancel_asked();                // of a search
     void search_ended();
     // Measures the event loop from now on.
     void watch_event_loop();

@@ -13,7 +13,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kReach = 8;         // pixels from the mouse to what it points at
+constexpr double kReach = 8;           // pixels from the mouse to what it points at
 constexpr double kMostCapacities = 2;  // that the whole view shows of the memory axis
 
 }  // namespace
@@ -22,8 +22,8 @@ SearchChart::SearchChart(QWidget* parent) : Chart("pareto", tr("Search"), parent
     auto* rect = new QCPAxisRect(this);
     plotLayout()->addElement(1, 0, rect);
     for (QCPAxis* axis : rect->axes())
-        for (QCPLayerable* layerable : {static_cast<QCPLayerable*>(axis),
-                                        static_cast<QCPLayerable*>(axis->grid())})
+        for (QCPLayerable* layerable :
+             {static_cast<QCPLayerable*>(axis), static_cast<QCPLayerable*>(axis->grid())})
             layerable->setLayer(layerable == axis ? "axes" : "grid");
     plot_ = new SearchPlot(rect->axis(QCPAxis::atBottom), rect->axis(QCPAxis::atLeft));
     setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
@@ -83,7 +83,8 @@ void SearchChart::set_selected(int row) {
 }
 
 void SearchChart::refresh_texts() {
-    set_subtitle(stale_ && !status_.isEmpty() ? tr("of an earlier scenario · ") + status_ : status_);
+    set_subtitle(stale_ && !status_.isEmpty() ? tr("of an earlier scenario · ") + status_
+                                              : status_);
     plot_->sentence = empty_;
     plot_->pale = stale_;
 }
@@ -210,11 +211,11 @@ QString SearchChart::tooltip_at(const QPointF& point) const {
         const auto& report = evaluation_->report.strategies[static_cast<std::size_t>(row)];
         const Result& result = *report.simulated;
         const Bytes peak = result.peak_memory().peak;
-        return QString::fromStdString(fmt::format(
-            "{}  {}\n{}\nPeak memory\t{:.2f} GiB\t{} bytes\nThroughput\t{} {}", row + 1, report.name,
-            report.layout, gib(peak), format_count(peak.value),
-            format_count(result.tokens_per_s_per_gpu),
-            map_ != nullptr ? map_->throughput_unit() : "per GPU"));
+        return QString::fromStdString(
+            fmt::format("{}  {}\n{}\nPeak memory\t{:.2f} GiB\t{} bytes\nThroughput\t{} {}", row + 1,
+                        report.name, report.layout, gib(peak), format_count(peak.value),
+                        format_count(result.tokens_per_s_per_gpu),
+                        map_ != nullptr ? map_->throughput_unit() : "per GPU"));
     }
     if (const auto found = point_at(point)) {
         const QString description = map_->description(*found);
@@ -227,15 +228,15 @@ QString SearchChart::text() const {
     QString text = title() + ": " + (status_.isEmpty() ? empty_ : status_);
     if (stale_) text += "\n" + tr("The search is of an earlier scenario.");
     if (map_ != nullptr && !map_->empty()) {
-        text += QString::fromStdString(
-            fmt::format("\n{} candidates, {} fit into {:.1f} GiB. Best for their memory:",
-                        format_count(static_cast<std::int64_t>(map_->points().size())),
-                        format_count(static_cast<std::int64_t>(map_->fitting())),
-                        gib(map_->capacity())));
+        text += QString::fromStdString(fmt::format(
+            "\n{} candidates, {} fit into {:.1f} GiB. Best for their memory:",
+            format_count(static_cast<std::int64_t>(map_->points().size())),
+            format_count(static_cast<std::int64_t>(map_->fitting())), gib(map_->capacity())));
         for (const SearchPoint& point : map_->frontier())
-            text += QString::fromStdString(fmt::format(
-                "\n{:.1f} GiB, {} {}: {}", gib(point.peak), format_count(point.tokens_per_s_per_gpu),
-                map_->throughput_unit(), map_->strategy(point).name));
+            text += QString::fromStdString(fmt::format("\n{:.1f} GiB, {} {}: {}", gib(point.peak),
+                                                       format_count(point.tokens_per_s_per_gpu),
+                                                       map_->throughput_unit(),
+                                                       map_->strategy(point).name));
     }
     for (const SearchPlot::Marker& marker : plot_->markers)
         text += QString::fromStdString(fmt::format(
@@ -275,7 +276,8 @@ void SearchChart::mouseReleaseEvent(QMouseEvent* event) {
 void SearchChart::mouseDoubleClickEvent(QMouseEvent* event) {
     pressed_.reset();
     if (marker_at(event->position()) >= 0) return;  // is a strategy already
-    if (const auto found = point_at(event->position())) emit strategy_chosen(map_->strategy(*found));
+    if (const auto found = point_at(event->position()))
+        emit strategy_chosen(map_->strategy(*found));
 }
 
 // To the next point of the frontier; from the best one where there was none.
@@ -285,9 +287,9 @@ void SearchChart::walk(int by) {
     if (frontier.empty()) return;
     auto index = std::ssize(frontier) - 1;
     if (current_) {
-        const auto it = std::lower_bound(
-            frontier.begin(), frontier.end(), current_->peak,
-            [](const SearchPoint& p, Bytes peak) { return p.peak < peak; });
+        const auto it =
+            std::lower_bound(frontier.begin(), frontier.end(), current_->peak,
+                             [](const SearchPoint& p, Bytes peak) { return p.peak < peak; });
         index = std::clamp<std::ptrdiff_t>(it - frontier.begin() + by, 0, index);
     }
     current_ = frontier[static_cast<std::size_t>(index)];

@@ -98,8 +98,8 @@ void SearchPlot::draw_dots(QCPPainter& painter, const QRect& area) const {
 
 void SearchPlot::draw_density(QCPPainter& painter, const QRect& area) {
     // As fine as what it is drawn on, and no finer than files need.
-    const double scale = std::clamp(
-        painter.transform().m11() * painter.device()->devicePixelRatioF(), 1.0, 4.0);
+    const double scale =
+        std::clamp(painter.transform().m11() * painter.device()->devicePixelRatioF(), 1.0, 4.0);
     Density::View view;
     view.first_gib = mKeyAxis->range().lower;
     view.last_gib = mKeyAxis->range().upper;
@@ -207,8 +207,8 @@ void SearchPlot::draw_markers(QCPPainter& painter) const {
             painter.drawEllipse(at, radius, radius);
         const QString number = QString::number(marker->row + 1);
         const double width = QFontMetricsF(font).horizontalAdvance(number);
-        const QPointF beside = outside ? QPointF(-radius - 3 - width, 4)
-                                       : QPointF(radius + 1, -radius + 2);
+        const QPointF beside =
+            outside ? QPointF(-radius - 3 - width, 4) : QPointF(radius + 1, -radius + 2);
         draw_text_with_halo(painter, at + beside, number, theme.text, theme.panel);
     }
 }
