@@ -30,6 +30,11 @@ Scenario load_scenario(const std::string& path, const ParseOptions& options);
 Scenario parse_scenario(const std::string& text, const std::string& path,
                         const ParseOptions& options);
 
+// The same of a part of a file; `folder` is put before relative paths, "" or one with its slash. The result
+// has no Scenario::file, and needs a name of its own.
+Scenario read_scenario(const YamlValue& value, const std::string& folder,
+                       const ParseOptions& options);
+
 // What to put before paths that are relative to `file`: "" or its folder with a slash.
 std::string folder_of(const std::string& file);
 
