@@ -26,23 +26,19 @@ struct RunStep {
     Seconds elapsed;
     std::vector<Bytes> memory;  // by rank
 };
-struct RunFinished {
-    QString strategy, status;
-    Seconds step_time;  // NaN: nothing was timed
-    Bytes peak;
-};
-struct RunFailed {
-    QString strategy;  // of the scenario, or empty: the whole run
-    Error error;
+enum class RunState : std::uint8_t { running, finished, failed, cancelled };
+// What became of a strategy; one that could not run was never started.
+struct RunOver {
+    QString strategy;
+    RunState state = RunState::finished;
+    std::optional<Error> error;  // of a failed one
 };
 
 // One strategy of a run.
 struct RunSeries {
-    enum class State { running, finished, failed, cancelled };
     RunStarted start;
     std::vector<RunStep> steps;  // ascending
-    State state = State::running;
-    std::optional<RunFinished> result;
+    RunState state = RunState::running;
     std::optional<Error> error;
 };
 
@@ -60,15 +56,15 @@ public:
     void clear();
     void add(const RunStarted& event);
     void add(const RunStep& event);
-    void add(const RunFinished& event);
-    void add(const RunFailed& event);
-    void add_cancelled();  // ends what runs
+    void add(const RunOver& event);
+    void end_all();  // the child is gone: what it has not told the end of was cut short
 
 signals:
     void changed();
 
 private:
     RunSeries* find(const QString& strategy);
+    RunSeries& at(const QString& strategy);
     std::vector<RunSeries> series_;
 };
 

@@ -1,13 +1,14 @@
 // A real run as a child process: `shardscope run FILE --events --json --output REPORT`.
 //
 // The child is cancelled by SIGTERM, whereupon it ends after the step that runs and writes its partial
-// report; asked again, or when this object goes, it is killed and waited for, so that nobody is left
-// behind. Its words on standard error are kept for the error message. Qt Core only; lives in the window's
+// report; asked again it is killed. When this object goes, the child is killed and waited for; when the
+// program dies, the kernel kills the child. So nobody is left behind. Qt Core only; lives in the window's
 // thread and needs its event loop.
 #pragma once
 
 #include <QObject>
 #include <QProcess>
+#include <QStringList>
 #include <QTemporaryDir>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "core/error.h"
 #include "core/scenario.h"
 #include "gui/models/run_log.h"
+#include "gui/session/run_events.h"
 
 namespace shardscope::gui {
 
@@ -38,15 +40,16 @@ public:
     ~RunTask() override;
 
     State state() const { return state_; }
-    // Throws Error: "run" where the program cannot be started or another run is on.
+    // Throws Error "run" (run_failed) where another run is on, "output" where the scenario cannot be
+    // written. A program that cannot be started is an error() after ended().
     void start(const RunRequest& request);
     // Ends after the current step; called again, at once. Does nothing when idle.
     void cancel();
 
     // Of the run that ended last; empty where it wrote none.
-    QString report() const { return report_; }
-    // Why the run that ended last ended badly; empty: it did not. What failed of single strategies is in
-    // the report and in `failed`.
+    const QString& report() const { return report_; }
+    // Why the run that ended last ended badly; empty: it did not. What is wrong with single strategies is
+    // told by `over`, and in the report.
     const std::optional<Error>& error() const { return error_; }
     bool cancelled() const { return cancelled_; }
 
@@ -54,25 +57,31 @@ signals:
     void state_changed();
     void started(const shardscope::gui::RunStarted& event);
     void stepped(const shardscope::gui::RunStep& event);
-    void finished(const shardscope::gui::RunFinished& event);
-    void failed(const shardscope::gui::RunFailed& event);
+    void over(const shardscope::gui::RunOver& event);
     // The child is gone; report(), error() and cancelled() are set.
     void ended();
 
 private:
+    QStringList arguments_of(const RunRequest& request) const;
+    void write_scenario(Scenario scenario) const;
+    void make_child();
     void read_output();
     void read_line(const QByteArray& line);
-    void child_ended();
+    void tell(const RunEvent& event);
+    void child_finished(int exit_code, QProcess::ExitStatus status);
+    Error how_it_died(int exit_code, QProcess::ExitStatus status);
     void end(std::optional<Error> error);
+    void set_state(State state);
 
-    std::unique_ptr<QProcess> child_;
     std::unique_ptr<QTemporaryDir> folder_;
-    QByteArray pending_;  // standard output without its line break yet
-    QByteArray errors_;   // the end of standard error
+    std::unique_ptr<QProcess> child_;
+    QByteArray pending_;              // standard output without its line break yet
+    QByteArray errors_;               // the end of standard error
+    std::optional<RunEnded> ending_;  // what the last event said
+    std::optional<Error> garbage_;    // what it said that is no event
     State state_ = State::idle;
     QString report_;
     std::optional<Error> error_;
-    std::optional<int> told_exit_code_;  // by the event of the whole run
     bool cancelled_ = false;
 };
 
