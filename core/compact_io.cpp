@@ -37,7 +37,8 @@ ReadsBack reads_back(Equals equals) {
 }
 
 // Leaves out of `part`, which is in `whole`, every key that makes no difference, but `kept`.
-void drop_defaults(const Json& whole, Json& part, const ReadsBack& same, std::string_view kept = {}) {
+void drop_defaults(const Json& whole, Json& part, const ReadsBack& same,
+                   std::string_view kept = {}) {
     const Json all = part;
     for (const auto& [key, value] : all.items()) {
         if (key == kept) continue;
@@ -66,7 +67,8 @@ std::int64_t sequence_or_zero(const ModelSpec& spec) {
 }
 
 Json compact_model(const ModelSpec& spec) {
-    const ReadsBack same = reads_back([&](const YamlValue& v) { return read_model(v, "") == spec; });
+    const ReadsBack same =
+        reads_back([&](const YamlValue& v) { return read_model(v, "") == spec; });
     std::optional<Json> best;
     for (const CatalogueEntry& entry : model_catalogue()) {
         Json json = {{"catalogue", entry.name}, {"name", spec.name}};

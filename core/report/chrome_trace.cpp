@@ -49,8 +49,7 @@ public:
 private:
     std::string made_for(const Span& span) const {
         const SpanDescription what = describer_.describe(span);
-        std::string text =
-            fmt::format(R"({{"ph":"X","name":"{}","args":{{)", escaped(what.name));
+        std::string text = fmt::format(R"({{"ph":"X","name":"{}","args":{{)", escaped(what.name));
         if (what.flops) text += fmt::format(R"("flops":{},)", std::llround(what.flops->value));
         if (what.bytes) text += fmt::format(R"("bytes":{},)", what.bytes->value);
         if (!what.layer.empty()) text += fmt::format(R"("layer":"{}",)", escaped(what.layer));

@@ -16,7 +16,7 @@ namespace shardscope {
 std::int64_t nanoseconds(Seconds time);
 
 struct SpanDescription {
-    std::string name;  // "linear", "all_reduce over tp", "receive from pp 1", "wait for gather"
+    std::string name;   // "linear", "all_reduce over tp", "receive from pp 1", "wait for gather"
     std::string layer;  // empty: none
     std::optional<Flops> flops;  // of kernels
     std::optional<Bytes> bytes;  // that a kernel reads and writes, or that are communicated

@@ -1,9 +1,8 @@
 #include "gui/models/chart_text.h"
 
-#include <cmath>
-
 #include <QLocale>
 #include <QRegularExpression>
+#include <cmath>
 
 namespace shardscope::gui {
 

@@ -1,11 +1,10 @@
 #include "gui/models/document.h"
 
-#include <algorithm>
-#include <utility>
-
 #include <QFileInfo>
 #include <QRegularExpression>
 #include <QSaveFile>
+#include <algorithm>
+#include <utility>
 
 #include "core/compact_io.h"
 #include "core/error.h"
@@ -39,8 +38,8 @@ std::string unique_name(const std::vector<Strategy>& strategies, const std::stri
     if (!copy && !taken(strategies, name, but)) return name;
     const std::string stem = stem_of(name, copy ? "copy" : "");
     for (int number = copy ? 1 : 2;; ++number) {
-        const std::string mark = number == 1 ? "copy"
-                                             : (copy ? "copy " : "") + std::to_string(number);
+        const std::string mark =
+            number == 1 ? "copy" : (copy ? "copy " : "") + std::to_string(number);
         std::string candidate = stem + " (" + mark + ")";
         if (!taken(strategies, candidate, but)) return candidate;
     }
@@ -191,9 +190,8 @@ void Document::add_strategy(Strategy strategy, const QString& edit_name) {
     const int row = static_cast<int>(all.size());
     strategy.name = unique_name(all, strategy.name, -1, false);
     strategy.place.clear();
-    edit_rows(
-        edit_name, [&](Scenario& s) { s.strategies.push_back(std::move(strategy)); }, {},
-        {row - 1, row});
+    edit_rows(edit_name, [&](Scenario& s) { s.strategies.push_back(std::move(strategy)); }, {},
+              {row - 1, row});
 }
 
 void Document::duplicate_strategy(int row) {
@@ -211,24 +209,22 @@ void Document::duplicate_strategy(int row) {
 void Document::remove_strategy(int row) {
     const int rows = static_cast<int>(scenario().strategies.size());
     if (!has_row(row) || rows == 1) return;
-    edit_rows(
-        "remove strategy",
-        [&](Scenario& s) { s.strategies.erase(s.strategies.begin() + row); }, {},
-        {row, std::min(row, rows - 2)});
+    edit_rows("remove strategy",
+              [&](Scenario& s) { s.strategies.erase(s.strategies.begin() + row); }, {},
+              {row, std::min(row, rows - 2)});
 }
 
 void Document::move_strategy(int from, int to) {
     if (!has_row(from) || !has_row(to)) return;
-    edit_rows(
-        "move strategy",
-        [&](Scenario& s) {
-            const auto first = s.strategies.begin();
-            if (from < to)
-                std::rotate(first + from, first + from + 1, first + to + 1);
-            else
-                std::rotate(first + to, first + from, first + from + 1);
-        },
-        {}, {from, to});
+    edit_rows("move strategy",
+              [&](Scenario& s) {
+                  const auto first = s.strategies.begin();
+                  if (from < to)
+                      std::rotate(first + from, first + from + 1, first + to + 1);
+                  else
+                      std::rotate(first + to, first + from, first + from + 1);
+              },
+              {}, {from, to});
 }
 
 void Document::set_strategy(int row, const Strategy& strategy, const QString& edit_name,
@@ -238,9 +234,8 @@ void Document::set_strategy(int row, const Strategy& strategy, const QString& ed
     Strategy next = strategy;
     const std::string& before = all[static_cast<std::size_t>(row)].name;
     next.name = is_name(next.name) ? unique_name(all, next.name, row, false) : before;
-    edit_rows(
-        edit_name, [&](Scenario& s) { s.strategies[static_cast<std::size_t>(row)] = next; }, merge,
-        {row, row});
+    edit_rows(edit_name, [&](Scenario& s) { s.strategies[static_cast<std::size_t>(row)] = next; },
+              merge, {row, row});
 }
 
 bool Document::has_row(int row) const {

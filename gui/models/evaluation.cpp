@@ -12,9 +12,8 @@ const StrategyReport* report_of_row(const Evaluation* evaluation,
     const auto index = static_cast<std::size_t>(row);
     const std::string& name = strategies[index].name;
     if (index < reports.size() && reports[index].name == name) return &reports[index];
-    const auto found = std::find_if(reports.begin(), reports.end(), [&](const StrategyReport& r) {
-        return r.name == name;
-    });
+    const auto found = std::find_if(reports.begin(), reports.end(),
+                                    [&](const StrategyReport& r) { return r.name == name; });
     if (found != reports.end()) return &*found;
     // Renamed a moment ago.
     return reports.size() == strategies.size() ? &reports[index] : nullptr;

@@ -32,8 +32,8 @@ struct MeasuredRow {
     const Result* result = nullptr;  // never null: strategy->measured
     QString file, date, host, backend;
 
-    QStringList
-        differences;  // what the screen has otherwise: "sequence", "cluster"; empty: the same
+    // What the screen has otherwise: "sequence", "cluster"; empty: the same.
+    QStringList differences;
     bool stale() const { return !differences.isEmpty(); }
 
     // Of the simulation on the screen against this result; all kNoError where it was not simulated.
@@ -49,8 +49,8 @@ public:
     enum Role { PathRole = Qt::UserRole + 1 };
     explicit Measurements(QObject* parent = nullptr);
 
-    // Opens a report, again if it is open. Throws Error: what load_report throws, and "no-measurements" for
-    // a report without any.
+    // Opens a report, again if it is open. Throws Error (and leaves all as it was): what load_report throws,
+    // and "no-measurements" for a report without any.
     void open(const QString& path);
     void remove(int row);
     void clear();
@@ -72,14 +72,15 @@ private:
         QString path;
         std::shared_ptr<const Report> report;
     };
+    std::optional<MeasuredRow> row_of(const Evaluation& evaluation, std::size_t strategy) const;
+
     std::vector<File> files_;
 };
 
-// What of a question differs from another one, in words; the names of strategies do not count.
+// What of the question on the screen differs from the one that was measured, in words. Neither data,
+// seed, number of steps nor the optimizer's rates change memory or time; of a machine, not how fast it is
+// thought to be.
 QStringList differences(const Scenario& now, const Strategy& strategy, const Scenario& measured,
                         const Strategy& measured_strategy);
-
-// "+4.3 %", "−5.0 %"; empty for kNoError.
-QString percent_text(double error);
 
 }  // namespace shardscope::gui

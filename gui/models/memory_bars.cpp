@@ -13,7 +13,8 @@ namespace {
 constexpr double kMB = 1e6, kMiB = 1024.0 * 1024.0;
 
 QString range_name(int first, int last) {
-    return first == last ? QString("rank %1").arg(first) : QString("ranks %1–%2").arg(first).arg(last);
+    return first == last ? QString("rank %1").arg(first)
+                         : QString("ranks %1–%2").arg(first).arg(last);
 }
 
 void fill(MemoryRow& row, const MemoryUse& memory) {
@@ -167,7 +168,8 @@ QString tooltip(const MemoryRow& row, Bytes capacity, MemoryShow show) {
         const MeasuredMemory& measured = *row.measured;
         text += line(measured.stale ? "Measured (stale)" : "Measured", figure(measured.peak),
                      measured.peak);
-        if (const QString error = deviation_text(measured.error); !error.isEmpty() && !measured.stale)
+        if (const QString error = deviation_text(measured.error);
+            !error.isEmpty() && !measured.stale)
             text += "Simulated against measured\t" + error + '\n';
     }
     text.chop(1);
@@ -176,8 +178,9 @@ QString tooltip(const MemoryRow& row, Bytes capacity, MemoryShow show) {
 
 std::string to_text(const MemoryBars& bars, MemoryShow show) {
     const MemoryScale scale = scale_of(bars, show);
-    const bool measured = std::any_of(bars.rows.begin(), bars.rows.end(),
-                                      [](const MemoryRow& row) { return row.measured.has_value(); });
+    const bool measured = std::any_of(bars.rows.begin(), bars.rows.end(), [](const MemoryRow& row) {
+        return row.measured.has_value();
+    });
     TextTable table;
     table.add_column(bars.subject.isEmpty() ? "strategy" : bars.subject.toStdString(),
                      TextTable::Align::left);

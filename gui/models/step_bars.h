@@ -43,8 +43,7 @@ public:
     explicit StepScale(Seconds longest);
     const QString& unit() const { return unit_; }
     double value(Seconds time) const { return time.value / per_unit_; }
-    QString format(
-        Seconds time) const;  // "5.47": three digits of the longest
+    QString format(Seconds time) const;        // "5.47": three digits of the longest
     QString format_exact(Seconds time) const;  // "5.4673": two more, for tooltips
 
 private:

@@ -165,8 +165,8 @@ void Timeline::find_tasks(const std::vector<Span>& trace, Spans& spans) {
         const Span& span = trace[spans.source[i]];
         if (spans.tasks.empty() || spans.tasks.back().body != span.body ||
             spans.tasks.back().micro_batch != span.micro_batch)
-            spans.tasks.push_back({spans.start[i], 0, span.micro_batch, span.body,
-                                   SpanKind::forward});
+            spans.tasks.push_back(
+                {spans.start[i], 0, span.micro_batch, span.body, SpanKind::forward});
         TimelineTask& task = spans.tasks.back();
         task.end = spans.end[i];
         if (span.phase == Phase::optimizer)

@@ -102,9 +102,7 @@ private:
     std::shared_ptr<const StepDetail> make_detail(const Evaluation& evaluation,
                                                   const Strategy& strategy);
     void publish(const std::function<void(Results&)>& change);
-    bool dropped() const {
-        return stopping_ || (newer_ && Clock::now() - began_ > kPatience);
-    }
+    bool dropped() const { return stopping_ || (newer_ && Clock::now() - began_ > kPatience); }
     bool traced(std::size_t row) const {
         return static_cast<int>(row) == request_.selected &&
                !cache_.detail(request_.scenario.strategies[row]);
@@ -150,8 +148,7 @@ void Evaluator::Worker::loop(const std::stop_token& stop) {
 
 void Evaluator::Worker::work() {
     selected_ = {};
-    if (const auto known = results().evaluation;
-        known && known->revision == request_.revision) {
+    if (const auto known = results().evaluation; known && known->revision == request_.revision) {
         show_detail(*known);  // another row was selected
         return;
     }
@@ -208,7 +205,8 @@ bool Evaluator::Worker::simulate_missing(Evaluation& evaluation) {
         for (std::size_t i = taken++; i < missing.size() && !dropped(); i = taken++) {
             const std::size_t row = missing[i];
             const bool spans = traced(row);
-            Simulated result = simulate(request_.scenario, evaluation.model, strategies[row], spans);
+            Simulated result =
+                simulate(request_.scenario, evaluation.model, strategies[row], spans);
             reports[row] = result.report;
             if (spans) selected_ = std::move(result);
             done[i] = 1;

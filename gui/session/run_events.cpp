@@ -21,8 +21,7 @@ public:
         throw Error("run-events",
                     fmt::format("the run said something that is no event ({}): \"{}\"", why,
                                 printable(line_.toStdString())),
-                    "check that the program is shardscope, of this version",
-                    ErrorKind::run_failed);
+                    "check that the program is shardscope, of this version", ErrorKind::run_failed);
     }
     QJsonValue of_type(const char* key, QJsonValue::Type type) const {
         const QJsonValue value = object_.value(QLatin1String(key));

@@ -46,9 +46,17 @@ RunTask::~RunTask() {
     child_->waitForFinished(-1);
 }
 
+// Ranks on the CPU are threads of one child; each rank on GPUs is a process of its own, which the child
+// starts and watches.
 QStringList RunTask::arguments_of(const RunRequest& request) const {
-    QStringList words{"run", folder_->filePath("scenario.yaml"), "--events", "--json",
-                      "--output", report_, "--backend", request.backend};
+    QStringList words;
+    const int ranks = request.ranks.value_or(request.scenario.cluster.world_size());
+    if (request.backend != "cpu" && ranks > 1)
+        words << "launch"
+              << "--num_gpus" << QString::number(ranks) << "--";
+    words << "run" << folder_->filePath("scenario.yaml") << "--events"
+          << "--json"
+          << "--output" << report_ << "--backend" << request.backend;
     const auto add = [&](const char* option, const auto& value) {
         if (value) words << option << QString::number(*value);
     };
@@ -159,8 +167,7 @@ Error RunTask::how_it_died(int exit_code, QProcess::ExitStatus status) {
     const std::string how = status == QProcess::CrashExit
                                 ? fmt::format("the run was ended by signal {}", exit_code)
                                 : fmt::format("the run ended with exit code {}", exit_code);
-    return {"run",
-            how + (said.isEmpty() ? " and said nothing" : ": " + said.toStdString()),
+    return {"run", how + (said.isEmpty() ? " and said nothing" : ": " + said.toStdString()),
             status == QProcess::CrashExit ? "use fewer ranks or a smaller model if memory ran out"
                                           : "try the same with `shardscope run`",
             ErrorKind::run_failed};

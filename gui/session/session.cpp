@@ -58,9 +58,9 @@ void Session::take() {
         evaluation_ = results.evaluation;
         emit evaluated();
     }
-    const bool same_error = results.detail_error.has_value() == detail_error_.has_value() &&
-                            (!detail_error_ || std::string(detail_error_->what()) ==
-                                                   results.detail_error->what());
+    const bool same_error =
+        results.detail_error.has_value() == detail_error_.has_value() &&
+        (!detail_error_ || std::string(detail_error_->what()) == results.detail_error->what());
     if (results.detail == detail_ && same_error) return;
     detail_ = results.detail;
     detail_error_ = results.detail_error;

@@ -58,8 +58,7 @@ std::shared_ptr<const StepDetail> StrategyCache::detail(const Strategy& strategy
     return detailed_ && same_work(*detailed_, strategy) ? detail_ : nullptr;
 }
 
-void StrategyCache::set_detail(const Strategy& strategy,
-                               std::shared_ptr<const StepDetail> detail) {
+void StrategyCache::set_detail(const Strategy& strategy, std::shared_ptr<const StepDetail> detail) {
     detailed_ = strategy;
     detail_ = std::move(detail);
 }

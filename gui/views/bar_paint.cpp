@@ -20,8 +20,7 @@ Ticks ticks_of(double low, double high, int most) {
     ticks.decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step) + 1e-9)));
     const auto first = static_cast<std::int64_t>(std::ceil(low / step - 1e-9));
     const auto last = static_cast<std::int64_t>(std::floor(high / step + 1e-9));
-    for (std::int64_t i = first; i <= last; ++i)
-        ticks.at.push_back(static_cast<double>(i) * step);
+    for (std::int64_t i = first; i <= last; ++i) ticks.at.push_back(static_cast<double>(i) * step);
     return ticks;
 }
 
@@ -65,8 +64,9 @@ void draw_break(QPainter& painter, const QRectF& bar, const QColor& gap, const Q
         const double top = bar.top() - 1.5, bottom = bar.bottom() + 1.5;
         painter.setPen(Qt::NoPen);
         painter.setBrush(gap);
-        painter.drawPolygon(QPolygonF({QPointF(x + slant, top), QPointF(x + slant + width, top),
-                                       QPointF(x - slant + width, bottom), QPointF(x - slant, bottom)}));
+        painter.drawPolygon(
+            QPolygonF({QPointF(x + slant, top), QPointF(x + slant + width, top),
+                       QPointF(x - slant + width, bottom), QPointF(x - slant, bottom)}));
         painter.setPen(QPen(edge, 1));
         painter.drawLine(QPointF(x + slant, top), QPointF(x - slant, bottom));
         painter.drawLine(QPointF(x + slant + width, top), QPointF(x - slant + width, bottom));
@@ -80,7 +80,8 @@ void draw_text(QPainter& painter, const QRectF& rect, Qt::Alignment alignment, c
     const QString shown = metrics.horizontalAdvance(text) <= rect.width() + 0.5
                               ? text
                               : metrics.elidedText(text, elide, rect.width());
-    painter.drawText(rect, static_cast<int>(alignment) | Qt::TextDontClip | Qt::TextSingleLine, shown);
+    painter.drawText(rect, static_cast<int>(alignment) | Qt::TextDontClip | Qt::TextSingleLine,
+                     shown);
 }
 
 }  // namespace shardscope::gui

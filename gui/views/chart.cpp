@@ -154,13 +154,13 @@ void Chart::export_to(const QString& path, const QSize& size, double scale, cons
         draw_to(painter, size, theme);
     } else {
         // One unit of `size` is a point of 1/72 inch.
-        const QByteArray pdf = pdf_of(title_, QPageSize(QSizeF(size), QPageSize::Point, {},
-                                                        QPageSize::ExactMatch),
-                                      QPageLayout::Portrait, [&](QPdfWriter& writer) {
-                                          QCPPainter painter(&writer);
-                                          painter.setMode(QCPPainter::pmVectorized);
-                                          draw_to(painter, size, theme);
-                                      });
+        const QByteArray pdf =
+            pdf_of(title_, QPageSize(QSizeF(size), QPageSize::Point, {}, QPageSize::ExactMatch),
+                   QPageLayout::Portrait, [&](QPdfWriter& writer) {
+                       QCPPainter painter(&writer);
+                       painter.setMode(QCPPainter::pmVectorized);
+                       draw_to(painter, size, theme);
+                   });
         if (file.write(pdf) != pdf.size()) fail(file.errorString());
     }
     if (!file.commit()) fail(file.errorString());

@@ -99,9 +99,8 @@ public:
                 draw_header(pages, height);
             }
             const auto cell = [&](int column) { return model_.index(row, column); };
-            draw_cells(pages, height, font_, [&](int column) {
-                return cell(column).data(Qt::DisplayRole).toString();
-            });
+            draw_cells(pages, height, font_,
+                       [&](int column) { return cell(column).data(Qt::DisplayRole).toString(); });
         }
         pages.advance(10);
     }
@@ -115,8 +114,8 @@ private:
         for (int column = 0; column < model_.columnCount(); ++column) {
             double width = bold.horizontalAdvance(header(column));
             for (int row = 0; row < model_.rowCount(); ++row)
-                width = std::max(width, plain.horizontalAdvance(
-                                            model_.index(row, column).data().toString()));
+                width = std::max(
+                    width, plain.horizontalAdvance(model_.index(row, column).data().toString()));
             widths_.push_back(width + kGap);
         }
     }
@@ -152,8 +151,8 @@ private:
         double x = kMargin;
         for (int column = 0; column < model_.columnCount(); ++column) {
             const double width = widths_[static_cast<std::size_t>(column)];
-            const QString shown = QFontMetricsF(font).elidedText(text(column), Qt::ElideRight,
-                                                                 width - kGap / 2);
+            const QString shown =
+                QFontMetricsF(font).elidedText(text(column), Qt::ElideRight, width - kGap / 2);
             painter.drawText(QRectF(x, pages.y(), width - kGap / 2, height),
                              static_cast<int>(alignment(column) | Qt::AlignVCenter), shown);
             x += width;
@@ -193,8 +192,8 @@ void draw_first_pages(Pages& pages, const ReportContents& contents) {
     pages.text(QString::fromStdString(evaluation.report.scenario.name), font_of(kTitleSize, true),
                theme.text);
     // The heading begins with the name, which the title is.
-    const auto name = static_cast<qsizetype>(
-        QString::fromStdString(evaluation.report.scenario.name).size());
+    const auto name =
+        static_cast<qsizetype>(QString::fromStdString(evaluation.report.scenario.name).size());
     pages.text(heading.mid(name + 2), font_of(kTextSize), theme.muted);
     pages.advance(8);
     if (contents.table != nullptr) Table(*contents.table, pages.area().width()).draw(pages);
@@ -230,8 +229,7 @@ QByteArray report_pdf(const ReportContents& contents) {
 void write_report_pdf(const QString& path, const ReportContents& contents) {
     QSaveFile file(path);
     const auto fail = [&] {
-        throw Error("output",
-                    ("cannot write " + path + ": " + file.errorString()).toStdString(),
+        throw Error("output", ("cannot write " + path + ": " + file.errorString()).toStdString(),
                     "name another file", ErrorKind::io);
     };
     if (!file.open(QIODevice::WriteOnly)) fail();

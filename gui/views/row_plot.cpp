@@ -8,9 +8,9 @@ namespace {
 
 constexpr double kMargin = 10, kGap = 8;
 constexpr double kTallestRow = 34;
-constexpr double kSmallestFont = 6;   // pixels: below it files leave rows out and say so
-constexpr double kBeyond = 26;        // for a limit behind a break of the axis
-constexpr double kLeastArea = 60;     // of the bars
+constexpr double kSmallestFont = 6;  // pixels: below it files leave rows out and say so
+constexpr double kBeyond = 26;       // for a limit behind a break of the axis
+constexpr double kLeastArea = 60;    // of the bars
 
 double text_width(const QFont& font, const QString& text) {
     return text.isEmpty() ? 0 : QFontMetricsF(font).horizontalAdvance(text);
@@ -165,7 +165,7 @@ std::optional<double> RowPlot::limit_x() const {
 
 QColor RowPlot::behind(int row) const {
     return marked >= 0 && rows_[static_cast<std::size_t>(row)].strategy == marked ? theme.selection
-                                                                                : theme.panel;
+                                                                                  : theme.panel;
 }
 
 }  // namespace shardscope::gui

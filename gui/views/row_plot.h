@@ -20,7 +20,7 @@ struct BarRow {
     QString name;
     int strategy = -1;
     std::vector<BarSegment> segments;
-    QString end;  // behind the bar
+    QString end;                                                                // behind the bar
     enum class Tone : std::uint8_t { plain, muted, alert } tone = Tone::plain;  // of `end`
     QString message;               // instead of a bar, in the alert colour
     std::optional<double> marker;  // ◆, in the axis' unit
@@ -31,8 +31,8 @@ struct BarRow {
 
 struct BarAxis {
     QString unit;
-    double end = 1;                // shown when nothing is zoomed: [0, end]; bars beyond it are broken
-    std::optional<double> limit;   // the dashed line; beyond it bars are hatched
+    double end = 1;  // shown when nothing is zoomed: [0, end]; bars beyond it are broken
+    std::optional<double> limit;  // the dashed line; beyond it bars are hatched
     QString limit_text;
     bool limit_beyond = false;     // the limit is far outside: it stands behind a break of the axis
     bool labels_in_column = true;  // end labels in one column, else right behind each bar
@@ -48,14 +48,14 @@ public:
     const std::vector<BarRow>& rows() const { return rows_; }
     const BarAxis& axis() const { return axis_; }
     Theme theme;
-    int marked = -1;       // strategy whose row is highlighted
-    QString empty_text;    // without rows
+    int marked = -1;     // strategy whose row is highlighted
+    QString empty_text;  // without rows
     bool empty_is_error = false;
 
     // Where things are since the last layout.
-    QRectF row_rect(int row) const;  // empty: scrolled out
-    QRectF bar_rect(int row) const;  // as drawn, clipped to the axis
-    int row_at(double y) const;      // −1: none
+    QRectF row_rect(int row) const;               // empty: scrolled out
+    QRectF bar_rect(int row) const;               // as drawn, clipped to the axis
+    int row_at(double y) const;                   // −1: none
     const QRectF& area() const { return area_; }  // of the bars
     double x_of(double value) const;
     double value_at(double x) const;
@@ -64,7 +64,7 @@ public:
     int first_row() const { return first_; }
     int visible_rows() const { return shown_; }
     bool scrolls() const { return shown_ < static_cast<int>(rows_.size()); }
-    bool scroll_to(int first);      // whether something changed
+    bool scroll_to(int first);  // whether something changed
     bool make_visible(int row);
 
     // The part of the axis that is shown.
@@ -104,10 +104,11 @@ private:
     int first_ = 0, shown_ = 0;
     int wanted_ = 0;  // first row on the screen, which files do not change
     double row_height_ = 24;
-    QFont font_, small_;      // of rows; of ticks
-    QRectF area_;             // bars
-    double name_width_ = 0;   // column on the left
-    double end_width_ = 0, marker_width_ = 0;  // columns on the right; 0: no room, or nothing to say
+    QFont font_, small_;     // of rows; of ticks
+    QRectF area_;            // bars
+    double name_width_ = 0;  // column on the left
+    double end_width_ = 0,
+           marker_width_ = 0;  // columns on the right; 0: no room, or nothing to say
 };
 
 }  // namespace shardscope::gui

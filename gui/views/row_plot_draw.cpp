@@ -53,7 +53,8 @@ void RowPlot::draw_axis(QPainter& painter) const {
     painter.setFont(small_);
     const QFontMetricsF metrics(small_);
     const double widest = metrics.horizontalAdvance(QLocale::c().toString(high_, 'f', 1)) + 16;
-    const Ticks ticks = ticks_of(low_, high_, std::max(2, static_cast<int>(area_.width() / widest)));
+    const Ticks ticks =
+        ticks_of(low_, high_, std::max(2, static_cast<int>(area_.width() / widest)));
     const double bottom = area_.bottom() + 1;
     const QRectF unit(area_.right() + 4, bottom + 4, metrics.horizontalAdvance(axis_.unit) + 2,
                       metrics.height());
@@ -64,8 +65,8 @@ void RowPlot::draw_axis(QPainter& painter) const {
         const double half = metrics.horizontalAdvance(text) / 2;
         if (x + half > unit.left() - 2 && unit.right() <= rect().right()) continue;
         painter.setPen(theme.muted);
-        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()), Qt::AlignCenter,
-                  text);
+        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()),
+                  Qt::AlignCenter, text);
     }
     painter.fillRect(QRectF(area_.left(), bottom, area_.width(), 1), theme.grid);
     painter.setPen(theme.muted);
@@ -120,12 +121,15 @@ void RowPlot::draw_segment_text(QPainter& painter, const BarSegment& segment, QR
         over = where.left() >= *limit;
         if (where.left() < *limit && where.right() > *limit) {
             over = where.right() - *limit > *limit - where.left();
-            if (over) where.setLeft(*limit + 2);
-            else where.setRight(*limit - 2);
+            if (over)
+                where.setLeft(*limit + 2);
+            else
+                where.setRight(*limit - 2);
         }
     }
     const double width = metrics.horizontalAdvance(segment.text);
-    if (where.width() < std::max(kLeastText, width + 6) || where.height() < metrics.ascent()) return;
+    if (where.width() < std::max(kLeastText, width + 6) || where.height() < metrics.ascent())
+        return;
     if (over) {  // on plain ground, not on hatching
         QRectF patch(0, 0, width + 6, where.height() - 4);
         patch.moveCenter(where.center());
@@ -145,7 +149,8 @@ void RowPlot::draw_limit(QPainter& painter) const {
     painter.setFont(small_);
     painter.setPen(theme.alert);
     const QFontMetricsF metrics(small_);
-    const double width = std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
+    const double width =
+        std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
     const double left = std::clamp(*x + 1 - width / 2, static_cast<double>(rect().left()),
                                    std::max<double>(rect().left(), rect().right() - width - 2));
     draw_text(painter, QRectF(left, rect().top() + 1, width + 1, metrics.height()),
@@ -158,7 +163,8 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
     const QRectF whole = row_rect(row), bar = bar_rect(row);
     painter.setPen(theme.text);
     // Strategies differ at the end of their names as often as at the beginning.
-    draw_text(painter, QRectF(rect().left() + kMargin, whole.top(), name_width_ + 1, whole.height()),
+    draw_text(painter,
+              QRectF(rect().left() + kMargin, whole.top(), name_width_ + 1, whole.height()),
               Qt::AlignRight | Qt::AlignVCenter, data.name, Qt::ElideMiddle);
     if (!data.message.isEmpty()) return draw_message(painter, row);
     if (data.marker && *data.marker >= low_) {
@@ -188,7 +194,8 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
 void RowPlot::draw_message(QPainter& painter, int row) const {
     const QRectF whole = row_rect(row);
     const QString& message = rows_[static_cast<std::size_t>(row)].message;
-    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(), whole.height());
+    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(),
+                 whole.height());
     const double width = std::min(where.width(), QFontMetricsF(font_).horizontalAdvance(message));
     // Over the lines that cross the row.
     painter.fillRect(QRectF(where.left() - 1, whole.top(), width + 6, whole.height()), behind(row));
@@ -201,18 +208,20 @@ void RowPlot::draw_what_is_hidden(QPainter& painter) const {
     const int rows = static_cast<int>(rows_.size());
     painter.setFont(small_);
     painter.setPen(theme.muted);
-    const QString text = all_rows() ? QString("… and %1 more").arg(rows - shown_)
-                                  : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
+    const QString text =
+        all_rows() ? QString("… and %1 more").arg(rows - shown_)
+                   : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
     const QFontMetricsF metrics(small_);
-    draw_text(painter,
-              QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
-              Qt::AlignRight | Qt::AlignVCenter, text);
+    draw_text(
+        painter,
+        QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
+        Qt::AlignRight | Qt::AlignVCenter, text);
     if (all_rows()) return;
     const double x = rect().right() - 5, height = area_.height();
     painter.fillRect(QRectF(x, area_.top(), 4, height), theme.grid);
-    painter.fillRect(QRectF(x, area_.top() + height * first_ / rows, 4,
-                            std::max(8.0, height * shown_ / rows)),
-                     theme.muted);
+    painter.fillRect(
+        QRectF(x, area_.top() + height * first_ / rows, 4, std::max(8.0, height * shown_ / rows)),
+        theme.muted);
 }
 
 }  // namespace shardscope::gui

@@ -9,9 +9,9 @@
 #include "gui/session/run_task.h"
 #include "gui/views/theme.h"
 
-class QCheckBox;
 class QComboBox;
 class QLabel;
+class QLayout;
 class QPushButton;
 class QSpinBox;
 
@@ -23,7 +23,7 @@ class RunPanel : public QWidget {
     Q_OBJECT
 
 public:
-    // `program`: the command line's, which is asked to run. `cores`: the most ranks that are suggested.
+    // `program`: the command line's, which is asked to run. `cores`: as many ranks are suggested.
     RunPanel(const QString& program, int cores, QWidget* parent);
 
     // What a run would run: on every change of the document and of the selected row (−1: none).
@@ -43,14 +43,18 @@ signals:
     void running_changed(bool running);
 
 private:
-    void make_controls();
+    QLayout* make_controls(int cores);
+    QLayout* make_buttons();
+    RunRequest request() const;
     void show_state();
+    QString status_text() const;
     void show_error(const std::optional<Error>& error);
     void run_ended();
 
     QString program_;
     Scenario scenario_;
     int selected_ = -1;
+    bool running_ = false;
     RunLog log_;
     RunTask task_;
     QComboBox *backend_ = nullptr, *strategies_ = nullptr;

@@ -49,8 +49,8 @@ void StepChart::rebuild() {
         const auto part = static_cast<StepPart>(i);
         const bool hatched = part == StepPart::bubble;
         entries.push_back({step_part_title(part),
-                          hatched ? theme().muted : colour(step_part_colour(part)),
-                          hatched ? LegendEntry::Mark::hatched : LegendEntry::Mark::square});
+                           hatched ? theme().muted : colour(step_part_colour(part)),
+                           hatched ? LegendEntry::Mark::hatched : LegendEntry::Mark::square});
     }
     if (std::any_of(bars_.rows.begin(), bars_.rows.end(),
                     [](const StepRow& row) { return row.measured.has_value(); }))
@@ -75,9 +75,9 @@ void StepChart::rebuild() {
 
 QString StepChart::tooltip_at(const QPointF& point) const {
     const int row = plot().row_at(point.y());
-    return row < 0 ? QString()
-                   : tooltip(bars_.rows[static_cast<std::size_t>(row)], scale_of(bars_),
-                             bars_.samples);
+    return row < 0
+               ? QString()
+               : tooltip(bars_.rows[static_cast<std::size_t>(row)], scale_of(bars_), bars_.samples);
 }
 
 QString StepChart::text() const { return QString::fromStdString(to_text(bars_)); }

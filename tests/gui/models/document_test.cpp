@@ -9,5 +9,5 @@ TEST(Document, Opens) {
     d.open(SHARDSCOPE_SOURCE_DIR "/scenarios/gpt-13b-16-gpus.yaml");
     EXPECT_FALSE(d.modified());
 }
-}
-}
+}  // namespace
+}  // namespace shardscope::gui

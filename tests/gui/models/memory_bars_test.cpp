@@ -20,9 +20,7 @@ MeasuredMemory measured(double gib_value, double error, bool stale) {
     return memory;
 }
 
-TEST(MemoryBars, PrintsTheComparison) {
-    EXPECT_EQ(to_text(memory_by_strategy(comparison())), "");
-}
+TEST(MemoryBars, PrintsTheComparison) { EXPECT_EQ(to_text(memory_by_strategy(comparison())), ""); }
 
 TEST(MemoryBars, PrintsRanksAsTheCommandLineGroupsThem) {
     EXPECT_EQ(to_text(memory_by_rank(comparison(), 5)), "");
@@ -61,7 +59,8 @@ TEST(MemoryBars, ScalesHaveOneUnitPerChart) {
     const MemoryScale scale(MemoryShow::binary, Bytes(3LL << 30), capacity);
     EXPECT_EQ(scale.format_signed(Bytes(-(5LL << 29))).toStdString(), "−2.5");
     EXPECT_EQ(scale.format_signed(Bytes(5LL << 29)).toStdString(), "+2.5");
-    EXPECT_EQ(scale.format_signed(Bytes(-1)).toStdString(), "0.0") << "what rounds to 0 has no sign";
+    EXPECT_EQ(scale.format_signed(Bytes(-1)).toStdString(), "0.0")
+        << "what rounds to 0 has no sign";
 }
 
 TEST(MemoryBars, TooltipHasEveryCategoryAndItsBytesSumToThePeak) {
@@ -76,8 +75,10 @@ TEST(MemoryBars, TooltipHasEveryCategoryAndItsBytesSumToThePeak) {
         };
         for (std::size_t i = 0; i < kCategories; ++i) {
             const QString& line = lines[static_cast<qsizetype>(i) + 1];
-            EXPECT_TRUE(line.startsWith(category_title(static_cast<Category>(i)))) << line.toStdString();
-            EXPECT_THAT(line.section('\t', 1, 1).toStdString(), testing::MatchesRegex("[0-9]+\\.[0-9][0-9] GiB"));
+            EXPECT_TRUE(line.startsWith(category_title(static_cast<Category>(i))))
+                << line.toStdString();
+            EXPECT_THAT(line.section('\t', 1, 1).toStdString(),
+                        testing::MatchesRegex("[0-9]+\\.[0-9][0-9] GiB"));
             EXPECT_EQ(bytes_of(line), row.categories[i].value);
             sum += bytes_of(line);
         }
@@ -95,8 +96,8 @@ TEST(MemoryBars, TooltipOfAnInvalidStrategyIsTheCommandLinesError) {
 }
 
 TEST(MemoryBars, ShowsMeasurementsAndThatTheyAreStale) {
-    const std::vector<std::optional<MeasuredMemory>> runs{std::nullopt, measured(78.3, 0.0457, false),
-                                                          measured(60, -0.01, true)};
+    const std::vector<std::optional<MeasuredMemory>> runs{
+        std::nullopt, measured(78.3, 0.0457, false), measured(60, -0.01, true)};
     const MemoryBars bars = memory_by_strategy(comparison(), runs);
     const MemoryScale scale = scale_of(bars, MemoryShow::binary);
     EXPECT_EQ(measured_label(bars.rows[0], scale).toStdString(), "");

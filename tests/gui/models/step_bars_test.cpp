@@ -27,7 +27,8 @@ TEST(StepBars, PartsSumToTheStepOfTheReport) {
         Seconds sum;
         for (const Seconds part : row.parts) sum += part;
         // The parts are differences of times: rounding of the last bits.
-        EXPECT_NEAR(sum.value, row.step_time.value, 1e-12 * row.step_time.value) << row.name.toStdString();
+        EXPECT_NEAR(sum.value, row.step_time.value, 1e-12 * row.step_time.value)
+            << row.name.toStdString();
     }
 }
 
@@ -57,7 +58,8 @@ TEST(StepBars, TooltipHasEveryPartAndItsShare) {
     }
     EXPECT_NEAR(share, 100, 4 * 0.05 + 1e-9) << "four figures with one decimal";
     EXPECT_TRUE(lines[5].startsWith("Step time\t6.8")) << lines[5].toStdString();
-    EXPECT_THAT(lines[6].toStdString(), testing::MatchesRegex("Throughput\t[0-9,]+ tokens/s per GPU"));
+    EXPECT_THAT(lines[6].toStdString(),
+                testing::MatchesRegex("Throughput\t[0-9,]+ tokens/s per GPU"));
 }
 
 TEST(StepBars, ShowsMeasurements) {

@@ -127,8 +127,8 @@ TEST_F(RandomTimeline, TotalsAreThoseOfCountingNanoseconds) {
                 if (item.end <= start || item.start >= end) continue;
                 auto& kind = expected[static_cast<std::size_t>(item.kind)];
                 ++kind.count;
-                kind.longest = std::max(kind.longest,
-                                        std::min(end, item.end) - std::max(start, item.start));
+                kind.longest =
+                    std::max(kind.longest, std::min(end, item.end) - std::max(start, item.start));
             }
         }
         std::int64_t sum = totals.idle;
@@ -146,8 +146,7 @@ TEST_F(RandomTimeline, TotalsAreThoseOfCountingNanoseconds) {
 
 TEST_F(RandomTimeline, ColumnsShowWhatThereIsMostOf) {
     for (int round = 0; round < 60; ++round) {
-        const auto lane =
-            static_cast<std::size_t>(any(0, std::ssize(timeline_->lanes()) - 1));
+        const auto lane = static_cast<std::size_t>(any(0, std::ssize(timeline_->lanes()) - 1));
         const std::vector<int> painted = this->painted(lane);
         const std::int64_t start = any(0, kStep - 2), end = any(start + 1, kStep);
         std::vector<TimelineColumn> columns(static_cast<std::size_t>(any(1, end - start)));
@@ -171,8 +170,7 @@ TEST_F(RandomTimeline, ColumnsShowWhatThereIsMostOf) {
 
 TEST_F(RandomTimeline, HitsTheNearestSpanThatIsDrawn) {
     for (int round = 0; round < 2000; ++round) {
-        const auto lane =
-            static_cast<std::size_t>(any(0, std::ssize(timeline_->lanes()) - 1));
+        const auto lane = static_cast<std::size_t>(any(0, std::ssize(timeline_->lanes()) - 1));
         const std::int64_t time = any(0, kStep - 1), reach = any(0, 20);
         std::int64_t nearest = reach + 1;
         const auto all = timeline_->spans(lane, 0, kStep);
@@ -208,9 +206,9 @@ TEST_P(TimelineOfStep, HasThePartsOfTheReport) {
             return totals.kinds[static_cast<std::size_t>(kind)].total;
         };
         const auto tolerance = static_cast<double>(rank.spans.size());
-        EXPECT_NEAR(total(SpanKind::forward) + total(SpanKind::recompute) +
-                        total(SpanKind::backward),
-                    nanoseconds(time.compute), tolerance);
+        EXPECT_NEAR(
+            total(SpanKind::forward) + total(SpanKind::recompute) + total(SpanKind::backward),
+            nanoseconds(time.compute), tolerance);
         EXPECT_NEAR(total(SpanKind::tensor_collective) + total(SpanKind::data_collective) +
                         total(SpanKind::transfer) + total(SpanKind::wait),
                     nanoseconds(time.exposed_communication), tolerance);
@@ -255,12 +253,12 @@ TEST_P(TimelineOfStep, HasOneTaskPerScheduledBodyInOrder) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shipped, TimelineOfStep,
-    testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"}, Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
-                    Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
-                    Shipped{"llama-3-70b-trace", "3d"}),
-    [](const auto& info) { return "step" + std::to_string(info.index); });
+INSTANTIATE_TEST_SUITE_P(Shipped, TimelineOfStep,
+                         testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"},
+                                         Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
+                                         Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
+                                         Shipped{"llama-3-70b-trace", "3d"}),
+                         [](const auto& info) { return "step" + std::to_string(info.index); });
 
 TEST(StepDetailOfTooManyEvents, HasNoTimelineAndSaysHowMany) {
     Scenario scenario = test::scenario_of("llama-3-70b-trace");

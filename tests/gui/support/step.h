@@ -38,10 +38,9 @@ inline Step simulate_step_of(const Scenario& scenario, const std::string& strate
         if (!trace) throw *candidate.report.error;
         Step step;
         step.report = candidate.report;
-        step.detail =
-            make_step_detail(1, row, std::make_shared<const Plan>(std::move(*candidate.plan)),
-                             std::make_shared<const Trace>(std::move(*trace)),
-                             *candidate.report.simulated);
+        step.detail = make_step_detail(
+            1, row, std::make_shared<const Plan>(std::move(*candidate.plan)),
+            std::make_shared<const Trace>(std::move(*trace)), *candidate.report.simulated);
         return step;
     }
     throw Error("test", "no strategy \"" + strategy + "\"", "");

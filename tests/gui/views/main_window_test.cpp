@@ -1,9 +1,6 @@
 // The window on the offscreen platform: what the mouse-driven acceptance test cannot ask for.
 #include "gui/views/main_window.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <QApplication>
 #include <QDropEvent>
 #include <QFile>
@@ -14,6 +11,9 @@
 #include <QTemporaryDir>
 #include <QToolBar>
 #include <QToolButton>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "gui/views/message_bar.h"
 #include "gui/views/scenario_form.h"
@@ -54,7 +54,8 @@ protected:
         QList<QUrl> urls;
         for (const QString& path : paths) urls << QUrl::fromLocalFile(path);
         data.setUrls(urls);
-        QDragEnterEvent enter(QPoint(10, 10), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+        QDragEnterEvent enter(QPoint(10, 10), Qt::CopyAction, &data, Qt::LeftButton,
+                              Qt::NoModifier);
         QApplication::sendEvent(window_.get(), &enter);
         QDropEvent event(QPointF(10, 10), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
         QApplication::sendEvent(window_.get(), &event);
@@ -112,7 +113,8 @@ TEST_F(MainWindowTest, CommandsHaveMenusAndKeys) {
         if (button->defaultAction() == nullptr) continue;
         ++buttons;
         EXPECT_TRUE(in_menus.contains(button->defaultAction())) << button->text().toStdString();
-        EXPECT_FALSE(button->defaultAction()->shortcuts().isEmpty()) << button->text().toStdString();
+        EXPECT_FALSE(button->defaultAction()->shortcuts().isEmpty())
+            << button->text().toStdString();
     }
     EXPECT_GE(buttons, 8);
     QMap<QString, QString> keys;
