@@ -43,7 +43,7 @@ void hatch(QPainter& painter, const QRectF& rect, const QColor& colour, double s
 
 void draw_diamond(QPainter& painter, const QPointF& centre, double height, const QColor& fill,
                   const QColor& halo, bool hollow) {
-    const double h = height / 2, w = height * 0.32;
+    const double h = height / 2, w = h * kDiamondWidth;
     const QPolygonF shape({centre - QPointF(0, h), centre + QPointF(w, 0), centre + QPointF(0, h),
                            centre - QPointF(w, 0)});
     painter.save();

@@ -19,7 +19,8 @@ Ticks ticks_of(double low, double high, int most);
 // Diagonal lines within the rectangle.
 void hatch(QPainter& painter, const QRectF& rect, const QColor& colour, double spacing = 6);
 
-// ◆ with a halo; hollow: ◇.
+// ◆ with a halo, kDiamondWidth times as wide as high; hollow: ◇.
+constexpr double kDiamondWidth = 0.6;
 void draw_diamond(QPainter& painter, const QPointF& centre, double height, const QColor& fill,
                   const QColor& halo, bool hollow);
 

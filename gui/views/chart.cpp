@@ -42,6 +42,8 @@ Chart::Chart(const QString& name, const QString& title, QWidget* parent)
     plotLayout()->clear();
     plotLayout()->addElement(0, 0, header_);
     plotLayout()->setRowSpacing(0);
+    header_->theme = theme_;
+    setBackground(QBrush(theme_.panel));
     setNoAntialiasingOnDrag(true);
     // In pixels: files have another number of dots per inch than the screen, layouts go by the screen's.
     QFont pixels = font();

@@ -44,6 +44,7 @@ void RowChart::align_with(RowChart* other) {
             return partner ? partner->header_height(partner->width()) : 0;
         });
     }
+    other->plot_->names_elsewhere = [other] { return other->aligned(); };
     frame(true);
 }
 
@@ -75,6 +76,8 @@ QSize RowChart::minimumSizeHint() const { return {180, 120}; }
 QRectF RowChart::row_rect(int row) const { return plot_->row_rect(row); }
 
 QRectF RowChart::bar_rect(int row) const { return plot_->bar_rect(row); }
+
+double RowChart::x_of(double value) const { return plot_->x_of(value); }
 
 void RowChart::select_row(int row) {
     if (row < 0 || row >= static_cast<int>(plot_->rows().size())) return;

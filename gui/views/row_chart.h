@@ -25,7 +25,8 @@ public:
     int selected() const { return selected_; }
 
     // From now on both charts' rows begin at the same height, are as tall, and scroll together, as long as
-    // they have as many rows. For charts side by side with equal heights; undone by destroying either.
+    // they have as many rows; the other one, to the right, leaves out the names then (not in files). For
+    // charts side by side with equal heights; undone by destroying either.
     void align_with(RowChart* other);
     RowChart* partner() const { return partner_; }  // null: none
 
@@ -36,6 +37,7 @@ public:
     // Where the row and the bar in it lie, in the widget's coordinates as last laid out: for tests.
     QRectF row_rect(int row) const;
     QRectF bar_rect(int row) const;
+    double x_of(double value) const;  // in the axis' unit
 
 protected:
     RowPlot& plot() { return *plot_; }

@@ -6,11 +6,10 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kMargin = 10, kGap = 8;
 constexpr double kTallestRow = 34;
-constexpr double kSmallestFont = 6;  // pixels: below it files leave rows out and say so
-constexpr double kBeyond = 26;       // for a limit behind a break of the axis
-constexpr double kLeastArea = 60;    // of the bars
+constexpr double kSmallestFont = 6;   // pixels: below it files leave rows out and say so
+constexpr double kLeastArea = 60;     // of the bars, in pixels
+constexpr double kWideArea = 0.38;    // of the width, before names and measurements take more
 
 double text_width(const QFont& font, const QString& text) {
     return text.isEmpty() ? 0 : QFontMetricsF(font).horizontalAdvance(text);
@@ -105,23 +104,25 @@ void RowPlot::lay_out_columns() {
     const double width = rect().width();
     name_width_ = end_width_ = marker_width_ = 0;
     for (const BarRow& row : rows_) {
-        name_width_ = std::max(name_width_, text_width(font_, row.name));
+        if (names_shown()) name_width_ = std::max(name_width_, text_width(font_, row.name));
         end_width_ = std::max(end_width_, text_width(font_, row.end));
         marker_width_ = std::max(marker_width_, text_width(font_, row.marker_text));
     }
-    name_width_ = std::min(name_width_, 0.3 * width);
-    const double beyond = axis_.limit_beyond ? kBeyond : 0;
     const auto area_width = [&] {
-        double left = width - 2 * kMargin - name_width_ - kGap - beyond;
-        if (end_width_ > 0) left -= end_width_ + kGap;
-        if (marker_width_ > 0) left -= marker_width_ + kGap;
+        double left = width - 2 * kMargin - (axis_.limit_beyond ? kBeyond : 0);
+        for (const double column : {name_width_, end_width_, marker_width_})
+            if (column > 0) left -= column + kGap;
         return left;
     };
     // Bars come first; the rest says again what tooltips say.
-    if (area_width() < 2 * kLeastArea) marker_width_ = 0;
+    const double names = name_width_;
+    name_width_ = std::min(names, 0.3 * width);
+    if (area_width() < kWideArea * width) marker_width_ = 0;
     if (area_width() < kLeastArea) name_width_ = std::min(name_width_, 0.2 * width);
     if (area_width() < kLeastArea) end_width_ = 0;
-    area_.setLeft(std::round(rect().left() + kMargin + name_width_ + kGap));
+    if (const double spare = area_width() - kWideArea * width; spare > 0)
+        name_width_ = std::min(names, name_width_ + spare);
+    area_.setLeft(std::round(rect().left() + kMargin + (name_width_ > 0 ? name_width_ + kGap : 0)));
     area_.setWidth(std::floor(std::max(10.0, area_width())));
 }
 
@@ -165,7 +166,7 @@ std::optional<double> RowPlot::limit_x() const {
 
 QColor RowPlot::behind(int row) const {
     return marked >= 0 && rows_[static_cast<std::size_t>(row)].strategy == marked ? theme.selection
-                                                                                  : theme.panel;
+                                                                                : theme.panel;
 }
 
 }  // namespace shardscope::gui

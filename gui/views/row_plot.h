@@ -2,6 +2,7 @@
 // that a RowChart lays out and draws. Knows pixels and values, not what they mean.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -42,6 +43,9 @@ class RowPlot : public QCPLayoutElement {
     Q_OBJECT
 
 public:
+    static constexpr double kMargin = 10, kGap = 8;
+    static constexpr double kBeyond = 26;  // between the axis and a limit behind its break
+
     explicit RowPlot(Chart* chart);
 
     void set_rows(std::vector<BarRow> rows, BarAxis axis);
@@ -51,6 +55,7 @@ public:
     int marked = -1;     // strategy whose row is highlighted
     QString empty_text;  // without rows
     bool empty_is_error = false;
+    std::function<bool()> names_elsewhere;  // empty: they are not
 
     // Where things are since the last layout.
     QRectF row_rect(int row) const;               // empty: scrolled out
@@ -85,7 +90,12 @@ private:
     void draw_background(QPainter& painter) const;
     void draw_axis(QPainter& painter) const;
     void draw_bar(QPainter& painter, int row) const;
-    void draw_segment_text(QPainter& painter, const BarSegment& segment, QRectF where) const;
+    void draw_segment_text(QPainter& painter, const BarSegment& segment, QRectF where,
+                           std::optional<double> marker) const;
+    std::optional<double> marker_x(int row) const;  // of what is in view
+    double diamond_height() const;
+    // Left out on the screen where the chart beside it has them.
+    bool names_shown() const { return all_rows() || !names_elsewhere || !names_elsewhere(); }
     void draw_limit(QPainter& painter) const;
     void draw_labels(QPainter& painter, int row) const;
     void draw_message(QPainter& painter, int row) const;

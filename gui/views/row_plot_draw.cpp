@@ -8,7 +8,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kMargin = 10, kGap = 8;
+constexpr double kMargin = RowPlot::kMargin, kGap = RowPlot::kGap, kBeyond = RowPlot::kBeyond;
 constexpr double kLeastText = 34;  // pixels of a segment that has its value inside
 constexpr double kBreak = 18;      // that the strokes of a broken bar take
 
@@ -52,9 +52,9 @@ void RowPlot::draw_background(QPainter& painter) const {
 void RowPlot::draw_axis(QPainter& painter) const {
     painter.setFont(small_);
     const QFontMetricsF metrics(small_);
-    const double widest = metrics.horizontalAdvance(QLocale::c().toString(high_, 'f', 1)) + 16;
+    const double widest = metrics.horizontalAdvance(QLocale::c().toString(high_, 'f', 0)) + 12;
     const Ticks ticks =
-        ticks_of(low_, high_, std::max(2, static_cast<int>(area_.width() / widest)));
+        ticks_of(low_, high_, std::max(3, static_cast<int>(area_.width() / widest)));
     const double bottom = area_.bottom() + 1;
     const QRectF unit(area_.right() + 4, bottom + 4, metrics.horizontalAdvance(axis_.unit) + 2,
                       metrics.height());
@@ -65,8 +65,8 @@ void RowPlot::draw_axis(QPainter& painter) const {
         const double half = metrics.horizontalAdvance(text) / 2;
         if (x + half > unit.left() - 2 && unit.right() <= rect().right()) continue;
         painter.setPen(theme.muted);
-        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()),
-                  Qt::AlignCenter, text);
+        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()), Qt::AlignCenter,
+                  text);
     }
     painter.fillRect(QRectF(area_.left(), bottom, area_.width(), 1), theme.grid);
     painter.setPen(theme.muted);
@@ -109,28 +109,27 @@ void RowPlot::draw_bar(QPainter& painter, int row) const {
     if (broken) draw_break(painter, bar, behind(row), theme.frame);
     for (std::size_t i = 0; i < where.size(); ++i) {
         if (broken) where[i].setRight(std::min(where[i].right(), bar.right() - kBreak));
-        draw_segment_text(painter, data.segments[i], where[i]);
+        draw_segment_text(painter, data.segments[i], where[i], marker_x(row));
     }
 }
 
-void RowPlot::draw_segment_text(QPainter& painter, const BarSegment& segment, QRectF where) const {
+void RowPlot::draw_segment_text(QPainter& painter, const BarSegment& segment, QRectF where,
+                                std::optional<double> marker) const {
     if (segment.text.isEmpty() || segment.hatched) return;
+    // What crosses the segment leaves the larger of its two sides.
+    const auto avoid = [&](double x, double half) {
+        if (where.right() <= x - half || where.left() >= x + half) return;
+        if (where.right() - x > x - where.left()) where.setLeft(x + half);
+        else where.setRight(x - half);
+    };
+    const std::optional<double> limit = axis_.limit_beyond ? std::nullopt : limit_x();
+    if (limit) avoid(*limit, 3);
+    if (marker) avoid(*marker, diamond_height() * kDiamondWidth / 2 + 2);
     const QFontMetricsF metrics(font_);
-    bool over = false;  // the limit
-    if (const std::optional<double> limit = limit_x(); limit && !axis_.limit_beyond) {
-        over = where.left() >= *limit;
-        if (where.left() < *limit && where.right() > *limit) {
-            over = where.right() - *limit > *limit - where.left();
-            if (over)
-                where.setLeft(*limit + 2);
-            else
-                where.setRight(*limit - 2);
-        }
-    }
     const double width = metrics.horizontalAdvance(segment.text);
     if (where.width() < std::max(kLeastText, width + 6) || where.height() < metrics.ascent())
         return;
-    if (over) {  // on plain ground, not on hatching
+    if (limit && where.left() >= *limit) {  // on plain ground, not on hatching
         QRectF patch(0, 0, width + 6, where.height() - 4);
         patch.moveCenter(where.center());
         painter.fillRect(patch, segment.colour);
@@ -144,13 +143,14 @@ void RowPlot::draw_limit(QPainter& painter) const {
     if (!x) return;
     const double top = area_.top() - 2, bottom = area_.bottom() + 1;
     painter.fillRect(QRectF(*x - 1, top, 4, bottom - top), theme.panel);
+    for (int row = first_; row < first_ + shown_; ++row)
+        painter.fillRect(QRectF(*x - 1, row_rect(row).top(), 4, row_height_), behind(row));
     for (double y = top; y < bottom; y += 9)
         painter.fillRect(QRectF(*x, y, 2, std::min(6.0, bottom - y)), colour(kAlertColour));
     painter.setFont(small_);
     painter.setPen(theme.alert);
     const QFontMetricsF metrics(small_);
-    const double width =
-        std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
+    const double width = std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
     const double left = std::clamp(*x + 1 - width / 2, static_cast<double>(rect().left()),
                                    std::max<double>(rect().left(), rect().right() - width - 2));
     draw_text(painter, QRectF(left, rect().top() + 1, width + 1, metrics.height()),
@@ -163,17 +163,19 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
     const QRectF whole = row_rect(row), bar = bar_rect(row);
     painter.setPen(theme.text);
     // Strategies differ at the end of their names as often as at the beginning.
-    draw_text(painter,
-              QRectF(rect().left() + kMargin, whole.top(), name_width_ + 1, whole.height()),
-              Qt::AlignRight | Qt::AlignVCenter, data.name, Qt::ElideMiddle);
+    if (names_shown())
+        draw_text(painter,
+                  QRectF(rect().left() + kMargin, whole.top(), name_width_ + 1, whole.height()),
+                  Qt::AlignRight | Qt::AlignVCenter, data.name, Qt::ElideMiddle);
     if (!data.message.isEmpty()) return draw_message(painter, row);
-    if (data.marker && *data.marker >= low_) {
-        const double x = std::min(x_of(*data.marker), area_.right());
-        draw_diamond(painter, QPointF(x, whole.center().y()), whole.height() * 0.8, theme.text,
-                     theme.panel, data.marker_hollow);
-    }
-    double left = area_.right() + kGap + (axis_.limit_beyond ? 26 : 0);
+    double left = area_.right() + kGap + (axis_.limit_beyond ? kBeyond : 0);
     if (!axis_.labels_in_column) left = std::max(bar.right(), area_.left()) + kGap;
+    if (const std::optional<double> x = marker_x(row)) {
+        const double height = diamond_height();
+        draw_diamond(painter, QPointF(*x, whole.center().y()), height, theme.text, theme.panel,
+                     data.marker_hollow);
+        left = std::max(left, *x + height * kDiamondWidth / 2 + kGap);
+    }
     if (end_width_ > 0) {
         using Tone = BarRow::Tone;
         painter.setPen(data.tone == Tone::alert   ? theme.alert
@@ -191,11 +193,18 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
     }
 }
 
+std::optional<double> RowPlot::marker_x(int row) const {
+    const std::optional<double>& marker = rows_[static_cast<std::size_t>(row)].marker;
+    if (!marker || *marker < low_) return std::nullopt;
+    return std::min(x_of(*marker), area_.right());
+}
+
+double RowPlot::diamond_height() const { return std::round(row_height_ * 0.66); }
+
 void RowPlot::draw_message(QPainter& painter, int row) const {
     const QRectF whole = row_rect(row);
     const QString& message = rows_[static_cast<std::size_t>(row)].message;
-    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(),
-                 whole.height());
+    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(), whole.height());
     const double width = std::min(where.width(), QFontMetricsF(font_).horizontalAdvance(message));
     // Over the lines that cross the row.
     painter.fillRect(QRectF(where.left() - 1, whole.top(), width + 6, whole.height()), behind(row));
@@ -208,20 +217,18 @@ void RowPlot::draw_what_is_hidden(QPainter& painter) const {
     const int rows = static_cast<int>(rows_.size());
     painter.setFont(small_);
     painter.setPen(theme.muted);
-    const QString text =
-        all_rows() ? QString("… and %1 more").arg(rows - shown_)
-                   : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
+    const QString text = all_rows() ? QString("… and %1 more").arg(rows - shown_)
+                                  : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
     const QFontMetricsF metrics(small_);
-    draw_text(
-        painter,
-        QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
-        Qt::AlignRight | Qt::AlignVCenter, text);
+    draw_text(painter,
+              QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
+              Qt::AlignRight | Qt::AlignVCenter, text);
     if (all_rows()) return;
     const double x = rect().right() - 5, height = area_.height();
     painter.fillRect(QRectF(x, area_.top(), 4, height), theme.grid);
-    painter.fillRect(
-        QRectF(x, area_.top() + height * first_ / rows, 4, std::max(8.0, height * shown_ / rows)),
-        theme.muted);
+    painter.fillRect(QRectF(x, area_.top() + height * first_ / rows, 4,
+                            std::max(8.0, height * shown_ / rows)),
+                     theme.muted);
 }
 
 }  // namespace shardscope::gui

@@ -1,4 +1,7 @@
 #include <QDir>
+#include <QThread>
+#include <QStandardItemModel>
+#include "gui/views/report_pdf.h"
 
 #include <gtest/gtest.h>
 
@@ -18,8 +21,8 @@ TEST(Scratch, Pictures) {
     for (const bool measured : {false, true}) {
         MemoryChart memory;
         StepChart step;
-        memory.resize(480, 320);
-        step.resize(300, 320);
+        memory.resize(500, 320);
+        step.resize(255, 320);
         memory.align_with(&step);
         const Evaluation& e = test::comparison();
         memory.set_bars(measured ? memory_by_strategy(e, runs) : memory_by_strategy(e));
@@ -34,6 +37,11 @@ TEST(Scratch, Pictures) {
             memory.image({260, 260}, 2, theme).save("/tmp/wtc/memory-narrow" + end + ".png");
             step.image({200, 260}, 2, theme).save("/tmp/wtc/time-narrow" + end + ".png");
         }
+        QStandardItemModel table(8, 6);
+        for (int r = 0; r < 8; ++r) for (int c = 0; c < 6; ++c) table.setItem(r, c, new QStandardItem(c ? QString::number(r * c * 1.5) : memory.bars().rows[r].name));
+        table.setHorizontalHeaderLabels({"Strategy", "TP", "PP", "Peak GiB", "Step s", "MFU"});
+        for (const char* n : {"/tmp/wtc/r1.pdf", "/tmp/wtc/r2.pdf"}) { write_report_pdf(n, {&e, &table, {&memory, &step}}); QThread::msleep(1100); }
+        for (const char* n : {"/tmp/wtc/m.pdf", "/tmp/wtc/m.svg"}) memory.export_to(n, {600, 340}, 1, Theme::light());
         memory.set_theme(Theme::light());
         step.set_theme(Theme::light());
         memory.show();
