@@ -11,6 +11,7 @@ namespace shardscope::gui {
 namespace {
 
 constexpr double kMargin = 36, kFooter = 20;  // points of 1/72 inch
+constexpr double kLeastChart = 250, kFirstOfTwo = 0.58;
 constexpr int kTitleSize = 18, kTextSize = 10, kTableSize = 9, kSmallestTable = 5;
 
 QFont font_of(int size, bool bold = false) {
@@ -165,24 +166,30 @@ private:
     std::vector<double> widths_;
 };
 
-// Charts side by side, as high as the rest of the page.
+// Charts side by side, as high as what is left of the page. The first one has the names of the rows and
+// long labels, and gets more of the width.
 void draw_charts(Pages& pages, const std::vector<Chart*>& charts) {
-    pages.next();
-    const QRectF area = pages.area();
+    pages.need(kLeastChart);
+    const QRectF area = pages.area().adjusted(0, pages.y() - pages.area().top(), 0, 0);
     const double gap = 12;
-    const double width = (area.width() + gap) / static_cast<double>(charts.size()) - gap;
+    std::vector<double> widths{area.width()};
+    if (charts.size() == 2) {
+        widths = {std::floor((area.width() - gap) * kFirstOfTwo)};
+        widths.push_back(area.width() - gap - widths.front());
+    }
     int header = 0;
-    for (const Chart* chart : charts)
-        header = std::max(header, chart->header_height(static_cast<int>(width)));
+    for (std::size_t i = 0; i < charts.size(); ++i)
+        header = std::max(header, charts[i]->header_height(static_cast<int>(widths[i])));
     double x = area.left();
-    for (Chart* chart : charts) {
+    for (std::size_t i = 0; i < charts.size(); ++i) {
         pages.painter().save();
         pages.painter().translate(x, area.top());
-        chart->draw_to(pages.painter(), QSizeF(width, area.height()).toSize(), Theme::light(),
-                       header);
+        charts[i]->draw_to(pages.painter(), QSizeF(widths[i], area.height()).toSize(),
+                           Theme::light(), header);
         pages.painter().restore();
-        x += width + gap;
+        x += widths[i] + gap;
     }
+    pages.advance(area.height());
 }
 
 void draw_first_pages(Pages& pages, const ReportContents& contents) {
