@@ -15,8 +15,17 @@
 
 #include "core/lowering/plan.h"
 #include "core/report/trace.h"
+#include "gui/models/palette.h"
 
 namespace shardscope::gui {
+
+// In nanoseconds from the step's start.
+struct TimeRange {
+    std::int64_t start = 0, end = 0;
+    std::int64_t duration() const { return end - start; }
+    bool empty() const { return end <= start; }
+    bool operator==(const TimeRange&) const = default;
+};
 
 // What a span of a lane is. Waits for other pipeline stages are no spans here: they are the bubble.
 enum class SpanKind : std::uint8_t {
@@ -31,6 +40,14 @@ enum class SpanKind : std::uint8_t {
 };
 constexpr std::size_t kSpanKinds = 8;
 std::string_view span_kind_name(SpanKind kind);  // "forward", "TP collective", …
+
+// Memory categories' colours where the two belong together (forward makes activations, backward
+// gradients, the optimizer works on its states), and pinks for communication. `wait` is not drawn.
+constexpr Rgb span_kind_colour(SpanKind kind) {
+    constexpr std::array<Rgb, kSpanKinds> colours{0x009E73, 0x0072B2, 0x56B4E9, 0xE69F00,
+                                                  0xCC79A7, 0xE6B8D2, 0x8F3A6C, 0x000000};
+    return colours[static_cast<std::size_t>(kind)];
+}
 
 // One stream of one rank.
 struct TimelineLane {
