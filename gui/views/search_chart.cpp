@@ -50,7 +50,7 @@ void SearchChart::update_points() {
         current_.reset();
     }
     rebuild();
-    if (!zoomed_) show(whole());
+    if (!zoomed_) show_zoom(whole());
     replot(rpQueuedReplot);
 }
 
@@ -71,7 +71,7 @@ void SearchChart::set_stale(bool stale) {
 void SearchChart::set_evaluation(std::shared_ptr<const Evaluation> evaluation) {
     evaluation_ = std::move(evaluation);
     rebuild();
-    if (!zoomed_) show(whole());
+    if (!zoomed_) show_zoom(whole());
     replot(rpQueuedReplot);
 }
 
@@ -140,7 +140,7 @@ SearchChart::Zoom SearchChart::zoom() const {
     return {plot_->keyAxis()->range(), plot_->valueAxis()->range()};
 }
 
-void SearchChart::show(const Zoom& zoom) {
+void SearchChart::show_zoom(const Zoom& zoom) {
     plot_->keyAxis()->setRange(zoom.x);
     plot_->valueAxis()->setRange(zoom.y);
 }
@@ -167,7 +167,7 @@ SearchChart::Zoom SearchChart::whole() const {
 void SearchChart::fit() {
     if (zoomed_) zooms_.push_back(zoom());
     zoomed_ = false;
-    show(whole());
+    show_zoom(whole());
     replot(rpQueuedReplot);
 }
 
@@ -267,7 +267,7 @@ void SearchChart::mouseReleaseEvent(QMouseEvent* event) {
         zooms_.push_back(*pressed_);
         zoomed_ = true;
     } else if (event->button() == Qt::LeftButton && !moved) {
-        show(*pressed_);
+        show_zoom(*pressed_);
         if (const int row = marker_at(event->position()); row >= 0) emit strategy_clicked(row);
     }
     pressed_.reset();
@@ -311,7 +311,7 @@ void SearchChart::keyPressEvent(QKeyEvent* event) {
             return;
         case Qt::Key_Backspace:
             if (zooms_.empty()) return;
-            show(zooms_.back());
+            show_zoom(zooms_.back());
             zooms_.pop_back();
             zoomed_ = !zooms_.empty();
             replot(rpQueuedReplot);

@@ -70,7 +70,7 @@ private:
     };
     Zoom zoom() const;
     Zoom whole() const;  // what fit() shows
-    void show(const Zoom& zoom);
+    void show_zoom(const Zoom& zoom);
     void remember_zoom();
     std::optional<SearchPoint> point_at(const QPointF& point) const;
     void walk(int by);
