@@ -4,6 +4,7 @@
 #include <QElapsedTimer>
 #include <QFile>
 #include <QJsonDocument>
+#include <QLoggingCategory>
 #include <QStyleFactory>
 #include <QTimer>
 #include <cstdio>
@@ -53,6 +54,11 @@ void choose_platform(const Options& options) {
         qEnvironmentVariableIsSet("DISPLAY") || qEnvironmentVariableIsSet("WAYLAND_DISPLAY");
     if (options.headless() || (!display && !qEnvironmentVariableIsSet("QT_QPA_PLATFORM")))
         qputenv("QT_QPA_PLATFORM", "offscreen");
+}
+
+// Qt's remarks about the platform are nobody's concern where files are written; ours go another way.
+void drop_remarks(QtMsgType type, const QMessageLogContext&, const QString& text) {
+    if (type == QtCriticalMsg || type == QtFatalMsg) std::fprintf(stderr, "%s\n", qPrintable(text));
 }
 
 // The same pictures everywhere: one style, and one font where no window system chooses it.
@@ -108,6 +114,9 @@ int run(int argc, char** argv) {
     const Options options = gui::parse_options(words);
     if (options.done) return 0;
     choose_platform(options);
+    // Charts that have no size yet say so.
+    QLoggingCategory::setFilterRules("default.debug=false");
+    if (options.headless()) qInstallMessageHandler(drop_remarks);
     QLocale::setDefault(QLocale::c());
     QApplication application(argc, argv);
     QApplication::setApplicationName("shardscope-gui");

@@ -90,11 +90,9 @@ ScenarioForm::ScenarioForm(Session& session, QWidget* parent) : QWidget(parent),
         problem_->hide();
         show_scenario();
     });
-    connect(&session_, &Session::evaluated, this, [this] {
-        const auto& model = session_.evaluation()->model;
-        parameters_->setText(model ? parameter_text(*model) : "–");
-    });
+    connect(&session_, &Session::evaluated, this, &ScenarioForm::show_parameters);
     show_scenario();
+    show_parameters();
 }
 
 void ScenarioForm::add_model(QFormLayout& layout) {
@@ -228,6 +226,12 @@ void ScenarioForm::set_size() {
 
 void ScenarioForm::set_sequence_length(std::int64_t tokens, const QString& merge) {
     attempt([&] { set_sequence(session_.document(), tokens, merge); });
+}
+
+void ScenarioForm::show_parameters() {
+    const auto& evaluation = session_.evaluation();
+    const bool known = evaluation && evaluation->model;
+    parameters_->setText(known ? parameter_text(*evaluation->model) : "–");
 }
 
 void ScenarioForm::show_scenario() {

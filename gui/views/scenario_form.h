@@ -29,6 +29,7 @@ signals:
 
 private:
     void show_scenario();
+    void show_parameters();
     void add_model(QFormLayout& layout);
     void add_cluster(QFormLayout& layout);
     void add_training(QFormLayout& layout);
