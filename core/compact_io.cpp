@@ -10,6 +10,7 @@
 #include "core/cluster/cluster_io.h"
 #include "core/error.h"
 #include "core/model/model_io.h"
+#include "core/model/model_source.h"
 #include "core/strategy/presets.h"
 #include "core/strategy/strategy_io.h"
 #include "core/training_io.h"
@@ -55,24 +56,13 @@ Json without_defaults(Json json, const ReadsBack& same, std::string_view kept = 
     return json;
 }
 
-std::int64_t sequence_or_zero(const ModelSpec& spec) {
-    return std::visit(
-        [](const auto& kind) -> std::int64_t {
-            if constexpr (requires { kind.seq; })
-                return kind.seq;
-            else
-                return 0;
-        },
-        spec.kind);
-}
-
 Json compact_model(const ModelSpec& spec) {
     const ReadsBack same =
         reads_back([&](const YamlValue& v) { return read_model(v, "") == spec; });
     std::optional<Json> best;
     for (const CatalogueEntry& entry : model_catalogue()) {
         Json json = {{"catalogue", entry.name}, {"name", spec.name}};
-        if (const std::int64_t seq = sequence_or_zero(spec); seq > 0) json["seq"] = seq;
+        if (const std::int64_t* const seq = sequence_length(spec)) json["seq"] = *seq;
         if (!same(json)) continue;
         drop_defaults(json, json, same, "catalogue");
         if (!best || json.size() < best->size()) best = std::move(json);
@@ -112,6 +102,12 @@ Json compact_strategy(const Strategy& strategy) {
     return list.front();
 }
 
+Json compact_training(const TrainingSpec& training) {
+    return without_defaults(training_to_json(training), reads_back([&](const YamlValue& value) {
+                                return read_training(value) == training;
+                            }));
+}
+
 Json compact(const Scenario& scenario, const ParseOptions& options) {
     const std::string folder = folder_of(scenario.file);
     Json out;
@@ -119,9 +115,7 @@ Json compact(const Scenario& scenario, const ParseOptions& options) {
         out["name"] = scenario.name;
     out["model"] = compact_model(scenario.model);
     if (scenario.data != DataSpec{}) out["data"] = data_to_json(scenario.data, folder);
-    out["training"] = without_defaults(
-        training_to_json(scenario.training),
-        reads_back([&](const YamlValue& v) { return read_training(v) == scenario.training; }));
+    out["training"] = compact_training(scenario.training);
     out["cluster"] = compact_cluster(scenario.cluster, options);
     out["strategies"] = Json::array();
     for (const Strategy& strategy : scenario.strategies)
@@ -133,6 +127,14 @@ Json compact(const Scenario& scenario, const ParseOptions& options) {
 
 std::string scenario_to_compact_yaml(const Scenario& scenario, const ParseOptions& options) {
     return json_to_yaml(compact(scenario, options));
+}
+
+std::string training_to_yaml(const TrainingSpec& training) {
+    return json_to_yaml(training_to_json(training));
+}
+
+std::string training_to_compact_yaml(const TrainingSpec& training) {
+    return json_to_yaml(compact_training(training));
 }
 
 std::string scenario_to_compact_json(const Scenario& scenario, const ParseOptions& options) {

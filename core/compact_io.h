@@ -15,4 +15,8 @@ std::string scenario_to_compact_yaml(const Scenario& scenario, const ParseOption
 // The same as JSON text.
 std::string scenario_to_compact_json(const Scenario& scenario, const ParseOptions& options);
 
+// The `training:` of a scenario with every key, and without those that are defaults.
+std::string training_to_yaml(const TrainingSpec& training);
+std::string training_to_compact_yaml(const TrainingSpec& training);
+
 }  // namespace shardscope

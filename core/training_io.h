@@ -10,7 +10,6 @@
 
 namespace shardscope {
 
-inline constexpr IntegerRange kBatchRange{1, 1'000'000'000};  // of every batch size
 inline constexpr NumberRange kRateRange{0, 1e6};  // learning rate, weight decay, momentum
 inline constexpr NumberRange kClipRange{0, 1e30};
 inline constexpr NumberRange kEpsilonRange{0, 1, true};

@@ -21,6 +21,8 @@ struct IntegerRange {
     std::int64_t low = 1, high = 1;
 };
 
+inline constexpr IntegerRange kBatchRange{1, 1'000'000'000};  // of every batch size
+
 // Finite numbers from low to high; `positive` excludes zero.
 struct NumberRange {
     double low = 0, high = 0;

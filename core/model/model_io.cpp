@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/model/hf_import.h"
 #include "core/model/model.h"
+#include "core/model/model_source.h"
 #include "core/model/spec_limits.h"
 #include "core/model/transformer_io.h"
 
@@ -113,12 +114,8 @@ LayerListSpec read_layers(const YamlValue& value) {
 
 void set_seq(const YamlValue& value, ModelSpec& spec) {
     const std::int64_t seq = value.integer(kWidth);
-    if (auto* gpt = std::get_if<GptSpec>(&spec.kind)) {
-        gpt->seq = seq;
-    } else if (auto* llama = std::get_if<LlamaSpec>(&spec.kind)) {
-        llama->seq = seq;
-    } else if (auto* full = std::get_if<TransformerSpec>(&spec.kind)) {
-        full->seq = seq;
+    if (std::int64_t* const length = sequence_length(spec)) {
+        *length = seq;
     } else {
         value.fail("unknown-key", fmt::format("model {} has no sequence length", spec.name),
                    "remove \"seq\"");

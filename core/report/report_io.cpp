@@ -1,6 +1,5 @@
 #include "core/report/report_io.h"
 
-#include <cmath>
 #include <limits>
 #include <string_view>
 #include <vector>
@@ -8,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/report/csv_text.h"
 #include "core/report/result_io.h"
 #include "core/scenario_io.h"
 
@@ -41,30 +41,6 @@ Json context_json(const Report& report) {
     json["calibration"] = context.calibration;
     json["notes"] = all_notes(report);
     return json;
-}
-
-// RFC 4180: quoted where a separator, quote or line break would be misread.
-std::string csv_field(std::string_view text) {
-    if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-    std::string quoted = "\"";
-    for (const char c : text) {
-        if (c == '"') quoted += '"';
-        quoted += c;
-    }
-    return quoted + '"';
-}
-
-std::string csv_number(double value) {
-    return std::isfinite(value) ? fmt::format("{}", value) : "";
-}
-
-std::string csv_line(const std::vector<std::string>& fields) {
-    std::string line;
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-        if (i > 0) line += ',';
-        line += csv_field(fields[i]);
-    }
-    return line + '\n';
 }
 
 std::vector<std::string> csv_columns() {

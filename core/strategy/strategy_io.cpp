@@ -10,26 +10,16 @@
 
 #include "core/deepspeed/import.h"
 #include "core/strategy/presets.h"
+#include "core/strategy/strategy_limits.h"
 #include "core/strategy/validate.h"
 #include "core/training_io.h"
 
 namespace shardscope {
 namespace {
 
-constexpr IntegerRange kDegree{1, 1'000'000};
-constexpr IntegerRange kZero{0, 3};
-constexpr IntegerRange kPrefetch{0, 10'000};
-constexpr IntegerRange kBucket{1, std::int64_t{1} << 40};
-constexpr IntegerRange kVirtualStages{1, 10'000};
-constexpr IntegerRange kLayers{1, 1'000'000};  // of one chunk
-constexpr IntegerRange kEvery{1, 10'000};
-constexpr std::size_t kMostStrategies = 1000;
-
 // The words of scenarios, in the order of their enumerations.
 constexpr std::array<std::string_view, 3> kReduceAt = {"by_stage", "boundary", "micro_batch"};
-constexpr std::array kSchedules = {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble};
 constexpr std::array<std::string_view, 3> kPartitions = {"blocks", "uniform", "parameters"};
-constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
 constexpr std::array<std::string_view, 2> kAttentions = {"flash", "unfused"};
 
 std::vector<std::string_view> preset_names() {
@@ -85,7 +75,7 @@ Partition read_partition(const YamlValue& value) {
     } else if (value.is_sequence()) {
         partition.kind = Partition::Kind::counts;
         for (const YamlValue& count : value.items())
-            partition.counts.push_back(count.integer(kLayers));
+            partition.counts.push_back(count.integer(kChunkLayers));
     } else {
         partition.kind = static_cast<Partition::Kind>(value.choice(kPartitions, "partition"));
     }

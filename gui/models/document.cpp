@@ -88,6 +88,11 @@ void write(const QString& path, const std::string& text) {
 
 }  // namespace
 
+std::string unique_strategy_name(const std::vector<Strategy>& strategies,
+                                 const std::string& name) {
+    return unique_name(strategies, name, -1, false);
+}
+
 Document::Document(ParseOptions options, QObject* parent)
     : QObject(parent), options_(std::move(options)), history_(1) {}
 
@@ -144,6 +149,10 @@ void Document::edit_rows(const QString& name, const Change& change, const QStrin
     Scenario next = scenario();
     change(next);
     if (next == scenario()) return;
+    // An edit of the scenario that adds a strategy, too.
+    const int before = static_cast<int>(scenario().strategies.size());
+    const int after = static_cast<int>(next.strategies.size());
+    if (rows.after < 0 && after > before) rows = {before - 1, after - 1};
     forget_places(next, scenario());
     const bool merges = merging_ && !merge.isEmpty() && history_[current_].merge == merge;
     history_.resize(current_ + 1);
@@ -188,7 +197,7 @@ void Document::publish(int row) {
 void Document::add_strategy(Strategy strategy, const QString& edit_name) {
     const auto& all = scenario().strategies;
     const int row = static_cast<int>(all.size());
-    strategy.name = unique_name(all, strategy.name, -1, false);
+    strategy.name = unique_strategy_name(all, strategy.name);
     strategy.place.clear();
     edit_rows(edit_name, [&](Scenario& s) { s.strategies.push_back(std::move(strategy)); }, {},
               {row - 1, row});

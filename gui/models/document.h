@@ -15,6 +15,9 @@
 
 namespace shardscope::gui {
 
+// `name`, or "name (2)", "name (3)", … where another strategy has it.
+std::string unique_strategy_name(const std::vector<Strategy>& strategies, const std::string& name);
+
 class Document : public QObject {
     Q_OBJECT
 

@@ -36,8 +36,8 @@ void set_global_batch(Document& document, std::int64_t samples, const QString& m
 void set_micro_batch(Document& document, std::int64_t samples);  // 0: auto
 void set_precision(Document& document, DType precision);
 
-// Adds a strategy from a DeepSpeed JSON file, read as `deepspeed:` in a scenario is: what the file says of
-// batch, optimizer and precision must agree with the scenario ("disagree").
+// Adds a strategy from a DeepSpeed JSON file (core/deepspeed/strategy_import.h): what the file says of
+// batch, optimizer and precision must agree with the scenario ("disagree"), where that is no default.
 void add_deepspeed(Document& document, const QString& path);
 
 enum class FileKind { scenario, cluster, report, hf_config, deepspeed, unknown };

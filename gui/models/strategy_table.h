@@ -3,12 +3,16 @@
 #pragma once
 
 #include <QAbstractTableModel>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "core/report/figures.h"
 #include "gui/models/document.h"
 #include "gui/models/evaluation.h"
+#include "gui/models/memory_bars.h"
+#include "gui/models/strategy_words.h"
 
 namespace shardscope::gui {
 
@@ -18,6 +22,9 @@ struct MeasuredCell {
     Seconds step_time;
     bool stale = false;  // of another scenario or strategy than the document has now
     QString source;      // the report's file, and when it was made
+    // Simulated / measured − 1 (MeasuredRow); NaN: unknown.
+    double peak_error = std::numeric_limits<double>::quiet_NaN();
+    double step_time_error = std::numeric_limits<double>::quiet_NaN();
 };
 
 class StrategyTable : public QAbstractTableModel {
@@ -78,16 +85,30 @@ public:
                       const QModelIndex& parent) override;
 
 private:
-    const StrategyReport* report(int row) const;
-    QVariant text(int row, int column) const;
-    QVariant tooltip(int row, int column) const;
+    // A strategy of the document, and what follows from it without a simulation; empty: invalid.
+    struct Row {
+        Strategy strategy;
+        std::optional<int> dp;
+        std::optional<std::int64_t> micro_batch;
+    };
+    // Cells of what a strategy is, and of what it costs.
+    QString word(const Row& row, int column) const;
+    QString figure(int row, int column) const;
     QVariant value(int row, int column) const;
+    QString tooltip(int row, int column) const;
+    QString measured_text(int row) const;
+    bool stale() const;
     void follow_document();
+    void refresh();
+    void choose_units();
 
     Document& document_;
     std::shared_ptr<const Evaluation> evaluation_;
     std::vector<std::optional<MeasuredCell>> measured_;
-    std::vector<Strategy> shown_;  // the document's, as the views know them
+    std::vector<Row> rows_;                       // the document's, as the views know them
+    std::vector<const StrategyReport*> reports_;  // per row, of evaluation_; null: none yet
+    MemoryScale memory_;                          // of the columns
+    TimeUnit time_;
 };
 
 // The table's header and rows as GitHub's Markdown, as the window shows them.

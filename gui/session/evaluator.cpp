@@ -12,6 +12,7 @@
 
 #include "core/cluster/cluster_source.h"
 #include "core/report/evaluate.h"
+#include "gui/models/step_detail.h"
 #include "gui/session/strategy_cache.h"
 #include "simulator/event_runner.h"
 
@@ -43,7 +44,8 @@ Simulated simulate(const Scenario& scenario, const std::shared_ptr<const Model>&
         Candidate candidate = plan_strategy(scenario, model, strategy);
         EventRunner simulator;
         RunOptions options;
-        options.record_spans = traced;
+        options.record_spans =
+            traced && candidate.plan && step_events(*candidate.plan) <= kMostEvents;
         auto trace = simulate_candidate(scenario, candidate, simulator, options);
         result.report = std::move(candidate.report);
         if (traced && trace) {
@@ -251,21 +253,22 @@ void Evaluator::Worker::show_detail(const Evaluation& evaluation) {
 
 std::shared_ptr<const StepDetail> Evaluator::Worker::make_detail(const Evaluation& evaluation,
                                                                  const Strategy& strategy) {
-    StepDetail detail;
+    const auto row = static_cast<std::size_t>(request_.selected);
+    std::shared_ptr<const StepDetail> detail;
     if (const auto known = cache_.detail(strategy)) {
-        detail = *known;
+        auto renamed = std::make_shared<StepDetail>(*known);
+        renamed->revision = request_.revision;
+        renamed->strategy = row;
+        detail = std::move(renamed);
     } else {
         if (!selected_.trace)
             selected_ = simulate(request_.scenario, evaluation.model, strategy, true);
         if (selected_.report.error) throw Error(*selected_.report.error);
-        detail.plan = selected_.plan;
-        detail.trace = selected_.trace;
+        detail = make_step_detail(request_.revision, row, selected_.plan, selected_.trace,
+                                  *evaluation.report.strategies[row].simulated);
     }
-    detail.revision = request_.revision;
-    detail.strategy = static_cast<std::size_t>(request_.selected);
-    auto shared = std::make_shared<const StepDetail>(std::move(detail));
-    cache_.set_detail(strategy, shared);
-    return shared;
+    cache_.set_detail(strategy, detail);
+    return detail;
 }
 
 void Evaluator::Worker::publish(const std::function<void(Results&)>& change) {

@@ -33,7 +33,8 @@ std::vector<std::optional<MeasuredCell>> Workspace::measured_cells() const {
     for (const auto& row : measured_) {
         if (row)
             cells.push_back(MeasuredCell{row->result->peak_memory().peak, row->result->step_time,
-                                         row->stale(), row->file + ", " + row->date});
+                                         row->stale(), row->file + ", " + row->date,
+                                         row->peak_error, row->step_time_error});
         else
             cells.emplace_back();
     }
