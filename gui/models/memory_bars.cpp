@@ -125,7 +125,10 @@ QString end_label(const MemoryRow& row, Bytes capacity, const MemoryScale& scale
     if (!row.known) return {};
     const bool percent = scale.unit() == "%";
     QString text = scale.format(row.peak) + (percent ? " %" : "");
-    if (row.peak > capacity) return text + " OOM " + scale.format_signed(row.peak - capacity);
+    if (row.status == Status::does_not_fit) {
+        const QString over = scale.format_signed(row.peak - capacity);
+        return text + " OOM " + (over.startsWith('+') ? over : "+<0.1");
+    }
     if (!percent && capacity.value > 0)
         text += QString(" · %1 %").arg(decimal(100 * (row.peak / capacity), 0));
     return text;
@@ -144,7 +147,8 @@ QString capacity_text(Bytes capacity, MemoryShow show) {
     // Of the whole device, percent would say nothing.
     const MemoryScale scale(show == MemoryShow::percent ? MemoryShow::binary : show, capacity,
                             capacity);
-    const QString text = scale.format(capacity) + ' ' + scale.unit();
+    // Two decimals, as the command line has it: rounded up, what is just above would seem to fit.
+    const QString text = scale.format(capacity, 2) + ' ' + scale.unit();
     return show == MemoryShow::percent ? "usable, 100 % = " + text : "usable " + text;
 }
 

@@ -71,7 +71,7 @@ QString end_label(const MemoryRow& row, Bytes capacity, const MemoryScale& scale
 QString measured_label(const MemoryRow& row,
                        const MemoryScale& scale);  // empty: nothing was measured
 
-// Beside the line: "usable 79.1 GiB"; for percent "usable, 100 % = 79.1 GiB".
+// Beside the line: "usable 79.15 GiB"; for percent "usable, 100 % = 79.15 GiB".
 QString capacity_text(Bytes capacity, MemoryShow show);
 
 // All categories with two decimals and exact bytes, their sum, the capacity, the measurement; one fact per

@@ -148,6 +148,7 @@ void Chart::export_to(const QString& path, const QSize& size, double scale, cons
     } else if (ending == "svg") {
         QSvgGenerator svg;
         svg.setOutputDevice(&file);
+        svg.setResolution(96);  // a unit of `size` is a pixel of CSS
         svg.setSize(size);
         svg.setViewBox(QRect(QPoint(0, 0), size));
         svg.setTitle(title_);

@@ -26,7 +26,7 @@ BarRow bar_row(const MemoryRow& row, Bytes capacity, const MemoryScale& scale) {
                                 colour(category_colour(static_cast<Category>(i))), false,
                                 scale.format(row.categories[i])});
     bar.end = end_label(row, capacity, scale);
-    bar.tone = row.peak > capacity ? BarRow::Tone::alert : BarRow::Tone::plain;
+    bar.tone = row.status == Status::does_not_fit ? BarRow::Tone::alert : BarRow::Tone::plain;
     if (row.measured) {
         bar.marker = scale.value(row.measured->peak);
         bar.marker_hollow = row.measured->stale;
@@ -43,6 +43,10 @@ BarAxis axis_of(const MemoryBars& bars, const MemoryScale& scale, MemoryShow sho
     }
     BarAxis axis;
     axis.unit = scale.unit();
+    if (bars.capacity.value <= 0) {  // not known
+        axis.end = longest > 0 ? longest : 1;
+        return axis;
+    }
     axis.limit = scale.value(bars.capacity);
     axis.limit_text = capacity_text(bars.capacity, show);
     axis.limit_beyond = longest > 0 && *axis.limit > kFarAway * longest;
@@ -80,8 +84,8 @@ void MemoryChart::rebuild() {
     std::vector<LegendEntry> entries;
     for (std::size_t i = 0; i < kCategories; ++i)
         entries.push_back({category_title(static_cast<Category>(i)),
-                           colour(category_colour(static_cast<Category>(i)))});
-    if (any([&](const MemoryRow& row) { return row.peak > bars_.capacity; }))
+                          colour(category_colour(static_cast<Category>(i)))});
+    if (any([&](const MemoryRow& row) { return row.status == Status::does_not_fit; }))
         entries.push_back({"Does not fit", theme().frame, LegendEntry::Mark::hatched});
     if (any([](const MemoryRow& row) { return row.measured.has_value(); }))
         entries.push_back({"Measured", theme().text, LegendEntry::Mark::diamond});

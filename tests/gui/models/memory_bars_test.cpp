@@ -20,10 +20,32 @@ MeasuredMemory measured(double gib_value, double error, bool stale) {
     return memory;
 }
 
-TEST(MemoryBars, PrintsTheComparison) { EXPECT_EQ(to_text(memory_by_strategy(comparison())), ""); }
+TEST(MemoryBars, PrintsTheComparison) {
+    EXPECT_EQ(to_text(memory_by_strategy(comparison())),
+              R"(strategy           parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB          whose
+-----------------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  ----------------  -----------------------------------------------------
+DDP                      24.0       24.0             143.8         23.9            0.0        0.0      1.0  216.7 OOM +137.6  ranks 0–15
+ZeRO-1                   24.0       24.0               9.0         23.9            0.0        0.0      1.0  81.9 OOM +2.7     ranks 0–15
+ZeRO-2                   24.0        1.5               9.0         23.5            1.1        0.1      1.0  60.2 · 76 %       ranks 0–15
+ZeRO-3                    1.5        1.5               9.0         22.9            2.9        0.0      1.0  38.8 · 49 %       ranks 0–15
+TP8, ZeRO-1               3.0        3.0               9.1          6.4            0.1        0.0      1.0  22.6 · 29 %       ranks 0–15
+TP4 × PP4                 1.6        1.6               9.8         11.0            0.1        0.1      1.0  25.2 · 32 %       ranks 0–3, the fullest
+TP2 × PP4, ZeRO-1         3.2        3.2               9.6          1.9            0.1        0.0      1.0  19.1 · 24 %       ranks 0–3, the fullest
+TP8 × PP3                   –          –                 –            –              –          –        –  –                 world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
+usable 79.15 GiB
+)");
+}
 
 TEST(MemoryBars, PrintsRanksAsTheCommandLineGroupsThem) {
-    EXPECT_EQ(to_text(memory_by_rank(comparison(), 5)), "");
+    EXPECT_EQ(to_text(memory_by_rank(comparison(), 5)),
+              R"(TP4 × PP4    parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB     whose
+-----------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  -----------  -----------
+ranks 0–3           1.6        1.6               9.8         11.0            0.1        0.1      1.0  25.2 · 32 %  ranks 0–3
+ranks 4–7           1.5        1.5               8.8          8.2            0.2        0.1      1.0  21.2 · 27 %  ranks 4–7
+ranks 8–11          1.5        1.5               8.8          5.5            0.2        0.1      1.0  18.5 · 23 %  ranks 8–11
+ranks 12–15         1.6        1.6               9.5          2.9            0.1        0.0      1.0  16.7 · 21 %  ranks 12–15
+usable 79.15 GiB
+)");
 }
 
 TEST(MemoryBars, HoldsTheNumbersOfTheReport) {
@@ -51,7 +73,7 @@ TEST(MemoryBars, ScalesHaveOneUnitPerChart) {
         const MemoryScale scale(show, Bytes(largest), capacity);
         return (scale.format(Bytes(bytes)) + ' ' + scale.unit()).toStdString();
     };
-    EXPECT_EQ(text(MemoryShow::binary, 3 << 30, 1 << 30), "1.0 GiB");
+    EXPECT_EQ(text(MemoryShow::binary, 3LL << 30, 1 << 30), "1.0 GiB");
     EXPECT_EQ(text(MemoryShow::binary, 3 << 20, 1 << 20), "1.0 MiB");
     EXPECT_EQ(text(MemoryShow::decimal, 3'000'000'000, 1'500'000'000), "1.5 GB");
     EXPECT_EQ(text(MemoryShow::decimal, 3'000'000, 1'500'000), "1.5 MB");
@@ -119,7 +141,20 @@ TEST(MemoryBars, PercentIsOfTheDevice) {
     EXPECT_EQ(end_label(bars.rows[1], bars.capacity, scale).toStdString(), "103.4 % OOM +3.4");
     EXPECT_EQ(end_label(bars.rows[2], bars.capacity, scale).toStdString(), "76.0 %");
     EXPECT_EQ(capacity_text(bars.capacity, MemoryShow::percent).toStdString(),
-              "usable, 100 % = 79.1 GiB");
+              "usable, 100 % = 79.15 GiB");
+}
+
+TEST(MemoryBars, WhatHardlyDoesNotFitSaysSo) {
+    MemoryRow row;
+    row.known = true;
+    row.status = Status::does_not_fit;
+    row.peak = Bytes((64LL << 30) + 1);
+    const Bytes capacity(64LL << 30);
+    const MemoryScale scale(MemoryShow::binary, row.peak, capacity);
+    EXPECT_EQ(end_label(row, capacity, scale).toStdString(), "64.0 OOM +<0.1");
+    row.status = Status::fits;
+    row.peak = capacity;
+    EXPECT_EQ(end_label(row, capacity, scale).toStdString(), "64.0 · 100 %");
 }
 
 TEST(MemoryBars, WhatConcernsAllIsSaidOnce) {

@@ -12,7 +12,19 @@ namespace {
 
 using test::comparison;
 
-TEST(StepBars, PrintsTheComparison) { EXPECT_EQ(to_text(step_bars(comparison())), ""); }
+TEST(StepBars, PrintsTheComparison) {
+    EXPECT_EQ(to_text(step_bars(comparison())), R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
+-----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
+DDP                   5.24                   0.01    0.00       0.21  5.47 s · 79 %  –         does not fit
+ZeRO-1                5.24                   0.13    0.00       0.01  5.39 s · 80 %  –         does not fit
+ZeRO-2                5.25                   0.15    0.00       0.01  5.41 s · 80 %  –
+ZeRO-3                5.25                   0.05    0.00       0.01  5.31 s · 81 %  –
+TP8, ZeRO-1           5.28                   2.17    0.00       0.01  7.47 s · 58 %  –
+TP4 × PP4             5.41                   0.73    0.71       0.01  6.86 s · 63 %  –
+TP2 × PP4, ZeRO-1     6.37                   0.30    1.04       0.01  7.72 s · 56 %  –
+TP8 × PP3                –                      –       –          –  –              –         world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
+)");
+}
 
 TEST(StepBars, PartsSumToTheStepOfTheReport) {
     const StepBars bars = step_bars(comparison());
