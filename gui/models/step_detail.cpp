@@ -1,6 +1,21 @@
 #include "gui/models/step_detail.h"
 
+#include <malloc.h>
+
 namespace shardscope::gui {
+namespace {
+
+constexpr std::int64_t kMany = 100'000;  // events: tens of megabytes
+
+// Simulating and indexing a large step leaves as much freed memory behind as the result takes, in pieces
+// that the C library would keep.
+void return_freed_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+}  // namespace
 
 std::int64_t step_events(const Plan& plan) {
     std::int64_t events = 0;
@@ -28,6 +43,7 @@ std::shared_ptr<const StepDetail> make_step_detail(std::uint64_t revision, std::
                                         plan->memory[role].runtime);
         }
     }
+    if (detail->timeline && detail->events > kMany) return_freed_memory();
     detail->plan = std::move(plan);
     detail->trace = std::move(trace);
     return detail;

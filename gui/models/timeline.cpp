@@ -1,6 +1,8 @@
 #include "gui/models/timeline.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "core/report/span_description.h"
 
@@ -92,17 +94,64 @@ double RangeTotals::idle_share() const {
     return all > 0 ? static_cast<double>(idle) / all : 0;
 }
 
+// A transfer's span, and when its other end had come to it.
+struct Timeline::Meeting {
+    std::size_t rank = 0, span = 0;  // indices in Trace::ranks and in its spans
+    std::int64_t start = 0;
+};
+
+// By rank and span. The n-th send from one rank to another on a lane is for its n-th receive there
+// (Exchange).
+std::vector<Timeline::Meeting> Timeline::meetings(const Plan& plan, const Trace& trace) {
+    using Key = std::tuple<std::int32_t, std::int32_t, TransferLane>;
+    std::map<Key, std::array<std::vector<Meeting>, 2>> ends;  // receives, sends
+    for (std::size_t r = 0; r < trace.ranks.size(); ++r) {
+        const Rank rank = trace.ranks[r].rank;
+        const RoleProgram& role = plan.program.roles[plan.program.role_of(rank)];
+        const auto& spans = trace.ranks[r].spans;
+        for (std::size_t i = 0; i < spans.size(); ++i) {
+            const auto& instructions = role.bodies[spans[i].body.index()].instructions;
+            const auto* exchange = std::get_if<Exchange>(
+                &instructions[static_cast<std::size_t>(spans[i].instruction)].operation);
+            if (exchange == nullptr || exchange->transfers.size() != 1) continue;
+            const Exchange::Transfer& t = exchange->transfers.front();
+            const Rank peer = plan.program.groups[t.group.index()].member(rank, t.peer);
+            const Rank from = t.send ? rank : peer, to = t.send ? peer : rank;
+            ends[{from.value, to.value, transfer_lane(spans[i].stream)}][t.send ? 1 : 0].push_back(
+                {r, i, nanoseconds(spans[i].start)});
+        }
+    }
+    std::vector<Meeting> met;
+    for (const auto& [key, both] : ends) {
+        const auto& [receives, sends] = both;
+        for (std::size_t n = 0; n < std::min(receives.size(), sends.size()); ++n) {
+            const std::int64_t start = std::max(receives[n].start, sends[n].start);
+            met.push_back({receives[n].rank, receives[n].span, start});
+            met.push_back({sends[n].rank, sends[n].span, start});
+        }
+    }
+    std::sort(met.begin(), met.end(), [](const Meeting& a, const Meeting& b) {
+        return std::tie(a.rank, a.span) < std::tie(b.rank, b.span);
+    });
+    return met;
+}
+
 Timeline::Timeline(const Plan& plan, const Trace& trace) {
+    const std::vector<Meeting> met = meetings(plan, trace);
     for (std::size_t r = 0; r < trace.ranks.size(); ++r) {
         const RankTrace& rank = trace.ranks[r];
         for (const StepTime& step : rank.steps) end_ = std::max(end_, nanoseconds(step.wall));
         const std::size_t role = plan.program.role_of(rank.rank);
-        add_rank(r, role, rank, kinds_of(plan.program.roles[role]));
+        const auto [first, last] =
+            std::equal_range(met.begin(), met.end(), Meeting{r},
+                             [](const Meeting& a, const Meeting& b) { return a.rank < b.rank; });
+        add_rank(r, role, rank, kinds_of(plan.program.roles[role]), {first, last});
     }
 }
 
 void Timeline::add_rank(std::size_t number, std::size_t role, const RankTrace& rank,
-                        const std::vector<std::vector<SpanKind>>& kinds) {
+                        const std::vector<std::vector<SpanKind>>& kinds,
+                        std::span<const Meeting> met) {
     std::array<std::size_t, kStreams> size{}, lane_of{};
     for (const Span& span : rank.spans)
         if (counts(span)) ++size[static_cast<std::size_t>(span.stream)];
@@ -123,9 +172,13 @@ void Timeline::add_rank(std::size_t number, std::size_t role, const RankTrace& r
         Spans& spans = spans_[lane_of[static_cast<std::size_t>(span.stream)]];
         // A stream is a queue: what a clock shows as an overlap begins when the one before ends.
         const std::int64_t after = spans.end.empty() ? 0 : spans.end.back();
-        const std::int64_t start = std::max(after, nanoseconds(span.start));
+        std::int64_t start = std::max(after, nanoseconds(span.start));
+        const std::int64_t end = std::max(start, nanoseconds(span.end));
+        while (!met.empty() && met.front().span < i) met = met.subspan(1);
+        if (!met.empty() && met.front().span == i)
+            start = std::clamp(met.front().start, start, end);
         spans.start.push_back(start);
-        spans.end.push_back(std::max(start, nanoseconds(span.end)));
+        spans.end.push_back(end);
         spans.source.push_back(static_cast<std::uint32_t>(i));
         spans.kind.push_back(
             is_wait(span.kind)
@@ -166,8 +219,10 @@ void Timeline::find_tasks(const std::vector<Span>& trace, Spans& spans) {
         if (spans.tasks.empty() || spans.tasks.back().body != span.body ||
             spans.tasks.back().micro_batch != span.micro_batch)
             spans.tasks.push_back(
-                {spans.start[i], 0, span.micro_batch, span.body, SpanKind::forward});
+                {spans.start[i], spans.start[i], span.micro_batch, span.body, SpanKind::forward});
         TimelineTask& task = spans.tasks.back();
+        // The last stage fetches its targets long before there is something to do for them.
+        if (spans.start[i] - task.end > task.end - task.start) task.start = spans.start[i];
         task.end = spans.end[i];
         if (span.phase == Phase::optimizer)
             task.kind = SpanKind::optimizer;

@@ -57,7 +57,8 @@ struct TimelineLane {
     bool compute() const { return stream == Stream::compute; }
 };
 
-// A body that a compute lane runs for one micro-batch, from its first kernel to its last.
+// A body that a compute lane runs for one micro-batch, from its first kernel to its last; without
+// kernels at its beginning that are followed by a pause longer than they take.
 struct TimelineTask {
     std::int64_t start = 0, end = 0;
     std::int32_t micro_batch = 0;
@@ -92,6 +93,8 @@ struct RangeTotals {
 class Timeline {
 public:
     // Keeps no reference. `trace` is one of the plan's, with spans.
+    // A transfer between stages begins when both ends have come to it, if both are in the trace: until
+    // then its stream is idle.
     Timeline(const Plan& plan, const Trace& trace);
 
     std::int64_t end() const { return end_; }  // the step's wall time
@@ -138,8 +141,10 @@ private:
         std::vector<Block> blocks;  // and one past the end
         std::vector<TimelineTask> tasks;
     };
+    struct Meeting;
+    static std::vector<Meeting> meetings(const Plan& plan, const Trace& trace);
     void add_rank(std::size_t number, std::size_t role, const RankTrace& rank,
-                  const std::vector<std::vector<SpanKind>>& kinds);
+                  const std::vector<std::vector<SpanKind>>& kinds, std::span<const Meeting> met);
     static void sum_blocks(Spans& spans);
     static void find_tasks(const std::vector<Span>& trace, Spans& spans);
     // Time of each kind before `time`, of which `first` spans begin before it.

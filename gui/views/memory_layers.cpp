@@ -115,9 +115,9 @@ void MemoryLayers::draw_lines(QCPPainter& painter) const {
         return QLineF(scale.rect.left(), height, scale.rect.right(), height);
     };
     draw_with_halo(painter, across(planned()), QPen(theme_.muted, 1, Qt::DotLine), theme_);
-    if (shows_capacity())
-        draw_with_halo(painter, across(detail_->capacity),
-                       QPen(colour(kAlertColour), 1.5, Qt::DashLine), theme_);
+    QPen limit(colour(kAlertColour), 1.5);
+    limit.setDashPattern({5, 3});
+    if (shows_capacity()) draw_with_halo(painter, across(detail_->capacity), limit, theme_);
     const MemoryPoint peak = this->peak();
     if (peak.time < range_.start || peak.time > range_.end) return;
     painter.setRenderHint(QPainter::Antialiasing, true);

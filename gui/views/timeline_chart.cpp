@@ -51,6 +51,7 @@ void TimelineChart::make_layout() {
     // On a layer with a buffer of its own: moving the mouse draws nothing but the crosshair.
     layer("overlay")->setMode(QCPLayer::lmBuffered);
     overlay_ = new TimelineOverlay(this, *lanes_, *memory_);
+    connect(this, &QCustomPlot::afterReplot, this, [this] { drawn_ = true; });
 }
 
 void TimelineChart::set_detail(std::shared_ptr<const StepDetail> detail) {
@@ -123,6 +124,9 @@ void TimelineChart::apply_step() {
         labels_->memory_per_unit = labels_->memory_unit == "GiB" ? kGiB : kGiB / 1024;
         memory_ticks_->scale = 1 / labels_->memory_per_unit;
         memory_rect_->axis(QCPAxis::atLeft)->setRange(0, static_cast<double>(memory_->top().value));
+        const TimeUnit time(detail_->step_time);
+        labels_->step_time =
+            "step " + QString::fromStdString(time.format(detail_->step_time)) + " " + time.name();
         labels_->memory_of = rank_label(*detail_, memory_rank_).section(" (", 0, 0);
         set_subtitle(step_title(*detail_) +
                      "; wheel zooms, drag selects, F fits, A/D pan, E expands");
@@ -193,7 +197,10 @@ void TimelineChart::apply_theme() {
 
 void TimelineChart::refresh() { replot(rpQueuedReplot); }
 
-void TimelineChart::refresh_overlay() { layer("overlay")->replot(); }
+// Before the first frame there is nothing to draw on.
+void TimelineChart::refresh_overlay() {
+    if (drawn_) layer("overlay")->replot();
+}
 
 TimeRange TimelineChart::clamped(TimeRange range) const {
     const std::int64_t end = detail_->timeline->end();

@@ -108,6 +108,7 @@ private:
     std::size_t memory_rank_ = 0;
     std::optional<QPointF> pressed_;
     bool dragging_ = false;
+    bool drawn_ = false;  // at least one frame
 
     // Owned by the plot.
     QCPAxisRect *lanes_rect_, *memory_rect_;

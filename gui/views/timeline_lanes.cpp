@@ -159,10 +159,18 @@ void TimelineLanes::draw_columns(QCPPainter& painter, const Row& row) const {
         if (share >= 1) return row.rect.height();
         return std::max(2.0, std::round(row.rect.height() * share * fine) / fine);
     };
+    // What is left of a column beside a full one is the bar's edge, not a bar of its own.
+    std::vector<double> heights(columns.size());
+    for (std::size_t i = 0; i < columns.size(); ++i) heights[i] = height_of(columns[i]);
+    const auto full = [&](std::size_t i) {
+        return i < columns.size() && height_of(columns[i]) == row.rect.height();
+    };
+    for (std::size_t i = 0; i < columns.size(); ++i)
+        if (!full(i) && (full(i + 1) || (i > 0 && full(i - 1)))) heights[i] = 0;
     for (std::size_t i = 0; i < columns.size();) {
-        const double height = height_of(columns[i]);
+        const double height = heights[i];
         std::size_t end = i + 1;
-        while (end < columns.size() && height_of(columns[end]) == height &&
+        while (end < columns.size() && heights[end] == height &&
                (height == 0 || columns[end].kind == columns[i].kind))
             ++end;
         if (height > 0)

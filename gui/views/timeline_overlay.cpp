@@ -97,7 +97,11 @@ void TimelineLabels::draw_memory(QCPPainter& painter) const {
     painter.setPen(theme.muted);
     painter.drawText(QRectF(0, top + 2 * line, width, line), Qt::AlignRight | Qt::TextDontClip,
                      memory_unit);
-    painter.drawText(QPointF(rect.right() + kPad, rect.bottom() + metrics.height() + 2), time_unit);
+    const QRectF below(0, rect.bottom() + 5, rect.left() - 14, line);
+    painter.drawText(below, Qt::AlignRight | Qt::TextDontClip, "time, " + time_unit);
+    painter.setPen(theme.text);
+    painter.drawText(QRectF(rect.right() + kPad, below.top(), 1, line), Qt::TextDontClip,
+                     step_time);
 
     // From the top down, pushed apart where they would overlap.
     std::vector<Amount> amounts = this->amounts();

@@ -19,6 +19,7 @@ public:
     Theme theme = Theme::light();
     QString sentence;  // in the middle of everything, if not empty
     QString time_unit, memory_unit;
+    QString step_time;              // at the end of the axis of times
     double memory_per_unit = kGiB;  // bytes
     QString memory_of;              // whose memory is shown
     std::size_t current = 0;        // that rank's row is marked

@@ -55,7 +55,7 @@ TEST_P(MemoryOfStep, IsSummedAndSearchedAsAWalkDoes) {
 
 INSTANTIATE_TEST_SUITE_P(Shipped, MemoryOfStep,
                          testing::Values("DDP", "ZeRO-3", "TP4 × PP4", "TP2 × PP4, ZeRO-1"),
-                         [](const auto& info) { return "step" + std::to_string(info.index); });
+                         [](const auto& step) { return "step" + std::to_string(step.index); });
 
 }  // namespace
 }  // namespace shardscope::gui
