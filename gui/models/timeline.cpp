@@ -1,6 +1,7 @@
 #include "gui/models/timeline.h"
 
 #include <algorithm>
+#include <compare>
 #include <map>
 #include <tuple>
 
@@ -94,40 +95,73 @@ double RangeTotals::idle_share() const {
     return all > 0 ? static_cast<double>(idle) / all : 0;
 }
 
-// A transfer's span, and when its other end had come to it.
+// The span of something that several ranks of the trace do together, and when the last had come to it.
 struct Timeline::Meeting {
     std::size_t rank = 0, span = 0;  // indices in Trace::ranks and in its spans
     std::int64_t start = 0;
 };
 
-// By rank and span. The n-th send from one rank to another on a lane is for its n-th receive there
-// (Exchange).
+namespace {
+
+// What ranks meet at, again and again in one order: a transfer's two ends on a lane, or all stages of a
+// collective over the pipeline.
+struct Place {
+    std::int32_t from = 0, to = -1;  // ranks; −1: a collective
+    std::int32_t queue = 0;          // lane, or stream
+    auto operator<=>(const Place&) const = default;
+};
+struct Party {
+    Place place;
+    std::size_t index = 0, parties = 0;  // which of how many
+};
+
+std::optional<Party> party_of(const Plan& plan, Rank rank, const Operation& operation,
+                              Stream stream) {
+    if (const auto* x = std::get_if<Exchange>(&operation); x && x->transfers.size() == 1) {
+        const Exchange::Transfer& t = x->transfers.front();
+        const Rank peer = plan.program.groups[t.group.index()].member(rank, t.peer);
+        const Rank from = t.send ? rank : peer, to = t.send ? peer : rank;
+        const auto lane = static_cast<std::int32_t>(transfer_lane(stream));
+        return Party{{from.value, to.value, lane}, t.send ? 0u : 1u, 2};
+    }
+    if (const auto* c = std::get_if<Collective>(&operation);
+        c && c->group.index() == kPipelineGroup) {
+        const Group& group = plan.program.groups[kPipelineGroup];
+        const auto index = static_cast<std::size_t>(group.index_of(rank));
+        return Party{{group.member(rank, 0).value, -1, static_cast<std::int32_t>(stream)},
+                     index,
+                     static_cast<std::size_t>(group.size)};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+// By rank and span. The n-th comings of all parties to a place meet (Exchange, Collective).
 std::vector<Timeline::Meeting> Timeline::meetings(const Plan& plan, const Trace& trace) {
-    using Key = std::tuple<std::int32_t, std::int32_t, TransferLane>;
-    std::map<Key, std::array<std::vector<Meeting>, 2>> ends;  // receives, sends
+    std::map<Place, std::vector<std::vector<Meeting>>> comings;  // per party
     for (std::size_t r = 0; r < trace.ranks.size(); ++r) {
         const Rank rank = trace.ranks[r].rank;
         const RoleProgram& role = plan.program.roles[plan.program.role_of(rank)];
         const auto& spans = trace.ranks[r].spans;
         for (std::size_t i = 0; i < spans.size(); ++i) {
             const auto& instructions = role.bodies[spans[i].body.index()].instructions;
-            const auto* exchange = std::get_if<Exchange>(
-                &instructions[static_cast<std::size_t>(spans[i].instruction)].operation);
-            if (exchange == nullptr || exchange->transfers.size() != 1) continue;
-            const Exchange::Transfer& t = exchange->transfers.front();
-            const Rank peer = plan.program.groups[t.group.index()].member(rank, t.peer);
-            const Rank from = t.send ? rank : peer, to = t.send ? peer : rank;
-            ends[{from.value, to.value, transfer_lane(spans[i].stream)}][t.send ? 1 : 0].push_back(
-                {r, i, nanoseconds(spans[i].start)});
+            const auto& of = instructions[static_cast<std::size_t>(spans[i].instruction)];
+            const auto party = party_of(plan, rank, of.operation, spans[i].stream);
+            if (!party) continue;
+            auto& parties = comings[party->place];
+            parties.resize(party->parties);
+            parties[party->index].push_back({r, i, nanoseconds(spans[i].start)});
         }
     }
     std::vector<Meeting> met;
-    for (const auto& [key, both] : ends) {
-        const auto& [receives, sends] = both;
-        for (std::size_t n = 0; n < std::min(receives.size(), sends.size()); ++n) {
-            const std::int64_t start = std::max(receives[n].start, sends[n].start);
-            met.push_back({receives[n].rank, receives[n].span, start});
-            met.push_back({sends[n].rank, sends[n].span, start});
+    for (const auto& [place, parties] : comings) {
+        std::size_t complete = parties.front().size();
+        for (const auto& party : parties) complete = std::min(complete, party.size());
+        for (std::size_t n = 0; n < complete; ++n) {
+            std::int64_t start = 0;
+            for (const auto& party : parties) start = std::max(start, party[n].start);
+            for (const auto& party : parties) met.push_back({party[n].rank, party[n].span, start});
         }
     }
     std::sort(met.begin(), met.end(), [](const Meeting& a, const Meeting& b) {
@@ -143,7 +177,7 @@ Timeline::Timeline(const Plan& plan, const Trace& trace) {
         for (const StepTime& step : rank.steps) end_ = std::max(end_, nanoseconds(step.wall));
         const std::size_t role = plan.program.role_of(rank.rank);
         const auto [first, last] =
-            std::equal_range(met.begin(), met.end(), Meeting{r},
+            std::equal_range(met.begin(), met.end(), Meeting{r, 0, 0},
                              [](const Meeting& a, const Meeting& b) { return a.rank < b.rank; });
         add_rank(r, role, rank, kinds_of(plan.program.roles[role]), {first, last});
     }

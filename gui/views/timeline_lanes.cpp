@@ -6,10 +6,11 @@ namespace shardscope::gui {
 namespace {
 
 constexpr double kComputeUnits = 2, kOtherUnits = 1;  // heights of rows, relative
-constexpr double kLargestUnit = 19, kLeastUnit = 3;   // pixels
+constexpr double kLargestUnit = 19, kLeastUnit = 2;   // pixels
 constexpr double kGap = 6, kLeastGap = 2;             // pixels between ranks
-constexpr double kSeparated = 4;  // pixels: bars as wide have an edge of their own
-constexpr double kNamed = 46;     // pixels: on average, for names of kernels
+constexpr double kSeparated = 4;       // pixels: bars as wide have an edge of their own
+constexpr double kLeastHeight = 0.45;  // of a row, for a column in which anything runs
+constexpr double kNamed = 46;          // pixels: on average, for names of kernels
 
 double units_of(const TimelineLanes::Row& row, const Timeline& timeline) {
     return timeline.lanes()[row.lanes.front()].compute() ? kComputeUnits : kOtherUnits;
@@ -157,7 +158,7 @@ void TimelineLanes::draw_columns(QCPPainter& painter, const Row& row) const {
         if (column.busy == 0) return 0.0;
         const double share = 2 * static_cast<double>(column.busy) / whole;
         if (share >= 1) return row.rect.height();
-        return std::max(2.0, std::round(row.rect.height() * share * fine) / fine);
+        return std::round(row.rect.height() * std::max(kLeastHeight, share) * fine) / fine;
     };
     // What is left of a column beside a full one is the bar's edge, not a bar of its own.
     std::vector<double> heights(columns.size());

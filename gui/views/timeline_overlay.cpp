@@ -42,7 +42,7 @@ std::vector<TimelineLabels::Amount> TimelineLabels::amounts() const {
 
 int TimelineLabels::right_width() const {
     const QFontMetrics metrics(mParentPlot->font());
-    int width = 0;
+    int width = metrics.horizontalAdvance(step_time);
     for (const Amount& amount : amounts())
         width = std::max(width, metrics.horizontalAdvance(amount.text));
     return width + 2 * kPad;
@@ -81,6 +81,18 @@ void TimelineLabels::draw_rows(QCPPainter& painter) const {
         painter.setPen(first ? theme.text : theme.muted);
         painter.drawText(text, Qt::AlignRight | Qt::AlignVCenter | Qt::TextDontClip, rows[i].label);
     }
+    // At the end of the lanes: when that is, and how many ranks there are that are not shown.
+    std::size_t hidden = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        if (rows[i].rect.isEmpty() && (i == 0 || rows[i].rank != rows[i - 1].rank)) ++hidden;
+    const QRectF lanes = lanes_.scale().rect;
+    QRectF line(lanes.right() + kPad, lanes.bottom() - metrics.height(), 1, metrics.height());
+    painter.setPen(theme.text);
+    painter.drawText(line, Qt::AlignLeft | Qt::TextDontClip, step_time);
+    if (hidden == 0) return;
+    line.translate(0, -metrics.height());
+    painter.setPen(theme.muted);
+    painter.drawText(line, Qt::AlignLeft | Qt::TextDontClip, QString("%1 more ↑↓").arg(hidden));
 }
 
 void TimelineLabels::draw_memory(QCPPainter& painter) const {
@@ -97,11 +109,8 @@ void TimelineLabels::draw_memory(QCPPainter& painter) const {
     painter.setPen(theme.muted);
     painter.drawText(QRectF(0, top + 2 * line, width, line), Qt::AlignRight | Qt::TextDontClip,
                      memory_unit);
-    const QRectF below(0, rect.bottom() + 5, rect.left() - 14, line);
+    const QRectF below(0, rect.bottom() + 5, rect.left() - 20, line);
     painter.drawText(below, Qt::AlignRight | Qt::TextDontClip, "time, " + time_unit);
-    painter.setPen(theme.text);
-    painter.drawText(QRectF(rect.right() + kPad, below.top(), 1, line), Qt::TextDontClip,
-                     step_time);
 
     // From the top down, pushed apart where they would overlap.
     std::vector<Amount> amounts = this->amounts();
