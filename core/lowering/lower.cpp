@@ -13,18 +13,31 @@
 namespace shardscope {
 namespace {
 
-// Refuses models whose activations could not even be counted, before any size is multiplied out.
-void check_sizes(const Model& model, const Layout& layout) {
+// Refuses models whose activations could not even be counted, before any size is multiplied out. A layer
+// keeps about ten tensors of its widest kind, and unfused attention three of [heads, rows, seq]; an element
+// has at most eight bytes. All micro-batches may be in flight.
+void check_sizes(const Model& model, const Layout& layout, AttentionKind attention) {
+    constexpr std::int64_t kTensors = 10, kScores = 3, kBytes = 8;
     std::int64_t widest = std::max<std::int64_t>({model.input_width, model.classes, 1});
+    std::int64_t heads = 1;
     for (const Parameter& p : model.parameters)
         for (std::int64_t extent : p.shape) widest = std::max(widest, extent);
+    for (const Layer& layer : model.layers)
+        if (const auto* block = std::get_if<BlockLayer>(&layer.kind))
+            heads = std::max(heads, block->heads);
     const std::int64_t rows = checked_mul(layout.micro_batch, model.seq, "tokens per micro-batch");
     const std::int64_t tensor = checked_mul(rows, widest, "an activation tensor");
-    // A block keeps about ten tensors of its widest kind, of at most eight bytes an element; unfused
-    // attention keeps rows × seq per head, and heads are narrower than `widest`.
-    const std::int64_t layer = checked_mul(checked_mul(tensor, model.seq, "attention scores"), 256,
-                                           "activations of a layer");
-    checked_mul(layer, static_cast<std::int64_t>(model.layers.size()), "activations of the model");
+    const std::int64_t scores =
+        attention == AttentionKind::flash
+            ? 0
+            : checked_mul(checked_mul(rows, model.seq, "attention scores"), heads,
+                          "attention scores");
+    const std::int64_t layer = checked_add(
+        checked_mul(tensor, kTensors * kBytes, "activations of a layer"),
+        checked_mul(scores, kScores * kBytes, "activations of a layer"), "activations of a layer");
+    const std::int64_t all = checked_mul(layer, static_cast<std::int64_t>(model.layers.size()),
+                                         "activations of the model");
+    checked_mul(all, layout.micro_batches, "activations of all micro-batches");
 }
 
 void check_rows(const Model& model, const Layout& layout, const Strategy& strategy) {
@@ -133,7 +146,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.target = target;
     plan.model = model;
-    check_sizes(*model, plan.layout);
+    check_sizes(*model, plan.layout, strategy.attention);
     LocalModel local = located(strategy, [&] {
         check_tasks(plan.layout);
         check_rows(*model, plan.layout, strategy);

@@ -1,15 +1,18 @@
 #include "gui/views/main_window.h"
 
+#include <QAbstractSpinBox>
 #include <QApplication>
 #include <QCloseEvent>
 #include <QDockWidget>
 #include <QLabel>
+#include <QLineEdit>
 #include <QMenu>
 #include <QMessageBox>
 #include <QMimeData>
 #include <QProgressBar>
 #include <QPushButton>
 #include <QScrollArea>
+#include <QScrollBar>
 #include <QSplitter>
 #include <QStatusBar>
 #include <QToolTip>
@@ -96,6 +99,9 @@ void MainWindow::make_views() {
     form_dock_->setFeatures(QDockWidget::DockWidgetClosable);
     form_dock_->setWidget(scroll);
     addDockWidget(Qt::LeftDockWidgetArea, form_dock_);
+    // Nothing is cut off where the forms have to scroll.
+    scroll->setMinimumWidth(forms->minimumSizeHint().width() +
+                            scroll->verticalScrollBar()->sizeHint().width());
 
     auto* const central = new QWidget(this);
     auto* const page = new QVBoxLayout(central);
@@ -141,6 +147,9 @@ void MainWindow::make_status_bar() {
     counts_ = label("counts");
     timing_ = label("timing");
     search_text_ = label("search_text");
+    // Whatever has no room here is in the charts too.
+    for (QLabel* text : {timing_, search_text_})
+        text->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
     search_bar_ = new QProgressBar(this);
     search_bar_->setObjectName("search_progress");
     search_bar_->setAccessibleName("Progress of the search");
@@ -151,8 +160,8 @@ void MainWindow::make_status_bar() {
     cancel_->setToolTip("Stop the search and keep what it found (Esc)");
     connect(cancel_, &QPushButton::clicked, this, [this] { cancel_search(); });
     statusBar()->addWidget(counts_);
-    statusBar()->addWidget(timing_);
-    statusBar()->addPermanentWidget(search_text_);
+    statusBar()->addWidget(timing_, 2);
+    statusBar()->addWidget(search_text_, 3);
     statusBar()->addPermanentWidget(search_bar_);
     statusBar()->addPermanentWidget(cancel_);
 }
@@ -217,6 +226,8 @@ void MainWindow::connect_all() {
     });
     for (Chart* chart : charts_->all())
         connect(chart, &Chart::painted, this, &MainWindow::frame_painted);
+    for (QAbstractSpinBox* box : findChildren<QAbstractSpinBox*>())
+        box->findChild<QLineEdit*>()->installEventFilter(this);
 }
 
 void MainWindow::frame_painted() { performance_->painted(workspace_.session().up_to_date()); }
@@ -299,6 +310,16 @@ bool MainWindow::attempt(const std::function<void()>& act) {
 
 void MainWindow::open_files(const QStringList& paths) {
     for (const QString& path : paths) open_scenario(path);
+}
+
+// A number is an edit of the document as soon as it is entered, and so Ctrl+Z is the document's, not that of
+// the text field inside the spin box.
+bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
+    if (event->type() == QEvent::ShortcutOverride) {
+        const auto* const key = static_cast<QKeyEvent*>(event);
+        if (key->matches(QKeySequence::Undo) || key->matches(QKeySequence::Redo)) return true;
+    }
+    return QMainWindow::eventFilter(watched, event);
 }
 
 void MainWindow::closeEvent(QCloseEvent* event) {

@@ -7,6 +7,11 @@
 #include "gui/models/strategy_table.h"
 
 namespace shardscope::gui {
+namespace {
+
+constexpr int kName = 180, kWidestName = 420;  // pixels
+
+}  // namespace
 
 void StrategyDelegate::initStyleOption(QStyleOptionViewItem* option,
                                        const QModelIndex& index) const {
@@ -69,13 +74,17 @@ void StrategyView::follow_selection() {
     setCurrentIndex(model()->index(row, column));
 }
 
-// The name takes what the figures leave.
+// The name takes what the figures leave. Where they do not all fit, the verdict comes first.
 void StrategyView::fit_columns() {
     resizeColumnsToContents();
-    int others = verticalHeader()->width() + 2 * frameWidth();
+    int others = 0;
     for (int c = 1; c < model()->columnCount(); ++c) others += columnWidth(c);
-    const int rest = viewport()->width() + verticalHeader()->width() - others;
-    setColumnWidth(0, std::clamp(rest, std::min(columnWidth(0), 180), 420));
+    const int rest = viewport()->width() - others;
+    setColumnWidth(0, std::clamp(rest, std::min(columnWidth(0), kName), kWidestName));
+    QHeaderView& header = *horizontalHeader();
+    const int place = others + columnWidth(0) > viewport()->width() ? 1 : model()->columnCount() - 1;
+    const int now = header.visualIndex(StrategyTable::verdict);
+    if (now != place) header.moveSection(now, place);
 }
 
 void StrategyView::resizeEvent(QResizeEvent* event) {

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/program/check.h"
+#include "core/scenario_io.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -90,6 +91,21 @@ TEST(Lowering, PlanIsTightForARealModel) {
 
 // docs/memory-model.md: bytes kept per parameter with Adam. Padding is what units add to reach equal
 // shards, and is computed from them here.
+// What unfused attention would store must not refuse a plan that never stores it.
+TEST(Lowering, LongContextsAreNotRefused) {
+    for (const char* seq : {"131072", "1048576"}) {
+        const Scenario scenario = parse_scenario(
+            std::string("model: {catalogue: llama-3-405b, seq: ") + seq +
+                "}\ntraining: {global_batch: 64, micro_batch: 1, precision: bf16}\n"
+                "cluster: {gpu: h100-sxm, nodes: 16}\n"
+                "strategies: [{name: long, tp: 8, pp: 14, ranks: 112, recompute: full}]\n",
+            "long.yaml", {});
+        const auto model = std::make_shared<Model>(build_model(scenario.model));
+        const Plan plan = lower(scenario, model, scenario.strategies[0], {});
+        EXPECT_GT(plan.memory[0].arena, Bytes(std::int64_t{100} << 30)) << seq;
+    }
+}
+
 TEST(Lowering, StatesCostWhatTheFormulasSay) {
     for_each_case([](const Scenario& s) {
         const Plan plan = test::lower_tiny(s);

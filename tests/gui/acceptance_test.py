@@ -36,8 +36,8 @@ def main(arguments):
             except Exception as error:  # a check that fails does not keep the others from running
                 failed += 1
                 print(f"FAILED  {name}: {error}", flush=True)
-                if not isinstance(error, AssertionError):
-                    traceback.print_exc()
+                if not isinstance(error, AssertionError) or not str(error):
+                    traceback.print_exc(file=sys.stdout)
     finally:
         tester.display.close()
     print(f"{failed} failed; pictures in {tester.pictures}")

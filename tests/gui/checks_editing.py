@@ -49,7 +49,7 @@ def check_02_tooltip(t):
         text = gui.wait_for("the tooltip", lambda: win.dump()["charts"]["memory"]["tooltip"])
         total, parts = None, {}
         for line in text.splitlines():
-            numbers = re.findall(r"([\d,]+) bytes", line)
+            numbers = re.findall(r"([\d,]+) B\b", line)
             if not numbers:
                 continue
             count = int(numbers[0].replace(",", ""))
@@ -57,8 +57,8 @@ def check_02_tooltip(t):
             if name:
                 parts[name] = count
                 assert "GiB" in line, line
-            elif total is None or "otal" in line or "eak" in line:
-                total = total or count
+            elif line.startswith("Peak"):
+                total = count
         assert list(parts) == CATEGORIES, f"{list(parts)} in\n{text}"
         assert total == sum(parts.values()), f"{total} != {sum(parts.values())} in\n{text}"
         t.picture(win, "02-tooltip")
@@ -166,8 +166,16 @@ def check_06_slider(t):
         s = win.widget("sequence_slider")
         y = s["y"] + s["h"] / 2
         tokens = int(win.widget("sequence")["text"])
-        win.drag((s["x"] + 6, y), (s["x"] + s["w"] - 6, y), steps=60, pause=0.015)
-        win.drag((s["x"] + s["w"] - 6, y), (s["x"] + s["w"] * 0.3, y), steps=40, pause=0.015)
+
+        def handle(position):  # of 41, where the handle's centre is
+            return s["x"] + 7 + (s["w"] - 14) * position / 40
+
+        win.drag((handle(int(s["text"])), y), (s["x"] + s["w"], y), steps=60, pause=0.015)
+        win.settled()
+        assert int(win.widget("sequence_slider")["text"]) == 40
+        win.drag((handle(40), y), (handle(0) - 5, y), steps=60, pause=0.015)
+        win.settled()
+        win.drag((handle(0), y), (handle(22), y), steps=40, pause=0.015)
         dump = win.settled()
         edits = dump["performance"]["edits"]
         now = int(win.widget("sequence")["text"])

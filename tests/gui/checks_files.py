@@ -225,7 +225,14 @@ def check_20_scale_and_measured(t):
         try:
             dump = win.settled()
             t.picture(win, name)
-            assert not win.dialogs() and len(dump["strategies"]) == 8
+            assert not win.dialogs(), win.dialogs()
+            assert len(dump["strategies"]) == 8
+            # What one has to read first is in sight.
+            window = win.widget("main_window")
+            for part in ("memory", "time", "pareto", "timeline", "strategies"):
+                w = win.widget(part)
+                assert w["x"] >= window["x"] and w["x"] + w["w"] <= window["x"] + window["w"], part
+                assert w["y"] + w["h"] <= window["y"] + window["h"], part
         finally:
             win.close()
     folder = t.pictures / "20"
