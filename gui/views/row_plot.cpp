@@ -8,7 +8,7 @@ namespace {
 
 constexpr double kTallestRow = 34;
 constexpr double kSmallestFont = 6;   // pixels: below it files leave rows out and say so
-constexpr double kLeastArea = 60;     // of the bars, in pixels
+constexpr double kLeastArea = 50;     // of the bars, in pixels
 constexpr double kWideArea = 0.38;    // of the width, before names and measurements take more
 
 double text_width(const QFont& font, const QString& text) {

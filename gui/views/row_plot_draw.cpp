@@ -181,10 +181,14 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
         painter.setPen(data.tone == Tone::alert   ? theme.alert
                        : data.tone == Tone::muted ? theme.muted
                                                   : theme.text);
-        draw_text(painter, QRectF(left, whole.top(), end_width_ + 1, whole.height()),
+        const double width = axis_.labels_in_column
+                                 ? end_width_
+                                 : QFontMetricsF(font_).horizontalAdvance(data.end);
+        if (!axis_.labels_in_column)  // among the lines of the grid
+            painter.fillRect(QRectF(left - 2, whole.top(), width + 4, whole.height()), behind(row));
+        draw_text(painter, QRectF(left, whole.top(), width + 1, whole.height()),
                   Qt::AlignLeft | Qt::AlignVCenter, data.end);
-        left += axis_.labels_in_column ? end_width_ + kGap
-                                       : QFontMetricsF(font_).horizontalAdvance(data.end) + kGap;
+        left += width + kGap;
     }
     if (marker_width_ > 0 && !data.marker_text.isEmpty()) {
         painter.setPen(data.marker_hollow ? theme.muted : theme.text);
