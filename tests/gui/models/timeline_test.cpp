@@ -274,7 +274,7 @@ INSTANTIATE_TEST_SUITE_P(Shipped, TimelineOfStep,
                          testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"},
                                          Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
                                          Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
-                                         Shipped{"llama-3-70b-trace", "3d"}),
+                                         Shipped{"llama-3-70b-trace", "3d"}, Shipped{"llama-3-405b-16384", "3d"}),
                          [](const auto& step) { return "step" + std::to_string(step.index); });
 
 // Receives are issued long before there is something to receive: that is no transfer yet.
@@ -302,6 +302,13 @@ TEST(TimelineOfPipeline, ShowsATransferOnceBothEndsHaveCome) {
         EXPECT_EQ(ends[0].first, std::max(ends[0].second, ends[1].second));
     }
     EXPECT_GT(pairs, 300u) << "6 · 64 transfers";
+    // The norm of the gradients is summed over all stages: none waits longer than for the last one.
+    const auto [end, ends] = *by_end.rbegin();
+    EXPECT_EQ(ends.size(), 4u);
+    for (const auto& [start, issued] : ends) {
+        EXPECT_EQ(start, ends.front().first);
+        EXPECT_GE(start, issued);
+    }
 }
 
 TEST(StepDetailOfTooManyEvents, HasNoTimelineAndSaysHowMany) {
