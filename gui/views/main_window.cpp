@@ -5,7 +5,6 @@
 #include <QCloseEvent>
 #include <QDockWidget>
 #include <QLabel>
-#include <QLineEdit>
 #include <QMenu>
 #include <QMessageBox>
 #include <QMimeData>
@@ -227,7 +226,7 @@ void MainWindow::connect_all() {
     for (Chart* chart : charts_->all())
         connect(chart, &Chart::painted, this, &MainWindow::frame_painted);
     for (QAbstractSpinBox* box : findChildren<QAbstractSpinBox*>())
-        box->findChild<QLineEdit*>()->installEventFilter(this);
+        box->installEventFilter(this);
 }
 
 void MainWindow::frame_painted() { performance_->painted(workspace_.session().up_to_date()); }
