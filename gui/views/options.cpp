@@ -72,12 +72,16 @@ void check(const Options& options) {
     for (const QString& file : options.exported) {
         const QString ending = file.section('.', -1).toLower();
         const bool picture = ending == "png" || ending == "svg";
+        const bool drawn = picture || ending == "pdf";
         if (picture && options.chart.isEmpty())
             refuse("--export " + file + " is a picture of a chart, but no chart is named",
                    "add --chart " + chart_names().join('|'));
-        if (!picture && ending != "pdf" && ending != "csv" && ending != "md" && ending != "json")
+        if (!drawn && ending != "csv" && ending != "md" && ending != "json")
             refuse("\"" + file + "\" has no ending that says what to write",
                    "use .png, .svg or .pdf with --chart, .pdf, .csv, .md or .json without");
+        if (!drawn && !options.chart.isEmpty())
+            refuse("--export " + file + " is no picture, but --chart names a chart",
+                   "use .png, .svg or .pdf, or leave out --chart");
     }
     if (!options.screenshot.isEmpty() && !options.screenshot.endsWith(".png", Qt::CaseInsensitive))
         refuse("\"" + options.screenshot + "\" is no .png", "end the file's name in .png");
