@@ -29,35 +29,21 @@ Error unexpected(const std::exception& problem) {
                  "report this with the scenario", ErrorKind::run_failed);
 }
 
-// A strategy's report, and what its timeline needs.
-struct Simulated {
-    StrategyReport report;
-    std::shared_ptr<const Plan> plan;
-    std::shared_ptr<const Trace> trace;
-};
-
-// `traced`: with the plan and the spans.
-Simulated simulate(const Scenario& scenario, const std::shared_ptr<const Model>& model,
-                   const Strategy& strategy, bool traced) {
-    Simulated result;
+// Plans and simulates as `shardscope simulate` does. Without spans: with them the same times are summed
+// in another order, and differ in their last digits.
+Candidate simulate(const Scenario& scenario, const std::shared_ptr<const Model>& model,
+                   const Strategy& strategy) {
+    Candidate candidate;
     try {
-        Candidate candidate = plan_strategy(scenario, model, strategy);
+        candidate = plan_strategy(scenario, model, strategy);
         EventRunner simulator;
-        RunOptions options;
-        options.record_spans =
-            traced && candidate.plan && step_events(*candidate.plan) <= kMostEvents;
-        auto trace = simulate_candidate(scenario, candidate, simulator, options);
-        result.report = std::move(candidate.report);
-        if (traced && trace) {
-            result.plan = std::make_shared<Plan>(std::move(*candidate.plan));
-            result.trace = std::make_shared<Trace>(std::move(*trace));
-        }
+        simulate_candidate(scenario, candidate, simulator);
     } catch (const std::exception& problem) {
-        result.report = {};
-        result.report.name = strategy.name;
-        set_error(result.report, unexpected(problem));
+        candidate = {};
+        candidate.report.name = strategy.name;
+        set_error(candidate.report, unexpected(problem));
     }
-    return result;
+    return candidate;
 }
 
 }  // namespace
@@ -105,10 +91,7 @@ private:
                                                   const Strategy& strategy);
     void publish(const std::function<void(Results&)>& change);
     bool dropped() const { return stopping_ || (newer_ && Clock::now() - began_ > kPatience); }
-    bool traced(std::size_t row) const {
-        return static_cast<int>(row) == request_.selected &&
-               !cache_.detail(request_.scenario.strategies[row]);
-    }
+    bool is_selected(std::size_t row) const { return static_cast<int>(row) == request_.selected; }
 
     Evaluator& owner_;
     const std::string calibration_file_;
@@ -126,7 +109,7 @@ private:
     Request request_;
     Clock::time_point began_;
     StrategyCache cache_;
-    Simulated selected_;  // of the request; without a plan unless it was simulated for it
+    std::optional<Plan> plan_;  // of the selected strategy, if the request made it
 
     std::jthread thread_;  // the last, so that it ends first
 };
@@ -149,7 +132,7 @@ void Evaluator::Worker::loop(const std::stop_token& stop) {
 }
 
 void Evaluator::Worker::work() {
-    selected_ = {};
+    plan_.reset();
     if (const auto known = results().evaluation; known && known->revision == request_.revision) {
         show_detail(*known);  // another row was selected
         return;
@@ -206,11 +189,9 @@ bool Evaluator::Worker::simulate_missing(Evaluation& evaluation) {
     const auto take = [&] {
         for (std::size_t i = taken++; i < missing.size() && !dropped(); i = taken++) {
             const std::size_t row = missing[i];
-            const bool spans = traced(row);
-            Simulated result =
-                simulate(request_.scenario, evaluation.model, strategies[row], spans);
-            reports[row] = result.report;
-            if (spans) selected_ = std::move(result);
+            Candidate candidate = simulate(request_.scenario, evaluation.model, strategies[row]);
+            reports[row] = std::move(candidate.report);
+            if (is_selected(row)) plan_ = std::move(candidate.plan);
             done[i] = 1;
             ++simulated_;
         }
@@ -261,10 +242,18 @@ std::shared_ptr<const StepDetail> Evaluator::Worker::make_detail(const Evaluatio
         renamed->strategy = row;
         detail = std::move(renamed);
     } else {
-        if (!selected_.trace)
-            selected_ = simulate(request_.scenario, evaluation.model, strategy, true);
-        if (selected_.report.error) throw Error(*selected_.report.error);
-        detail = make_step_detail(request_.revision, row, selected_.plan, selected_.trace,
+        if (!plan_) {
+            Candidate candidate = plan_strategy(request_.scenario, evaluation.model, strategy);
+            if (!candidate.plan) throw Error(*candidate.report.error);
+            plan_ = std::move(candidate.plan);
+        }
+        auto plan = std::make_shared<const Plan>(std::move(*plan_));
+        plan_.reset();
+        RunOptions options;
+        options.record_spans = step_events(*plan) <= kMostEvents;
+        auto trace =
+            std::make_shared<const Trace>(EventRunner().run(request_.scenario, *plan, options));
+        detail = make_step_detail(request_.revision, row, std::move(plan), std::move(trace),
                                   *evaluation.report.strategies[row].simulated);
     }
     cache_.set_detail(strategy, detail);

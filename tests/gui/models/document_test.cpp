@@ -64,8 +64,8 @@ TEST_F(DocumentTest, NothingHappensWhereNothingChanges) {
     QSignalSpy changed(&document_, &Document::changed);
     const auto revision = document_.revision();
     set_tp(0, strategy(0).tp);
-    set_tp(99, 2);
-    set_tp(-1, 2);
+    document_.set_strategy(99, Strategy{}, "set");
+    document_.set_strategy(-1, Strategy{}, "set");
     document_.undo();
     document_.redo();
     document_.duplicate_strategy(99);
