@@ -39,6 +39,12 @@ void TimelineChart::make_layout() {
 
     time_ticks_.reset(new UnitTicker);
     memory_ticks_.reset(new UnitTicker);
+    time_ticks_->length = [this] {
+        return viewport().width() - memory_rect_->margins().left() -
+               memory_rect_->margins().right();
+    };
+    memory_ticks_->length = [this] { return memory_rect_->height(); };
+    memory_ticks_->per_tick = 32;
     memory_rect_->axis(QCPAxis::atBottom)->setTicker(time_ticks_);
     memory_rect_->axis(QCPAxis::atLeft)->setTicker(memory_ticks_);
     lanes_rect_->axis(QCPAxis::atBottom)->setTicker(time_ticks_);
@@ -160,8 +166,6 @@ void TimelineChart::apply_range() {
     plotLayout()->setRowStretchFactor(1, 1.7);
     plotLayout()->setRowStretchFactor(2, 1);
     plotLayout()->setRowStretchFactor(0, 0.01);
-    time_ticks_->setTickCount(std::max(2, (width() - left - right) / 90));
-    memory_ticks_->setTickCount(std::max(2, memory_rect_->height() / 32));
 }
 
 void TimelineChart::resizeEvent(QResizeEvent* event) {

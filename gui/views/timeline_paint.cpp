@@ -17,7 +17,8 @@ double columns_per_pixel(const QCPPainter& painter) {
 }
 
 double UnitTicker::getTickStep(const QCPRange& range) {
-    const double exact = range.size() * scale / (tickCount() + 1e-10);
+    const int ticks = std::max(2, length() / per_tick);
+    const double exact = range.size() * scale / ticks;
     const double power = std::pow(10.0, std::floor(std::log10(exact)));
     const double mantissa = exact / power;
     step_ = power * (mantissa < 1.5 ? 1 : mantissa < 3.5 ? 2 : mantissa < 7.5 ? 5 : 10);

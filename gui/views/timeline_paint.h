@@ -1,6 +1,8 @@
 // What both parts of the timeline paint with: where times are, which times are labelled, and text on bars.
 #pragma once
 
+#include <functional>
+
 #include <qcustomplot.h>
 
 #include "gui/models/timeline.h"
@@ -30,6 +32,9 @@ class UnitTicker : public QCPAxisTicker {
 public:
     // Coordinates of the axis times `scale` is what labels say.
     double scale = 1;
+    // Pixels of the axis in the picture that is being drawn, and of a tick with its label.
+    std::function<int()> length;
+    int per_tick = 90;
 
 protected:
     double getTickStep(const QCPRange& range) override;

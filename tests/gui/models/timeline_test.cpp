@@ -274,7 +274,8 @@ INSTANTIATE_TEST_SUITE_P(Shipped, TimelineOfStep,
                          testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"},
                                          Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
                                          Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
-                                         Shipped{"llama-3-70b-trace", "3d"}, Shipped{"llama-3-405b-16384", "3d"}),
+                                         Shipped{"llama-3-70b-trace", "3d"},
+                                         Shipped{"llama-3-405b-16384", "3d"}),
                          [](const auto& step) { return "step" + std::to_string(step.index); });
 
 // Receives are issued long before there is something to receive: that is no transfer yet.
