@@ -64,7 +64,7 @@ SearchSpace SearchSpace::usual(const Scenario& scenario, const Model& model) {
     SearchSpace space;
     space.tp = tensor_degrees(scenario.cluster);  // within a node
     space.micro_batch = usual_micro_batches(scenario.training, 8);
-    if (model.tokens) space.sequence_parallel = {false, true};
+    if (model.tokens) space.sequence_parallel = {true};  // less memory for the same traffic
     space.pipelining = {
         {Schedule::one_f_one_b, 1}, {Schedule::one_f_one_b, 2}, {Schedule::zero_bubble, 1}};
     if (blocks_of(model) > 0)
@@ -76,6 +76,7 @@ SearchSpace SearchSpace::usual(const Scenario& scenario, const Model& model) {
 
 SearchSpace SearchSpace::thorough(const Scenario& scenario, const Model& model) {
     SearchSpace space = usual(scenario, model);
+    if (model.tokens) space.sequence_parallel = {true, false};
     space.tp.clear();
     space.micro_batch.clear();
     space.pipelining = {{Schedule::one_f_one_b, 1}, {Schedule::one_f_one_b, 2},

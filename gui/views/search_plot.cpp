@@ -72,7 +72,7 @@ void SearchPlot::draw(QCPPainter* painter) {
             draw_dots(*painter, area);
         else
             draw_density(*painter, area);
-        draw_frontier(*painter, area);
+        draw_frontier(*painter);
         painter->restore();
     }
     if (capacity.value > 0) draw_capacity(*painter, area);
@@ -146,13 +146,14 @@ void SearchPlot::colour_density(double limit) {
 }
 
 // Steps: until the next point's memory is there, no more throughput is to be had.
-void SearchPlot::draw_frontier(QCPPainter& painter, const QRect& area) const {
+void SearchPlot::draw_frontier(QCPPainter& painter) const {
     const std::vector<SearchPoint> points = map->frontier();
     if (points.empty()) return;
     QPolygonF line;
     for (const SearchPoint& point : points) {
         const QPointF at = place(gib(point.peak), point.tokens_per_s_per_gpu);
-        line << QPointF(at.x(), line.empty() ? double(area.bottom()) : line.back().y()) << at;
+        if (!line.empty()) line << QPointF(at.x(), line.back().y());
+        line << at;
     }
     painter.setAntialiasing(true);
     painter.setBrush(Qt::NoBrush);
@@ -176,16 +177,16 @@ void SearchPlot::draw_capacity(QCPPainter& painter, const QRect& area) const {
     const QString text = tr("does not fit");
     const QFontMetricsF metrics(painter.font());
     const double right = x + 5 + metrics.horizontalAdvance(text);
-    const double left = right <= area.right() ? x + 5 : x - 5 - metrics.horizontalAdvance(text);
     if (right > area.right()) return;  // to the left of the line it would be wrong
-    draw_text_with_halo(painter, {left, area.top() + metrics.ascent() + 2}, text, theme.alert,
-                        theme.panel);
+    // At the bottom, where strategies that nobody wants are.
+    draw_text_with_halo(painter, {x + 5, area.bottom() - 5.0}, text, theme.alert, theme.panel);
 }
 
 void SearchPlot::draw_markers(QCPPainter& painter) const {
     painter.setAntialiasing(true);
     QFont font = painter.font();
     font.setBold(true);
+    font.setPixelSize(10);
     painter.setFont(font);
     // The selected one on top.
     std::vector<const Marker*> order;
@@ -197,19 +198,20 @@ void SearchPlot::draw_markers(QCPPainter& painter) const {
         const QPointF at = marker_place(*marker);
         const bool chosen = marker->row == selected;
         const double radius = chosen ? kMarkerRadius + 2 : kMarkerRadius;
+        const QColor fill = marker->fits ? marker_colour() : colour(kAlertColour);
         painter.setPen(QPen(chosen ? theme.text : theme.panel, chosen ? 2 : 1.5));
-        painter.setBrush(marker->fits ? marker_colour() : colour(kAlertColour));
+        painter.setBrush(fill);
         const bool outside = mKeyAxis->coordToPixel(marker->gib) > at.x() + 0.5;
-        if (outside)  // points to where it is
-            painter.drawPolygon(QPolygonF({at + QPointF(radius, 0), at + QPointF(-radius, -radius),
-                                           at + QPointF(-radius, radius)}));
+        if (outside)  // an arrow to where it is
+            painter.drawPolygon(QPolygonF({at + QPointF(radius, 0), at + QPointF(2, -radius),
+                                           at + QPointF(-radius, -radius),
+                                           at + QPointF(-radius, radius), at + QPointF(2, radius)}));
         else
             painter.drawEllipse(at, radius, radius);
-        const QString number = QString::number(marker->row + 1);
-        const double width = QFontMetricsF(font).horizontalAdvance(number);
-        const QPointF beside =
-            outside ? QPointF(-radius - 3 - width, 4) : QPointF(radius + 1, -radius + 2);
-        draw_text_with_halo(painter, at + beside, number, theme.text, theme.panel);
+        painter.setPen(Theme::text_on(fill));
+        const QRectF box(at - QPointF(20, 20), QSizeF(40, 40));
+        painter.drawText(box.translated(outside ? -1 : 0, 0), Qt::AlignCenter,
+                         QString::number(marker->row + 1));
     }
 }
 

@@ -22,7 +22,7 @@ public:
         double gib = 0, throughput = 0;
         bool fits = true;
     };
-    static constexpr double kMarkerRadius = 6;
+    static constexpr double kMarkerRadius = 7.5;
 
     SearchPlot(QCPAxis* x, QCPAxis* y);
 
@@ -55,7 +55,7 @@ private:
     void draw_dots(QCPPainter& painter, const QRect& area) const;
     void draw_density(QCPPainter& painter, const QRect& area);
     void colour_density(double scale);
-    void draw_frontier(QCPPainter& painter, const QRect& area) const;
+    void draw_frontier(QCPPainter& painter) const;
     void draw_capacity(QCPPainter& painter, const QRect& area) const;
     void draw_markers(QCPPainter& painter) const;
     void draw_current(QCPPainter& painter) const;

@@ -21,13 +21,14 @@ constexpr QSize kSize(500, 360);
 // A real search, done once; tests only read it.
 struct Searched {
     SearchMap map;
+    std::shared_ptr<const CandidateList> list;
     Searched() {
         const Evaluation& evaluation = test::comparison();
         const Scenario& scenario = evaluation.report.scenario;
         SearchSpace space = SearchSpace::usual(scenario, *evaluation.model);
         space.tp = {4, 8};
         space.micro_batch = {2, 4};
-        const auto list = std::make_shared<const CandidateList>(scenario, *evaluation.model, space);
+        list = std::make_shared<const CandidateList>(scenario, *evaluation.model, space);
         map.reset(list, scenario.cluster.device.memory);
         SearchOptions options;
         options.threads = 2;
@@ -36,21 +37,22 @@ struct Searched {
     }
 };
 
-const SearchMap& searched() {
+const Searched& search_result() {
     static const Searched result;
-    return result.map;
+    return result;
 }
+const SearchMap& searched() { return search_result().map; }
 
 // The same points over and over, a little apart.
 SearchMap many(std::size_t count) {
     SearchMap map;
     const auto& scenario = test::comparison().report.scenario;
-    map.reset(nullptr, scenario.cluster.device.memory);
+    map.reset(search_result().list, scenario.cluster.device.memory);
     std::vector<SearchPoint> points(count);
     std::uint64_t random = 1;
     for (std::size_t i = 0; i < count; ++i) {
         random = random * 6364136223846793005u + 1442695040888963407u;
-        points[i].candidate = i;
+        points[i].candidate = i % search_result().list->size();
         points[i].peak = Bytes(static_cast<std::int64_t>(random >> 27));  // below 128 GiB
         points[i].tokens_per_s_per_gpu =
             500.0 + static_cast<double>((random >> 7) % 2'500'000) / 1'000;
@@ -96,7 +98,7 @@ void save(const QImage& image, const char* name) {
 TEST(SearchChart, ShowsPointsFrontierCapacityAndStrategies) {
     const auto chart = chart_of(&searched());
     chart->set_selected(2);
-    chart->set_status("288 candidates", "");
+    chart->set_status("all candidates", "");
     for (const bool dark : {false, true}) {
         const Theme theme = dark ? Theme::dark_theme() : Theme::light();
         const QImage image = chart->image(kSize, 1, theme);
@@ -126,7 +128,7 @@ TEST(SearchChart, ManyPointsAreADensityAndDrawnInTenMilliseconds) {
 TEST(SearchChart, APointIsWhereItsFiguresAre) {
     for (const std::size_t count : {std::size_t{1}, kMostDots + 1}) {
         SearchMap map;
-        map.reset(nullptr, Bytes(std::int64_t{80} << 30));
+        map.reset(search_result().list, Bytes(std::int64_t{80} << 30));
         std::vector<SearchPoint> points(count);
         for (SearchPoint& point : points) {
             point.peak = Bytes(std::int64_t{40} << 30);
