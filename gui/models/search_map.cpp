@@ -34,6 +34,13 @@ void SearchMap::reset(std::shared_ptr<const CandidateList> candidates, Bytes cap
     tokens_ = tokens;
     points_ = {};
     positions_ = {};
+    if (candidates_) {
+        // So that growing never copies all of them: a pause that is seen.
+        constexpr std::uint64_t kMost = 4'000'000;
+        const auto expected = static_cast<std::size_t>(std::min(candidates_->size(), kMost));
+        points_.reserve(expected);
+        positions_.reserve(expected);
+    }
     frontier_.clear();
     fitting_ = 0;
     largest_gib_ = largest_throughput_ = 0;

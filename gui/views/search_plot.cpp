@@ -203,9 +203,9 @@ void SearchPlot::draw_markers(QCPPainter& painter) const {
         painter.setBrush(fill);
         const bool outside = mKeyAxis->coordToPixel(marker->gib) > at.x() + 0.5;
         if (outside)  // an arrow to where it is
-            painter.drawPolygon(QPolygonF({at + QPointF(radius, 0), at + QPointF(2, -radius),
-                                           at + QPointF(-radius, -radius),
-                                           at + QPointF(-radius, radius), at + QPointF(2, radius)}));
+            painter.drawPolygon(QPolygonF(
+                {at + QPointF(radius, 0), at + QPointF(2, -radius), at + QPointF(-radius, -radius),
+                 at + QPointF(-radius, radius), at + QPointF(2, radius)}));
         else
             painter.drawEllipse(at, radius, radius);
         painter.setPen(Theme::text_on(fill));
