@@ -13,8 +13,10 @@
 namespace shardscope {
 namespace {
 
-constexpr IntegerRange kBytes{0, INT64_MAX};
-constexpr IntegerRange kSigned{INT64_MIN, INT64_MAX};  // differences
+// So that sums of a few fit into 64 bits. What was measured as a difference may be negative.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 60;
+constexpr IntegerRange kBytes{0, kMostBytes};
+constexpr IntegerRange kSigned{-kMostBytes, kMostBytes};
 constexpr NumberRange kFinite{-1e300, 1e300};
 constexpr IntegerRange kRanks{0, INT32_MAX};
 
@@ -36,6 +38,8 @@ void expect_json(const std::string& text, const std::string& path) {
                     fmt::format("{}:{}:{}: this is no JSON{}", path, line, column,
                                 at >= text.size() ? ": it ends early" : ""),
                     "open a report that `shardscope run --json` wrote");
+    } catch (const nlohmann::json::out_of_range&) {
+        // A number beyond a double: the reader below refuses it, and knows where it is.
     }
 }
 
@@ -94,13 +98,13 @@ RankTrace read_rank_trace(const YamlValue& value, bool measured) {
     if (measured) memory.outside_plan = bytes(map, "outside_plan_bytes");
     if (const auto runtime = map.find("runtime")) memory.runtime = read_runtime(*runtime);
     if (map.find("process_bytes")) memory.process = bytes(map, "process_bytes");
-    double sum = 0;  // not to overflow; exact for what machines have
-    for (const Bytes part : memory.categories) sum += static_cast<double>(part.value);
-    if (sum != static_cast<double>(memory.peak.value))
+    Bytes sum;
+    for (const Bytes part : memory.categories) sum += part;
+    if (sum != memory.peak)
         map.require("peak_bytes")
             .fail("report",
-                  fmt::format("{}.peak_bytes is {}, but its categories sum to {:.0f}", value.path(),
-                              memory.peak.value, sum),
+                  fmt::format("{}.peak_bytes is {}, but its categories sum to {}", value.path(),
+                              memory.peak.value, sum.value),
                   "open the report as it was written");
     return trace;
 }

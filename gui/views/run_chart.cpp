@@ -172,11 +172,11 @@ void RunChart::label_plots() {
     label(loss, "loss");
     label(rate, current == nullptr ? "tokens/s" : unit_of(*current));
     label(memory, memory_unit_ == kGiB ? "GiB per rank" : "MiB per rank");
-    std::vector<LegendEntry> legend;
+    std::vector<LegendEntry> lines;
     for (std::size_t i = 0; i < log_.series().size(); ++i)
-        legend.push_back(
+        lines.push_back(
             {log_.series()[i].start.strategy, series_colour(i, theme()), LegendEntry::Mark::line});
-    set_legend(std::move(legend));
+    set_legend(std::move(lines));
     set_subtitle(current == nullptr ? QString("nothing has run yet") : text_of(*current));
 }
 

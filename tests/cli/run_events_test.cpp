@@ -126,8 +126,8 @@ TEST_F(RunEventsCommand, SigtermEndsAfterTheStepWithAPartialReport) {
 // A step that takes minutes: nothing but a second signal ends it soon.
 TEST_F(RunEventsCommand, ASecondSigtermEndsAtOnceAndSigintAlways) {
     write("slow.yaml",
-          "model: {gpt: {layers: 2, hidden: 16, heads: 2, vocab: 64, seq: 8}}\n"
-          "training: {global_batch: 40000000, micro_batch: 2, steps: 3}\n"
+          "model: {gpt: {layers: 4, hidden: 512, heads: 8, vocab: 256, seq: 512}}\n"
+          "training: {global_batch: 4000, micro_batch: 2, steps: 3}\n"
           "cluster: {this_machine: {ranks: 2}}\n"
           "strategies: [{name: ddp}]\n");
     for (const auto& [signals, code] : {std::pair("TERM TERM", "143\n"), {"INT", "130\n"}}) {

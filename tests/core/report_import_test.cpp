@@ -47,7 +47,9 @@ Result measured_result() {
 Report sample() {
     Report report;
     report.context = {"host", "2026-01-02T03:04:05Z", "1.2", "gcc", "cpu", "", {"first"}};
-    report.scenario = test::tiny_scenario(test::tiny_gpt(), 2);
+    // As the parser gives it: with every default filled in.
+    report.scenario =
+        parse_scenario(scenario_to_json(test::tiny_scenario(test::tiny_gpt(), 2)), "", {});
     report.scenario.data = TextData{"corpus.txt"};
     const Strategy first = report.scenario.strategies.front();
     report.scenario.strategies.clear();
@@ -131,6 +133,8 @@ TEST(ReportImport, NamesThePlaceOfEveryFault) {
                 HasSubstr("context.compiler is \"12\", but must be a text in quotes"));
     EXPECT_THAT(error_of(changed("\"step_time_s\": 0.1", "\"step_time_s\": [1]")),
                 HasSubstr("type: r.json:"));
+    EXPECT_THAT(error_of(changed("\"step_time_s\": 0.1", "\"step_time_s\": 1e999")),
+                HasSubstr("step_time_s is \"1e999\", but must be a number"));
     EXPECT_THAT(error_of(changed("\"status\": \"fits\"", "\"status\": \"fit\"")),
                 HasSubstr("there is no status \"fit\"; use \"fits\""));
     EXPECT_THAT(error_of(changed("\"peak_phase\": \"backward\"", "\"peak_phase\": \"noon\"")),

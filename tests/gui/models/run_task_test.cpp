@@ -166,7 +166,7 @@ TEST_F(RunTaskTest, WhatIsWrongWithTheScenarioIsTheProgramsOwnError) {
     task.start(request);
     ASSERT_TRUE(wait_for_end());
     ASSERT_TRUE(task.error());
-    EXPECT_EQ(task.error()->rule, "usage");
+    EXPECT_THAT(task.error()->what(), HasSubstr("exit code 2: shardscope: usage: --ranks"));
     EXPECT_EQ(task.report(), "");
     request.ranks = 3;
     task.start(request);
