@@ -88,8 +88,7 @@ void write(const QString& path, const std::string& text) {
 
 }  // namespace
 
-std::string unique_strategy_name(const std::vector<Strategy>& strategies,
-                                 const std::string& name) {
+std::string unique_strategy_name(const std::vector<Strategy>& strategies, const std::string& name) {
     return unique_name(strategies, name, -1, false);
 }
 

@@ -25,7 +25,8 @@ QStringList names_of(std::span<const CatalogueEntry> entries) {
 }
 
 // Throws what build_model throws, so that no edit makes a model that cannot be.
-void use_model(Document& document, ModelSpec model, const QString& edit, const QString& merge = {}) {
+void use_model(Document& document, ModelSpec model, const QString& edit,
+               const QString& merge = {}) {
     build_model(model);
     document.edit(
         edit, [&](Scenario& scenario) { scenario.model = std::move(model); }, merge);
@@ -110,8 +111,7 @@ void set_sequence(Document& document, std::int64_t tokens, const QString& merge)
 }
 
 void set_cluster(Document& document, const QString& catalogue_name, int nodes, int gpus_per_node) {
-    Cluster cluster =
-        sized(catalogue_cluster(catalogue_name.toStdString()), nodes, gpus_per_node);
+    Cluster cluster = sized(catalogue_cluster(catalogue_name.toStdString()), nodes, gpus_per_node);
     check_links(cluster);
     use_cluster(document, std::move(cluster), "set cluster");
 }
@@ -150,8 +150,7 @@ void set_global_batch(Document& document, std::int64_t samples, const QString& m
 
 void set_micro_batch(Document& document, std::int64_t samples) {
     check_range("micro_batch", samples, {0, kBatchRange.high});
-    document.edit("set micro-batch of all",
-                  [&](Scenario& s) { s.training.micro_batch = samples; });
+    document.edit("set micro-batch of all", [&](Scenario& s) { s.training.micro_batch = samples; });
 }
 
 void set_precision(Document& document, DType precision) {

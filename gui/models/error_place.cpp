@@ -1,9 +1,8 @@
 #include "gui/models/error_place.h"
 
+#include <QRegularExpression>
 #include <array>
 #include <utility>
-
-#include <QRegularExpression>
 
 namespace shardscope::gui {
 namespace {

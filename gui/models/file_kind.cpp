@@ -20,10 +20,16 @@ bool has_any(const YamlMap& map, const std::string_view (&keys)[Count]) {
                        [&](std::string_view key) { return has(map, key); });
 }
 
-constexpr std::string_view kDeepSpeedKeys[] = {
-    "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps",
-    "zero_optimization", "zero_allow_untested_optimizer", "gradient_clipping", "fp16", "bf16",
-    "steps_per_print", "wall_clock_breakdown"};
+constexpr std::string_view kDeepSpeedKeys[] = {"train_batch_size",
+                                               "train_micro_batch_size_per_gpu",
+                                               "gradient_accumulation_steps",
+                                               "zero_optimization",
+                                               "zero_allow_untested_optimizer",
+                                               "gradient_clipping",
+                                               "fp16",
+                                               "bf16",
+                                               "steps_per_print",
+                                               "wall_clock_breakdown"};
 constexpr std::string_view kScenarioKeys[] = {"model", "strategies", "training"};
 constexpr std::string_view kHuggingFaceKeys[] = {"model_type", "architectures"};
 constexpr std::string_view kClusterKeys[] = {"device", "gpus_per_node", "intra_node"};
@@ -85,11 +91,12 @@ bool open_file(Document& document, const QString& path) {
         case FileKind::unknown:
             break;
     }
-    throw Error("file-kind",
-                path.toStdString() +
-                    " is neither a scenario nor a report, a cluster, a Hugging Face config.json or a "
-                    "DeepSpeed configuration",
-                "open a file that has `model:` and `strategies:`, or one of the others");
+    throw Error(
+        "file-kind",
+        path.toStdString() +
+            " is neither a scenario nor a report, a cluster, a Hugging Face config.json or a "
+            "DeepSpeed configuration",
+        "open a file that has `model:` and `strategies:`, or one of the others");
 }
 
 }  // namespace shardscope::gui

@@ -45,23 +45,29 @@ constexpr Header kHeaders[] = {
     {"TP", "Tensor-parallel degree: ranks that every layer is cut into"},
     {"PP", "Pipeline-parallel degree: stages that the layers are divided over"},
     {"DP", "Data-parallel degree: ranks / (TP · PP), unless it is set"},
-    {"ZeRO", "ZeRO stage: data-parallel ranks divide optimizer states (1), gradients too (2), "
-             "parameters too (3)"},
+    {"ZeRO",
+     "ZeRO stage: data-parallel ranks divide optimizer states (1), gradients too (2), "
+     "parameters too (3)"},
     {"μ-batch", "Samples per rank and micro-batch"},
-    {"Recompute", "Activations that the backward pass computes again: none, selective (the core of "
-                  "attention), full, or every k-th block"},
+    {"Recompute",
+     "Activations that the backward pass computes again: none, selective (the core of "
+     "attention), full, or every k-th block"},
     {"Schedule", "Order of a pipeline's micro-batches; vN: N chunks of layers per stage"},
-    {"Peak %M", "Largest memory of any rank at its own peak, simulated, all categories with the "
-                "runtime's"},
+    {"Peak %M",
+     "Largest memory of any rank at its own peak, simulated, all categories with the "
+     "runtime's"},
     {"Headroom", "Usable memory of a device less the peak; − does not fit"},
-    {"Measured", "Peak that a real run measured, and simulated / measured − 1; stale: of another "
-                 "scenario or strategy"},
+    {"Measured",
+     "Peak that a real run measured, and simulated / measured − 1; stale: of another "
+     "scenario or strategy"},
     {"Step %T", "Time of one optimizer step: the slowest rank's, simulated"},
     {"%W/s/GPU", "%W that the global batch has, over step time and ranks"},
-    {"MFU", "Model FLOPs utilisation: matrix multiplies of forward and backward (causal attention "
-            "counted once, no recomputation) over step time, ranks and the device's dense peak of the "
-            "precision"},
-    {"Verdict", "Whether the fullest rank fits into a device; ✕: the rule that the strategy breaks"},
+    {"MFU",
+     "Model FLOPs utilisation: matrix multiplies of forward and backward (causal attention "
+     "counted once, no recomputation) over step time, ranks and the device's dense peak of the "
+     "precision"},
+    {"Verdict",
+     "Whether the fullest rank fits into a device; ✕: the rule that the strategy breaks"},
 };
 static_assert(std::size(kHeaders) == StrategyTable::kColumns);
 

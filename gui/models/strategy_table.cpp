@@ -1,10 +1,9 @@
 #include "gui/models/strategy_table.h"
 
-#include <algorithm>
-#include <utility>
-
 #include <QCoreApplication>
 #include <QMimeData>
+#include <algorithm>
+#include <utility>
 
 #include "core/strategy/strategy_limits.h"
 #include "core/strategy/validate.h"
@@ -23,9 +22,9 @@ bool is_editable(int column) { return column <= StrategyTable::schedule; }
 
 // What a history calls an edit of the column.
 QString edit_name(int column) {
-    static const QStringList kNames{"rename strategy",    "set tensor parallel", "set pipeline parallel",
-                                    "set data parallel",  "set ZeRO stage",      "set micro-batch",
-                                    "set recomputation",  "set schedule"};
+    static const QStringList kNames{
+        "rename strategy", "set tensor parallel", "set pipeline parallel", "set data parallel",
+        "set ZeRO stage",  "set micro-batch",     "set recomputation",     "set schedule"};
     return kNames[column];
 }
 
@@ -133,8 +132,8 @@ QVariant StrategyTable::data(const QModelIndex& index, int role) const {
 
 Qt::ItemFlags StrategyTable::flags(const QModelIndex& index) const {
     if (!index.isValid()) return Qt::ItemIsDropEnabled;  // between rows
-    Qt::ItemFlags flags = Qt::ItemIsSelectable | Qt::ItemIsEnabled | Qt::ItemIsDragEnabled |
-                          Qt::ItemNeverHasChildren;
+    Qt::ItemFlags flags =
+        Qt::ItemIsSelectable | Qt::ItemIsEnabled | Qt::ItemIsDragEnabled | Qt::ItemNeverHasChildren;
     if (is_editable(index.column())) flags |= Qt::ItemIsEditable;
     return flags;
 }
@@ -202,8 +201,7 @@ void StrategyTable::follow_document() {
         }
     }
     const auto same = [](const Row& a, const Row& b) { return a.strategy == b.strategy; };
-    const auto differ =
-        std::mismatch(rows_.begin(), rows_.end(), rows.begin(), rows.end(), same);
+    const auto differ = std::mismatch(rows_.begin(), rows_.end(), rows.begin(), rows.end(), same);
     const int first = static_cast<int>(differ.second - rows.begin());
     const auto renew = [&] {
         rows_ = std::move(rows);
@@ -231,8 +229,7 @@ void StrategyTable::refresh() {
     std::vector<Strategy> strategies;
     for (const Row& row : rows_) strategies.push_back(row.strategy);
     for (int row = 0; row < rowCount(); ++row)
-        reports_[static_cast<std::size_t>(row)] =
-            report_of_row(evaluation_.get(), strategies, row);
+        reports_[static_cast<std::size_t>(row)] = report_of_row(evaluation_.get(), strategies, row);
     choose_units();
     if (rows_.empty()) return;
     emit dataChanged(index(0, 0), index(rowCount() - 1, kColumns - 1));

@@ -1,8 +1,7 @@
 #include "gui/models/strategy_words.h"
 
-#include <algorithm>
-
 #include <QRegularExpression>
+#include <algorithm>
 
 #include "core/strategy/strategy_limits.h"
 #include "core/yaml_text.h"

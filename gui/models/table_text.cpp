@@ -28,23 +28,15 @@ QString markdown_cell(QString text) {
 }
 
 std::vector<std::string> csv_header() {
-    std::vector<std::string> header{"strategy",
-                                    "status",
-                                    "tp",
-                                    "pp",
-                                    "dp",
-                                    "zero",
-                                    "micro_batch",
-                                    "recompute",
-                                    "schedule",
-                                    "capacity_bytes",
-                                    "peak_bytes"};
+    std::vector<std::string> header{"strategy", "status",         "tp",          "pp",
+                                    "dp",       "zero",           "micro_batch", "recompute",
+                                    "schedule", "capacity_bytes", "peak_bytes"};
     for (std::size_t i = 0; i < kCategories; ++i)
         header.push_back(std::string(category_name(static_cast<Category>(i))) + "_bytes");
-    header.insert(header.end(), {"step_time_s", "compute_s", "exposed_communication_s", "bubble_s",
-                                 "optimizer_s", "tokens_per_s_per_gpu", "mfu",
-                                 "measured_peak_bytes", "measured_step_time_s", "measured_stale",
-                                 "error"});
+    header.insert(header.end(),
+                  {"step_time_s", "compute_s", "exposed_communication_s", "bubble_s", "optimizer_s",
+                   "tokens_per_s_per_gpu", "mfu", "measured_peak_bytes", "measured_step_time_s",
+                   "measured_stale", "error"});
     return header;
 }
 
@@ -59,10 +51,9 @@ void add_strategy(Fields& fields, const Scenario& scenario, const Strategy& s) {
     } catch (const Error&) {
         // Its report has it.
     }
-    fields.insert(fields.end(), {std::to_string(s.tp), std::to_string(s.pp), dp,
-                                 std::to_string(s.zero), micro,
-                                 recompute_text(s.recompute).toStdString(),
-                                 schedule_text(s).toStdString()});
+    fields.insert(fields.end(),
+                  {std::to_string(s.tp), std::to_string(s.pp), dp, std::to_string(s.zero), micro,
+                   recompute_text(s.recompute).toStdString(), schedule_text(s).toStdString()});
 }
 
 void add_result(Fields& fields, const Result* result) {
@@ -75,8 +66,8 @@ void add_result(Fields& fields, const Result* result) {
     fields.push_back(std::to_string(memory.peak.value));
     for (const Bytes bytes : memory.categories) fields.push_back(std::to_string(bytes.value));
     const StepTime& time = result->time;
-    for (const Seconds part : {result->step_time, time.compute, time.exposed_communication,
-                               time.bubble, time.optimizer})
+    for (const Seconds part :
+         {result->step_time, time.compute, time.exposed_communication, time.bubble, time.optimizer})
         fields.push_back(csv_number(part.value));
     fields.push_back(csv_number(result->tokens_per_s_per_gpu));
     fields.push_back(result->mfu > 0 ? csv_number(result->mfu) : "");
@@ -138,8 +129,7 @@ QString strategies_to_csv(const Document& document, const Evaluation* evaluation
         Fields fields{strategy.name,
                       report == nullptr ? "" : std::string(status_name(report->status))};
         add_strategy(fields, scenario, strategy);
-        add_result(fields,
-                   report != nullptr && report->simulated ? &*report->simulated : nullptr);
+        add_result(fields, report != nullptr && report->simulated ? &*report->simulated : nullptr);
         add_measured(fields, i < measured.size() ? measured[i] : std::nullopt);
         const Error* error = report != nullptr && report->error ? &*report->error : nullptr;
         if (error == nullptr && evaluation != nullptr && evaluation->error)

@@ -65,8 +65,8 @@ void RowPlot::draw_axis(QPainter& painter) const {
         const double half = metrics.horizontalAdvance(text) / 2;
         if (x + half > unit.left() - 2 && unit.right() <= rect().right()) continue;
         painter.setPen(theme.muted);
-        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()), Qt::AlignCenter,
-                  text);
+        draw_text(painter, QRectF(x - half, unit.top(), 2 * half + 1, unit.height()),
+                  Qt::AlignCenter, text);
     }
     painter.fillRect(QRectF(area_.left(), bottom, area_.width(), 1), theme.grid);
     painter.setPen(theme.muted);
@@ -119,8 +119,10 @@ void RowPlot::draw_segment_text(QPainter& painter, const BarSegment& segment, QR
     // What crosses the segment leaves the larger of its two sides.
     const auto avoid = [&](double x, double half) {
         if (where.right() <= x - half || where.left() >= x + half) return;
-        if (where.right() - x > x - where.left()) where.setLeft(x + half);
-        else where.setRight(x - half);
+        if (where.right() - x > x - where.left())
+            where.setLeft(x + half);
+        else
+            where.setRight(x - half);
     };
     const std::optional<double> limit = axis_.limit_beyond ? std::nullopt : limit_x();
     if (limit) avoid(*limit, 3);
@@ -150,7 +152,8 @@ void RowPlot::draw_limit(QPainter& painter) const {
     painter.setFont(small_);
     painter.setPen(theme.alert);
     const QFontMetricsF metrics(small_);
-    const double width = std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
+    const double width =
+        std::min<double>(rect().width(), metrics.horizontalAdvance(axis_.limit_text));
     const double left = std::clamp(*x + 1 - width / 2, static_cast<double>(rect().left()),
                                    std::max<double>(rect().left(), rect().right() - width - 2));
     draw_text(painter, QRectF(left, rect().top() + 1, width + 1, metrics.height()),
@@ -208,7 +211,8 @@ double RowPlot::diamond_height() const { return std::round(row_height_ * 0.66); 
 void RowPlot::draw_message(QPainter& painter, int row) const {
     const QRectF whole = row_rect(row);
     const QString& message = rows_[static_cast<std::size_t>(row)].message;
-    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(), whole.height());
+    QRectF where(area_.left(), whole.top(), rect().right() - kMargin - area_.left(),
+                 whole.height());
     const double width = std::min(where.width(), QFontMetricsF(font_).horizontalAdvance(message));
     // Over the lines that cross the row.
     painter.fillRect(QRectF(where.left() - 1, whole.top(), width + 6, whole.height()), behind(row));
@@ -221,18 +225,20 @@ void RowPlot::draw_what_is_hidden(QPainter& painter) const {
     const int rows = static_cast<int>(rows_.size());
     painter.setFont(small_);
     painter.setPen(theme.muted);
-    const QString text = all_rows() ? QString("… and %1 more").arg(rows - shown_)
-                                  : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
+    const QString text =
+        all_rows() ? QString("… and %1 more").arg(rows - shown_)
+                   : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
     const QFontMetricsF metrics(small_);
-    draw_text(painter,
-              QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
-              Qt::AlignRight | Qt::AlignVCenter, text);
+    draw_text(
+        painter,
+        QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
+        Qt::AlignRight | Qt::AlignVCenter, text);
     if (all_rows()) return;
     const double x = rect().right() - 5, height = area_.height();
     painter.fillRect(QRectF(x, area_.top(), 4, height), theme.grid);
-    painter.fillRect(QRectF(x, area_.top() + height * first_ / rows, 4,
-                            std::max(8.0, height * shown_ / rows)),
-                     theme.muted);
+    painter.fillRect(
+        QRectF(x, area_.top() + height * first_ / rows, 4, std::max(8.0, height * shown_ / rows)),
+        theme.muted);
 }
 
 }  // namespace shardscope::gui

@@ -28,8 +28,8 @@ void change(TrainingSpec& t, std::mt19937& random) {
             break;
         case 4:
             t.optimizer = {};
-            t.optimizer.kind = any_of(
-                random, {OptimizerKind::adamw, OptimizerKind::adam, OptimizerKind::sgd});
+            t.optimizer.kind =
+                any_of(random, {OptimizerKind::adamw, OptimizerKind::adam, OptimizerKind::sgd});
             if (t.optimizer.kind == OptimizerKind::sgd)
                 t.optimizer.momentum = any_of(random, {0.0, 0.9});
             break;
@@ -48,9 +48,9 @@ void change(TrainingSpec& t, std::mt19937& random) {
 
 void change(Partition& partition, std::mt19937& random) {
     partition = {};
-    partition.kind = any_of(random, {Partition::Kind::blocks, Partition::Kind::uniform,
-                                     Partition::Kind::parameters, Partition::Kind::pattern,
-                                     Partition::Kind::counts});
+    partition.kind = any_of(
+        random, {Partition::Kind::blocks, Partition::Kind::uniform, Partition::Kind::parameters,
+                 Partition::Kind::pattern, Partition::Kind::counts});
     if (partition.kind == Partition::Kind::pattern) partition.pattern = "^blocks: \"\\d\"";
     if (partition.kind == Partition::Kind::counts) partition.counts = {3, 1, 2};
 }

@@ -1,10 +1,9 @@
 #include "gui/models/document.h"
 
-#include <random>
-
 #include <QDir>
 #include <QSignalSpy>
 #include <QTemporaryDir>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

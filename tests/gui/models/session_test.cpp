@@ -1,8 +1,5 @@
 #include "gui/session/session.h"
 
-#include <random>
-#include <vector>
-
 #include <QCoreApplication>
 #include <QDir>
 #include <QFile>
@@ -10,6 +7,8 @@
 #include <QRegularExpression>
 #include <QSignalSpy>
 #include <QTemporaryDir>
+#include <random>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -69,13 +68,14 @@ QString invented_calibration(const QTemporaryDir& folder) {
     const QString path = folder.filePath("calibration.yaml");
     QFile file(path);
     EXPECT_TRUE(file.open(QIODevice::WriteOnly));
-    file.write("this_machine: true\nnodes: 1\ngpus_per_node: 2\ncores: 2\n"
-               "device: {name: Test CPU, kind: cpu, memory: 8GiB, peak: {fp32: 1e11, bf16: 1e11},\n"
-               "  memory_bandwidth: 1e10, host_cost: 1e-6, kernel_overhead: 1e-6}\n"
-               "intra_node: {bandwidth: 1e9, latency: 1e-5}\n"
-               "calibration:\n  date: 2026-01-01\n  host: elsewhere\n"
-               "  matmul: [[fp32, 64, 64, 64, 1e10], [fp32, 1024, 1024, 1024, 1e11]]\n"
-               "  collectives: [[all_reduce, 2, 1024, 1e-5], [all_reduce, 2, 1048576, 1e-3]]\n");
+    file.write(
+        "this_machine: true\nnodes: 1\ngpus_per_node: 2\ncores: 2\n"
+        "device: {name: Test CPU, kind: cpu, memory: 8GiB, peak: {fp32: 1e11, bf16: 1e11},\n"
+        "  memory_bandwidth: 1e10, host_cost: 1e-6, kernel_overhead: 1e-6}\n"
+        "intra_node: {bandwidth: 1e9, latency: 1e-5}\n"
+        "calibration:\n  date: 2026-01-01\n  host: elsewhere\n"
+        "  matmul: [[fp32, 64, 64, 64, 1e10], [fp32, 1024, 1024, 1024, 1e11]]\n"
+        "  collectives: [[all_reduce, 2, 1024, 1e-5], [all_reduce, 2, 1048576, 1e-3]]\n");
     return path;
 }
 
@@ -94,13 +94,12 @@ TEST_P(SessionEqualsCommandLine, InEveryFieldOfTheReport) {
     EXPECT_EQ(difference(session.evaluation()->report, printed), "[]");
 }
 
-INSTANTIATE_TEST_SUITE_P(Shipped, SessionEqualsCommandLine,
-                         testing::ValuesIn(shipped_scenarios()),
-                         [](const auto& param) {
-                             QString name = param.param.section("scenarios/", 1);
-                             return name.chopped(5).replace(QRegularExpression("\\W"), "_")
-                                 .toStdString();
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Shipped, SessionEqualsCommandLine, testing::ValuesIn(shipped_scenarios()),
+    [](const auto& param) {
+        QString name = param.param.section("scenarios/", 1);
+        return name.chopped(5).replace(QRegularExpression("\\W"), "_").toStdString();
+    });
 
 TEST(Session, AnUnmeasuredMachineIsOneErrorForAll) {
     Session session({{"/nowhere.yaml", 2, Bytes(1LL << 33)}, two_cores(), {}});
@@ -207,7 +206,7 @@ TEST(Evaluator, SimulatesOnlyWhatChanged) {
     scenario.strategies[1].tp = 2;
     EXPECT_EQ(simulated(2), 1);
     scenario.strategies[1].tp = 1;
-    EXPECT_EQ(simulated(2), 0);  // as before the edit
+    EXPECT_EQ(simulated(2), 0);               // as before the edit
     scenario.strategies[7].name = "invalid";  // its message names it
     scenario.strategies[7].place.clear();
     EXPECT_EQ(simulated(2), 1);

@@ -40,13 +40,15 @@ protected:
     }
     Session session_{{{}, machine(), {}}};
     StrategyTable table_{session_.document()};
-    QAbstractItemModelTester tester_{&table_, QAbstractItemModelTester::FailureReportingMode::Fatal};
+    QAbstractItemModelTester tester_{&table_,
+                                     QAbstractItemModelTester::FailureReportingMode::Fatal};
 };
 
 // The first screen's: some fit, some do not, one is invalid.
 TEST_F(StrategyTableTest, PrintsTheComparison) {
-    EXPECT_EQ(table_to_text(table_).toStdString(),
-              R"(Strategy           TP  PP  DP  ZeRO  μ-batch  Recompute  Schedule  Peak GiB  Headroom  Measured  Step s  tokens/s/GPU     MFU  Verdict
+    EXPECT_EQ(
+        table_to_text(table_).toStdString(),
+        R"(Strategy           TP  PP  DP  ZeRO  μ-batch  Recompute  Schedule  Peak GiB  Headroom  Measured  Step s  tokens/s/GPU     MFU  Verdict
 -----------------  --  --  --  ----  -------  ---------  --------  --------  --------  --------  ------  ------------  ------  ----------------
 DDP                 1   1  16     0        1  selective  –            216.7    −137.6         –   5.467         2,997  78.9 %  ! OOM +137.6 GiB
 ZeRO-1              1   1  16     1        1  selective  –             81.9      −2.7         –   5.386         3,042  80.0 %  ! OOM +2.7 GiB
@@ -57,11 +59,12 @@ TP4 × PP4           4   4   1     0        1  none       1f1b          25.2    
 TP2 × PP4, ZeRO-1   2   4   2     1        1  full       1f1b          19.1     +60.0         –   7.724         2,121  55.8 %  ✓ fits
 TP8 × PP3           8   3   –     0        –  none       1f1b             –         –         –       –             –       –  ✕ world-size
 )");
-    EXPECT_EQ(table_to_markdown(table_).section('\n', 1, 2).toStdString(),
-              "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: "
-              "| ---: | --- |\n"
-              "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.6 | – | 5.467 | 2,997 | 78.9 % "
-              "| ! OOM +137.6 GiB |");
+    EXPECT_EQ(
+        table_to_markdown(table_).section('\n', 1, 2).toStdString(),
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: "
+        "| ---: | --- |\n"
+        "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.6 | – | 5.467 | 2,997 | 78.9 % "
+        "| ! OOM +137.6 GiB |");
 }
 
 TEST_F(StrategyTableTest, TooltipsAreExactAndErrorsWhole) {
@@ -77,7 +80,8 @@ TEST_F(StrategyTableTest, TooltipsAreExactAndErrorsWhole) {
               memory.peak.value);
     EXPECT_FALSE(table_.index(7, StrategyTable::peak).data(StrategyTable::value_role).isValid());
     for (int column = 0; column < StrategyTable::kColumns; ++column)
-        EXPECT_FALSE(table_.headerData(column, Qt::Horizontal, Qt::ToolTipRole).toString().isEmpty());
+        EXPECT_FALSE(
+            table_.headerData(column, Qt::Horizontal, Qt::ToolTipRole).toString().isEmpty());
 }
 
 TEST_F(StrategyTableTest, CellsTakeWordsAndNumbersAndOneStepEach) {
@@ -161,7 +165,8 @@ TEST_F(StrategyTableTest, KeepsUpWithEveryEditOfTheList) {
 
 TEST_F(StrategyTableTest, ShowsWhatWasMeasured) {
     std::vector<std::optional<MeasuredCell>> measured(3);
-    measured[1] = MeasuredCell{Bytes(80LL << 30), Seconds(5.5), false, "report.json", 0.0432, -0.02};
+    measured[1] =
+        MeasuredCell{Bytes(80LL << 30), Seconds(5.5), false, "report.json", 0.0432, -0.02};
     measured[2] = MeasuredCell{Bytes(50LL << 30), Seconds(5.5), true, "report.json", 0.2, 0.1};
     table_.set_measurements(measured);
     EXPECT_EQ(cell(1, StrategyTable::measured), "80.0 (+4.3 %)");
@@ -172,8 +177,7 @@ TEST_F(StrategyTableTest, ShowsWhatWasMeasured) {
 }
 
 TEST_F(StrategyTableTest, CsvIsInFullAndItsCategoriesSumToThePeak) {
-    const QString csv =
-        strategies_to_csv(session_.document(), session_.evaluation().get(), {});
+    const QString csv = strategies_to_csv(session_.document(), session_.evaluation().get(), {});
     const QStringList lines = csv.split('\n', Qt::SkipEmptyParts);
     ASSERT_EQ(lines.size(), 9);
     const QStringList header = lines[0].split(',');
