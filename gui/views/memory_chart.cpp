@@ -84,7 +84,7 @@ void MemoryChart::rebuild() {
     std::vector<LegendEntry> entries;
     for (std::size_t i = 0; i < kCategories; ++i)
         entries.push_back({category_title(static_cast<Category>(i)),
-                          colour(category_colour(static_cast<Category>(i)))});
+                           colour(category_colour(static_cast<Category>(i)))});
     if (any([&](const MemoryRow& row) { return row.status == Status::does_not_fit; }))
         entries.push_back({"Does not fit", theme().frame, LegendEntry::Mark::hatched});
     if (any([](const MemoryRow& row) { return row.measured.has_value(); }))

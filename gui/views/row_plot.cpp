@@ -7,9 +7,9 @@ namespace shardscope::gui {
 namespace {
 
 constexpr double kTallestRow = 34;
-constexpr double kSmallestFont = 6;   // pixels: below it files leave rows out and say so
-constexpr double kLeastArea = 50;     // of the bars, in pixels
-constexpr double kWideArea = 0.38;    // of the width, before names and measurements take more
+constexpr double kSmallestFont = 6;  // pixels: below it files leave rows out and say so
+constexpr double kLeastArea = 50;    // of the bars, in pixels
+constexpr double kWideArea = 0.38;   // of the width, before names and measurements take more
 
 double text_width(const QFont& font, const QString& text) {
     return text.isEmpty() ? 0 : QFontMetricsF(font).horizontalAdvance(text);
@@ -166,7 +166,7 @@ std::optional<double> RowPlot::limit_x() const {
 
 QColor RowPlot::behind(int row) const {
     return marked >= 0 && rows_[static_cast<std::size_t>(row)].strategy == marked ? theme.selection
-                                                                                : theme.panel;
+                                                                                  : theme.panel;
 }
 
 }  // namespace shardscope::gui

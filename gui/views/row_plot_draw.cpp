@@ -184,9 +184,8 @@ void RowPlot::draw_labels(QPainter& painter, int row) const {
         painter.setPen(data.tone == Tone::alert   ? theme.alert
                        : data.tone == Tone::muted ? theme.muted
                                                   : theme.text);
-        const double width = axis_.labels_in_column
-                                 ? end_width_
-                                 : QFontMetricsF(font_).horizontalAdvance(data.end);
+        const double width =
+            axis_.labels_in_column ? end_width_ : QFontMetricsF(font_).horizontalAdvance(data.end);
         if (!axis_.labels_in_column)  // among the lines of the grid
             painter.fillRect(QRectF(left - 2, whole.top(), width + 4, whole.height()), behind(row));
         draw_text(painter, QRectF(left, whole.top(), width + 1, whole.height()),

@@ -21,8 +21,9 @@ MeasuredMemory measured(double gib_value, double error, bool stale) {
 }
 
 TEST(MemoryBars, PrintsTheComparison) {
-    EXPECT_EQ(to_text(memory_by_strategy(comparison())),
-              R"(strategy           parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB          whose
+    EXPECT_EQ(
+        to_text(memory_by_strategy(comparison())),
+        R"(strategy           parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB          whose
 -----------------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  ----------------  -----------------------------------------------------
 DDP                      24.0       24.0             143.8         23.9            0.0        0.0      1.0  216.7 OOM +137.6  ranks 0–15
 ZeRO-1                   24.0       24.0               9.0         23.9            0.0        0.0      1.0  81.9 OOM +2.7     ranks 0–15
@@ -37,8 +38,9 @@ usable 79.15 GiB
 }
 
 TEST(MemoryBars, PrintsRanksAsTheCommandLineGroupsThem) {
-    EXPECT_EQ(to_text(memory_by_rank(comparison(), 5)),
-              R"(TP4 × PP4    parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB     whose
+    EXPECT_EQ(
+        to_text(memory_by_rank(comparison(), 5)),
+        R"(TP4 × PP4    parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB     whose
 -----------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  -----------  -----------
 ranks 0–3           1.6        1.6               9.8         11.0            0.1        0.1      1.0  25.2 · 32 %  ranks 0–3
 ranks 4–7           1.5        1.5               8.8          8.2            0.2        0.1      1.0  21.2 · 27 %  ranks 4–7

@@ -13,7 +13,9 @@ namespace {
 using test::comparison;
 
 TEST(StepBars, PrintsTheComparison) {
-    EXPECT_EQ(to_text(step_bars(comparison())), R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
+    EXPECT_EQ(
+        to_text(step_bars(comparison())),
+        R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
 -----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
 DDP                   5.24                   0.01    0.00       0.21  5.47 s · 79 %  –         does not fit
 ZeRO-1                5.24                   0.13    0.00       0.01  5.39 s · 80 %  –         does not fit

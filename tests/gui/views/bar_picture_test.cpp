@@ -29,7 +29,9 @@ int count_in_line(const QImage& image, int y, Rgb wanted) {
     return count;
 }
 
-QImage grab(RowChart& chart) { return chart.grab().toImage().convertToFormat(QImage::Format_RGB32); }
+QImage grab(RowChart& chart) {
+    return chart.grab().toImage().convertToFormat(QImage::Format_RGB32);
+}
 
 TEST(BarPicture, HasEveryCategorysColour) {
     MemoryChart chart;
@@ -160,16 +162,17 @@ TEST(BarPicture, FilesThatAreTooSmallSayWhatIsMissing) {
     QCPPainter painter(&recorder);
     chart.draw_to(painter, {700, 400}, Theme::light());
     painter.end();
-    const bool said = std::any_of(recorder.texts.begin(), recorder.texts.end(), [](const auto& text) {
-        return text.text.startsWith("… and ") && text.text.endsWith(" more");
-    });
+    const bool said =
+        std::any_of(recorder.texts.begin(), recorder.texts.end(), [](const auto& text) {
+            return text.text.startsWith("… and ") && text.text.endsWith(" more");
+        });
     EXPECT_TRUE(said);
 }
 
 // No two texts cover each other, none leaves the picture, and all can be read on what is behind them.
 void expect_readable(RowChart& chart, const QSize& size, const Theme& theme) {
-    SCOPED_TRACE(testing::Message() << chart.objectName().toStdString() << ' ' << size.width() << " × "
-                                    << size.height() << (theme.dark ? " dark" : " light"));
+    SCOPED_TRACE(testing::Message() << chart.objectName().toStdString() << ' ' << size.width()
+                                    << " × " << size.height() << (theme.dark ? " dark" : " light"));
     TextRecorder recorder(size);
     QCPPainter painter(&recorder);
     chart.draw_to(painter, size, theme);
@@ -190,9 +193,8 @@ void expect_readable(RowChart& chart, const QSize& size, const Theme& theme) {
         const QRect pixels = rect.toAlignedRect().intersected(image.rect());
         for (int y = pixels.top(); y <= pixels.bottom(); ++y)
             for (int x = pixels.left(); x <= pixels.right(); ++x) ++count[image.pixel(x, y)];
-        const auto most = std::max_element(count.begin(), count.end(), [](auto& a, auto& b) {
-            return a.second < b.second;
-        });
+        const auto most = std::max_element(count.begin(), count.end(),
+                                           [](auto& a, auto& b) { return a.second < b.second; });
         if (most == count.end()) continue;
         EXPECT_GE(Theme::contrast(texts[i].colour, QColor(most->first)), 4.5)
             << texts[i].text.toStdString();
@@ -216,7 +218,8 @@ TEST(BarPicture, OtherShapesOfDataCanBeReadToo) {
     MemoryChart chart;
     const auto check = [&](const MemoryBars& bars) {
         chart.set_bars(bars);
-        for (const MemoryShow show : {MemoryShow::binary, MemoryShow::decimal, MemoryShow::percent}) {
+        for (const MemoryShow show :
+             {MemoryShow::binary, MemoryShow::decimal, MemoryShow::percent}) {
             chart.set_show(show);
             expect_readable(chart, {420, 300}, Theme::light());
         }
@@ -253,7 +256,8 @@ TEST(BarPicture, IsKeptForEyes) {
     for (RowChart* chart : {static_cast<RowChart*>(&memory), static_cast<RowChart*>(&time)}) {
         chart->set_selected(5);
         for (const Theme& theme : {Theme::light(), Theme::dark_theme()}) {
-            const QString name = "gui-pictures/" + chart->objectName() + (theme.dark ? "-dark" : "-light");
+            const QString name =
+                "gui-pictures/" + chart->objectName() + (theme.dark ? "-dark" : "-light");
             EXPECT_TRUE(chart->image({560, 320}, 2, theme).save(name + "-2x.png"));
             EXPECT_TRUE(chart->image({260, 300}, 1, theme).save(name + "-narrow.png"));
         }

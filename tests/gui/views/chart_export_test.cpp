@@ -140,7 +140,8 @@ TEST_F(ChartExport, ReportHasPagesAndRepeats) {
     QStandardItemModel table(60, 14);  // more rows and columns than a page has room for
     for (int row = 0; row < table.rowCount(); ++row)
         for (int column = 0; column < table.columnCount(); ++column)
-            table.setItem(row, column, new QStandardItem(QString("%1 and %2").arg(row).arg(column)));
+            table.setItem(row, column,
+                          new QStandardItem(QString("%1 and %2").arg(row).arg(column)));
     const ReportContents report{&comparison(), &table, {&memory, &time}};
     write_report_pdf(path("one.pdf"), report);
     QThread::msleep(1100);
