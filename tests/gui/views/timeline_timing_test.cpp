@@ -58,11 +58,14 @@ TEST(TimelineTiming, AMillionEventsInOneChart) {
         chart.set_expanded(expanded);
         for (std::int64_t part = 1; part <= 1'000'000; part *= 4) {
             const std::int64_t length = std::max<std::int64_t>(2000, timeline.end() / part);
-            double slowest = 0;
+            double slowest =
+                0;  // place; of its frames the fastest, which others' work disturbs least
             for (const std::int64_t at : {timeline.end() / 7, timeline.end() / 2}) {
                 const std::int64_t start = part == 1 ? 0 : at;
                 chart.show_range({start, start + length});
-                for (int i = 0; i < 3; ++i) slowest = std::max(slowest, frame_ms(chart));
+                double fastest = frame_ms(chart);
+                for (int i = 0; i < 4; ++i) fastest = std::min(fastest, frame_ms(chart));
+                slowest = std::max(slowest, fastest);
             }
             std::printf("%s, 1/%lld of the step: %.1f ms a frame\n",
                         expanded ? "all streams" : "two rows a stage", static_cast<long long>(part),
