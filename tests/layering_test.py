@@ -61,7 +61,7 @@ LIBRARIES = [
     ),
     (r"mpi\.h", r"backends/mpi/.*", "in backends/mpi"),
     (
-        r"Q(Abstract|Byte|Core|Date|Dir|Elapsed|Event|File|Json|Lib|List|Locale|Map|Meta|Model|Mutex|Object|Pointer"
+        r"Q(Abstract|Byte|Core|Date|Dir|Elapsed|Event|File|Json|Lib|List|Locale|Map|Meta|Mime|Model|Mutex|Object|Pointer"
         r"|Process|Queue|Regular|Save|Settings|Signal|Socket|Standard|String|Temporary|Text|Thread|Timer|Var)[A-Za-z]*",
         r"gui/.*|tests/gui/.*",
         "in gui",
