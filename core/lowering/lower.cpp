@@ -27,11 +27,10 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
             heads = std::max(heads, block->heads);
     const std::int64_t rows = checked_mul(layout.micro_batch, model.seq, "tokens per micro-batch");
     const std::int64_t tensor = checked_mul(rows, widest, "an activation tensor");
-    const std::int64_t scores =
-        attention == AttentionKind::flash
-            ? 0
-            : checked_mul(checked_mul(rows, model.seq, "attention scores"), heads,
-                          "attention scores");
+    const std::int64_t scores = attention == AttentionKind::flash
+                                    ? 0
+                                    : checked_mul(checked_mul(rows, model.seq, "attention scores"),
+                                                  heads, "attention scores");
     const std::int64_t layer = checked_add(
         checked_mul(tensor, kTensors * kBytes, "activations of a layer"),
         checked_mul(scores, kScores * kBytes, "activations of a layer"), "activations of a layer");
@@ -146,9 +145,9 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.target = target;
     plan.model = model;
-    check_sizes(*model, plan.layout, strategy.attention);
     LocalModel local = located(strategy, [&] {
         check_tasks(plan.layout);
+        check_sizes(*model, plan.layout, strategy.attention);
         check_rows(*model, plan.layout, strategy);
         return split_model(*model, plan.layout.tp);
     });

@@ -39,18 +39,27 @@ StepTime slowest_median(const std::vector<RankTrace>& ranks) {
     return slowest;
 }
 
-// One entry per rank where the simulator gave one per role; spans are not repeated.
+// All of it but the spans, which stay the trace's: there may be millions.
+RankTrace without_spans(const RankTrace& trace) {
+    RankTrace copy;
+    copy.rank = trace.rank;
+    copy.multiplicity = trace.multiplicity;
+    copy.steps = trace.steps;
+    copy.memory = trace.memory;
+    return copy;
+}
+
+// One entry per rank where the simulator gave one per role.
 std::vector<RankTrace> expanded(const std::vector<RankTrace>& traces, const Plan& plan) {
     std::vector<RankTrace> result;
     for (const RankTrace& trace : traces) {
-        result.push_back(trace);
+        result.push_back(without_spans(trace));
         if (trace.multiplicity == 1 || plan.layout.world > kExpandedRanks) continue;
         const std::vector<Rank>& ranks = plan.program.roles[plan.program.role_of(trace.rank)].ranks;
         // A runner may split roles further; then only it knows which ranks an entry stands for.
         if (ranks.size() != static_cast<std::size_t>(trace.multiplicity)) continue;
         result.back().multiplicity = 1;
         RankTrace copy = result.back();
-        copy.spans.clear();
         for (const Rank rank : ranks) {
             if (rank == trace.rank) continue;
             copy.rank = rank;

@@ -23,10 +23,11 @@ struct Result {
     // recomputation) over step time, ranks and the device's dense peak of the precision; 0: no peak known.
     double mfu = 0;
     std::vector<double> losses;
-    Bytes capacity;                // of one device
-    Rank peak_rank;                // the rank whose peak is largest (lowest number among equals)
-    std::vector<RankTrace> ranks;  // memory and times, by rank (or one per role when simulated)
-    StepTime time;                 // parts of the slowest rank's median step
+    Bytes capacity;  // of one device
+    Rank peak_rank;  // the rank whose peak is largest (lowest number among equals)
+    std::vector<RankTrace>
+        ranks;      // memory and times without spans, by rank (or one per role when simulated)
+    StepTime time;  // parts of the slowest rank's median step
     std::vector<std::string> notes;
     const MemoryUse& peak_memory() const;
 };

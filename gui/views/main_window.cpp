@@ -225,8 +225,7 @@ void MainWindow::connect_all() {
     });
     for (Chart* chart : charts_->all())
         connect(chart, &Chart::painted, this, &MainWindow::frame_painted);
-    for (QAbstractSpinBox* box : findChildren<QAbstractSpinBox*>())
-        box->installEventFilter(this);
+    for (QAbstractSpinBox* box : findChildren<QAbstractSpinBox*>()) box->installEventFilter(this);
 }
 
 void MainWindow::frame_painted() { performance_->painted(workspace_.session().up_to_date()); }

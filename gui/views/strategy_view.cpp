@@ -82,7 +82,8 @@ void StrategyView::fit_columns() {
     const int rest = viewport()->width() - others;
     setColumnWidth(0, std::clamp(rest, std::min(columnWidth(0), kName), kWidestName));
     QHeaderView& header = *horizontalHeader();
-    const int place = others + columnWidth(0) > viewport()->width() ? 1 : model()->columnCount() - 1;
+    const int place =
+        others + columnWidth(0) > viewport()->width() ? 1 : model()->columnCount() - 1;
     const int now = header.visualIndex(StrategyTable::verdict);
     if (now != place) header.moveSection(now, place);
 }

@@ -100,7 +100,7 @@ TEST_F(Summarise, SimulatedRolesBecomeRanks) {
     EXPECT_EQ(result.ranks[1].rank, Rank(1));
     EXPECT_EQ(result.ranks[1].multiplicity, 1);
     EXPECT_EQ(result.ranks[1].memory.peak, Bytes(10));
-    EXPECT_EQ(result.ranks[0].spans.size(), 3u);
+    EXPECT_TRUE(result.ranks[0].spans.empty());  // they stay the trace's
     EXPECT_TRUE(result.ranks[1].spans.empty());
 }
 
