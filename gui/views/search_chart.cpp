@@ -141,6 +141,12 @@ SearchChart::Zoom SearchChart::zoom() const {
 }
 
 void SearchChart::show_zoom(const Zoom& zoom) {
+    // Labels that touch say nothing.
+    constexpr int kLabel = 55, kLine = 24, kMostTicks = 7;  // pixels
+    plot_->keyAxis()->ticker()->setTickCount(
+        std::clamp(viewport().width() / kLabel - 1, 2, kMostTicks));
+    plot_->valueAxis()->ticker()->setTickCount(
+        std::clamp(viewport().height() / 2 / kLine, 2, kMostTicks));
     plot_->keyAxis()->setRange(zoom.x);
     plot_->valueAxis()->setRange(zoom.y);
 }

@@ -54,7 +54,8 @@ StrategyView::StrategyView(Session& session, StrategyTable& table, QWidget* pare
             });
     connect(&session_, &Session::selected_changed, this, &StrategyView::follow_selection);
     connect(&session_.document(), &Document::changed, this, &StrategyView::follow_selection);
-    connect(&session_, &Session::evaluated, this, &StrategyView::fit_columns);
+    connect(&table, &QAbstractItemModel::dataChanged, this, &StrategyView::fit_columns);
+    connect(&table, &QAbstractItemModel::modelReset, this, &StrategyView::fit_columns);
     follow_selection();
 }
 

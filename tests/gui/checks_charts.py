@@ -91,10 +91,10 @@ def check_11_12_timeline(t):
 
 MILLION = """name: a million events
 model: llama-3-405b
-training: {global_batch: 256, micro_batch: 1, precision: bf16, optimizer: {adamw: {lr: 1e-4}}}
+training: {global_batch: 208, micro_batch: 1, precision: bf16, optimizer: {adamw: {lr: 1e-4}}}
 cluster: {gpu: h100-sxm, nodes: 16, gpus_per_node: 8}
 strategies:
-  - {name: few events, tp: 8, recompute: full, micro_batch: 16}
+  - {name: few events, tp: 8, recompute: full, micro_batch: 13}
   - {name: many events, tp: 8, pp: 16, recompute: full}
 """
 

@@ -32,10 +32,10 @@ def wait_for(what, condition, seconds=10.0, step=0.02):
 class Display:
     """An X server with a window manager of its own."""
 
-    def __init__(self):
+    def __init__(self, size=SCREEN):
         reader, writer = os.pipe()
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writer), "-screen", "0", f"{SCREEN[0]}x{SCREEN[1]}x24",
+            ["Xvfb", "-displayfd", str(writer), "-screen", "0", f"{size[0]}x{size[1]}x24",
              "-nolisten", "tcp"],
             pass_fds=[writer], stderr=subprocess.DEVNULL)
         os.close(writer)
