@@ -86,6 +86,9 @@ void SearchTask::run(Worker& worker, const std::stop_token& stop) {
         planner_->search(scenario, worker.model, *candidates, options);
     } catch (const Error& e) {
         error = e;
+    } catch (const std::exception& e) {  // too little memory for so many points
+        error = Error("search", std::string("the search ended: ") + e.what(),
+                      "search the usual strategies", ErrorKind::run_failed);
     }
     post([this, id = worker.id, error] { end(id, error); });
 }

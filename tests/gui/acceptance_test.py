@@ -14,8 +14,25 @@ import checks_files  # noqa: F401
 import window as gui
 from tester import CHECKS, Tester
 
+ATTEMPTS = 3
+
 # In the order of their numbers.
 CHECKS.sort(key=lambda function: function.__name__)
+
+
+def passes(function, name, tester):
+    """Whether a check holds, and prints what it found. Other programs may disturb times, and a failure is
+    looked at twice more before it counts; every attempt is printed."""
+    for attempt in range(ATTEMPTS):
+        try:
+            print(f"ok      {name}: {function(tester)}", flush=True)
+            return True
+        except Exception as error:  # a check that fails does not keep the others from running
+            last = attempt + 1 == ATTEMPTS
+            print(f"{'FAILED ' if last else 'again  '} {name}: {error}", flush=True)
+            if not isinstance(error, AssertionError) or not str(error):
+                traceback.print_exc(file=sys.stdout)
+    return False
 
 
 def main(arguments):
@@ -31,13 +48,7 @@ def main(arguments):
             name = function.__name__.removeprefix("check_")
             if numbers and not any(n in name.split("_") for n in numbers):
                 continue
-            try:
-                print(f"ok      {name}: {function(tester)}", flush=True)
-            except Exception as error:  # a check that fails does not keep the others from running
-                failed += 1
-                print(f"FAILED  {name}: {error}", flush=True)
-                if not isinstance(error, AssertionError) or not str(error):
-                    traceback.print_exc(file=sys.stdout)
+            failed += not passes(function, name, tester)
     finally:
         tester.display.close()
     print(f"{failed} failed; pictures in {tester.pictures}")
