@@ -52,7 +52,7 @@ TEST(CompactIo, RandomScenariosReadBack) {
     const ParseOptions options;
     for (const char* const name : {"gpt-13b-16-gpus.yaml", "gpt2-h100.yaml"}) {
         Scenario scenario = load_scenario(kScenarios + "/" + name, options);
-        for (int i = 0; i < 100; ++i) {
+        for (int i = 0; i < 40; ++i) {
             test::change(scenario, random);
             expect_reads_back(scenario, options);
             if (HasFailure()) return;
