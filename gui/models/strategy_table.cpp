@@ -237,16 +237,16 @@ void StrategyTable::refresh() {
 }
 
 void StrategyTable::choose_units() {
-    Bytes peak;
-    Seconds step;
+    Bytes largest;
+    Seconds longest;
     for (const StrategyReport* report : reports_) {
         if (report == nullptr || !report->simulated) continue;
-        peak = std::max(peak, report->simulated->peak_memory().peak);
-        step = std::max(step, report->simulated->step_time);
+        largest = std::max(largest, report->simulated->peak_memory().peak);
+        longest = std::max(longest, report->simulated->step_time);
     }
-    memory_ = MemoryScale(MemoryShow::binary, peak.value > 0 ? peak : Bytes(std::int64_t{1} << 30),
-                          Bytes{});
-    time_ = TimeUnit(step.value > 0 ? step : Seconds(1));
+    memory_ = MemoryScale(MemoryShow::binary,
+                          largest.value > 0 ? largest : Bytes(std::int64_t{1} << 30), Bytes{});
+    time_ = TimeUnit(longest.value > 0 ? longest : Seconds(1));
 }
 
 bool StrategyTable::stale() const {

@@ -49,7 +49,7 @@ ChartSet::~ChartSet() {
 
 void ChartSet::connect_all() {
     Session& session = workspace_.session();
-    connect(&session, &Session::evaluated, this, &ChartSet::show_evaluation);
+    // Follows every evaluation, too.
     connect(&workspace_, &Workspace::measured_changed, this, &ChartSet::show_evaluation);
     connect(&session, &Session::selected_changed, this, &ChartSet::show_selection);
     connect(&session, &Session::detail_changed, this, &ChartSet::show_selection);
@@ -98,14 +98,20 @@ void ChartSet::show_selection() {
     memory_->set_selected(row);
     time_->set_selected(row);
     search_->set_selected(row);
-    const auto& evaluation = session.evaluation();
-    if (!evaluation) return;
-    ranks_->set_bars(memory_by_rank(*evaluation, static_cast<std::size_t>(std::max(0, row))));
+    show_ranks();
     const auto& detail = session.detail();
-    if (detail && static_cast<int>(detail->strategy) == row)
-        timeline_->set_detail(detail);
-    else
+    if (detail && static_cast<int>(detail->strategy) == row) {
+        if (timeline_->detail() != detail) timeline_->set_detail(detail);
+    } else {
         timeline_->set_empty(why_no_timeline(session));
+    }
+}
+
+void ChartSet::show_ranks() {
+    const auto& evaluation = workspace_.session().evaluation();
+    if (!evaluation || !(owned_ || ranks_->isVisible())) return;
+    const int row = std::max(0, workspace_.session().selected());
+    ranks_->set_bars(memory_by_rank(*evaluation, static_cast<std::size_t>(row)));
 }
 
 void ChartSet::show_search() {

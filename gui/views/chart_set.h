@@ -28,6 +28,8 @@ public:
     Chart* named(const QString& name);  // a word of --chart; null: there is none
 
     void set_theme(const Theme& theme);
+    // The chart of ranks is kept up to date while it is shown only; call this when it appears.
+    void show_ranks();
 
 private:
     void show_evaluation();

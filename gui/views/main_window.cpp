@@ -193,7 +193,7 @@ void MainWindow::connect_all() {
     Session& session = workspace_.session();
     Document& document = workspace_.document();
     connect(&document, &Document::changed, this, [this] {
-        performance_->edited();
+        performance_->edited(workspace_.document().revision());
         show_title();
         show_status();
     });
@@ -209,7 +209,10 @@ void MainWindow::connect_all() {
         attempt([&] { workspace_.measurements().open(path); });
     });
     SearchTask& task = workspace_.search();
-    connect(&task, &SearchTask::started, this, &MainWindow::show_search);
+    connect(&task, &SearchTask::started, this, [this] {
+        performance_->forget_gaps();
+        show_search();
+    });
     connect(&task, &SearchTask::advanced, this, &MainWindow::show_search);
     connect(&task, &SearchTask::finished, this, [this] {
         performance_->search_ended();
@@ -228,7 +231,10 @@ void MainWindow::connect_all() {
     for (QAbstractSpinBox* box : findChildren<QAbstractSpinBox*>()) box->installEventFilter(this);
 }
 
-void MainWindow::frame_painted() { performance_->painted(workspace_.session().up_to_date()); }
+void MainWindow::frame_painted() {
+    if (const auto& shown = workspace_.session().evaluation())
+        performance_->painted(shown->revision);
+}
 
 void MainWindow::set_theme(ThemeChoice choice) {
     choice_ = choice;

@@ -20,23 +20,26 @@ double quantile(std::vector<double> values, double fraction) {
 
 }  // namespace
 
-Performance::Performance(QObject* parent) : QObject(parent) {}
+Performance::Performance(QObject* parent) : QObject(parent) {
+    tick_.setTimerType(Qt::PreciseTimer);
+    connect(&tick_, &QTimer::timeout, this, [this] {
+        largest_gap_ = std::max(largest_gap_, milliseconds(since_tick_) - kTick);
+        since_tick_.restart();
+    });
+}
 
 void Performance::started(double ms) {
     if (first_paint_ < 0) first_paint_ = ms;
 }
 
-void Performance::edited() {
-    // Of several edits that one frame answers, the first waited longest.
-    if (waiting_) return;
-    waiting_ = true;
-    since_edit_.start();
+void Performance::edited(std::uint64_t revision) {
+    open_.push_back({revision, {}});
+    open_.back().since.start();
 }
 
-void Performance::painted(bool up_to_date) {
-    if (!waiting_ || !up_to_date) return;
-    waiting_ = false;
-    edits_.push_back(milliseconds(since_edit_));
+void Performance::painted(std::uint64_t revision) {
+    for (; !open_.empty() && open_.front().revision <= revision; open_.pop_front())
+        edits_.push_back(milliseconds(open_.front().since));
 }
 
 void Performance::cancel_asked() { since_cancel_.start(); }
@@ -46,12 +49,9 @@ void Performance::search_ended() {
     since_cancel_.invalidate();
 }
 
+void Performance::forget_gaps() { largest_gap_ = 0; }
+
 void Performance::watch_event_loop() {
-    tick_.setTimerType(Qt::PreciseTimer);
-    connect(&tick_, &QTimer::timeout, this, [this] {
-        largest_gap_ = std::max(largest_gap_, milliseconds(since_tick_) - kTick);
-        since_tick_.restart();
-    });
     since_tick_.start();
     tick_.start(kTick);
 }

@@ -54,8 +54,12 @@ StrategyView::StrategyView(Session& session, StrategyTable& table, QWidget* pare
             });
     connect(&session_, &Session::selected_changed, this, &StrategyView::follow_selection);
     connect(&session_.document(), &Document::changed, this, &StrategyView::follow_selection);
-    connect(&table, &QAbstractItemModel::dataChanged, this, &StrategyView::fit_columns);
-    connect(&table, &QAbstractItemModel::modelReset, this, &StrategyView::fit_columns);
+    // Once for all changes that come together.
+    fit_.setSingleShot(true);
+    connect(&fit_, &QTimer::timeout, this, &StrategyView::fit_columns);
+    const auto soon = [this] { fit_.start(0); };
+    connect(&table, &QAbstractItemModel::dataChanged, this, soon);
+    connect(&table, &QAbstractItemModel::modelReset, this, soon);
     follow_selection();
 }
 

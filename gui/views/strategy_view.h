@@ -3,6 +3,7 @@
 
 #include <QStyledItemDelegate>
 #include <QTableView>
+#include <QTimer>
 
 #include "gui/session/session.h"
 #include "gui/views/theme.h"
@@ -41,6 +42,7 @@ private:
 
     Session& session_;
     StrategyDelegate* delegate_;
+    QTimer fit_;
 };
 
 }  // namespace shardscope::gui

@@ -124,13 +124,12 @@ class Window:
         self.click(w["x"] + w["w"] / 2, w["y"] + w["h"] / 2, repeat=repeat)
 
     def drag(self, start, end, steps=40, pause=0.01):
-        self.move(*start)
-        self.display.run("xdotool", "mousedown", "1")
+        # One process for all of it: starting one per move would take the time that is measured.
+        words = ["mousemove", *map(str, map(round, start)), "mousedown", "1"]
         for i in range(1, steps + 1):
-            part = i / steps
-            self.move(start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part)
-            time.sleep(pause)
-        self.display.run("xdotool", "mouseup", "1")
+            x, y = (start[a] + (end[a] - start[a]) * i / steps for a in (0, 1))
+            words += ["mousemove", str(round(x)), str(round(y)), "sleep", str(pause)]
+        self.display.run("xdotool", *words, "mouseup", "1")
 
     def key(self, *keys):
         for key in keys:
@@ -146,7 +145,10 @@ class Window:
         self.key("Return")
 
     def clipboard(self):
-        return self.display.run("xclip", "-selection", "clipboard", "-o")
+        """Its text; empty while there is none."""
+        result = subprocess.run(["xclip", "-selection", "clipboard", "-o"], capture_output=True,
+                                text=True, env=self.display.environment, timeout=60)
+        return result.stdout if result.returncode == 0 else ""
 
     def row(self, chart, index):
         return self.dump()["charts"][chart]["rows"][index]
