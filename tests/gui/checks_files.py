@@ -84,12 +84,14 @@ def check_16_export(t):
             win.write(str(target))
             win.key("Return")
             gui.wait_for(target.name, lambda f=target: f.exists() and f.stat().st_size > 1000)
+            gui.wait_for("the dialog's end", lambda: not win.has("fileNameEdit"))
             head = target.read_bytes()[:400]
             assert {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}[ending] in head
+        win.fresh()
         win.key("ctrl+e")
         gui.wait_for("the dialog", lambda: win.has("fileNameEdit"))
         win.key("ctrl+a")
-        win.write("/proc/nowhere/x.png")
+        win.write(str(folder / "nowhere/x.png"))
         win.key("Return")
         message = gui.wait_for("the message", lambda: "cannot write" in win.dump()["message"] and
                                win.dump()["message"])
