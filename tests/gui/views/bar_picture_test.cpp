@@ -248,7 +248,7 @@ TEST(BarPicture, ACapacityFarAwayStaysInThePicture) {
 
 // For eyes: light and dark, wide and narrow, one and two pixels per unit.
 TEST(BarPicture, IsKeptForEyes) {
-    QDir().mkpath("gui-pictures");
+    QDir().mkpath(SHARDSCOPE_PICTURES);
     MemoryChart memory;
     StepChart time;
     memory.set_bars(test::measured_memory());
@@ -257,7 +257,7 @@ TEST(BarPicture, IsKeptForEyes) {
         chart->set_selected(5);
         for (const Theme& theme : {Theme::light(), Theme::dark_theme()}) {
             const QString name =
-                "gui-pictures/" + chart->objectName() + (theme.dark ? "-dark" : "-light");
+                SHARDSCOPE_PICTURES "/" + chart->objectName() + (theme.dark ? "-dark" : "-light");
             EXPECT_TRUE(chart->image({560, 320}, 2, theme).save(name + "-2x.png"));
             EXPECT_TRUE(chart->image({260, 300}, 1, theme).save(name + "-narrow.png"));
         }
