@@ -22,8 +22,9 @@ void store_features(std::span<const float> from, DType dtype, std::byte* to, std
         case DType::bf16:
             std::copy(from.begin(), from.end(), reinterpret_cast<Bf16*>(to) + first);
             return;
+        case DType::fp16:
         case DType::int32:
-            throw std::logic_error("features are never int32");
+            throw std::logic_error("features are never fp16 or int32");
     }
 }
 

@@ -21,8 +21,9 @@ void with_type(DType dtype, Use use) {
             return use(double());
         case DType::bf16:
             return use(Bf16());
+        case DType::fp16:
         case DType::int32:
-            throw std::logic_error("slices of parameters are never int32");
+            throw std::logic_error("slices of parameters are never fp16 or int32");
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 #include "core/bf16.h"
 
@@ -101,6 +102,8 @@ void reduce(std::span<const std::byte* const> sources, std::span<std::byte* cons
             return reduce_as<Combine, Bf16>(sources, targets, elements);
         case DType::int32:
             return reduce_as<Combine, std::int32_t>(sources, targets, elements);
+        case DType::fp16:
+            throw std::logic_error("no backend sums fp16");
     }
 }
 

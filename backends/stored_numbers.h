@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 
 #include "core/bf16.h"
 #include "core/dtype.h"
@@ -26,6 +27,8 @@ inline double stored_number(DType dtype, const std::byte* array, std::size_t i) 
             return static_cast<double>(as(float{}));
         case DType::bf16:
             break;
+        case DType::fp16:
+            throw std::logic_error("no backend stores fp16");
     }
     return static_cast<double>(static_cast<float>(as(Bf16())));
 }
@@ -44,6 +47,8 @@ inline void store_number(DType dtype, std::byte* array, std::size_t i, double va
             return put(static_cast<float>(value));
         case DType::bf16:
             return put(Bf16(static_cast<float>(value)));
+        case DType::fp16:
+            throw std::logic_error("no backend stores fp16");
     }
 }
 

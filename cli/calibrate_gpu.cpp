@@ -121,7 +121,8 @@ void Measuring::fill_figures(Device& device) {
 // The best that was measured is what there is.
 void set_peaks(Device& device) {
     for (const MatmulSample& sample : device.calibration.matmul)
-        device.peak[sample.dtype] = std::max(device.peak[sample.dtype], sample.rate);
+        device.peak[math_of(sample.dtype)] =
+            std::max(device.peak_of(math_of(sample.dtype)), sample.rate);
 }
 
 CollectiveGrid nccl_grid(bool quick) {

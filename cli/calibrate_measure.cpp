@@ -27,7 +27,7 @@ CalibrateProgress part(const CalibrateProgress& progress, double from, double to
 
 void set_peaks(Device& device) {
     for (const MatmulSample& sample : device.calibration.matmul) {
-        FlopsPerSecond& peak = device.peak[sample.dtype];
+        FlopsPerSecond& peak = device.peak[math_of(sample.dtype)];
         peak = std::max(peak, sample.rate);
     }
 }

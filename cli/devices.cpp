@@ -28,9 +28,9 @@ std::string calibration_text(const std::string& file) {
     }
 }
 
-std::string peak_text(const Device& device, DType precision) {
-    const auto peak = device.peak.find(precision);
-    return peak == device.peak.end() ? kUnknown : fmt::format("{:.1f}", peak->second.value / 1e12);
+std::string peak_text(const Device& device, MathType math) {
+    const FlopsPerSecond peak = device.peak_of(math);
+    return peak.value > 0 ? fmt::format("{:.1f}", peak.value / 1e12) : kUnknown;
 }
 
 std::string bandwidth_text(BytesPerSecond bandwidth) {
@@ -49,8 +49,8 @@ std::string catalogue_text() {
         const Cluster cluster = catalogue_cluster(name);
         const Device& device = cluster.device;
         table.add_row({name, device.name, fmt::format("{}", cluster.gpus_per_node),
-                       fmt::format("{:.1f}", gib(device.memory)), peak_text(device, DType::bf16),
-                       peak_text(device, DType::fp32), bandwidth_text(device.memory_bandwidth),
+                       fmt::format("{:.1f}", gib(device.memory)), peak_text(device, MathType::bf16),
+                       peak_text(device, MathType::fp32), bandwidth_text(device.memory_bandwidth),
                        bandwidth_text(cluster.intra_node.bandwidth),
                        bandwidth_text(cluster.inter_node.bandwidth)});
     }

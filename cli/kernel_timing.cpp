@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 #include "backends/cpu/kernels/dispatch.h"
 #include "core/bf16.h"
@@ -29,6 +30,8 @@ void fill(std::byte* at, const OperandSize& size, DType dtype) {
             return fill_with(at, size.elements, 0.01);
         case DType::bf16:
             return fill_with(at, size.elements, Bf16(0.01f));
+        case DType::fp16:
+            throw std::logic_error("no kernel computes in fp16");
         case DType::int32:
             break;
     }

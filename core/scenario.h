@@ -54,7 +54,11 @@ struct TrainingSpec {
     std::int64_t micro_batch =
         0;  // samples per rank and micro-batch; 0: as large as global_batch/dp allows
     std::int64_t steps = 20;
-    DType precision = DType::fp32;        // fp32, fp64, bf16 (storage bf16, master weights fp32)
+    DType precision =
+        DType::fp32;  // storage: fp32, fp64, or bf16 and fp16 with master weights in fp32
+    // What the linear layers of transformer blocks multiply in; empty: as they are stored. Other than
+    // that can be simulated, not run.
+    std::optional<MathType> math;
     std::optional<DType> gradient_dtype;  // empty: same as precision
     OptimizerSpec optimizer;
     double clip = 0.0;  // global-norm clipping threshold; 0: off

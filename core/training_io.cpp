@@ -1,5 +1,6 @@
 #include "core/training_io.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -11,7 +12,7 @@ namespace {
 constexpr IntegerRange kSamples{1, 1'000'000'000'000};
 constexpr IntegerRange kSteps{1, 1'000'000'000};
 
-constexpr std::array<std::string_view, 3> kPrecisions = {"fp32", "fp64", "bf16"};
+constexpr std::array<std::string_view, 4> kPrecisions = {"fp32", "fp64", "bf16", "fp16"};
 constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
 
 // PyTorch's defaults where OptimizerSpec cannot hold them, because they differ between kinds.
@@ -89,13 +90,26 @@ nlohmann::ordered_json optimizer_to_json(const OptimizerSpec& s) {
 // Gradients are kept as the parameters are, or wider.
 DType read_gradient_dtype(const YamlValue& value, DType precision) {
     const DType dtype = read_precision(value);
-    if (dtype == precision || (precision == DType::bf16 && dtype == DType::fp32)) return dtype;
+    const bool half = size_of(precision) == 2;
+    if (dtype == precision || (half && dtype == DType::fp32)) return dtype;
     value.fail("gradient-dtype",
                fmt::format("gradients in {} do not go with precision {}", name_of(dtype),
                            name_of(precision)),
-               precision == DType::bf16
-                   ? std::string("use bf16 or fp32")
-                   : fmt::format("use {} or remove the key", name_of(precision)));
+               half ? fmt::format("use {} or fp32", name_of(precision))
+                    : fmt::format("use {} or remove the key", name_of(precision)));
+}
+
+// One word says how numbers are stored and what multiplies compute in.
+void read_training_precision(const YamlValue& value, TrainingSpec& spec) {
+    constexpr std::array kWords = {MathType::fp32,        MathType::fp64,  MathType::bf16,
+                                   MathType::fp16,        MathType::tf32,  MathType::fp8,
+                                   MathType::fp8_rowwise, MathType::mxfp8, MathType::nvfp4};
+    std::array<std::string_view, kWords.size()> names;
+    std::ranges::transform(kWords, names.begin(), [](MathType math) { return name_of(math); });
+    const MathType math = kWords[value.choice(names, "precision")];
+    spec.precision = storage_of(math);
+    spec.math.reset();
+    if (math_of(spec.precision) != math) spec.math = math;
 }
 
 std::string resolved(const std::string& folder, const YamlValue& value) {
@@ -110,6 +124,10 @@ std::string relative(const std::string& folder, const std::string& path) {
 }
 
 }  // namespace
+
+std::string_view precision_word(const TrainingSpec& spec) {
+    return spec.math ? name_of(*spec.math) : name_of(spec.precision);
+}
 
 DType read_precision(const YamlValue& value) {
     return static_cast<DType>(value.choice(kPrecisions, "precision"));
@@ -132,7 +150,7 @@ TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defau
         spec.micro_batch = read_micro_batch(*found).value_or(0);
     }
     map.read("steps", spec.steps, kSteps);
-    if (const auto found = map.find("precision")) spec.precision = read_precision(*found);
+    if (const auto found = map.find("precision")) read_training_precision(*found, spec);
     if (const auto found = map.find("gradient_dtype"); found && !found->is_word("auto")) {
         spec.gradient_dtype = read_gradient_dtype(*found, spec.precision);
     }
@@ -170,7 +188,7 @@ nlohmann::ordered_json training_to_json(const TrainingSpec& spec) {
     out["micro_batch"] = "auto";
     if (spec.micro_batch > 0) out["micro_batch"] = spec.micro_batch;
     out["steps"] = spec.steps;
-    out["precision"] = name_of(spec.precision);
+    out["precision"] = precision_word(spec);
     out["gradient_dtype"] = spec.gradient_dtype ? name_of(*spec.gradient_dtype) : "auto";
     out["optimizer"] = optimizer_to_json(spec.optimizer);
     out["clip"] = spec.clip;

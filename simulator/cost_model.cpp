@@ -111,14 +111,14 @@ double CostModel::roofline(const Compute& compute, double efficiency) const {
     const double move = memory_bound(static_cast<double>(cost.moved().value));
     double multiply = 0;
     if (cost.matmul.value > 0)
-        multiply = cost.matmul.value / (attainable_flops(compute.dtype) * efficiency);
+        multiply = cost.matmul.value / (attainable_flops(compute.multiplies_in()) * efficiency);
     return std::max(multiply, move) + overhead_;
 }
 
-double CostModel::attainable_flops(DType dtype) const {
-    const auto peak = peak_.find(dtype);
+double CostModel::attainable_flops(MathType math) const {
+    const auto peak = peak_.find(math == MathType::fp8_rowwise ? MathType::fp8 : math);
     if (peak == peak_.end() || !(peak->second.value > 0)) {
-        const std::string type(name_of(dtype));
+        const std::string type(name_of(math));
         throw Error("device-peak", "the device " + name_ + " states no peak rate for " + type,
                     "add peak." + type + " to its cluster file, or choose another precision");
     }

@@ -38,11 +38,11 @@ private:
     double measured(std::string_view name, DType dtype, const CalibrationWork& work,
                     double otherwise) const;
     double roofline(const Compute& compute, double efficiency) const;
-    double attainable_flops(DType dtype) const;
+    double attainable_flops(MathType math) const;
 
     DeviceKind kind_;
     std::string name_;
-    std::map<DType, FlopsPerSecond> peak_;
+    std::map<MathType, FlopsPerSecond> peak_;
     double matmul_efficiency_, bandwidth_, overhead_, fork_join_;
     std::map<DType, MatmulRates> matmul_;
     std::map<std::pair<std::string, DType>, TimeCurve, std::less<>> kernels_;

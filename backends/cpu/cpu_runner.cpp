@@ -6,6 +6,7 @@
 #include "backends/cpu/cpu_rank.h"
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/thread_communicator.h"
+#include "backends/executable.h"
 #include "backends/memory_probe.h"
 #include "backends/rank_failures.h"
 #include "backends/run_record.h"
@@ -155,6 +156,7 @@ void ThreadedRun::collect(std::int64_t step) {
 }  // namespace
 
 void check_runnable(const Plan& plan, const CpuRunnerOptions& options) {
+    expect_executable(plan);
     expect_precision(plan.training);
     if (!options.check_program) return;
     check_program(plan.program, plan.memory);

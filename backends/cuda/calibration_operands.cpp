@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 
 #include "backends/cuda/device/check.h"
 #include "core/bf16.h"
@@ -56,6 +57,8 @@ std::vector<std::byte> block_for(const OperandSize& size, DType dtype, bool sign
             return block_of<double>(bytes, number);
         case DType::bf16:
             return block_of<Bf16>(bytes, [&] { return Bf16(static_cast<float>(number())); });
+        case DType::fp16:
+            throw std::logic_error("no kernel computes in fp16");
         case DType::int32:
             break;
     }

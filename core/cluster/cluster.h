@@ -82,7 +82,7 @@ struct Device {
     std::string name;  // "NVIDIA H100 SXM"
     DeviceKind kind = DeviceKind::gpu;
     Bytes memory;  // usable capacity of one device (for CPUs: RAM / ranks)
-    std::map<DType, FlopsPerSecond>
+    std::map<MathType, FlopsPerSecond>
         peak;                         // dense peak per precision, data sheet (CPUs: measured best)
     double matmul_efficiency = 1.0;   // best achievable fraction of peak for large multiplies
     BytesPerSecond memory_bandwidth;  // data sheet (CPUs: measured copy, read + written bytes)
@@ -99,6 +99,9 @@ struct Device {
     Seconds graph_host_cost, graph_kernel_overhead;
     std::string source;  // where the figures come from
     Calibration calibration;
+
+    // Dense peak of multiplies in `math`; 0: not stated. fp8_rowwise has that of fp8.
+    FlopsPerSecond peak_of(MathType math) const;
 
     bool operator==(const Device&) const = default;
 };

@@ -99,7 +99,7 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     if (!d.name.empty()) out["name"] = d.name;
     out["kind"] = d.kind == DeviceKind::gpu ? "gpu" : "cpu";
     if (d.memory.value > 0) out["memory"] = d.memory.value;
-    for (const auto& [dtype, rate] : d.peak) out["peak"][std::string(name_of(dtype))] = rate.value;
+    for (const auto& [math, rate] : d.peak) out["peak"][std::string(name_of(math))] = rate.value;
     out["matmul_efficiency"] = d.matmul_efficiency;
     if (d.memory_bandwidth.value > 0) out["memory_bandwidth"] = d.memory_bandwidth.value;
     out["memory_efficiency"] = d.memory_efficiency;

@@ -23,11 +23,16 @@ constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
 
 void read_peak(const YamlValue& value, Device& device) {
-    const YamlMap map(value, {"fp32", "fp64", "bf16"});
-    for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16}) {
-        const auto found = map.find(name_of(dtype));
+    constexpr std::array kPeaks = {MathType::fp64,  MathType::fp32, MathType::tf32,
+                                   MathType::fp16,  MathType::bf16, MathType::fp8,
+                                   MathType::mxfp8, MathType::nvfp4};
+    std::vector<std::string_view> names;
+    for (const MathType math : kPeaks) names.push_back(name_of(math));
+    const YamlMap map(value, names);
+    for (const MathType math : kPeaks) {
+        const auto found = map.find(name_of(math));
         if (found)
-            device.peak[dtype] =
+            device.peak[math] =
                 FlopsPerSecond(found->number(kRate, QuantityUnit::flops_per_second));
     }
 }

@@ -29,8 +29,8 @@ Instruction& RoleBuilder::append(Operation operation, Stream stream) {
 }
 
 void RoleBuilder::compute(Kernel kernel, DType dtype, DType gradient,
-                          std::initializer_list<Operand> operands) {
-    Compute c{kernel, dtype, gradient, {}};
+                          std::initializer_list<Operand> operands, std::optional<MathType> math) {
+    Compute c{kernel, dtype, gradient, {}, math};
     std::copy(operands.begin(), operands.end(), c.operands.begin());
     append(c, Stream::compute);
 }

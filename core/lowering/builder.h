@@ -1,6 +1,7 @@
 // Collects buffers and instructions of one role while passes lower into it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -24,7 +25,7 @@ public:
     void at(Phase phase, std::int32_t layer);
 
     void compute(Kernel kernel, DType dtype, DType gradient,
-                 std::initializer_list<Operand> operands);
+                 std::initializer_list<Operand> operands, std::optional<MathType> math = {});
     void collective(Stream stream, Collective collective);
     void copy_to_host(CopyToHost::What what, Operand operand);
 

@@ -27,7 +27,7 @@ struct Context {
     std::vector<Place> places;  // per parameter; no unit: not on this stage
     RoleBuilder builder;
 
-    bool master() const { return storage == DType::bf16; }
+    bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.

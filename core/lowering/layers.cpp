@@ -17,6 +17,12 @@ struct WidthOf {
     std::int64_t operator()(const LossLayer& l) const { return l.classes; }
 };
 
+bool is_linear(const Kernel& kernel) {
+    return std::holds_alternative<Linear>(kernel) ||
+           std::holds_alternative<LinearInputGrad>(kernel) ||
+           std::holds_alternative<LinearWeightGrad>(kernel);
+}
+
 bool is_weight_gradient(const Kernel& kernel, bool norms) {
     return std::holds_alternative<LinearWeightGrad>(kernel) ||
            (norms && (std::holds_alternative<NormWeightGrad>(kernel) ||
@@ -76,10 +82,15 @@ void LayerLowering::load_batch(bool inputs, bool targets) {
          {at(inputs ? batch_inputs_ : BufferId()), at(targets ? batch_targets_ : BufferId())});
 }
 
+void LayerLowering::begin(Phase phase, std::size_t layer) {
+    context_.builder.at(phase, static_cast<std::int32_t>(layer));
+    builds_block_ = std::holds_alternative<BlockLayer>(context_.model.layers[layer].kind);
+}
+
 void LayerLowering::forward(std::size_t layer) {
     part_ = BackwardPart::both;
     backward_ = false;
-    context_.builder.at(Phase::forward, static_cast<std::int32_t>(layer));
+    begin(Phase::forward, layer);
     inputs_[layer + 1] =
         std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
                    context_.model.layers[layer].kind);
@@ -95,7 +106,7 @@ void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, Backward
 
 void LayerLowering::backward(std::size_t layer) {
     recompute(layer);
-    context_.builder.at(Phase::backward, static_cast<std::int32_t>(layer));
+    begin(Phase::backward, layer);
     gradient_ = std::visit([&](const auto& kind) { return backward_layer(layer, kind, gradient_); },
                            context_.model.layers[layer].kind);
 }
@@ -105,7 +116,7 @@ void LayerLowering::recompute(std::size_t layer) {
     if (part_ == BackwardPart::weight) return;
     const auto* block = std::get_if<BlockLayer>(&context_.model.layers[layer].kind);
     if (block == nullptr) return;
-    context_.builder.at(Phase::recompute, static_cast<std::int32_t>(layer));
+    begin(Phase::recompute, layer);
     recomputing_ = true;
     if (recomputed_[layer])
         forward_layer(layer, *block, inputs_[layer]);
@@ -149,7 +160,9 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {
     const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
     if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
-    context_.builder.compute(kernel, context_.storage, context_.gradient, operands);
+    const bool in_block = builds_block_ && is_linear(kernel);
+    context_.builder.compute(kernel, context_.storage, context_.gradient, operands,
+                             in_block ? context_.training.math : std::nullopt);
 }
 
 void LayerLowering::collective(CollectiveKind kind, BufferId from, BufferId to,

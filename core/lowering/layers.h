@@ -52,6 +52,7 @@ public:
     BufferId loss() const { return loss_; }  // invalid where the stage has none
 
 private:
+    void begin(Phase phase, std::size_t layer);
     // A buffer saved for the backward pass, or a temporary; the same name gives the same buffer, whose
     // life follows from which bodies use it.
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements, DType type);
@@ -144,6 +145,7 @@ private:
     BufferId batch_inputs_, batch_targets_, loss_;
     BufferId gradient_;  // of the current layer's output, in the backward pass
     BackwardPart part_ = BackwardPart::both;
+    bool builds_block_ = false;  // what is lowered now belongs to a transformer block
     bool backward_ =
         false;  // in a backward body: recomputed layers have buffers of their own there
     // Whether the weight gradients of norms are left to the weight part: alone they need buffers that

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -65,6 +66,9 @@ struct Compute {
     DType dtype = DType::fp32;     // storage of activations and parameters
     DType gradient = DType::fp32;  // storage of parameter gradients
     std::array<Operand, kMaxOperands> operands{};
+    std::optional<MathType> math = {};  // linear kernels: other than that of `dtype`
+
+    MathType multiplies_in() const { return math.value_or(math_of(dtype)); }
 };
 
 enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather };

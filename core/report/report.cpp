@@ -73,13 +73,14 @@ std::vector<RankTrace> expanded(const std::vector<RankTrace>& traces, const Plan
 
 double model_flops_utilisation(const Plan& plan, const Device& device, int shared_cores,
                                Seconds step_time) {
-    const auto peak = device.peak.find(plan.training.precision);
-    if (peak == device.peak.end() || !(peak->second.value > 0)) return 0;
+    const FlopsPerSecond peak =
+        device.peak_of(plan.training.math.value_or(math_of(plan.training.precision)));
+    if (!(peak.value > 0)) return 0;
     const int ranks = plan.layout.world * plan.target.threads;
     const int devices = shared_cores > 0 ? std::min(ranks, shared_cores) : ranks;
     const double flops = plan.model->training_flops_per_sample().value *
                          static_cast<double>(plan.training.global_batch);
-    return flops / (step_time.value * devices * peak->second.value);
+    return flops / (step_time.value * devices * peak.value);
 }
 
 }  // namespace

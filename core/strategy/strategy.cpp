@@ -50,10 +50,10 @@ bool operator==(const Strategy& a, const Strategy& b) {
     const auto values = [](const Strategy& s) {
         const auto& [name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
                      sequence_parallel, schedule, virtual_stages, partition, recompute, attention,
-                     place] = s;
+                     profile, place] = s;
         return std::tie(name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
                         sequence_parallel, schedule, virtual_stages, partition, recompute,
-                        attention);
+                        attention, profile);
     };
     return values(a) == values(b);
 }
@@ -68,7 +68,10 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
-    return layout + recompute_text(strategy.recompute);
+    layout += recompute_text(strategy.recompute);
+    if (strategy.profile != RuntimeProfile::shardscope)
+        layout += fmt::format(", {}", name_of(strategy.profile));
+    return layout;
 }
 
 std::span<const Preset> strategy_presets() {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/strategy/runtime_profile.h"
 #include "core/units.h"
 
 namespace shardscope {
@@ -79,6 +80,7 @@ struct Strategy {
     Partition partition;
     Recompute recompute;
     AttentionKind attention = AttentionKind::flash;
+    RuntimeProfile profile = RuntimeProfile::shardscope;
     std::string place;  // "scenario.yaml:12:5" for messages, empty without a file; not a value
 
     bool reduces_every_micro_batch() const {

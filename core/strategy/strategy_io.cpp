@@ -107,6 +107,7 @@ std::string derived_name(const Strategy& s) {
     if (s.recompute.kind == Recompute::Kind::full)
         name += s.recompute.every == 1 ? " recompute full"
                                        : fmt::format(" recompute every {}", s.recompute.every);
+    if (s.profile != RuntimeProfile::shardscope) name += fmt::format(" {}", name_of(s.profile));
     return name;
 }
 
@@ -121,12 +122,20 @@ void read_model_parallel(const YamlMap& map, Strategy& s) {
         s.attention = static_cast<AttentionKind>(found->choice(kAttentions, "kind of attention"));
 }
 
+RuntimeProfile read_profile(const YamlValue& value) {
+    std::array<std::string_view, kRuntimeProfiles.size()> names;
+    std::transform(kRuntimeProfiles.begin(), kRuntimeProfiles.end(), names.begin(),
+                   [](RuntimeProfile profile) { return name_of(profile); });
+    return kRuntimeProfiles[value.choice(names, "profile")];
+}
+
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
                        std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero",
-                              "micro_batch", "bucket", "prefetch", "reduce_at", "sequence_parallel",
-                              "schedule", "virtual_stages", "partition", "recompute", "attention"});
+    const YamlMap map(
+        value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
+                "bucket", "prefetch", "reduce_at", "sequence_parallel", "schedule",
+                "virtual_stages", "partition", "recompute", "attention", "profile"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);
@@ -141,6 +150,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
         s.reduce_at = static_cast<ReduceAt>(found->choice(kReduceAt, "time to reduce"));
     }
     read_model_parallel(map, s);
+    if (const auto found = map.find("profile")) s.profile = read_profile(*found);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
     return s;
@@ -216,6 +226,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["partition"] = to_json(s.partition);
     out["recompute"] = to_json(s.recompute);
     out["attention"] = kAttentions[static_cast<std::size_t>(s.attention)];
+    out["profile"] = name_of(s.profile);
     return out;
 }
 

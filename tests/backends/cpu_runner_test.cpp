@@ -359,5 +359,26 @@ TEST(CpuRunner, GradientsBelowThePrecisionAreRefusedByName) {
     }
 }
 
+// What only the simulator does is refused by name, not run as something else.
+TEST(CpuRunner, RefusesWhatIsOnlySimulated) {
+    const auto rule_of = [](const Scenario& scenario) -> std::string {
+        try {
+            run(scenario);
+        } catch (const Error& error) {
+            return error.rule;
+        }
+        return "";
+    };
+    Scenario s = test::tiny_scenario(test::tiny_models().front(), 2);
+    s.strategies[0].profile = RuntimeProfile::megatron;
+    EXPECT_EQ(rule_of(s), "simulated-only");
+    s.strategies[0].profile = RuntimeProfile::shardscope;
+    s.training.math = MathType::tf32;
+    EXPECT_EQ(rule_of(s), "simulated-only");
+    s.training.math.reset();
+    s.training.precision = DType::fp16;
+    EXPECT_EQ(rule_of(s), "simulated-only");
+}
+
 }  // namespace
 }  // namespace shardscope

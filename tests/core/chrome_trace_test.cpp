@@ -106,7 +106,7 @@ TEST(ChromeTrace, IsValidWithoutAnySpan) {
 Scenario hybrid_scenario(Schedule schedule, int zero) {
     Scenario scenario = test::tiny_scenario(test::tiny_gpt(), 8);
     scenario.training.micro_batch = 1;
-    scenario.cluster.device.peak[DType::fp32] = FlopsPerSecond(1e12);
+    scenario.cluster.device.peak[MathType::fp32] = FlopsPerSecond(1e12);
     scenario.cluster.device.memory_bandwidth = BytesPerSecond(1e11);
     scenario.cluster.intra_node.bandwidth = BytesPerSecond(1e10);
     Strategy& strategy = scenario.strategies[0];

@@ -45,8 +45,8 @@ Cluster calibrated() {
     c.device.name = "Some CPU";
     c.device.kind = DeviceKind::cpu;
     c.device.memory = Bytes(8'000'000'001);
-    c.device.peak = {{DType::fp32, FlopsPerSecond(165.1e9 / 3)},
-                     {DType::fp64, FlopsPerSecond(7e10)}};
+    c.device.peak = {{MathType::fp32, FlopsPerSecond(165.1e9 / 3)},
+                     {MathType::fp64, FlopsPerSecond(7e10)}};
     c.device.memory_bandwidth = BytesPerSecond(1.0e10 / 3);
     c.device.host_cost = Seconds(1e-7 / 3);
     c.device.source = "measured: \"calibrate\" #1";
@@ -73,7 +73,7 @@ TEST(ClusterFile, CatalogueHoldsTheDataSheets) {
     const Cluster c = cluster("h100-sxm");
     EXPECT_EQ(c.name, "h100-sxm");
     EXPECT_EQ(c.device.name, "NVIDIA H100 SXM");
-    EXPECT_EQ(c.device.peak.at(DType::bf16).value, 989e12);
+    EXPECT_EQ(c.device.peak.at(MathType::bf16).value, 989e12);
     EXPECT_EQ(c.device.memory_bandwidth.value, 3350 * kGiga);
     EXPECT_EQ(c.inter_node.bandwidth.value, 50 * kGiga);
     EXPECT_EQ(c.device.host_cost.value, 4.5e-6);
@@ -88,7 +88,7 @@ TEST(ClusterFile, EveryCatalogueEntryIsCompleteForManyNodes) {
         EXPECT_EQ(c.nodes, 100);
         EXPECT_GT(c.inter_node.bandwidth.value, 0);
         EXPECT_FALSE(c.device.source.empty());
-        EXPECT_LE(c.device.peak.at(DType::fp32).value, c.device.peak.at(DType::bf16).value);
+        EXPECT_LE(c.device.peak.at(MathType::fp32).value, c.device.peak.at(MathType::bf16).value);
     }
 }
 
@@ -100,8 +100,8 @@ TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
     EXPECT_EQ(c.inter_node.bandwidth.value, 12.5 * kGiga);
     EXPECT_EQ(c.inter_node.efficiency, 0.95);
     EXPECT_EQ(c.device.memory.value, std::int64_t{40} << 30);
-    EXPECT_EQ(c.device.peak.at(DType::bf16).value, 1e12);
-    EXPECT_EQ(c.device.peak.at(DType::fp32).value, 67e12);
+    EXPECT_EQ(c.device.peak.at(MathType::bf16).value, 1e12);
+    EXPECT_EQ(c.device.peak.at(MathType::fp32).value, 67e12);
 }
 
 TEST(ClusterFile, IsFoundFromTheScenariosFolder) {

@@ -1,6 +1,7 @@
 // Good scenarios: what every key means, defaults, and the way out and back in.
 #include <filesystem>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -8,6 +9,8 @@
 
 #include "core/catalogue.h"
 #include "core/scenario_io.h"
+#include "core/strategy/strategy_io.h"
+#include "core/training_io.h"
 
 namespace shardscope {
 namespace {
@@ -276,6 +279,37 @@ TEST(Scenario, EveryCatalogueModelLoads) {
     for (const CatalogueEntry& entry : model_catalogue()) {
         EXPECT_EQ(model(std::string(entry.name)).name, entry.name);
         EXPECT_EQ(entry.path, "scenarios/models/" + std::string(entry.name) + ".yaml");
+    }
+}
+
+// One word tells how numbers are stored and what blocks multiply in; it is written back as it was read.
+TEST(Scenario, PrecisionIsStorageAndArithmetic) {
+    const auto training = [](const std::string& word) {
+        return read_training(
+            YamlValue::parse("{global_batch: 8, precision: " + word + "}", "t.yaml"));
+    };
+    const std::tuple<std::string, DType, std::optional<MathType>> expected[] = {
+        {"fp16", DType::fp16, std::nullopt},
+        {"bf16", DType::bf16, std::nullopt},
+        {"tf32", DType::fp32, MathType::tf32},
+        {"fp8", DType::bf16, MathType::fp8},
+        {"fp8-rowwise", DType::bf16, MathType::fp8_rowwise},
+        {"mxfp8", DType::bf16, MathType::mxfp8},
+        {"nvfp4", DType::bf16, MathType::nvfp4}};
+    for (const auto& [word, storage, math] : expected) {
+        const TrainingSpec spec = training(word);
+        EXPECT_EQ(spec.precision, storage) << word;
+        EXPECT_EQ(spec.math, math) << word;
+        EXPECT_EQ(precision_word(spec), word);
+        EXPECT_EQ(training_to_json(spec)["precision"], word);
+    }
+}
+
+TEST(Scenario, ProfileIsReadAndWritten) {
+    for (const RuntimeProfile profile : kRuntimeProfiles) {
+        const Strategy read = strategy("{profile: " + std::string(name_of(profile)) + "}");
+        EXPECT_EQ(read.profile, profile);
+        EXPECT_EQ(strategy_to_json(read)["profile"], name_of(profile));
     }
 }
 

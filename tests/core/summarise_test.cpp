@@ -71,7 +71,7 @@ TEST_F(Summarise, UtilisationIsOfAllDevicesPeakOrOfTheCoresThatRanksShare) {
     trace.ranks = {rank_trace(0, {step(1)}, 10)};
     device.peak.clear();
     EXPECT_EQ(summarise(trace, plan, device).mfu, 0);
-    device.peak[scenario.training.precision] = FlopsPerSecond(1e9);
+    device.peak[math_of(scenario.training.precision)] = FlopsPerSecond(1e9);
     const double flops = plan.model->training_flops_per_sample().value *
                          static_cast<double>(scenario.training.global_batch);
     const double one_device = flops / (step(1).wall.value * 1e9);

@@ -18,7 +18,7 @@ Compute compute(Kernel kernel, DType dtype = DType::fp32) {
 Device gpu() {
     Device device;
     device.name = "test gpu";
-    device.peak[DType::fp32] = FlopsPerSecond(100e12);
+    device.peak[MathType::fp32] = FlopsPerSecond(100e12);
     device.matmul_efficiency = 0.8;
     device.memory_bandwidth = BytesPerSecond(2e12);
     device.memory_efficiency = 0.9;
@@ -62,7 +62,7 @@ TEST(CostModel, ThreadsDivideAKernelUnlessItIsTooShort) {
 
 TEST(CostModel, MonotoneInDeviceAndShape) {
     Device faster = gpu(), wider = gpu();
-    faster.peak[DType::fp32] = FlopsPerSecond(200e12);
+    faster.peak[MathType::fp32] = FlopsPerSecond(200e12);
     wider.memory_bandwidth = BytesPerSecond(4e12);
     for (std::int64_t rows = 1; rows < 10000; rows = rows * 3 / 2 + 1) {
         const Compute c = compute(Linear{rows, 1024, 4096}),
@@ -87,7 +87,7 @@ TEST(CostModel, MissingPeakIsNamed) {
 Device measured_cpu() {
     Device device;
     device.kind = DeviceKind::cpu;
-    device.peak[DType::fp32] = FlopsPerSecond(100e9);
+    device.peak[MathType::fp32] = FlopsPerSecond(100e9);
     device.memory_bandwidth = BytesPerSecond(10e9);
     auto& calibration = device.calibration;
     calibration.matmul.push_back({DType::fp32, 64, 128, 256, FlopsPerSecond(50e9)});

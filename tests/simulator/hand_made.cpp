@@ -25,7 +25,7 @@ Cluster round_cluster(DeviceKind kind) {
     cluster.device.name = "round device";
     cluster.device.kind = kind;
     cluster.device.memory_bandwidth = BytesPerSecond(4 * kElementsPerSecond);
-    cluster.device.peak[DType::fp32] = FlopsPerSecond(1e12);
+    cluster.device.peak[MathType::fp32] = FlopsPerSecond(1e12);
     cluster.gpus_per_node = 8;
     cluster.intra_node.bandwidth = BytesPerSecond(4 * kElementsPerSecond);
     cluster.inter_node.bandwidth = BytesPerSecond(4 * kElementsPerSecond);

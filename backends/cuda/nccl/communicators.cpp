@@ -23,6 +23,8 @@ ncclDataType_t type_of(DType dtype) {
             return ncclFloat64;
         case DType::bf16:
             return ncclBfloat16;
+        case DType::fp16:
+            return ncclFloat16;
         case DType::int32:
             return ncclInt32;
     }

@@ -1,0 +1,12 @@
+// What no backend can do although it can be planned and simulated.
+#pragma once
+
+#include "core/lowering/plan.h"
+
+namespace shardscope {
+
+// Throws Error (invalid_input, "simulated-only") where the plan is one that only the simulator runs:
+// another product's profile, fp16, or multiplies in another format than operands are stored in.
+void expect_executable(const Plan& plan);
+
+}  // namespace shardscope

@@ -1,0 +1,28 @@
+// Which product's way of training a plan follows: what it keeps, sends and launches.
+//
+// `shardscope` is what our own backends execute; the others can be simulated, not run. What each differs
+// in is told where it is used: core/lowering (buffers, collectives), core/program (memory outside the
+// plan) and the simulator (kernels); docs/profiles.md lists it with sources.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace shardscope {
+
+enum class RuntimeProfile : std::uint8_t {
+    shardscope,
+    deepspeed,           // DeepSpeed's engine around a PyTorch model
+    megatron_deepspeed,  // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
+    megatron,            // Megatron-LM with Megatron-Core's optimizer
+    fsdp,                // PyTorch's FullyShardedDataParallel, either version, eager
+    fsdp_compile,        // the same with torch.compile over each block
+};
+inline constexpr std::array kRuntimeProfiles = {
+    RuntimeProfile::shardscope, RuntimeProfile::deepspeed, RuntimeProfile::megatron_deepspeed,
+    RuntimeProfile::megatron,   RuntimeProfile::fsdp,      RuntimeProfile::fsdp_compile};
+
+std::string_view name_of(RuntimeProfile profile);  // "megatron-deepspeed", as scenarios write it
+
+}  // namespace shardscope
