@@ -14,10 +14,10 @@ void expect_executable(const Plan& plan) {
                         std::string(name_of(plan.strategy.profile)) +
                         " describes another product, which shardscope simulates but does not run",
                     "use profile: shardscope, or simulate");
-    const MathType math = training.math.value_or(math_of(training.precision));
     if (training.math || training.precision == DType::fp16)
         throw Error("simulated-only",
-                    "precision " + std::string(name_of(math)) + " can be simulated, not run",
+                    "precision " + std::string(name_of(training.arithmetic())) +
+                        " can be simulated, not run",
                     "use precision fp32, fp64 or bf16, or simulate");
 }
 

@@ -2,6 +2,7 @@
 // resolved; the parser (scenario_io.h) is the only producer from text.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,6 +50,11 @@ struct OptimizerSpec {
     bool operator==(const OptimizerSpec&) const = default;
 };
 
+// What training.precision can be.
+inline constexpr std::array kTrainingPrecisions = {
+    MathType::bf16, MathType::fp32,        MathType::fp64,  MathType::fp16, MathType::tf32,
+    MathType::fp8,  MathType::fp8_rowwise, MathType::mxfp8, MathType::nvfp4};
+
 struct TrainingSpec {
     std::int64_t global_batch = 0;  // samples per optimizer step over all ranks
     std::int64_t micro_batch =
@@ -63,6 +69,14 @@ struct TrainingSpec {
     OptimizerSpec optimizer;
     double clip = 0.0;  // global-norm clipping threshold; 0: off
     std::uint64_t seed = 1;
+
+    MathType arithmetic() const { return math.value_or(math_of(precision)); }
+    // Stores and multiplies as `arithmetic` says.
+    void set_precision(MathType arithmetic) {
+        precision = storage_of(arithmetic);
+        math.reset();
+        if (math_of(precision) != arithmetic) math = arithmetic;
+    }
     bool operator==(const TrainingSpec&) const = default;
 };
 

@@ -101,15 +101,10 @@ DType read_gradient_dtype(const YamlValue& value, DType precision) {
 
 // One word says how numbers are stored and what multiplies compute in.
 void read_training_precision(const YamlValue& value, TrainingSpec& spec) {
-    constexpr std::array kWords = {MathType::fp32,        MathType::fp64,  MathType::bf16,
-                                   MathType::fp16,        MathType::tf32,  MathType::fp8,
-                                   MathType::fp8_rowwise, MathType::mxfp8, MathType::nvfp4};
-    std::array<std::string_view, kWords.size()> names;
-    std::ranges::transform(kWords, names.begin(), [](MathType math) { return name_of(math); });
-    const MathType math = kWords[value.choice(names, "precision")];
-    spec.precision = storage_of(math);
-    spec.math.reset();
-    if (math_of(spec.precision) != math) spec.math = math;
+    std::array<std::string_view, kTrainingPrecisions.size()> names;
+    std::ranges::transform(kTrainingPrecisions, names.begin(),
+                           [](MathType math) { return name_of(math); });
+    spec.set_precision(kTrainingPrecisions[value.choice(names, "precision")]);
 }
 
 std::string resolved(const std::string& folder, const YamlValue& value) {
@@ -125,9 +120,7 @@ std::string relative(const std::string& folder, const std::string& path) {
 
 }  // namespace
 
-std::string_view precision_word(const TrainingSpec& spec) {
-    return spec.math ? name_of(*spec.math) : name_of(spec.precision);
-}
+std::string_view precision_word(const TrainingSpec& spec) { return name_of(spec.arithmetic()); }
 
 DType read_precision(const YamlValue& value) {
     return static_cast<DType>(value.choice(kPrecisions, "precision"));

@@ -6,6 +6,7 @@
 
 #include "core/lowering/builder.h"
 #include "core/lowering/plan.h"
+#include "core/lowering/profile_rules.h"
 #include "core/lowering/units.h"
 
 namespace shardscope {
@@ -26,6 +27,7 @@ struct Context {
     std::vector<Unit> units;
     std::vector<Place> places;  // per parameter; no unit: not on this stage
     RoleBuilder builder;
+    ProfileRules rules;
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }

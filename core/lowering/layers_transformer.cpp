@@ -113,13 +113,14 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     block_attention(l, b);
     const BufferId s = saved(l, "attention.residual", local);
     // Where nothing but the output depends on the sum, it is not computed again.
-    if (!recomputing_ || !b.parallel_residual)
+    const bool whole = !recomputing_ || context_.rules.recomputes_whole_blocks;
+    if (whole || !b.parallel_residual)
         summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.head_dim), s,
                       x.buffer);
     norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, saved(l, "mlp_norm", local),
          norm_stats(l, "mlp_norm.stats", b.mlp_norm));
     block_mlp_inner(l, b);
-    if (recomputing_) return {};
+    if (!whole) return {};
     const BufferId out = saved(l, "output", local);
     summed_linear(l, b.down, saved(l, "mlp.act", rows * b.ffn), out, s);
     return {out, h, Activation::none, {}};

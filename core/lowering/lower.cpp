@@ -95,23 +95,25 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
     const auto group = [](std::size_t index, int size) {
         return size > 1 ? GroupId(index) : GroupId();
     };
-    Context context{local,
-                    plan.training,
-                    plan.strategy,
-                    target,
-                    layout,
-                    layout.dp > 1 ? plan.strategy.zero : 0,
-                    storage,
-                    plan.training.gradient_dtype.value_or(storage),
-                    storage == DType::fp64 ? DType::fp64 : DType::fp32,
-                    group(kDataGroup, layout.dp),
-                    group(kTensorGroup, layout.tp),
-                    group(kPipelineGroup, layout.pp),
-                    stage,
-                    plan.chunks.back(),
-                    {},
-                    {},
-                    {}};
+    Context context{
+        local,
+        plan.training,
+        plan.strategy,
+        target,
+        layout,
+        layout.dp > 1 ? plan.strategy.zero : 0,
+        storage,
+        plan.training.gradient_dtype.value_or(default_gradient(plan.training, plan.strategy)),
+        storage == DType::fp64 ? DType::fp64 : DType::fp32,
+        group(kDataGroup, layout.dp),
+        group(kTensorGroup, layout.tp),
+        group(kPipelineGroup, layout.pp),
+        stage,
+        plan.chunks.back(),
+        {},
+        {},
+        {},
+        rules_of(plan.strategy)};
     context.units = make_units(local, plan.splits, context.chunks,
                                {context.zero, layout.dp, context.gradient, plan.strategy.bucket,
                                 layout.tp, context.sequence_parallel()});

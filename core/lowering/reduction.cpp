@@ -78,21 +78,19 @@ void Reduction::reduce(UnitId id) {
         flights_.push_back({id, b.record(Stream::reduce), {}});
         return;
     }
-    const bool shard_store = context_.zero >= 2;
-    const Operand own{store, 0, shard_store ? 0 : unit.shard * size_of(context_.gradient)};
-
     Collective c;
-    c.kind = context_.zero == 0 ? CollectiveKind::all_reduce : CollectiveKind::reduce_scatter;
     c.group = context_.dp;
     c.elements = unit.padded;
     c.dtype = context_.gradient;
     Flight flight{id, {}, {}};
-    if (context_.zero == 0) {
+    if (context_.zero == 0 || context_.rules.shards_by_all_reduce) {
         c.recv = {whole, 0, 0};
+        flight.whole = context_.zero >= 1;
         if (uses_bucket()) flight.partial = whole;
     } else {
+        c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
-        c.recv = own;
+        c.recv = own_slice(id);
         if (uses_bucket() && !kind_.first) {
             flight.partial = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
                                       Category::communication);
@@ -105,6 +103,13 @@ void Reduction::reduce(UnitId id) {
     if (uses_bucket()) finish(1);
 }
 
+// This rank's share of the unit's gradients, which are stored whole below stage 2.
+Operand Reduction::own_slice(UnitId id) const {
+    const bool whole = context_.zero == 1;
+    const Unit& unit = context_.units[id.index()];
+    return {parameters_.unit(id).gradient, 0, whole ? unit.shard * size_of(context_.gradient) : 0};
+}
+
 void Reduction::finish(std::size_t keep) {
     auto& b = context_.builder;
     while (flights_.size() > keep) {
@@ -112,21 +117,26 @@ void Reduction::finish(std::size_t keep) {
         flights_.erase(flights_.begin());
         b.wait(Stream::compute, flight.done);
         if (!flight.partial.valid()) continue;
-        const Unit& unit = context_.units[flight.unit.index()];
-        const bool own_slice = context_.zero == 1;
-        const Operand store{parameters_.unit(flight.unit).gradient, 0,
-                            own_slice ? unit.shard * size_of(context_.gradient) : 0};
-        b.compute(Add{unit.shard}, context_.gradient, context_.gradient,
-                  {store, {flight.partial, 0, 0}});
+        const std::int64_t shard = context_.units[flight.unit.index()].shard;
+        const std::int64_t stride = flight.whole ? shard * size_of(context_.gradient) : 0;
+        const Operand store = own_slice(flight.unit), sum{flight.partial, 0, stride};
+        if (kind_.first && flight.whole)
+            b.compute(Copy{shard}, context_.gradient, context_.gradient, {sum, store});
+        else
+            b.compute(Add{shard}, context_.gradient, context_.gradient, {store, sum});
     }
 }
 
 void Reduction::after_layer(std::size_t layer) {
-    if (!reduces()) return;
+    if (!reduces() || !context_.rules.overlaps_reduction) return;
     for (std::size_t u = context_.units.size(); u-- > 0;)
         if (last_writer_[u] == static_cast<std::int32_t>(layer)) reduce(UnitId(u));
 }
 
-void Reduction::end_body() { finish(0); }
+void Reduction::end_body() {
+    if (reduces() && !context_.rules.overlaps_reduction)
+        for (std::size_t u = context_.units.size(); u-- > 0;) reduce(UnitId(u));
+    finish(0);
+}
 
 }  // namespace shardscope

@@ -12,7 +12,7 @@ namespace shardscope {
 // all-reduce in stage 0, a reduce-scatter into this rank's shard above; before it, what
 // tensor-parallel ranks hold in common but computed in parts is summed over them. When reductions come with
 // every micro-batch, gradients go to a transient bucket, of which at most two are alive (one being
-// written, one being reduced).
+// written, one being reduced). Products that do not overlap (ProfileRules) reduce where the body ends.
 class Reduction {
 public:
     Reduction(Context& context, ParameterBuffers& parameters);
@@ -25,18 +25,20 @@ public:
     void end_body();
 
 private:
+    struct Flight {
+        UnitId unit;
+        EventId done;
+        BufferId partial;    // reduced gradients still to be added; invalid: none
+        bool whole = false;  // `partial` is the whole unit, of which this rank takes its slice
+    };
     bool reduces() const;      // anything is reduced in this body
     bool uses_bucket() const;  // gradients of this body go to transient buckets
     void sum_shared(const Unit& unit, BufferId whole);
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
+    Operand own_slice(UnitId unit) const;
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
-    struct Flight {
-        UnitId unit;
-        EventId done;
-        BufferId partial;  // reduced gradients still to be added; invalid: none
-    };
     Context& context_;
     ParameterBuffers& parameters_;
     std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it

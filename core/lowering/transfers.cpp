@@ -87,6 +87,7 @@ BodyId Transfers::lower_body(Port port, int chunk) {
     transfer.operand = {e.buffer, 0, 0};
     b.exchange(e.stream, {{transfer}});
     b.record(e.stream, e.done[index(chunk)]);
+    if (e.send && context_.rules.blocking_transfers) b.wait(Stream::compute, e.done[index(chunk)]);
     return body;
 }
 

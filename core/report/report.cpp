@@ -73,8 +73,7 @@ std::vector<RankTrace> expanded(const std::vector<RankTrace>& traces, const Plan
 
 double model_flops_utilisation(const Plan& plan, const Device& device, int shared_cores,
                                Seconds step_time) {
-    const FlopsPerSecond peak =
-        device.peak_of(plan.training.math.value_or(math_of(plan.training.precision)));
+    const FlopsPerSecond peak = device.peak_of(plan.training.arithmetic());
     if (!(peak.value > 0)) return 0;
     const int ranks = plan.layout.world * plan.target.threads;
     const int devices = shared_cores > 0 ? std::min(ranks, shared_cores) : ranks;

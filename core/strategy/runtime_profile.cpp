@@ -20,4 +20,19 @@ std::string_view name_of(RuntimeProfile profile) {
     return "unknown";
 }
 
+Bytes default_bucket(RuntimeProfile profile) {
+    switch (profile) {
+        case RuntimeProfile::deepspeed:
+        case RuntimeProfile::megatron_deepspeed:
+            return Bytes(1'000'000'000);
+        case RuntimeProfile::megatron:
+            return Bytes(std::int64_t{1} << 40);
+        case RuntimeProfile::shardscope:
+        case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile:
+            break;
+    }
+    return Bytes(25 * 1024 * 1024);
+}
+
 }  // namespace shardscope

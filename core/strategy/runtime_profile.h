@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/units.h"
+
 namespace shardscope {
 
 enum class RuntimeProfile : std::uint8_t {
@@ -24,5 +26,10 @@ inline constexpr std::array kRuntimeProfiles = {
     RuntimeProfile::megatron,   RuntimeProfile::fsdp,      RuntimeProfile::fsdp_compile};
 
 std::string_view name_of(RuntimeProfile profile);  // "megatron-deepspeed", as scenarios write it
+
+// Of Strategy::bucket: 25 MiB (PyTorch DDP's) for ours; DeepSpeed's reduce_bucket_size, 5e8 elements of
+// two bytes; without --overlap-grad-reduce Megatron reduces everything at once. FSDP reduces layer by
+// layer, so that its value is never asked for above ZeRO 0.
+Bytes default_bucket(RuntimeProfile profile);
 
 }  // namespace shardscope

@@ -58,6 +58,12 @@ bool operator==(const Strategy& a, const Strategy& b) {
     return values(a) == values(b);
 }
 
+void set_profile(Strategy& strategy, RuntimeProfile profile) {
+    if (strategy.bucket == default_bucket(strategy.profile))
+        strategy.bucket = default_bucket(profile);
+    strategy.profile = profile;
+}
+
 std::string layout_of(const Strategy& strategy, int dp) {
     std::string layout;
     if (strategy.tp > 1) layout += fmt::format("tp{} ", strategy.tp);

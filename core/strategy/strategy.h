@@ -88,6 +88,9 @@ struct Strategy {
     }
 };
 
+// Takes on the profile, and its default bucket where the strategy has the default of its old one.
+void set_profile(Strategy& strategy, RuntimeProfile profile);
+
 // Of the values: `place` does not count.
 bool operator==(const Strategy& a, const Strategy& b);
 

@@ -144,13 +144,13 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
     if (const auto found = map.find("micro_batch")) s.micro_batch = read_micro_batch(*found);
+    if (const auto found = map.find("profile")) set_profile(s, read_profile(*found));
     map.read("bucket", s.bucket, kBucket);
     map.read("prefetch", s.prefetch, kPrefetch);
     if (const auto found = map.find("reduce_at")) {
         s.reduce_at = static_cast<ReduceAt>(found->choice(kReduceAt, "time to reduce"));
     }
     read_model_parallel(map, s);
-    if (const auto found = map.find("profile")) s.profile = read_profile(*found);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
     return s;

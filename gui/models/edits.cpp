@@ -153,13 +153,14 @@ void set_micro_batch(Document& document, std::int64_t samples) {
     document.edit("set micro-batch of all", [&](Scenario& s) { s.training.micro_batch = samples; });
 }
 
-void set_precision(Document& document, DType precision) {
+void set_precision(Document& document, MathType arithmetic) {
     document.edit("set precision", [&](Scenario& s) {
-        s.training.precision = precision;
+        s.training.set_precision(arithmetic);
+        const DType precision = s.training.precision;
         // Gradients are kept as the parameters are, or wider.
         const auto gradients = s.training.gradient_dtype;
         if (gradients && *gradients != precision &&
-            !(precision == DType::bf16 && *gradients == DType::fp32))
+            !(size_of(precision) == 2 && *gradients == DType::fp32))
             s.training.gradient_dtype.reset();
     });
 }

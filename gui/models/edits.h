@@ -34,7 +34,7 @@ void open_cluster(Document& document, const QString& path);
 
 void set_global_batch(Document& document, std::int64_t samples, const QString& merge = {});
 void set_micro_batch(Document& document, std::int64_t samples);  // 0: auto
-void set_precision(Document& document, DType precision);
+void set_precision(Document& document, MathType precision);
 
 // Adds a strategy from a DeepSpeed JSON file (core/deepspeed/strategy_import.h): what the file says of
 // batch, optimizer and precision must agree with the scenario ("disagree"), where that is no default.

@@ -36,7 +36,7 @@ bool same_work(const OptimizerSpec& a, const OptimizerSpec& b) {
 void compare_training(const TrainingSpec& now, const TrainingSpec& measured,
                       QStringList& differences) {
     if (now.global_batch != measured.global_batch) differences << "global batch";
-    if (now.precision != measured.precision) differences << "precision";
+    if (now.arithmetic() != measured.arithmetic()) differences << "precision";
     if (now.gradient_dtype.value_or(now.precision) !=
         measured.gradient_dtype.value_or(measured.precision))
         differences << "gradients";

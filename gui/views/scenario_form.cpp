@@ -17,7 +17,6 @@ namespace shardscope::gui {
 namespace {
 
 const char* const kThisMachine = "this machine";
-constexpr DType kPrecisions[] = {DType::bf16, DType::fp32, DType::fp64};
 constexpr int kMostTokens = 16'777'216;
 
 QSpinBox* number(const QString& name, const QString& title, int least, int most, QWidget* parent) {
@@ -149,8 +148,8 @@ void ScenarioForm::add_training(QFormLayout& layout) {
     micro_batch_->setSpecialValueText("auto");
     layout.addRow("Micro-batch", micro_batch_);
     precision_ = choice("precision", "Precision", this);
-    for (const DType dtype : kPrecisions)
-        precision_->addItem(QString::fromUtf8(name_of(dtype).data()));
+    for (const MathType precision : kTrainingPrecisions)
+        precision_->addItem(QString::fromUtf8(name_of(precision).data()));
     layout.addRow("Precision", precision_);
     connect(slider_, &QSlider::valueChanged, this, [this](int position) {
         set_sequence_length(sequence_at(position), "sequence slider");
@@ -165,7 +164,10 @@ void ScenarioForm::add_training(QFormLayout& layout) {
         attempt([&] { set_micro_batch(session_.document(), samples); });
     });
     connect(precision_, &QComboBox::activated, this, [this](int index) {
-        attempt([&] { set_precision(session_.document(), kPrecisions[index]); });
+        attempt([&] {
+            set_precision(session_.document(),
+                          kTrainingPrecisions[static_cast<std::size_t>(index)]);
+        });
     });
 }
 
@@ -256,8 +258,8 @@ void ScenarioForm::show_scenario() {
     global_batch_->setValue(static_cast<int>(scenario.training.global_batch));
     micro_batch_->setValue(static_cast<int>(scenario.training.micro_batch));
     const auto* const precision =
-        std::find(std::begin(kPrecisions), std::end(kPrecisions), scenario.training.precision);
-    precision_->setCurrentIndex(static_cast<int>(precision - std::begin(kPrecisions)));
+        std::ranges::find(kTrainingPrecisions, scenario.training.arithmetic());
+    precision_->setCurrentIndex(static_cast<int>(precision - kTrainingPrecisions.begin()));
     showing_ = false;
 }
 

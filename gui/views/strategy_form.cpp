@@ -26,6 +26,13 @@ const QStringList kRecompute{"none", "selective", "full"};
 const QStringList kSchedule{"gpipe", "1f1b", "zb-h1"};
 const QStringList kAttention{"flash", "unfused"};
 
+QStringList profile_names() {
+    QStringList names;
+    for (const RuntimeProfile profile : kRuntimeProfiles)
+        names << QString::fromUtf8(name_of(profile).data());
+    return names;
+}
+
 QString escaped(const std::string& text) { return QString::fromStdString(text).toHtmlEscaped(); }
 
 // Setting a value that is shown already would move the cursor of who is typing.
@@ -171,6 +178,8 @@ void StrategyForm::add_more(QFormLayout& layout) {
     layout.addRow("Se&quence parallel", sequence_parallel_);
     attention_ = add_choice(layout, "attention", "&Attention", kAttention,
                             "unfused stores the score matrix");
+    profile_ = add_choice(layout, "profile", "Profile", profile_names(),
+                          "Whose way of training is simulated; only shardscope's can be run");
     bucket_ = add_number(layout, "bucket", "Bucket", 1, 1'000'000,
                          "Gradients are reduced in buckets of at least this size (ZeRO 0 to 2)");
     bucket_->setSuffix(" MiB");
@@ -190,6 +199,11 @@ void StrategyForm::add_more(QFormLayout& layout) {
     connect(attention_, &QComboBox::activated, this, [this](int value) {
         edit("set attention",
              [value](Strategy& s) { s.attention = static_cast<AttentionKind>(value); });
+    });
+    connect(profile_, &QComboBox::activated, this, [this](int value) {
+        edit("set profile", [value](Strategy& s) {
+            set_profile(s, kRuntimeProfiles[static_cast<std::size_t>(value)]);
+        });
     });
     connect(bucket_, &QSpinBox::valueChanged, this, [this](int value) {
         edit("set bucket", [value](Strategy& s) { s.bucket = Bytes(value * kMiB); });
@@ -239,6 +253,7 @@ void StrategyForm::show_strategy() {
     show_value(virtual_stages_, &QSpinBox::setValue, s.virtual_stages);
     sequence_parallel_->setChecked(s.sequence_parallel);  // only clicks are edits
     show_value(attention_, &QComboBox::setCurrentIndex, static_cast<int>(s.attention));
+    show_value(profile_, &QComboBox::setCurrentIndex, static_cast<int>(s.profile));
     show_value(bucket_, &QSpinBox::setValue, static_cast<int>(s.bucket.value / kMiB));
     show_value(prefetch_, &QSpinBox::setValue, s.prefetch);
     show_value(ranks_, &QSpinBox::setValue, s.ranks.value_or(0));

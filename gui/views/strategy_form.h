@@ -43,7 +43,7 @@ private:
     Theme theme_ = Theme::light();
     QLineEdit* name_;
     QSpinBox *tp_, *pp_, *micro_batch_, *virtual_stages_, *every_, *prefetch_, *bucket_, *ranks_;
-    QComboBox *zero_, *recompute_, *schedule_, *attention_;
+    QComboBox *zero_, *recompute_, *schedule_, *attention_, *profile_;
     QCheckBox* sequence_parallel_;
     QLabel *dp_, *verdict_;
     FieldFrame* frame_;

@@ -194,7 +194,7 @@ TEST(ClusterFile, RefusesWhatIsWrong) {
     EXPECT_EQ(refusal("device: {memory: 1GB, peek: {}}\n"),
               "unknown-key:1:23: unknown key \"peek\" in device; use \"peak\"");
     EXPECT_TRUE(
-        refusal("device: {memory: 1GB, peak: {fp16: 1}}\n").starts_with("unknown-key:1:30"));
+        refusal("device: {memory: 1GB, peak: {fp17: 1}}\n").starts_with("unknown-key:1:30"));
     EXPECT_TRUE(refusal("device: {memory: 1s}\n").starts_with("type:1:18"));
     EXPECT_TRUE(refusal("device: {matmul_efficiency: 1.2}\n").starts_with("range:1:29"));
     EXPECT_TRUE(refusal("device: {memory_bandwidth: 0}\n").starts_with("range:1:28"));

@@ -83,7 +83,7 @@ TEST_F(Edits, TrainingIsOneStepEach) {
     const Scenario before = scenario();
     set_global_batch(document_, 32);
     set_micro_batch(document_, 2);
-    set_precision(document_, DType::fp32);
+    set_precision(document_, MathType::fp32);
     EXPECT_EQ(scenario().training.global_batch, 32);
     EXPECT_EQ(scenario().training.micro_batch, 2);
     EXPECT_EQ(scenario().training.precision, DType::fp32);

@@ -105,7 +105,7 @@ const Case kCases[] = {
          s.zero = 0;
      }},
     {"device-peak", "precision",
-     [](Scenario& c, Strategy&) { c.cluster.device.peak.erase(c.training.precision); }},
+     [](Scenario& c, Strategy&) { c.cluster.device.peak.erase(c.training.arithmetic()); }},
     {"not-calibrated", "cluster", [](Scenario& c, Strategy&) { c.cluster.this_machine = true; }},
     {"heads", "model",
      [](Scenario& c, Strategy&) {

@@ -1,0 +1,50 @@
+#include "core/lowering/profile_rules.h"
+
+namespace shardscope {
+
+ProfileRules rules_of(const Strategy& strategy) {
+    ProfileRules rules;
+    switch (strategy.profile) {
+        case RuntimeProfile::shardscope:
+            break;
+        case RuntimeProfile::deepspeed:
+        case RuntimeProfile::megatron_deepspeed:
+            rules.recomputes_whole_blocks = true;
+            // overlap_comm is on for stage 3 alone, and never under the pipeline engine.
+            rules.overlaps_reduction = strategy.zero == 3;
+            rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
+            rules.blocking_transfers = true;
+            break;
+        case RuntimeProfile::megatron:
+            rules.recomputes_whole_blocks = true;
+            rules.overlaps_reduction = false;  // without --overlap-grad-reduce
+            // send_forward_recv_backward waits for both; the interleaved schedule does not with
+            // --overlap-p2p-communication, its default.
+            rules.blocking_transfers = strategy.virtual_stages == 1;
+            break;
+        case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile:
+            rules.recomputes_whole_blocks = true;
+            break;
+    }
+    return rules;
+}
+
+DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
+    const bool half = size_of(training.precision) == 2;
+    switch (strategy.profile) {
+        case RuntimeProfile::megatron_deepspeed:
+        case RuntimeProfile::megatron:
+            // accumulate_allreduce_grads_in_fp32 goes with bf16; BF16_Optimizer does the same.
+            return training.precision == DType::bf16 ? DType::fp32 : training.precision;
+        case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile:
+            return half ? DType::fp32 : training.precision;  // reduce_dtype
+        case RuntimeProfile::shardscope:
+        case RuntimeProfile::deepspeed:
+            break;
+    }
+    return training.precision;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,28 @@
+// How products differ in what they compute again, when they reduce gradients, and how stages talk:
+// the part of a runtime profile that changes the Program. docs/profiles.md gives the sources.
+#pragma once
+
+#include "core/dtype.h"
+#include "core/scenario.h"
+#include "core/strategy/strategy.h"
+
+namespace shardscope {
+
+struct ProfileRules {
+    // Full recomputation runs the whole block again, its last linear layer and the collective behind it
+    // included: a checkpointed function is called as a whole (torch.utils.checkpoint, Megatron's too).
+    bool recomputes_whole_blocks = false;
+    // Gradients are reduced beside the backward pass; else in one go after it.
+    bool overlaps_reduction = true;
+    // ZeRO 1 and 2 all-reduce whole buckets and keep a slice (use_multi_rank_bucket_allreduce).
+    bool shards_by_all_reduce = false;
+    // A stage that sends or receives waits for the transfer before it computes on.
+    bool blocking_transfers = false;
+};
+
+ProfileRules rules_of(const Strategy& strategy);
+
+// The type in which gradients are kept and reduced where the scenario does not say.
+DType default_gradient(const TrainingSpec& training, const Strategy& strategy);
+
+}  // namespace shardscope
