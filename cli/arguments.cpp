@@ -111,6 +111,16 @@ void ReportArguments::add_to(CLI::App& app, const Environment& environment) {
         ->type_name("FILE");
 }
 
+void ReportArguments::add_profile_to(CLI::App& app) {
+    std::vector<std::string> names = {"all"};
+    for (const RuntimeProfile known : kRuntimeProfiles) names.emplace_back(name_of(known));
+    app.add_option("--profile", profile,
+                   fmt::format("Whose way of training: {}, or all of them",
+                               join_or(std::span(names).subspan(1))))
+        ->type_name("PROFILE")
+        ->check(CLI::IsMember(names).description(""));
+}
+
 void RunArguments::add_to(CLI::App& app) {
     add_backend_to(app, "Who trains (default cpu)");
     app.add_option("--steps", steps, "Optimizer steps, instead of the scenario's")

@@ -47,9 +47,11 @@ struct ReportArguments {
     std::optional<std::string> output;  // file; empty: standard output
     std::optional<std::string> trace;   // file for Perfetto; empty: none
     std::string calibration;            // file; preset to the default one
+    std::string profile;                // of every strategy; "all": each; empty: the scenario's
 
     void add_input_to(CLI::App& app, const Environment& environment);  // which scenario
     void add_to(CLI::App& app, const Environment& environment);        // and how to report
+    void add_profile_to(CLI::App& app);
 };
 
 // What the commands that train have in common.

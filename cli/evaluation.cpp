@@ -48,6 +48,7 @@ Evaluation::Evaluation(const ReportArguments& arguments, const Environment& envi
     report_.scenario =
         load_scenario(arguments.file, parse_options(environment, arguments.calibration));
     select_strategies();
+    select_profiles();
     check_trace();
     model_ = std::make_shared<Model>(build_model(report_.scenario.model));
 }
@@ -65,6 +66,21 @@ void Evaluation::select_strategies() {
         }
         selected.push_back(strategies()[static_cast<std::size_t>(found - names.begin())]);
     }
+    report_.scenario.strategies = std::move(selected);
+}
+
+// One profile changes the strategies, all of them set each strategy beside itself.
+void Evaluation::select_profiles() {
+    if (arguments_.profile.empty()) return;
+    const bool all = arguments_.profile == "all";
+    std::vector<Strategy> selected;
+    for (const Strategy& strategy : strategies())
+        for (const RuntimeProfile profile : kRuntimeProfiles) {
+            if (!all && arguments_.profile != name_of(profile)) continue;
+            Strategy& next = selected.emplace_back(strategy);
+            set_profile(next, profile);
+            if (all) next.name += fmt::format(", {}", name_of(profile));
+        }
     report_.scenario.strategies = std::move(selected);
 }
 

@@ -68,6 +68,7 @@ private:
     void run(EvaluatedCandidate& candidate, const Measuring& how);
     void note_cancelled(const StrategyReport& report);
     void select_strategies();
+    void select_profiles();
     // Whether the file can be written without losing anything.
     void check_target(const char* option, const std::string& path) const;
     void check_trace() const;

@@ -9,6 +9,7 @@ int simulate(const Command& self, const Words& words, const Environment& environ
     ArgumentParser parser(self);
     ReportArguments arguments;
     arguments.add_to(parser.app(), environment);
+    arguments.add_profile_to(parser.app());
     if (!parser.parse(words, environment)) return 0;
 
     Evaluation evaluation(arguments, environment);

@@ -1,5 +1,6 @@
 #include "core/lowering/layers.h"
 
+#include <array>
 #include <variant>
 
 namespace shardscope {
@@ -281,7 +282,35 @@ void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, Buffe
          {at(dy), at(x), at(stats), parameters_.value(p.weight), at(dresidual), at(dx)});
 }
 
+// What a product computes the loss from, where that is not the logits themselves: a chain of wider
+// copies, of which the last one holds the gradient in the end.
+BufferId LayerLowering::widened_logits(std::size_t l, BufferId logits, std::int64_t elements) {
+    constexpr std::array kNames = {"logits (fp32)", "exponentials", "log-probabilities"};
+    const int copies = context_.storage == context_.state ? 0 : context_.rules.loss_copies;
+    BufferId last = logits;
+    for (int i = 0; i < copies; ++i) {
+        const BufferId next =
+            temporary(l, kNames[static_cast<std::size_t>(i)], elements, context_.state);
+        context_.builder.compute(Copy{elements}, context_.state, context_.state,
+                                 {at(last), at(next)});
+        last = next;
+    }
+    return last;
+}
+
 void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel) {
+    const std::int64_t rows = context_.rows(), classes = context_.model.classes;
+    const std::int64_t tp = vocabulary_parallel ? context_.layout.tp : 1;
+    const std::int64_t columns = (classes + tp - 1) / tp;
+    const BufferId wide = widened_logits(l, logits, rows * columns);
+    loss_from(l, wide, vocabulary_parallel, columns);
+    if (wide != logits)
+        context_.builder.compute(Copy{rows * columns}, context_.storage, context_.gradient,
+                                 {at(wide), at(logits)});
+}
+
+void LayerLowering::loss_from(std::size_t l, BufferId logits, bool vocabulary_parallel,
+                              std::int64_t columns) {
     const std::int64_t rows = context_.rows(), classes = context_.model.classes;
     const double scale =
         1.0 / static_cast<double>(context_.training.global_batch * context_.model.seq);
@@ -290,7 +319,6 @@ void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_para
              {at(logits), at(batch_targets_), at(loss_)});
         return;
     }
-    const std::int64_t columns = (classes + context_.layout.tp - 1) / context_.layout.tp;
     const BufferId largest = temporary(l, "largest logit", rows, context_.state);
     const BufferId sums = temporary(l, "sums", 2 * rows, context_.state);
     emit(VocabularyMax{rows, columns, classes}, {at(logits), at(largest)});

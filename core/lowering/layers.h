@@ -133,6 +133,9 @@ private:
     // The gradient before the activation of `x` where no kernel could fuse it.
     BufferId through_activation(std::size_t l, const char* what, const Value& x, BufferId dx);
     void loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel);
+    void loss_from(std::size_t layer, BufferId logits, bool vocabulary_parallel,
+                   std::int64_t columns);
+    BufferId widened_logits(std::size_t layer, BufferId logits, std::int64_t elements);
     void recompute(std::size_t layer);
     bool recomputes_attention() const {
         return context_.strategy.recompute.kind == Recompute::Kind::selective;

@@ -167,7 +167,9 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
         const RuntimeMemory runtime =
             predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
-        plan.memory.push_back(plan_memory(plan.program.roles[role], runtime.total()));
+        const auto plan_role =
+            strategy.profile == RuntimeProfile::shardscope ? plan_memory : plan_caching_memory;
+        plan.memory.push_back(plan_role(plan.program.roles[role], runtime.total()));
         plan.memory.back().runtime_parts = runtime;
     }
     return plan;

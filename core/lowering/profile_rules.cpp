@@ -14,6 +14,7 @@ ProfileRules rules_of(const Strategy& strategy) {
             rules.overlaps_reduction = strategy.zero == 3;
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
+            rules.loss_copies = strategy.profile == RuntimeProfile::deepspeed ? 3 : 2;
             break;
         case RuntimeProfile::megatron:
             rules.recomputes_whole_blocks = true;
@@ -21,10 +22,12 @@ ProfileRules rules_of(const Strategy& strategy) {
             // send_forward_recv_backward waits for both; the interleaved schedule does not with
             // --overlap-p2p-communication, its default.
             rules.blocking_transfers = strategy.virtual_stages == 1;
+            rules.loss_copies = 2;
             break;
         case RuntimeProfile::fsdp:
         case RuntimeProfile::fsdp_compile:
             rules.recomputes_whole_blocks = true;
+            rules.loss_copies = 3;
             break;
     }
     return rules;

@@ -18,6 +18,10 @@ struct ProfileRules {
     bool shards_by_all_reduce = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;
+    // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
+    // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials,
+    // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too.
+    int loss_copies = 0;
 };
 
 ProfileRules rules_of(const Strategy& strategy);

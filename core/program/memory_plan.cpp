@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/checked.h"
+#include "core/program/allocation_replay.h"
 #include "core/program/frames.h"
 #include "core/program/live_profile.h"
 #include "core/program/pack.h"
@@ -74,6 +75,15 @@ std::int64_t place_persistent(const RoleProgram& role, MemoryPlan& plan) {
     return end;
 }
 
+// What is at the peak; what the arena has beyond it is workspace.
+void set_peak(MemoryPlan& plan, const LiveProfile::Moment& peak) {
+    plan.peak_phase = peak.phase;
+    plan.live_peak = peak.live;
+    plan.categories = peak.categories;
+    plan.categories[static_cast<std::size_t>(Category::workspace)] += plan.arena - peak.live;
+    plan.categories[static_cast<std::size_t>(Category::runtime)] += plan.runtime;
+}
+
 }  // namespace
 
 // Persistent buffers, then the frames, then everything that lives within one body of a chunk: bodies
@@ -108,14 +118,24 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
             std::max(plan.arena, Bytes(checked_add(base, packing.extent, "the memory plan")));
     }
 
-    const LiveProfile::Moment peak = profile.peak();
+    set_peak(plan, profile.peak());
     plan.frame = std::move(frames.frame);
     plan.frames = std::move(frames.frames);
-    plan.peak_phase = peak.phase;
-    plan.live_peak = peak.live;
-    plan.categories = peak.categories;
-    plan.categories[static_cast<std::size_t>(Category::workspace)] += plan.arena - peak.live;
-    plan.categories[static_cast<std::size_t>(Category::runtime)] += runtime;
+    return plan;
+}
+
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime) {
+    MemoryPlan plan;
+    plan.caching = true;
+    plan.runtime = runtime;
+    plan.offset.assign(role.buffers.size(), Bytes(0));
+    plan.frame.assign(role.buffers.size(), -1);
+    const std::vector<Lifetime> lives = lifetimes(role);
+    const FramePlan frames = plan_frames(role, lives);
+    const AllocationReplay replay = replay_allocations(role, lives);
+    plan.arena = replay.reserved;
+    set_peak(plan, LiveProfile(role, lives, frames).peak());
+    plan.live_peak = replay.allocated;
     return plan;
 }
 

@@ -48,6 +48,9 @@ struct Frame {
 };
 
 struct MemoryPlan {
+    // A product's plan: nothing has an offset, `arena` is what its caching allocator reserves, and
+    // live_peak what it has allocated at most.
+    bool caching = false;
     // Per buffer, from the arena's start, or from the frame's base for buffers in a frame.
     std::vector<Bytes> offset;
     std::vector<std::int32_t> frame;  // per buffer: index into `frames`, −1: in none
@@ -71,6 +74,9 @@ struct MemoryPlan {
 };
 
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
+
+// The same for a product that allocates buffers one by one (core/program/caching_allocator.h).
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime);
 
 // Live bytes (persistent, transient and in frames; sizes, not rounded) while a compute-stream
 // instruction of a task runs.

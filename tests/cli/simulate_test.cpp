@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -92,6 +93,28 @@ TEST_F(Simulate, OneInvalidStrategyDoesNotHideTheOthers) {
     EXPECT_TRUE(strategies[1]["simulated"].is_null());
     for (const char* member : {"rule", "message", "fix"})
         EXPECT_NE(strategies[1]["error"][member], "") << member;
+}
+
+// One strategy beside itself as every product would do it; DeepSpeed's buckets are seen.
+TEST_F(Simulate, ProfilesAreComparedOrChosen) {
+    write("gpt2.yaml",
+          "name: profiles\nmodel: gpt2-124m\ntraining: {global_batch: 64, micro_batch: 1, "
+          "precision: bf16}\ncluster: h100-sxm\nstrategies: [{name: z2, zero: 2}]\n");
+    const auto peaks = [&](const std::string& profile) {
+        const auto finished = shardscope({"simulate", "gpt2.yaml", "--profile", profile, "--json"});
+        EXPECT_EQ(finished.exit_code, 0) << finished.err;
+        std::map<std::string, std::int64_t> bytes;
+        for (const json& strategy : json::parse(finished.out)["strategies"])
+            bytes[strategy["name"]] = strategy["simulated"]["memory"]["peak_bytes"];
+        return bytes;
+    };
+    const auto all = peaks("all");
+    EXPECT_EQ(all.size(), 6u);
+    EXPECT_GT(all.at("z2, deepspeed"), all.at("z2, shardscope"));
+    EXPECT_EQ(peaks("deepspeed").at("z2"), all.at("z2, deepspeed"));
+    const auto unknown = shardscope({"simulate", "gpt2.yaml", "--profile", "horovod"});
+    EXPECT_EQ(unknown.exit_code, 2);
+    EXPECT_THAT(unknown.err, HasSubstr("horovod"));
 }
 
 TEST_F(Simulate, OnlyInvalidStrategiesExitWith3AfterTheObject) {

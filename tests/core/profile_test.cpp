@@ -56,7 +56,10 @@ TEST(Profiles, EveryPlanIsSound) {
                     const Plan plan = plan_of(model, 4, s);
                     SCOPED_TRACE(std::string(name_of(profile)) + " " +
                                  layout_of(s, plan.layout.dp));
-                    EXPECT_NO_THROW(check_program(plan.program, plan.memory));
+                    std::vector<MemoryPlan> arenas;
+                    for (const RoleProgram& role : plan.program.roles)
+                        arenas.push_back(plan_memory(role, Bytes(0)));
+                    EXPECT_NO_THROW(check_program(plan.program, arenas));
                     EXPECT_NO_THROW(check_progress(plan.program, Host::issues));
                 }
 }
@@ -129,6 +132,29 @@ TEST(Profiles, BucketsGoWithTheProfileUnlessTheyWereChosen) {
     s.bucket = Bytes(123);
     set_profile(s, RuntimeProfile::megatron);
     EXPECT_EQ(s.bucket.value, 123);
+}
+
+// Reserved ≥ allocated ≥ what is live, and close to each other where buffers are large.
+TEST(Profiles, MemoryIsAllocatedAndReserved) {
+    for (const int zero : {0, 1, 2, 3})
+        for (const int pp : {1, 2}) {
+            Strategy s;
+            s.zero = zero;
+            s.pp = pp;
+            s.profile = RuntimeProfile::fsdp;
+            const Plan plan = plan_of(test::tiny_models().back(), 4, s);
+            for (std::size_t role = 0; role < plan.memory.size(); ++role) {
+                const MemoryPlan& memory = plan.memory[role];
+                const MemoryPlan arena = plan_memory(plan.program.roles[role], Bytes(0));
+                EXPECT_TRUE(memory.caching);
+                EXPECT_GE(memory.arena, memory.live_peak);
+                // The planner counts frames of other micro-batches as a whole, the allocator does not.
+                EXPECT_GE(memory.live_peak.value, 0.8 * static_cast<double>(arena.live_peak.value));
+                Bytes sum;
+                for (const Bytes bytes : memory.categories) sum += bytes;
+                EXPECT_EQ(sum, memory.peak());
+            }
+        }
 }
 
 }  // namespace

@@ -1,0 +1,150 @@
+#include "core/program/allocation_replay.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "core/program/caching_allocator.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::int32_t kRepeats = 3;  // micro-batches beyond those in flight
+
+// What one body allocates and frees, in the order of its compute-stream positions.
+struct Event {
+    std::int32_t position = 0;
+    bool frees = false;
+    std::uint32_t buffer = 0;
+};
+
+// Positions of the bodies: body b has [base[b], base[b + 1]).
+std::vector<std::int32_t> bases_of(const RoleProgram& role) {
+    std::vector<std::int32_t> base = {0};
+    for (const Body& body : role.bodies) {
+        const auto count = std::ranges::count_if(
+            body.instructions, [](const Instruction& i) { return i.stream == Stream::compute; });
+        base.push_back(base.back() + std::max<std::int32_t>(1, static_cast<std::int32_t>(count)));
+    }
+    return base;
+}
+
+std::vector<std::vector<Event>> events_of(const RoleProgram& role,
+                                          const std::vector<Lifetime>& lives) {
+    const std::vector<std::int32_t> base = bases_of(role);
+    std::vector<std::vector<Event>> events(role.bodies.size());
+    for (std::uint32_t i = 0; i < role.buffers.size(); ++i) {
+        if (role.buffers[i].residence == Residence::persistent) continue;
+        for (const Interval& v : lives[i].intervals) {
+            const auto next = std::upper_bound(base.begin(), base.end(), v.first);
+            auto& body = events[static_cast<std::size_t>(next - base.begin()) - 1];
+            body.push_back({v.first, false, i});
+            body.push_back({v.last, true, i});
+        }
+    }
+    // At one position everything is allocated before anything is freed.
+    for (auto& body : events)
+        std::ranges::stable_sort(body, [](const Event& a, const Event& b) {
+            return std::pair(a.position, a.frees) < std::pair(b.position, b.frees);
+        });
+    return events;
+}
+
+std::vector<int> streams_of(const RoleProgram& role) {
+    std::vector<int> streams(role.buffers.size(), -1);
+    for (const Body& body : role.bodies)
+        for (const Instruction& instruction : body.instructions)
+            for_each_operand(instruction, [&](const Operand& o, Access) {
+                int& stream = streams[o.buffer.index()];
+                if (stream < 0) stream = static_cast<int>(instruction.stream);
+            });
+    for (int& stream : streams) stream = std::max(stream, 0);
+    return streams;
+}
+
+// Most micro-batches between the first and the last task of theirs.
+std::int32_t most_in_flight(const RoleProgram& role) {
+    std::map<std::int32_t, Interval> spans;
+    for (std::size_t t = 0; t < role.schedule.size(); ++t) {
+        if (role.bodies[role.schedule[t].body.index()].chunk < 0) continue;
+        const auto now = static_cast<std::int32_t>(t);
+        const auto [at, fresh] =
+            spans.try_emplace(role.schedule[t].micro_batch, Interval{now, now});
+        if (!fresh) at->second.last = now;
+    }
+    std::vector<std::int32_t> change(role.schedule.size() + 1);
+    for (const auto& [micro_batch, span] : spans) {
+        ++change[static_cast<std::size_t>(span.first)];
+        --change[static_cast<std::size_t>(span.last) + 1];
+    }
+    std::int32_t flying = 0, most = 0;
+    for (const std::int32_t c : change) most = std::max(most, flying += c);
+    return most;
+}
+
+class Replay {
+public:
+    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives)
+        : role_(role), lives_(lives), events_(events_of(role, lives)), streams_(streams_of(role)) {
+        for (std::size_t i = 0; i < role.buffers.size(); ++i)
+            if (role.buffers[i].residence == Residence::persistent)
+                allocator_.allocate(role.buffers[i].size(), 0);
+    }
+
+    void step(std::int32_t micro_batches) {
+        std::vector<const Task*> tasks;
+        const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
+        for (const Task& task : role_.schedule)
+            if (of_role(task) || task.micro_batch + 1 < micro_batches || task.micro_batch == last)
+                tasks.push_back(&task);
+        // Where each micro-batch uses a body for the last time.
+        std::map<std::pair<std::int32_t, std::size_t>, std::size_t> last_use;
+        for (std::size_t t = 0; t < tasks.size(); ++t)
+            for (const Event& event : events_[tasks[t]->body.index()])
+                if (lives_[event.buffer].carried)
+                    last_use[{tasks[t]->micro_batch, event.buffer}] = t;
+        for (std::size_t t = 0; t < tasks.size(); ++t)
+            for (const Event& event : events_[tasks[t]->body.index()]) {
+                const bool carried = lives_[event.buffer].carried;
+                const std::int32_t owner = carried ? tasks[t]->micro_batch : -1;
+                if (!event.frees)
+                    allocate(owner, event.buffer);
+                else if (!carried || last_use[{owner, event.buffer}] == t)
+                    release(owner, event.buffer);
+            }
+    }
+
+    AllocationReplay result() const { return {allocator_.peak_allocated(), allocator_.reserved()}; }
+
+private:
+    bool of_role(const Task& task) const { return role_.bodies[task.body.index()].chunk < 0; }
+
+    void allocate(std::int32_t owner, std::uint32_t buffer) {
+        const auto [at, fresh] = live_.try_emplace({owner, buffer});
+        if (fresh) at->second = allocator_.allocate(role_.buffers[buffer].size(), streams_[buffer]);
+    }
+    void release(std::int32_t owner, std::uint32_t buffer) {
+        const auto found = live_.find({owner, buffer});
+        if (found == live_.end()) return;
+        allocator_.free(found->second);
+        live_.erase(found);
+    }
+
+    const RoleProgram& role_;
+    const std::vector<Lifetime>& lives_;
+    const std::vector<std::vector<Event>> events_;
+    const std::vector<int> streams_;
+    CachingAllocator allocator_;
+    std::map<std::pair<std::int32_t, std::uint32_t>, CachingAllocator::Block> live_;
+};
+
+}  // namespace
+
+AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives) {
+    Replay replay(role, lives);
+    const std::int32_t micro_batches = most_in_flight(role) + kRepeats;
+    for (int step = 0; step < 2; ++step) replay.step(micro_batches);
+    return replay.result();
+}
+
+}  // namespace shardscope

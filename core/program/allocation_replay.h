@@ -1,0 +1,22 @@
+// Internal to the planner: a role's buffers as a product's runtime allocates them, one by one when they are
+// first written and freed after their last use, instead of in one planned arena.
+#pragma once
+
+#include <vector>
+
+#include "core/program/memory_plan.h"
+
+namespace shardscope {
+
+struct AllocationReplay {
+    Bytes allocated;  // largest sum of live blocks, each rounded as the allocator does
+    Bytes reserved;   // segments after the steps
+};
+
+// Two steps of the schedule through a CachingAllocator, so that the second one finds what the first left.
+// Buffers are of the stream that first touches them. Of many micro-batches only the first ones, enough
+// that as many are in flight as ever, and the last one are replayed: those between repeat them.
+// `lives` is lifetimes(role).
+AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives);
+
+}  // namespace shardscope

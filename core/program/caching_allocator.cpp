@@ -1,0 +1,105 @@
+#include "core/program/caching_allocator.h"
+
+#include <algorithm>
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kKiB = 1024, kMiB = 1024 * kKiB;
+constexpr std::int64_t kMinBlock = 512;    // kMinBlockSize
+constexpr std::int64_t kSmallSize = kMiB;  // largest of the small pool
+constexpr std::int64_t kSmallSegment = 2 * kMiB;
+constexpr std::int64_t kMinLarge = 10 * kMiB;  // below it segments are of kLargeSegment
+constexpr std::int64_t kLargeSegment = 20 * kMiB;
+constexpr std::int64_t kRoundLarge = 2 * kMiB;
+
+std::int64_t round_up_to(std::int64_t value, std::int64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+std::int64_t segment_for(std::int64_t size) {
+    if (size <= kSmallSize) return kSmallSegment;
+    return size < kMinLarge ? kLargeSegment : round_up_to(size, kRoundLarge);
+}
+
+}  // namespace
+
+std::int64_t CachingAllocator::rounded(std::int64_t size) {
+    return std::max(kMinBlock, round_up_to(size, kMinBlock));
+}
+
+CachingAllocator::Block CachingAllocator::new_piece(const Piece& piece) {
+    if (unused_.empty()) {
+        pieces_.push_back(piece);
+        return static_cast<Block>(pieces_.size() - 1);
+    }
+    const Block block = unused_.back();
+    unused_.pop_back();
+    pieces_[block] = piece;
+    return block;
+}
+
+CachingAllocator::Block CachingAllocator::take(Pool& pool, std::int64_t size) {
+    const auto found = pool.lower_bound({size, 0});
+    if (found == pool.end()) return kNone;
+    const Block block = found->second;
+    pool.erase(found);
+    return block;
+}
+
+// Leaves the rest behind `size` bytes as a free block of its own, unless it is too small to be of use.
+void CachingAllocator::split(Block block, std::int64_t size) {
+    const Piece whole = pieces_[block];
+    const std::int64_t rest = whole.size - size;
+    if (whole.small ? rest < kMinBlock : rest <= kSmallSize) return;
+    const Block next = new_piece({rest, block, whole.after, whole.stream, whole.small, true});
+    if (whole.after != kNone) pieces_[whole.after].before = next;
+    pieces_[block].size = size;
+    pieces_[block].after = next;
+    pool_of(pieces_[next]).insert({rest, next});
+}
+
+CachingAllocator::Block CachingAllocator::allocate(Bytes bytes, int stream) {
+    const std::int64_t size = rounded(bytes.value);
+    const bool small = size <= kSmallSize;
+    Block block = take(pools_[{stream, small}], size);
+    if (block == kNone) {
+        const std::int64_t segment = segment_for(size);
+        reserved_ += segment;
+        block = new_piece({segment, kNone, kNone, stream, small, false});
+    }
+    split(block, size);
+    Piece& piece = pieces_[block];
+    piece.free = false;
+    allocated_ += piece.size;
+    peak_ = std::max(peak_, allocated_);
+    return block;
+}
+
+// `next` follows `block`; both become one.
+void CachingAllocator::join(Block block, Block next) {
+    Piece& first = pieces_[block];
+    const Piece& second = pieces_[next];
+    first.size += second.size;
+    first.after = second.after;
+    if (first.after != kNone) pieces_[first.after].before = block;
+    unused_.push_back(next);
+}
+
+void CachingAllocator::free(Block block) {
+    allocated_ -= pieces_[block].size;
+    const auto merges = [&](Block other) {
+        if (other == kNone || !pieces_[other].free) return false;
+        pool_of(pieces_[other]).erase({pieces_[other].size, other});
+        return true;
+    };
+    if (const Block after = pieces_[block].after; merges(after)) join(block, after);
+    if (const Block before = pieces_[block].before; merges(before)) {
+        join(before, block);
+        block = before;
+    }
+    pieces_[block].free = true;
+    pool_of(pieces_[block]).insert({pieces_[block].size, block});
+}
+
+}  // namespace shardscope

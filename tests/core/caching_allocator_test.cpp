@@ -1,0 +1,105 @@
+// The caching allocator against cases worked out by hand from PyTorch's rules, and invariants under random use.
+#include "core/program/caching_allocator.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kMiB = 1024 * 1024;
+
+TEST(CachingAllocator, SegmentsBySize) {
+    const auto reserved = [](std::int64_t size) {
+        CachingAllocator allocator;
+        allocator.allocate(Bytes(size), 0);
+        return allocator.reserved().value;
+    };
+    EXPECT_EQ(reserved(1), 2 * kMiB);
+    EXPECT_EQ(reserved(kMiB), 2 * kMiB);
+    EXPECT_EQ(reserved(kMiB + 1), 20 * kMiB);
+    EXPECT_EQ(reserved(10 * kMiB - 512), 20 * kMiB);
+    EXPECT_EQ(reserved(10 * kMiB), 10 * kMiB);
+    EXPECT_EQ(reserved(10 * kMiB + 1), 12 * kMiB);
+    EXPECT_EQ(reserved(101 * kMiB), 102 * kMiB);
+}
+
+TEST(CachingAllocator, SizesRoundTo512) {
+    CachingAllocator allocator;
+    allocator.allocate(Bytes(1), 0);
+    allocator.allocate(Bytes(513), 0);
+    EXPECT_EQ(allocator.allocated().value, 512 + 1024);
+    EXPECT_EQ(allocator.reserved().value, 2 * kMiB) << "one segment holds both";
+}
+
+TEST(CachingAllocator, FreedBlocksAreUsedAgainAndJoined) {
+    CachingAllocator allocator;
+    const auto a = allocator.allocate(Bytes(30 * kMiB), 0);
+    allocator.free(a);
+    // Split: 20 of the 30, then 10.
+    const auto b = allocator.allocate(Bytes(20 * kMiB), 0);
+    const auto c = allocator.allocate(Bytes(10 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value, 30 * kMiB);
+    allocator.free(b);
+    allocator.free(c);
+    allocator.allocate(Bytes(30 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value, 30 * kMiB) << "neighbours join again";
+    EXPECT_EQ(allocator.peak_allocated().value, 30 * kMiB);
+}
+
+// What is left of a large block is only of use above 1 MiB: the block keeps it.
+TEST(CachingAllocator, SmallRestsOfLargeBlocksStay) {
+    CachingAllocator allocator;
+    allocator.free(allocator.allocate(Bytes(12 * kMiB), 0));
+    allocator.allocate(Bytes(11 * kMiB), 0);
+    EXPECT_EQ(allocator.allocated().value, 12 * kMiB);
+    CachingAllocator other;
+    other.free(other.allocate(Bytes(14 * kMiB), 0));
+    other.allocate(Bytes(11 * kMiB), 0);
+    EXPECT_EQ(other.allocated().value, 11 * kMiB);
+}
+
+TEST(CachingAllocator, FragmentationIsReserved) {
+    CachingAllocator allocator;
+    allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));
+    allocator.allocate(Bytes(16 * kMiB), 0);
+    allocator.allocate(Bytes(40 * kMiB), 0);  // 24 MiB are free, but not 40
+    EXPECT_EQ(allocator.reserved().value, 80 * kMiB);
+}
+
+TEST(CachingAllocator, StreamsDoNotShare) {
+    CachingAllocator allocator;
+    allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));
+    allocator.allocate(Bytes(40 * kMiB), 1);
+    EXPECT_EQ(allocator.reserved().value, 80 * kMiB);
+}
+
+TEST(CachingAllocator, RandomUseKeepsItsBooks) {
+    const unsigned seed = std::random_device()();
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    CachingAllocator allocator;
+    std::vector<CachingAllocator::Block> live;
+    std::int64_t reserved = 0;
+    for (int i = 0; i < 20'000; ++i) {
+        if (live.empty() || random() % 2 == 0) {
+            const auto size = static_cast<std::int64_t>(random() % (1u << (8 + random() % 20)));
+            live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % 2)));
+        } else {
+            std::swap(live[random() % live.size()], live.back());
+            allocator.free(live.back());
+            live.pop_back();
+        }
+        EXPECT_LE(allocator.allocated(), allocator.reserved());
+        EXPECT_GE(allocator.reserved().value, reserved) << "segments stay";
+        reserved = allocator.reserved().value;
+    }
+    for (const auto block : live) allocator.free(block);
+    EXPECT_EQ(allocator.allocated().value, 0);
+    // Everything has joined: as much again as was taken in one go fits without new segments.
+    EXPECT_EQ(allocator.reserved().value, reserved);
+}
+
+}  // namespace
+}  // namespace shardscope
