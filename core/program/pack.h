@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace shardscope {
@@ -18,7 +19,10 @@ struct PackItem {
     int span_count = 0;
     bool stacked = false;  // released roughly in reverse order of creation (saved activations)
 
-    bool overlaps(const PackItem& other) const;
+    std::span<const Span> lifetime() const {
+        return {spans.data(), static_cast<std::size_t>(span_count)};
+    }
+    std::span<Span> lifetime() { return {spans.data(), static_cast<std::size_t>(span_count)}; }
 };
 
 struct Packing {
@@ -26,10 +30,11 @@ struct Packing {
     std::int64_t extent = 0;           // largest offset + size
 };
 
-// Items that overlap in time do not overlap in space. `enough` is an extent that needs no improving
-// (the largest live sum): stacked items are laid out as a stack and the others fitted above it, which
-// is exact for most training steps and near-linear; where it misses `enough` by over 1 % on a small
-// problem, plain first-fit in several orders is tried as well and the smallest extent wins.
+// Items that overlap in time do not overlap in space. Spans are of positions in [0, positions]. `enough` is
+// an extent that needs no improving and that no packing can undercut (the largest live sum, or 0): stacked
+// items are laid out as a stack and the others fitted above it, which is exact for most training steps and
+// near-linear; where it misses `enough` by over 1 % on a small problem, plain first-fit in several orders is
+// tried as well and the smallest extent wins.
 Packing pack(const std::vector<PackItem>& items, std::int32_t positions, std::int64_t enough);
 
 }  // namespace shardscope
