@@ -1,7 +1,7 @@
 // Physical quantities as types, so that no bare double stands for seconds or bytes in an interface.
 //
 // Bytes are whole (64-bit); everything else is a double in SI base units: seconds, floating-point
-// operations (one multiply-add counts as two), bytes per second, operations per second.
+// operations (one multiply-add counts as two), bytes per second, operations per second, hertz, watts.
 #pragma once
 
 #include <compare>
@@ -46,6 +46,8 @@ using Seconds = Quantity<struct SecondsTag, double>;
 using Flops = Quantity<struct FlopsTag, double>;
 using BytesPerSecond = Quantity<struct BytesPerSecondTag, double>;
 using FlopsPerSecond = Quantity<struct FlopsPerSecondTag, double>;
+using Hertz = Quantity<struct HertzTag, double>;
+using Watts = Quantity<struct WattsTag, double>;
 
 constexpr Seconds operator/(Bytes b, BytesPerSecond r) {
     return Seconds(static_cast<double>(b.value) / r.value);

@@ -150,4 +150,16 @@ bool YamlMap::read(std::string_view key, Seconds& to, NumberRange range) const {
     return value.has_value();
 }
 
+bool YamlMap::read(std::string_view key, Hertz& to, NumberRange range) const {
+    const auto value = find(key);
+    if (value) to = Hertz(value->number(range, QuantityUnit::hertz));
+    return value.has_value();
+}
+
+bool YamlMap::read(std::string_view key, Watts& to, NumberRange range) const {
+    const auto value = find(key);
+    if (value) to = Watts(value->number(range, QuantityUnit::watts));
+    return value.has_value();
+}
+
 }  // namespace shardscope

@@ -32,6 +32,8 @@ constexpr UnitSuffix kFlopsSuffixes[] = {
     {"TFLOP/s", 1e12},
     {"PFLOP/s", 1e15},
 };
+constexpr UnitSuffix kClockSuffixes[] = {{"Hz", 1}, {"MHz", 1e6}, {"GHz", 1e9}};
+constexpr UnitSuffix kPowerSuffixes[] = {{"W", 1}, {"kW", 1e3}};
 constexpr UnitSuffix kTimeSuffixes[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}};
 
 std::string_view without_plus(std::string_view text) {
@@ -76,6 +78,10 @@ std::span<const UnitSuffix> suffixes_of(QuantityUnit unit) {
             return kFlopsSuffixes;
         case QuantityUnit::seconds:
             return kTimeSuffixes;
+        case QuantityUnit::hertz:
+            return kClockSuffixes;
+        case QuantityUnit::watts:
+            return kPowerSuffixes;
     }
     return {};
 }

@@ -36,6 +36,10 @@ std::string examples_of(QuantityUnit unit) {
             return " or a rate such as 989TFLOP/s";
         case QuantityUnit::seconds:
             return " or a time such as 5us or 2ms";
+        case QuantityUnit::hertz:
+            return " or a clock such as 1410MHz";
+        case QuantityUnit::watts:
+            return " or a power such as 700W";
     }
     return "";
 }

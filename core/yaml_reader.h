@@ -30,7 +30,7 @@ struct NumberRange {
 };
 
 // Which suffixes a quantity may carry; without one it is in the base unit (bytes, B/s, FLOP/s, s).
-enum class QuantityUnit { none, bytes, bytes_per_second, flops_per_second, seconds };
+enum class QuantityUnit { none, bytes, bytes_per_second, flops_per_second, seconds, hertz, watts };
 
 // A value with the file and the path it came from. Cheap to copy.
 class YamlValue {
@@ -101,6 +101,8 @@ public:
     bool read(std::string_view key, Bytes& to, IntegerRange range) const;
     bool read(std::string_view key, BytesPerSecond& to, NumberRange range) const;
     bool read(std::string_view key, Seconds& to, NumberRange range) const;
+    bool read(std::string_view key, Hertz& to, NumberRange range) const;
+    bool read(std::string_view key, Watts& to, NumberRange range) const;
 
 private:
     YamlValue value_;

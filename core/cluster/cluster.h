@@ -5,9 +5,11 @@
 // the simulator's cost model reads them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/dtype.h"
@@ -16,6 +18,12 @@
 namespace shardscope {
 
 enum class DeviceKind { gpu, cpu };
+
+// A GPU's generation: how its tensor cores are fed, and which tiles its libraries multiply with
+// (simulator/gpu_generation.h).
+enum class Architecture : std::uint8_t { volta, ampere, ada, hopper, blackwell, cdna3 };
+inline constexpr std::array<std::string_view, 6> kArchitectures = {"volta",  "ampere",    "ada",
+                                                                   "hopper", "blackwell", "cdna3"};
 
 // One measured matrix multiply C[m,n] = A[m,k]·B[k,n] (row-major; the linear layer's m is its rows).
 struct MatmulSample {
@@ -83,14 +91,23 @@ struct Device {
     DeviceKind kind = DeviceKind::gpu;
     Bytes memory;  // usable capacity of one device (for CPUs: RAM / ranks)
     std::map<MathType, FlopsPerSecond>
-        peak;                         // dense peak per precision, data sheet (CPUs: measured best)
-    double matmul_efficiency = 1.0;   // best achievable fraction of peak for large multiplies
+        peak;                        // dense peak per precision, data sheet (CPUs: measured best)
+    double matmul_efficiency = 1.0;  // best achievable fraction of peak for large multiplies
+    std::map<MathType, double> matmul_efficiencies;  // the same of precisions that differ
     BytesPerSecond memory_bandwidth;  // data sheet (CPUs: measured copy, read + written bytes)
     double memory_efficiency = 1.0;   // achievable fraction of it
-    Seconds host_cost;                // host time to issue one instruction
-    Seconds kernel_overhead;          // device time of an empty kernel
-    int threads = 1;                  // CPUs: that a rank divides its kernels over
-    Bytes runtime;                    // context, libraries: memory outside the plan
+    // GPUs. What is not said is as in an A100: multiplies are timed by it.
+    Architecture architecture = Architecture::ampere;
+    int multiprocessors = 108;  // streaming multiprocessors, or compute units
+    Hertz clock{1.41e9};        // at which the peaks hold: the data sheet's boost clock
+    Bytes l2;                   // last-level cache; 0: none is counted on
+    Seconds memory_latency;     // until the memory's rate is reached; a kernel waits for it once
+    Watts power;                // of one device, data sheet (TDP); 0: not known
+    Watts power_limit;          // where it is set below `power`; 0: it is not
+    Seconds host_cost;          // host time to issue one instruction
+    Seconds kernel_overhead;    // device time of an empty kernel
+    int threads = 1;            // CPUs: that a rank divides its kernels over
+    Bytes runtime;              // context, libraries: memory outside the plan
     // GPUs, beside `runtime`: what a stream with kernels has as scratch; 0: is part of `runtime`.
     Bytes workspace;
     NcclMemory nccl;
@@ -102,6 +119,7 @@ struct Device {
 
     // Dense peak of multiplies in `math`; 0: not stated. fp8_rowwise has that of fp8.
     FlopsPerSecond peak_of(MathType math) const;
+    double matmul_efficiency_of(MathType math) const;
 
     bool operator==(const Device&) const = default;
 };

@@ -94,6 +94,16 @@ nlohmann::ordered_json link_to_json(const Link& link) {
     return out;
 }
 
+void add_gpu(const Device& d, nlohmann::ordered_json& out) {
+    out["architecture"] = kArchitectures[static_cast<std::size_t>(d.architecture)];
+    out["multiprocessors"] = d.multiprocessors;
+    out["clock"] = d.clock.value;
+    if (d.l2.value > 0) out["l2"] = d.l2.value;
+    if (d.memory_latency.value > 0) out["memory_latency"] = d.memory_latency.value;
+    if (d.power.value > 0) out["power"] = d.power.value;
+    if (d.power_limit.value > 0) out["power_limit"] = d.power_limit.value;
+}
+
 nlohmann::ordered_json device_to_json(const Device& d) {
     nlohmann::ordered_json out;
     if (!d.name.empty()) out["name"] = d.name;
@@ -101,8 +111,11 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     if (d.memory.value > 0) out["memory"] = d.memory.value;
     for (const auto& [math, rate] : d.peak) out["peak"][std::string(name_of(math))] = rate.value;
     out["matmul_efficiency"] = d.matmul_efficiency;
+    for (const auto& [math, part] : d.matmul_efficiencies)
+        out["matmul_efficiencies"][std::string(name_of(math))] = part;
     if (d.memory_bandwidth.value > 0) out["memory_bandwidth"] = d.memory_bandwidth.value;
     out["memory_efficiency"] = d.memory_efficiency;
+    if (d.kind == DeviceKind::gpu) add_gpu(d, out);
     out["host_cost"] = d.host_cost.value;
     out["kernel_overhead"] = d.kernel_overhead.value;
     if (d.kind == DeviceKind::cpu) out["threads"] = d.threads;

@@ -13,28 +13,41 @@ constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
 constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
 constexpr IntegerRange kCores{0, 1'000'000};
 constexpr IntegerRange kChannels{0, 1024};
+constexpr IntegerRange kMultiprocessors{1, 100'000};
 constexpr IntegerRange kThreads{1, 1024};  // of one rank
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
 constexpr NumberRange kWork{0, 1e30, true};
-constexpr NumberRange kTime{0, 1e6};  // seconds
+constexpr NumberRange kTime{0, 1e6};          // seconds
+constexpr NumberRange kClock{0, 1e12, true};  // hertz
+constexpr NumberRange kPower{0, 1e6, true};   // watts
 constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
 
-void read_peak(const YamlValue& value, Device& device) {
-    constexpr std::array kPeaks = {MathType::fp64,  MathType::fp32, MathType::tf32,
-                                   MathType::fp16,  MathType::bf16, MathType::fp8,
-                                   MathType::mxfp8, MathType::nvfp4};
+// Calls read(precision, value) for every precision that the map states something of.
+template <class Read>
+void read_by_precision(const YamlValue& value, const Read& read) {
+    constexpr std::array kStated = {MathType::fp64,  MathType::fp32, MathType::tf32,
+                                    MathType::fp16,  MathType::bf16, MathType::fp8,
+                                    MathType::mxfp8, MathType::nvfp4};
     std::vector<std::string_view> names;
-    for (const MathType math : kPeaks) names.push_back(name_of(math));
+    for (const MathType math : kStated) names.push_back(name_of(math));
     const YamlMap map(value, names);
-    for (const MathType math : kPeaks) {
-        const auto found = map.find(name_of(math));
-        if (found)
-            device.peak[math] =
-                FlopsPerSecond(found->number(kRate, QuantityUnit::flops_per_second));
-    }
+    for (const MathType math : kStated)
+        if (const auto found = map.find(name_of(math))) read(math, *found);
+}
+
+void read_rates(const YamlMap& map, Device& device) {
+    if (const auto peak = map.find("peak"))
+        read_by_precision(*peak, [&device](MathType math, const YamlValue& value) {
+            device.peak[math] = FlopsPerSecond(value.number(kRate, QuantityUnit::flops_per_second));
+        });
+    map.read("matmul_efficiency", device.matmul_efficiency, kFraction);
+    if (const auto efficiencies = map.find("matmul_efficiencies"))
+        read_by_precision(*efficiencies, [&device](MathType math, const YamlValue& value) {
+            device.matmul_efficiencies[math] = value.number(kFraction);
+        });
 }
 
 void read_nccl(const YamlValue& value, NcclMemory& nccl) {
@@ -45,21 +58,53 @@ void read_nccl(const YamlValue& value, NcclMemory& nccl) {
     map.read("receive", nccl.receive, kSomeMemory);
 }
 
+void read_gpu(const YamlMap& map, Device& device) {
+    if (const auto found = map.find("architecture"))
+        device.architecture =
+            static_cast<Architecture>(found->choice(kArchitectures, "architecture"));
+    map.read("multiprocessors", device.multiprocessors, kMultiprocessors);
+    map.read("clock", device.clock, kClock);
+    map.read("l2", device.l2, kSomeMemory);
+    map.read("memory_latency", device.memory_latency, kTime);
+    map.read("power", device.power, kPower);
+    map.read("power_limit", device.power_limit, kPower);
+}
+
 void read_device(const YamlValue& value, Device& device) {
-    const YamlMap map(value,
-                      {"name", "kind", "memory", "peak", "matmul_efficiency", "memory_bandwidth",
-                       "memory_efficiency", "host_cost", "kernel_overhead", "threads", "runtime",
-                       "workspace", "nccl", "graph_host_cost", "graph_kernel_overhead", "source"});
+    const YamlMap map(value, {"name",
+                              "kind",
+                              "memory",
+                              "peak",
+                              "matmul_efficiency",
+                              "matmul_efficiencies",
+                              "memory_bandwidth",
+                              "memory_efficiency",
+                              "architecture",
+                              "multiprocessors",
+                              "clock",
+                              "l2",
+                              "memory_latency",
+                              "power",
+                              "power_limit",
+                              "host_cost",
+                              "kernel_overhead",
+                              "threads",
+                              "runtime",
+                              "workspace",
+                              "nccl",
+                              "graph_host_cost",
+                              "graph_kernel_overhead",
+                              "source"});
     constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
     if (const auto name = map.find("name")) device.name = name->name();
     if (const auto kind = map.find("kind")) {
         device.kind = static_cast<DeviceKind>(kind->choice(kKinds, "kind of device"));
     }
     map.read("memory", device.memory, kMemory);
-    if (const auto peak = map.find("peak")) read_peak(*peak, device);
-    map.read("matmul_efficiency", device.matmul_efficiency, kFraction);
+    read_rates(map, device);
     map.read("memory_bandwidth", device.memory_bandwidth, kRate);
     map.read("memory_efficiency", device.memory_efficiency, kFraction);
+    read_gpu(map, device);
     map.read("host_cost", device.host_cost, kTime);
     map.read("kernel_overhead", device.kernel_overhead, kTime);
     map.read("threads", device.threads, kThreads);

@@ -88,7 +88,7 @@ TEST(ClusterFile, EveryCatalogueEntryIsCompleteForManyNodes) {
         EXPECT_EQ(c.nodes, 100);
         EXPECT_GT(c.inter_node.bandwidth.value, 0);
         EXPECT_FALSE(c.device.source.empty());
-        EXPECT_LE(c.device.peak.at(MathType::fp32).value, c.device.peak.at(MathType::bf16).value);
+        EXPECT_LE(c.device.peak.at(MathType::fp32).value, c.device.peak.at(MathType::fp16).value);
     }
 }
 
