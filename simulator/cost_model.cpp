@@ -1,50 +1,97 @@
 #include "simulator/cost_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "core/error.h"
+#include "simulator/product_kernels.h"
 
 namespace shardscope {
 namespace {
 
-// A GPU computes C in tiles of at most kTile × kTile, one per multiprocessor: rows and columns count
-// in whole tiles, of which there are smaller ones for thin matrices. And it needs many tiles to be
-// busy: with kHalfFullTiles it reaches half its rate. Round figures for a chip with about a hundred
-// multiprocessors; NVIDIA's "Matrix Multiplication Background User's Guide" explains the effect
-// (tile and wave quantisation).
-constexpr double kTile = 128, kSmallestTile = 16;
-constexpr double kHalfFullTiles = 32;
-
-double tile_for(double length) {
-    double tile = kSmallestTile;
-    while (tile < length && tile < kTile) tile *= 2;
-    return tile;
+// Bytes of an operand as the multiply reads it; formats of 8 and 4 bits bring their scales along.
+double operand_bytes(MathType math) {
+    switch (math) {
+        case MathType::fp8:
+        case MathType::fp8_rowwise:
+            return 1;
+        case MathType::mxfp8:
+            return 1 + 1.0 / 32;
+        case MathType::nvfp4:
+            return 0.5 + 1.0 / 16;
+        default:
+            return static_cast<double>(size_of(storage_of(math)));
+    }
 }
 
-double gpu_shape_efficiency(double m, double n) {
-    const double tile_m = tile_for(m), tile_n = tile_for(n);
-    const double count = std::ceil(m / tile_m) * std::ceil(n / tile_n);
-    const double used = m * n / (count * tile_m * tile_n);
-    return used * count / (count + kHalfFullTiles);
+// Scales per row are applied outside the tensor cores, by kernels that reach this part of the rate with
+// one scale. From torchtitan's published runs, where training with them is about
+// as fast as in bf16.
+constexpr double kRowScales = 0.6;
+
+std::map<MathType, MatmulPrecision> precisions_of(const Device& device) {
+    std::map<MathType, MatmulPrecision> precisions;
+    for (std::size_t i = 0; i < kMathTypes; ++i) {
+        const auto math = static_cast<MathType>(i);
+        const double peak = device.peak_of(math).value;
+        const double part = math == MathType::fp8_rowwise ? kRowScales : 1;
+        if (peak > 0)
+            precisions[math] = {peak, part * device.matmul_efficiency_of(math),
+                                operand_bytes(math)};
+    }
+    return precisions;
+}
+
+// The multiply of a linear kernel as C[m,n] = A[m,k]·B[k,n].
+std::optional<MatmulShape> linear_shape(const Kernel& kernel) {
+    const auto shape = [](std::int64_t m, std::int64_t n, std::int64_t k) {
+        return MatmulShape{static_cast<double>(m), static_cast<double>(n), static_cast<double>(k)};
+    };
+    if (const auto* f = std::get_if<Linear>(&kernel)) return shape(f->rows, f->out, f->in);
+    if (const auto* g = std::get_if<LinearInputGrad>(&kernel)) return shape(g->rows, g->in, g->out);
+    if (const auto* w = std::get_if<LinearWeightGrad>(&kernel))
+        return shape(w->out, w->in, w->rows);
+    return std::nullopt;
+}
+
+// The rows of all three operands are `in` or `out` elements long, whichever way they are read.
+int linear_alignment(const Kernel& kernel, double bytes) {
+    const auto both = [bytes](std::int64_t in, std::int64_t out) {
+        return std::min(row_alignment(in, bytes), row_alignment(out, bytes));
+    };
+    if (const auto* f = std::get_if<Linear>(&kernel)) return both(f->in, f->out);
+    if (const auto* g = std::get_if<LinearInputGrad>(&kernel)) return both(g->in, g->out);
+    const auto& w = std::get<LinearWeightGrad>(kernel);
+    return both(w.in, w.out);
+}
+
+template <class Kernel>
+AttentionShape attention_shape(const Kernel& k, bool backward) {
+    return {static_cast<double>(k.samples), static_cast<double>(k.seq),
+            static_cast<double>(k.heads), k.head_dim, backward};
+}
+
+bool in_graphs(const Device& device, RuntimeProfile profile) {
+    return device.graph_host_cost.value > 0 && profile == RuntimeProfile::shardscope;
 }
 
 }  // namespace
 
-CostModel::CostModel(const Device& device)
+CostModel::CostModel(const Device& device, RuntimeProfile profile)
     : kind_(device.kind),
       name_(device.name),
-      peak_(device.peak),
-      matmul_efficiency_(device.matmul_efficiency),
-      bandwidth_(device.memory_bandwidth.value * device.memory_efficiency),
-      overhead_(
-          (device.graph_host_cost.value > 0 ? device.graph_kernel_overhead : device.kernel_overhead)
-              .value),
+      precisions_(precisions_of(device)),
+      memory_(device),
+      matmul_(device),
+      attention_(device),
+      profile_(profile),
+      library_(attention_library(profile, device.architecture)),
+      overhead_(in_graphs(device, profile) ? device.graph_kernel_overhead.value
+                                           : device.kernel_overhead.value),
       fork_join_(device.calibration.fork_join.value) {
     for (const MatmulSample& s : device.calibration.matmul)
-        matmul_[s.dtype].add(static_cast<double>(s.m), static_cast<double>(s.n),
-                             static_cast<double>(s.k), s.rate.value);
+        rates_[s.dtype].add(static_cast<double>(s.m), static_cast<double>(s.n),
+                            static_cast<double>(s.k), s.rate.value);
     std::map<std::pair<std::string, DType>, std::vector<TimeCurve::Point>> points;
     for (const KernelSample& s : device.calibration.kernels)
         if (s.rate > 0) points[{s.kernel, s.dtype}].push_back({s.work, s.work / s.rate});
@@ -52,18 +99,22 @@ CostModel::CostModel(const Device& device)
 }
 
 Seconds CostModel::kernel(const Compute& compute) const {
-    // The multiply behind a linear kernel, as C[m,n] = A[m,k]·B[k,n].
-    std::optional<Shape> shape;
-    const auto set = [&shape](std::int64_t m, std::int64_t n, std::int64_t k) {
-        shape = {static_cast<double>(m), static_cast<double>(n), static_cast<double>(k)};
-    };
-    if (const auto* f = std::get_if<Linear>(&compute.kernel)) set(f->rows, f->out, f->in);
-    if (const auto* g = std::get_if<LinearInputGrad>(&compute.kernel)) set(g->rows, g->in, g->out);
-    if (const auto* w = std::get_if<LinearWeightGrad>(&compute.kernel)) set(w->out, w->in, w->rows);
-    if (shape) return Seconds(matmul(compute, *shape));
-    const double otherwise = roofline(compute, 1.0);
-    return Seconds(measured(calibration_name(compute.kernel), compute.dtype,
-                            calibration_work(compute), otherwise));
+    const ProductKernel product = product_kernel(profile_, compute);
+    const double more = memory_.seconds(product.bytes / 2, product.bytes / 2);
+    return Seconds(fused(compute) + more + (product.launches - 1) * overhead_);
+}
+
+double CostModel::fused(const Compute& compute) const {
+    if (const auto shape = linear_shape(compute.kernel)) return linear(compute, *shape);
+    double otherwise = 0;
+    if (const auto* f = std::get_if<Attention>(&compute.kernel))
+        otherwise = attention(compute, attention_shape(*f, false), f->kind);
+    else if (const auto* b = std::get_if<AttentionGrad>(&compute.kernel))
+        otherwise = attention(compute, attention_shape(*b, true), b->kind);
+    else
+        otherwise = moving(cost_of(compute.kernel, compute.dtype, compute.gradient)) + overhead_;
+    return measured(calibration_name(compute.kernel), compute.dtype, calibration_work(compute),
+                    otherwise);
 }
 
 Seconds CostModel::kernel(const Compute& compute, int threads) const {
@@ -72,17 +123,39 @@ Seconds CostModel::kernel(const Compute& compute, int threads) const {
     return std::min(alone, alone / threads + Seconds(fork_join_));
 }
 
-double CostModel::matmul(const Compute& compute, const Shape& shape) const {
-    if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0) return overhead_;
-    const auto rates = matmul_.find(compute.dtype);
-    if (rates == matmul_.end()) {
-        const double efficiency =
-            kind_ == DeviceKind::gpu ? gpu_shape_efficiency(shape.m, shape.n) : 1.0;
-        return roofline(compute, efficiency);
+double CostModel::linear(const Compute& compute, const MatmulShape& shape) const {
+    if (!(shape.flops() > 0)) return overhead_;
+    const MathType math = compute.multiplies_in();
+    const auto rates = rates_.find(compute.dtype);
+    if (rates != rates_.end() && math == math_of(compute.dtype)) {
+        const double multiply = shape.flops() / rates->second.rate(shape.m, shape.n, shape.k);
+        return std::max(multiply, overhead_) + epilogue(compute);
     }
-    const double flops = 2 * shape.m * shape.n * shape.k;
-    const double multiply = flops / rates->second.rate(shape.m, shape.n, shape.k);
-    return std::max(multiply, overhead_) + epilogue(compute);
+    const MatmulPrecision used = precision(math);
+    double multiply = shape.flops() / (used.peak * used.efficiency);
+    if (kind_ == DeviceKind::gpu)
+        multiply = matmul_.seconds(shape, used) *
+                   misalignment_factor(linear_alignment(compute.kernel, used.operand_bytes));
+    return std::max(multiply, moving(cost_of(compute.kernel, compute.dtype, compute.gradient))) +
+           overhead_;
+}
+
+double CostModel::attention(const Compute& compute, const AttentionShape& shape,
+                            AttentionKind kind) const {
+    const KernelCost cost = cost_of(compute.kernel, compute.dtype, compute.gradient);
+    if (!(cost.matmul.value > 0)) return overhead_;
+    const MatmulPrecision used = precision(math_of(compute.dtype));
+    double multiply = cost.matmul.value / (used.peak * used.efficiency);
+    if (kind_ == DeviceKind::gpu) {
+        if (kind == AttentionKind::flash) {
+            multiply = attention_.fused(shape, cost.matmul.value, used, library_);
+        } else {
+            const auto fp32 = precisions_.find(MathType::fp32);
+            multiply =
+                attention_.unfused(shape, used, fp32 == precisions_.end() ? used : fp32->second);
+        }
+    }
+    return std::max(multiply, moving(cost)) + overhead_;
 }
 
 // Passes over the result that the measured multiply does not contain.
@@ -91,12 +164,14 @@ double CostModel::epilogue(const Compute& compute) const {
     double seconds = 0;
     for (const std::string_view name : {parts.bias, parts.activation, parts.residual})
         if (!name.empty())
-            seconds += measured(name, compute.dtype, {parts.work, 1}, memory_bound(parts.work));
+            seconds += measured(name, compute.dtype, {parts.work, 1},
+                                memory_.seconds(parts.work / 2, parts.work / 2));
     return seconds;
 }
 
-double CostModel::memory_bound(double bytes) const {
-    return bandwidth_ > 0 ? bytes / bandwidth_ : 0;
+double CostModel::moving(const KernelCost& cost) const {
+    return memory_.seconds(static_cast<double>(cost.read.value),
+                           static_cast<double>(cost.written.value));
 }
 
 double CostModel::measured(std::string_view name, DType dtype, const CalibrationWork& work,
@@ -106,23 +181,14 @@ double CostModel::measured(std::string_view name, DType dtype, const Calibration
     return std::max(work.parts * curve->second.seconds(work.work), overhead_);
 }
 
-double CostModel::roofline(const Compute& compute, double efficiency) const {
-    const KernelCost cost = cost_of(compute.kernel, compute.dtype, compute.gradient);
-    const double move = memory_bound(static_cast<double>(cost.moved().value));
-    double multiply = 0;
-    if (cost.matmul.value > 0)
-        multiply = cost.matmul.value / (attainable_flops(compute.multiplies_in()) * efficiency);
-    return std::max(multiply, move) + overhead_;
-}
-
-double CostModel::attainable_flops(MathType math) const {
-    const auto peak = peak_.find(math == MathType::fp8_rowwise ? MathType::fp8 : math);
-    if (peak == peak_.end() || !(peak->second.value > 0)) {
+MatmulPrecision CostModel::precision(MathType math) const {
+    const auto found = precisions_.find(math);
+    if (found == precisions_.end()) {
         const std::string type(name_of(math));
         throw Error("device-peak", "the device " + name_ + " states no peak rate for " + type,
                     "add peak." + type + " to its cluster file, or choose another precision");
     }
-    return peak->second.value * matmul_efficiency_;
+    return found->second;
 }
 
 }  // namespace shardscope

@@ -313,18 +313,16 @@ private:
         woken_.push_back(number(lane));
     }
 
-    std::int64_t index_in_step(const Lane& lane) const {
-        return lane.task->first_instruction + lane.op->instruction;
-    }
     double issue_time(const Lane& lane) const {
-        return static_cast<double>(index_in_step(lane) + 1) * program_.host_cost;
+        const std::int64_t before = lane.task->first_launch + lane.op->launch;
+        return static_cast<double>(before + 1) * program_.host_cost;
     }
 
     RoleTimeline timeline(std::size_t index) {
         RoleState& role = roles_[index];
         StepTime& time = role.time;
         if (!program_.inline_host) {
-            const auto issued = program_.roles[index].tasks.back().first_instruction;
+            const auto issued = program_.roles[index].tasks.back().first_launch;
             time.wall =
                 std::max(time.wall, Seconds(static_cast<double>(issued) * program_.host_cost));
         }
@@ -390,8 +388,8 @@ private:
 }  // namespace
 
 std::vector<RoleTimeline> simulate_step(const Program& program, const Cluster& cluster,
-                                        bool record_spans) {
-    const LaneProgram prepared = prepare(program, cluster, record_spans);
+                                        bool record_spans, RuntimeProfile profile) {
+    const LaneProgram prepared = prepare(program, cluster, record_spans, profile);
     return simulate_step(prepared, cluster, record_spans);
 }
 

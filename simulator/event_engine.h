@@ -25,7 +25,8 @@ struct RoleTimeline {
 // Simulates one step; one timeline per role, all spans with one operation per instruction when asked.
 // Throws Error (run_failed, "deadlock") that names what every lane waits for when nothing can go on.
 std::vector<RoleTimeline> simulate_step(const Program& program, const Cluster& cluster,
-                                        bool record_spans = false);
+                                        bool record_spans = false,
+                                        RuntimeProfile profile = RuntimeProfile::shardscope);
 
 // The same for a program prepared before (with `separate_kernels` when spans are wanted).
 std::vector<RoleTimeline> simulate_step(const LaneProgram& program, const Cluster& cluster,

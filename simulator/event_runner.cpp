@@ -27,7 +27,8 @@ int ranks_per_node(const Program& program, const Cluster& cluster) {
 
 Trace EventRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
     const Cluster& cluster = scenario.cluster;
-    auto timelines = simulate_step(plan.program, cluster, options.record_spans);
+    auto timelines =
+        simulate_step(plan.program, cluster, options.record_spans, plan.strategy.profile);
     Trace trace;
     for (std::size_t i = 0; i < timelines.size(); ++i) {
         const RoleProgram& role = plan.program.roles[i];

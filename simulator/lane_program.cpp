@@ -6,6 +6,7 @@
 #include "simulator/channels.h"
 #include "simulator/cost_model.h"
 #include "simulator/host_cost.h"
+#include "simulator/product_kernels.h"
 
 namespace shardscope {
 namespace {
@@ -14,9 +15,10 @@ namespace {
 class RolePreparer {
 public:
     RolePreparer(const LaneProgram& settings, const CostModel& costs, Channels& channels,
-                 bool separate_kernels)
+                 bool separate_kernels, RuntimeProfile profile)
         : costs_(costs),
           channels_(channels),
+          profile_(profile),
           inline_host_(settings.inline_host),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
@@ -40,13 +42,14 @@ private:
     void prepare_body(const Body& body) {
         for (auto& lane : lanes_) lane.clear();
         host_pending_ = 0;
+        launch_ = 0;
         for (instruction_ = 0; instruction_ < std::ssize(body.instructions); ++instruction_)
             prepare_instruction(body.instructions[static_cast<std::size_t>(instruction_)]);
         // Host time behind the last kernel of the body.
         if (host_pending_ > 0) add_run(Stream::compute, 0, false);
 
         LaneProgram::Body& prepared = out_.bodies.emplace_back();
-        prepared.instructions = static_cast<std::int32_t>(body.instructions.size());
+        prepared.launches = launch_;
         for (std::size_t s = 0; s < kStreams; ++s) {
             prepared.lanes[s] = {static_cast<std::int32_t>(out_.ops.size()),
                                  static_cast<std::int32_t>(lanes_[s].size())};
@@ -62,17 +65,30 @@ private:
             task.body = scheduled.body.value;
             task.execution = ++executions[scheduled.body.index()];
             out_.tasks.push_back(task);
-            task.first_instruction += body.instructions;
+            task.first_launch += body.launches;
         }
         out_.tasks.push_back(task);
     }
 
     void prepare_instruction(const Instruction& instruction) {
         phase_ = instruction.phase;
-        if (inline_host_) host_pending_ += host_cost_;
+        launches_ = launches_of(instruction);
+        if (inline_host_) host_pending_ += host_cost_ * launches_;
         const Stream stream = instruction.stream;
         if (inline_host_ && stream != Stream::compute) post(stream);
         std::visit([&](const auto& operation) { add(stream, operation); }, instruction.operation);
+        launch_ += launches_;
+    }
+
+    // Products record events and wait for them within the call that issues the operation.
+    int launches_of(const Instruction& instruction) const {
+        if (profile_ == RuntimeProfile::shardscope) return 1;
+        if (const auto* compute = std::get_if<Compute>(&instruction.operation))
+            return product_kernel(profile_, *compute).launches;
+        return std::holds_alternative<RecordEvent>(instruction.operation) ||
+                       std::holds_alternative<WaitEvent>(instruction.operation)
+                   ? 0
+                   : 1;
     }
 
     void add(Stream stream, const Compute& compute) {
@@ -131,6 +147,7 @@ private:
         op.kind = kind;
         op.phase = phase_;
         op.instruction = static_cast<std::int32_t>(instruction_);
+        op.launch = launch_;
         return lane(stream).emplace_back(op);
     }
 
@@ -146,8 +163,11 @@ private:
         op->communication = communication;
         op->work += host + seconds;
         op->busy += seconds;
-        const double issued = static_cast<double>(instruction_ - op->instruction) * host_cost_;
-        op->issue_to_end = std::max(op->issue_to_end, issued) + seconds;
+        // The last of several launches has its part of the work left when it is issued.
+        const double issued = (launch_ - op->launch) * host_cost_;
+        const double last =
+            issued + (launches_ - 1) * host_cost_ + seconds / std::max(1, launches_);
+        op->issue_to_end = std::max(std::max(op->issue_to_end, issued) + seconds, last);
     }
 
     void add_meeting(Stream stream, const std::vector<Party>& parties, double own) {
@@ -170,6 +190,7 @@ private:
 
     const CostModel& costs_;
     Channels& channels_;
+    const RuntimeProfile profile_;
     const bool inline_host_, separate_;
     const double host_cost_;
     const int threads_;
@@ -178,21 +199,25 @@ private:
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;
-    double host_pending_ = 0;  // inline host: time to spend before the next kernel
+    std::int32_t launch_ = 0, launches_ = 1;  // before the instruction, and its own
+    double host_pending_ = 0;                 // inline host: time to spend before the next kernel
     Phase phase_ = Phase::forward;
 };
 
 }  // namespace
 
-LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels) {
+LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels,
+                    RuntimeProfile profile) {
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
-    result.host_cost = issue_cost(program, cluster.device).value;
+    result.host_cost = profile == RuntimeProfile::shardscope
+                           ? issue_cost(program, cluster.device).value
+                           : launch_cost(profile, cluster.device).value;
     if (result.inline_host) result.threads = cluster.device.threads;
-    const CostModel costs(cluster.device);
+    const CostModel costs(cluster.device, profile);
     Channels channels(program, cluster);
     for (std::size_t role = 0; role < program.roles.size(); ++role) {
-        RolePreparer preparer(result, costs, channels, separate_kernels);
+        RolePreparer preparer(result, costs, channels, separate_kernels, profile);
         result.roles.push_back(preparer.prepare(program, role));
     }
     result.channels = channels.take_participants();

@@ -2,8 +2,9 @@
 // stream, which the event engine then walks as often as the body is scheduled.
 //
 // A *lane* is a stream of one role. Two kinds of host:
-//   separate (GPU)  the host lane issues one instruction every host_cost seconds and runs ahead of
-//                   the streams, copies of scalars to the host included; instruction i of the step
+//   separate (GPU)  the host lane makes one launch every host_cost seconds and runs ahead of the
+//                   streams, copies of scalars to the host included; an instruction is one launch
+//                   (in products' profiles as many as product_kernels.h says), and launch i of the step
 //                   can start at (i + 1)·host_cost
 //   inline (CPU)    the compute stream is the host: a kernel occupies it, and what other streams
 //                   execute is posted to their threads when the host comes by
@@ -18,6 +19,7 @@
 #include "core/cluster/cluster.h"
 #include "core/program/program.h"
 #include "core/report/trace.h"
+#include "core/strategy/runtime_profile.h"
 
 namespace shardscope {
 
@@ -37,10 +39,11 @@ struct Op {
     std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
     std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
     std::int32_t instruction = 0;  // the first one of the body
+    std::int32_t launch = 0;       // of the body: launches before that instruction's
     double work = 0;               // seconds when the lane has a core (or device) of its own
     double busy = 0;               // the part of `work` that is not host time
-    // Separate host: shortest time from the issue of the first kernel to the end of the last, that is
-    // max over kernels j of (j − first)·host_cost + the durations from j on.
+    // Separate host: shortest time from the first launch to the end of the last kernel, that is max
+    // over launches j of (j − first)·host_cost + the durations from j on.
     double issue_to_end = 0;
 };
 
@@ -56,12 +59,12 @@ struct LaneProgram {
     };
     struct Body {
         std::array<Slice, kStreams> lanes;
-        std::int32_t instructions = 0;
+        std::int32_t launches = 0;
     };
     struct Task {
         std::int32_t body = 0;
-        std::int32_t execution = 0;          // how often the body has run with this task, from 1
-        std::int64_t first_instruction = 0;  // counted over the step
+        std::int32_t execution = 0;     // how often the body has run with this task, from 1
+        std::int64_t first_launch = 0;  // counted over the step
     };
     // A wait is over when the event has been recorded by as many executions of `body` as tasks before
     // the waiting one have, and by that of its own task where Op::count is 1.
@@ -81,11 +84,12 @@ struct LaneProgram {
     std::vector<Role> roles;
     std::vector<std::int32_t> channels;  // how many lanes meet at each
     bool inline_host = false;
-    double host_cost = 0;  // seconds per instruction (host_cost.h)
+    double host_cost = 0;  // seconds per launch (host_cost.h, product_kernels.h)
     int threads = 1;       // inline host: that divide the kernels of the compute stream
 };
 
 // `separate_kernels` keeps one operation per instruction, for spans. The result refers to `program`.
-LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels);
+LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels,
+                    RuntimeProfile profile = RuntimeProfile::shardscope);
 
 }  // namespace shardscope

@@ -1,0 +1,78 @@
+#include "simulator/gpu_generation.h"
+
+namespace shardscope {
+namespace {
+
+// CUTLASS's and cuBLAS's thread-block tiles. Accumulators of 256 × 128 fill a multiprocessor's
+// registers; thin matrices have thin tiles.
+constexpr Tile kVolta[] = {{256, 128}, {128, 256}, {128, 128}, {128, 64}, {64, 128},
+                           {64, 64},   {32, 128},  {128, 32},  {32, 64},  {64, 32}};
+constexpr Tile kAmpere[] = {{256, 128}, {128, 256}, {128, 128}, {256, 64}, {64, 256},
+                            {128, 64},  {64, 128},  {64, 64},   {32, 128}, {128, 32},
+                            {16, 128},  {128, 16},  {64, 32},   {32, 64}};
+// Warp-group multiplies take any multiple of 8 columns; cuBLAS 12 has many widths.
+constexpr Tile kHopper[] = {{128, 256}, {256, 128}, {192, 192}, {128, 192}, {192, 128}, {128, 160},
+                            {160, 128}, {128, 128}, {256, 64},  {64, 256},  {128, 64},  {64, 128},
+                            {64, 64},   {64, 32},   {32, 64},   {64, 16},   {16, 64}};
+// Pairs of multiprocessors multiply 256 rows together.
+constexpr Tile kBlackwell[] = {{256, 256, 2}, {256, 192, 2}, {192, 256, 2}, {256, 128, 2},
+                               {128, 256, 2}, {128, 128},    {128, 64},     {64, 128},
+                               {64, 64},      {64, 32},      {32, 64},      {64, 16},
+                               {16, 64}};
+constexpr Tile kCdna3[] = {{256, 256}, {256, 224}, {224, 256}, {256, 192}, {192, 256},
+                           {256, 128}, {128, 256}, {128, 128}, {128, 64},  {64, 128},
+                           {64, 64},   {32, 64},   {64, 32},   {16, 64},   {64, 16}};
+
+// flash_2 and vendor: forward with heads of 64 and 128, backward with both, half_sequence.
+constexpr GpuGeneration kAll[] = {
+    {.tiles = kVolta,
+     .feed = 85,
+     .tile_clocks = 1200,
+     .start_clocks = 3000,
+     .cache_bytes = 20,
+     .flash_2 = {0.30, 0.30, 0.22, 0.22, 512},
+     .vendor = {0.30, 0.30, 0.22, 0.22, 512}},
+    {.tiles = kAmpere,
+     .feed = 85,
+     .tile_clocks = 1200,
+     .start_clocks = 4000,
+     .cache_bytes = 32,
+     .flash_2 = {0.60, 0.68, 0.48, 0.57, 512},
+     .vendor = {0.60, 0.68, 0.48, 0.57, 512}},
+    {.tiles = kAmpere,  // Ada's multiplies are Ampere's
+     .feed = 64,
+     .tile_clocks = 1200,
+     .start_clocks = 4000,
+     .cache_bytes = 16,
+     .flash_2 = {0.70, 0.80, 0.55, 0.65, 512},
+     .vendor = {0.70, 0.80, 0.55, 0.65, 512}},
+    {.tiles = kHopper,
+     .feed = 128,
+     .tile_clocks = 500,
+     .start_clocks = 5000,
+     .cache_bytes = 24,
+     .flash_2 = {0.34, 0.40, 0.28, 0.34, 512},
+     .vendor = {0.48, 0.64, 0.40, 0.53, 850}},
+    {.tiles = kBlackwell,
+     .feed = 205,
+     .tile_clocks = 300,
+     .start_clocks = 6000,
+     .cache_bytes = 32,
+     .flash_2 = {0.15, 0.18, 0.12, 0.15, 512},
+     .vendor = {0.52, 0.64, 0.40, 0.50, 1200}},
+    {.tiles = kCdna3,
+     .feed = 64,
+     .tile_clocks = 1200,
+     .start_clocks = 6000,
+     .cache_bytes = 24,
+     .flash_2 = {0.25, 0.30, 0.18, 0.23, 850},
+     .vendor = {0.25, 0.30, 0.18, 0.23, 850}},
+};
+
+}  // namespace
+
+const GpuGeneration& generation_of(Architecture architecture) {
+    return kAll[static_cast<std::size_t>(architecture)];
+}
+
+}  // namespace shardscope

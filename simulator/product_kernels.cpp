@@ -1,0 +1,287 @@
+#include "simulator/product_kernels.h"
+
+#include <algorithm>
+
+namespace shardscope {
+namespace {
+
+// How a product computes what lies between multiplies.
+struct Style {
+    bool fused_gate = false;      // bias, activation and gate are one kernel
+    bool fused_residual = false;  // bias, dropout and residual are one kernel
+    bool fused_scores = false;    // scale, mask and softmax of unfused attention are one kernel
+    bool fused_norm = false;      // RMSNorm is one kernel; LayerNorm always is
+    bool fused_rope = false;
+    bool fused_gradients = false;  // weight gradients are summed by their multiply
+    bool dropout = false;          // by default 0.1 of attention's probabilities and of residuals
+    bool fused_loss = false;       // softmax, its logarithm and gradient are three kernels
+    bool vocabulary_loss = false;  // they are a row of element-wise kernels on fp32 logits
+    bool fused_casts = false;      // to 8 bits: one kernel writes the operand and its transpose
+    double optimizer_bytes = 0;    // per element, beside one fused step
+    int optimizer_launches = 1;
+    double framework = 0;  // seconds of host per launch, beside Device::host_cost
+};
+
+constexpr Style kDeepSpeed{
+    .dropout = true, .optimizer_bytes = 20, .optimizer_launches = 6, .framework = 20e-6};
+constexpr Style kMegatronDeepSpeed{.fused_gate = true,
+                                   .fused_residual = true,
+                                   .fused_scores = true,
+                                   .fused_norm = true,
+                                   .dropout = true,
+                                   .vocabulary_loss = true,
+                                   .optimizer_bytes = 20,
+                                   .optimizer_launches = 6,
+                                   .framework = 46e-6};
+constexpr Style kMegatron{.fused_gate = true,
+                          .fused_residual = true,
+                          .fused_scores = true,
+                          .fused_norm = true,
+                          .fused_rope = true,
+                          .fused_gradients = true,
+                          .dropout = true,
+                          .vocabulary_loss = true,
+                          .fused_casts = true,
+                          .optimizer_bytes = 14,
+                          .optimizer_launches = 4,
+                          .framework = 20e-6};
+constexpr Style kFsdp{.optimizer_bytes = 24, .optimizer_launches = 12, .framework = 12e-6};
+constexpr Style kFsdpCompile{.fused_gate = true,
+                             .fused_residual = true,
+                             .fused_norm = true,
+                             .fused_rope = true,
+                             .fused_loss = true,
+                             .fused_casts = true,
+                             .framework = 8e-6};
+
+// Sizes in elements, e bytes each; g bytes of a gradient. Terms are written as reads and writes of the
+// product less ours.
+struct InProduct {
+    const Style& style;
+    double e, g;
+
+    static double n(std::int64_t a, std::int64_t b) {
+        return static_cast<double>(a) * static_cast<double>(b);
+    }
+
+    // Lookups, their sum, dropout, and the change from samples to tokens first.
+    ProductKernel operator()(const Embedding& k) const {
+        const double dropout = style.dropout ? 2 * e + 1 : 0;
+        const int masks = k.vocabulary_parallel ? 4 : 0;
+        return {3 + masks + (style.dropout ? 2 : 0), n(k.rows, k.hidden) * (4 * e + dropout)};
+    }
+    ProductKernel operator()(const EmbeddingGrad& k) const {
+        return {3, n(k.rows, k.hidden) * 2 * e};
+    }
+    // The bias is part of the multiply. An activation reads back what the multiply wrote; a residual
+    // too, and writes the dropout's mask.
+    ProductKernel operator()(const Linear& k) const {
+        ProductKernel p;
+        const double y = n(k.rows, k.out);
+        if (k.activation != Activation::none) {
+            p.launches += 1;
+            p.bytes += y * e;
+        }
+        if (k.residual) add(p, residual(y, true));
+        return p;
+    }
+    ProductKernel operator()(const LinearInputGrad& k) const {
+        if (k.activation == Activation::none) return {};
+        return {2, n(k.rows, k.in) * 2 * e};
+    }
+    // The bias's gradient reads dy once more; sums that the multiply does not do write the gradient
+    // and read it back.
+    ProductKernel operator()(const LinearWeightGrad& k) const {
+        ProductKernel p;
+        if (k.bias) {
+            p.launches += 1;
+            p.bytes += n(k.rows, k.out) * e;
+        }
+        if (k.accumulate && !style.fused_gradients) {
+            p.launches += 1;
+            p.bytes += n(k.in, k.out) * 2 * g;
+        }
+        return p;
+    }
+    ProductKernel operator()(const BiasResidual& k) const {
+        return residual(n(k.rows, k.hidden), false);
+    }
+    ProductKernel operator()(const SwiGlu& k) const { return gate(n(k.rows, k.ffn), false); }
+    ProductKernel operator()(const SwiGluGrad& k) const { return gate(n(k.rows, k.ffn), true); }
+    ProductKernel operator()(const GeGlu& k) const { return gate(n(k.rows, k.ffn), false); }
+    ProductKernel operator()(const GeGluGrad& k) const { return gate(n(k.rows, k.ffn), true); }
+
+    ProductKernel operator()(const Norm& k) const { return norm(n(k.rows, k.hidden), k.kind); }
+    ProductKernel operator()(const NormInputGrad& k) const {
+        ProductKernel p = norm(n(k.rows, k.hidden), k.kind);
+        if (k.residual) {  // a sum of its own
+            p.launches += 1;
+            p.bytes += n(k.rows, k.hidden) * 2 * e;
+        }
+        return p;
+    }
+    ProductKernel operator()(const NormWeightGrad& k) const {
+        return norm(n(k.rows, k.hidden), k.kind);
+    }
+    ProductKernel operator()(const HeadNorm& k) const { return head_norm(k); }
+    ProductKernel operator()(const HeadNormInputGrad& k) const { return head_norm(k); }
+    ProductKernel operator()(const HeadNormWeightGrad& k) const { return head_norm(k); }
+
+    // To fp32 and back around the rotation, q and k apart.
+    ProductKernel operator()(const Rope& k) const {
+        if (style.fused_rope) return {};
+        return {8, n(k.rows, (k.heads + k.kv_heads) * k.turned()) * 16};
+    }
+
+    // Our unfused attention keeps fp32 probabilities, once written and once read; the products' scores
+    // are e bytes: written by q·kᵀ, through softmax and dropout, read by p·v.
+    ProductKernel operator()(const Attention& k) const {
+        if (k.kind == AttentionKind::flash) return {2, 0};
+        const double scores =
+            static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
+        const double passes = 4 * e + dropout_bytes() + mask_bytes();
+        return {7 + (style.dropout ? 1 : 0) + (style.fused_scores ? 0 : 3),
+                scores * (passes - 8) + copies(k)};
+    }
+    // dp written, dropout's and softmax's gradient, p read for dv, ds for dq and dk.
+    ProductKernel operator()(const AttentionGrad& k) const {
+        if (k.kind == AttentionKind::flash) return {3, 0};
+        const double scores =
+            static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
+        const double passes = 7 * e + dropout_bytes() + mask_bytes();
+        return {9 + (style.dropout ? 1 : 0) + (style.fused_scores ? 0 : 2),
+                scores * (passes - 4) + 2 * copies(k)};
+    }
+
+    // Logits to fp32, logarithm of the softmax, the gradient back: each a pass of its own.
+    ProductKernel operator()(const SoftmaxCrossEntropy& k) const {
+        const double logits = n(k.rows, k.classes);
+        if (style.fused_loss) return {3, logits * 2 * e};
+        return style.vocabulary_loss ? ProductKernel{20, logits * 42}
+                                     : ProductKernel{8, logits * 32};
+    }
+    ProductKernel operator()(const VocabularyMax& k) const { return {2, n(k.rows, k.columns) * 8}; }
+    ProductKernel operator()(const VocabularySum& k) const {
+        return {10, n(k.rows, k.columns) * 16};
+    }
+    ProductKernel operator()(const VocabularyLoss& k) const {
+        return {8, n(k.rows, k.columns) * 18};
+    }
+
+    ProductKernel operator()(const LoadBatch&) const { return {8, 0}; }
+    ProductKernel operator()(const SumSquares&) const { return {2, 0}; }
+    ProductKernel operator()(const OptimizerStep& k) const {
+        return {style.optimizer_launches, static_cast<double>(k.elements) * style.optimizer_bytes};
+    }
+    // Activate, ActivateGrad, Zero, Add, Copy: one kernel everywhere.
+    template <class Other>
+    ProductKernel operator()(const Other&) const {
+        return {};
+    }
+
+private:
+    static void add(ProductKernel& to, const ProductKernel& more) {
+        to.launches += more.launches;
+        to.bytes += more.bytes;
+    }
+    double dropout_bytes() const { return style.dropout ? 2 * e + 1 : 0; }
+    double mask_bytes() const { return style.fused_scores ? 0 : 4 * e + 1; }  // scale, and mask
+
+    // Of `y` elements that a multiply wrote (`written`: which is not among ours) or that are summed.
+    ProductKernel residual(double y, bool written) const {
+        const double back = written ? 2 * e : 0, mask = style.dropout ? 1 : 0;
+        if (style.fused_residual) return {1, y * (back + mask)};
+        return {style.dropout ? 2 : 1, y * (back + (style.dropout ? 2 * e + 1 : 0))};
+    }
+    ProductKernel gate(double y, bool backward) const {
+        if (style.fused_gate) return {};
+        return backward ? ProductKernel{3, y * 4 * e} : ProductKernel{2, y * 2 * e};
+    }
+    // Unfused RMSNorm: to fp32, square, mean, root, two products, back.
+    ProductKernel norm(double y, NormKind kind) const {
+        if (style.fused_norm || kind == NormKind::layer_norm) return {};
+        return {7, y * (32 - 2 * e + 2)};
+    }
+    template <class HeadNormKernel>
+    ProductKernel head_norm(const HeadNormKernel& k) const {
+        return norm(n(k.rows, (k.heads + k.kv_heads) * k.head_dim), NormKind::rms_norm);
+    }
+    // q, k, v and the result are laid out anew for batched multiplies.
+    template <class AttentionKernel>
+    double copies(const AttentionKernel& k) const {
+        return 2 * e * static_cast<double>(k.samples) * static_cast<double>(k.seq) *
+               n(2 * (k.heads + k.kv_heads), k.head_dim);
+    }
+};
+
+// Casts of a multiply's operands just before it. A cast finds the largest element (unless its scale is
+// that of steps before, or the cast is fused with what produced the operand), then writes 8 or 4 bits;
+// the transpose that the gradients multiply is written with it, or by a kernel of its own.
+ProductKernel casts(const Kernel& kernel, MathType math, bool fused) {
+    if (math < MathType::fp8) return {0, 0};
+    const auto size = [](std::int64_t a, std::int64_t b) {
+        return static_cast<double>(a) * static_cast<double>(b);
+    };
+    const double narrow = math == MathType::nvfp4 ? 0.5 : 1;
+    const double first = fused ? 2 + 2 * narrow : 2 + 2 + narrow;  // bytes per element
+    const double again = fused ? 0 : 2 * narrow;                   // of a transpose
+    const int launches = fused ? 1 : 3;
+    if (const auto* f = std::get_if<Linear>(&kernel))
+        return {2 * launches, first * (size(f->rows, f->in) + size(f->in, f->out))};
+    if (const auto* g = std::get_if<LinearInputGrad>(&kernel))
+        return {launches + (fused ? 0 : 1),
+                first * size(g->rows, g->out) + again * size(g->in, g->out)};
+    if (const auto* w = std::get_if<LinearWeightGrad>(&kernel))
+        return {fused ? 0 : 2, again * (size(w->rows, w->in) + size(w->rows, w->out))};
+    return {0, 0};
+}
+
+const Style* style_of(RuntimeProfile profile) {
+    switch (profile) {
+        case RuntimeProfile::shardscope:
+            break;
+        case RuntimeProfile::deepspeed:
+            return &kDeepSpeed;
+        case RuntimeProfile::megatron_deepspeed:
+            return &kMegatronDeepSpeed;
+        case RuntimeProfile::megatron:
+            return &kMegatron;
+        case RuntimeProfile::fsdp:
+            return &kFsdp;
+        case RuntimeProfile::fsdp_compile:
+            return &kFsdpCompile;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
+    const Style* style = style_of(profile);
+    const ProductKernel cast =
+        casts(compute.kernel, compute.multiplies_in(), style == nullptr || style->fused_casts);
+    ProductKernel product;
+    if (style != nullptr)
+        product = std::visit(InProduct{*style, static_cast<double>(size_of(compute.dtype)),
+                                       static_cast<double>(size_of(compute.gradient))},
+                             compute.kernel);
+    product.launches += cast.launches;
+    product.bytes = std::max(0.0, product.bytes) + cast.bytes;
+    return product;
+}
+
+Seconds launch_cost(RuntimeProfile profile, const Device& device) {
+    const Style* style = style_of(profile);
+    return device.host_cost + Seconds(style == nullptr ? 0 : style->framework);
+}
+
+// Transformer Engine and our own module call the vendor's; PyTorch's own copy of FlashAttention-2 is
+// not built for Blackwell, where it calls cuDNN.
+AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture) {
+    const bool vendors = profile == RuntimeProfile::shardscope ||
+                         profile == RuntimeProfile::megatron ||
+                         architecture == Architecture::blackwell;
+    return vendors ? AttentionLibrary::vendor : AttentionLibrary::flash_2;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,175 @@
+// Kernels as products compute them: every shipped cluster times every kernel in every profile.
+#include "simulator/product_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/catalogue.h"
+#include "core/cluster/cluster_source.h"
+#include "simulator/cost_model.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kRows = 8192, kHidden = 4096, kFfn = 16384, kVocab = 50304;
+
+// One of each kind, of a transformer block's size.
+std::vector<Kernel> all_kernels() {
+    const Activation gelu = Activation::gelu;
+    return {LoadBatch{4, 2048},
+            Embedding{kRows, 2048, kVocab, kHidden},
+            EmbeddingGrad{kRows, 2048, kVocab, kHidden},
+            Linear{kRows, kHidden, kFfn, true, false, gelu},
+            Linear{kRows, kFfn, kHidden, true, true},
+            LinearInputGrad{kRows, kHidden, kFfn, gelu},
+            LinearWeightGrad{kRows, kHidden, kFfn, true, true},
+            BiasResidual{kRows, kHidden, true, true},
+            Activate{kRows * kFfn, gelu},
+            ActivateGrad{kRows * kFfn, gelu},
+            SwiGlu{kRows, kFfn},
+            SwiGluGrad{kRows, kFfn},
+            GeGlu{kRows, kFfn},
+            GeGluGrad{kRows, kFfn},
+            Norm{kRows, kHidden, NormKind::rms_norm},
+            NormInputGrad{kRows, kHidden, NormKind::rms_norm, true},
+            NormWeightGrad{kRows, kHidden, NormKind::rms_norm},
+            HeadNorm{kRows, 32, 8, 128},
+            HeadNormInputGrad{kRows, 32, 8, 128},
+            HeadNormWeightGrad{kRows, 32, 8, 128},
+            Rope{kRows, 2048, 32, 8, 128},
+            Attention{4, 2048, 32, 8, 128},
+            AttentionGrad{4, 2048, 32, 8, 128},
+            Attention{4, 2048, 32, 8, 128, AttentionKind::unfused},
+            AttentionGrad{4, 2048, 32, 8, 128, AttentionKind::unfused},
+            SoftmaxCrossEntropy{kRows, kVocab},
+            VocabularyMax{kRows, kVocab, kVocab},
+            VocabularySum{kRows, kVocab, kVocab},
+            VocabularyLoss{kRows, kVocab, kVocab},
+            Zero{kRows},
+            Add{kRows},
+            Copy{kRows},
+            SumSquares{kRows * kHidden},
+            OptimizerStep{kRows * kHidden, {}, 1.0, true}};
+}
+
+Compute half(Kernel kernel, DType dtype = DType::bf16) {
+    Compute c;
+    c.kernel = std::move(kernel);
+    c.dtype = dtype;
+    c.gradient = DType::fp32;
+    return c;
+}
+
+TEST(ProductKernels, EveryClusterTimesEveryKernelInEveryProfile) {
+    std::vector<bool> seen(std::variant_size_v<Kernel>);
+    for (const Kernel& kernel : all_kernels()) seen[kernel.index()] = true;
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << "a kernel is missing above";
+
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        const Device device = catalogue_cluster(std::string(entry.name)).device;
+        const bool has_bf16 = device.peak_of(MathType::bf16).value > 0;
+        for (const RuntimeProfile profile : kRuntimeProfiles) {
+            const CostModel costs(device, profile);
+            for (const Kernel& kernel : all_kernels()) {
+                const Compute compute = half(kernel, has_bf16 ? DType::bf16 : DType::fp16);
+                const double time = costs.kernel(compute).value;
+                EXPECT_TRUE(std::isfinite(time) && time >= device.kernel_overhead.value)
+                    << entry.name << " " << name_of(profile) << " " << kernel_name(kernel);
+                EXPECT_LT(time, 1) << kernel_name(kernel);
+            }
+        }
+    }
+}
+
+TEST(ProductKernels, EveryStatedPrecisionMultiplies) {
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        const Device device = catalogue_cluster(std::string(entry.name)).device;
+        const CostModel costs(device);
+        for (const auto& [math, peak] : device.peak) {
+            Compute compute = half(Linear{kRows, kHidden, kFfn}, storage_of(math));
+            compute.math = math;
+            const double rate =
+                2.0 * kRows * kHidden * kFfn / costs.kernel(compute).value / peak.value;
+            EXPECT_GT(rate, 0.25) << entry.name << " " << name_of(math);
+            EXPECT_LT(rate, 1) << entry.name << " " << name_of(math);
+        }
+    }
+}
+
+TEST(ProductKernels, OurProfileIsOneLaunchWithoutFurtherBytes) {
+    for (const Kernel& kernel : all_kernels())
+        EXPECT_EQ(product_kernel(RuntimeProfile::shardscope, half(kernel)), ProductKernel{})
+            << kernel_name(kernel);
+}
+
+TEST(ProductKernels, ProductsLaunchAndMoveAtLeastAsMuch) {
+    for (const RuntimeProfile profile : kRuntimeProfiles)
+        for (const Kernel& kernel : all_kernels()) {
+            const ProductKernel product = product_kernel(profile, half(kernel));
+            EXPECT_GE(product.launches, 1) << name_of(profile) << " " << kernel_name(kernel);
+            EXPECT_GE(product.bytes, 0) << name_of(profile) << " " << kernel_name(kernel);
+        }
+}
+
+// The bytes of a few kernels counted by hand, at 2 bytes per element.
+TEST(ProductKernels, PassesAreThoseOfTheKernelsInTurn) {
+    const double ffn = kRows * kFfn, hidden = kRows * kHidden;
+    // Eager: silu reads the gate and writes; the product reads that and the other half, and writes:
+    // 5 passes for our 3.
+    EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, half(SwiGlu{kRows, kFfn})),
+              (ProductKernel{2, 2 * ffn * 2}));
+    EXPECT_EQ(product_kernel(RuntimeProfile::fsdp_compile, half(SwiGlu{kRows, kFfn})),
+              ProductKernel{});
+    // Megatron's last linear layer: the multiply writes, the fused sum reads that back and writes the
+    // dropout's mask.
+    EXPECT_EQ(
+        product_kernel(RuntimeProfile::megatron, half(Linear{kRows, kFfn, kHidden, true, true})),
+        (ProductKernel{2, hidden * (2 * 2 + 1)}));
+    // Unfused attention of Megatron with a fused softmax, forward: the scores are written and read by
+    // softmax (3 passes), by dropout (2 and a mask), and read by the multiply: 6 · 2 + 1 bytes for our 8.
+    const double scores = 4.0 * 32 * 2048 * 2048, layouts = 2.0 * 2 * kRows * 2 * (32 + 8) * 128;
+    EXPECT_EQ(product_kernel(RuntimeProfile::megatron,
+                             half(Attention{4, 2048, 32, 8, 128, AttentionKind::unfused})),
+              (ProductKernel{8, scores * (13 - 8) + layouts}));
+    // DeepSpeed scales and masks by kernels of their own: 4 more passes and the mask.
+    EXPECT_EQ(product_kernel(RuntimeProfile::deepspeed,
+                             half(Attention{4, 2048, 32, 8, 128, AttentionKind::unfused})),
+              (ProductKernel{11, scores * (13 + 9 - 8) + layouts}));
+}
+
+TEST(ProductKernels, CastsTo8BitsAreKernelsOfTheirOwn) {
+    Compute c = half(Linear{kRows, kHidden, kFfn});
+    c.math = MathType::fp8;
+    const double operands = double{kRows} * kHidden + double{kHidden} * kFfn;
+    // Fused: read 2 bytes, write the operand and its transpose.
+    EXPECT_EQ(product_kernel(RuntimeProfile::megatron, c), (ProductKernel{3, operands * 4}));
+    // Apart: read for the largest element, read again, write.
+    EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), (ProductKernel{7, operands * 5}));
+    c.math = std::nullopt;
+    EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), ProductKernel{});
+}
+
+TEST(ProductKernels, FrameworksSpendHostTimeOnEveryLaunch) {
+    const Device device = catalogue_cluster("a100-80gb").device;
+    EXPECT_EQ(launch_cost(RuntimeProfile::shardscope, device), device.host_cost);
+    for (const RuntimeProfile profile : kRuntimeProfiles)
+        EXPECT_GE(launch_cost(profile, device), device.host_cost);
+    EXPECT_LT(launch_cost(RuntimeProfile::fsdp_compile, device),
+              launch_cost(RuntimeProfile::fsdp, device));
+}
+
+TEST(ProductKernels, AttentionOnHopperDependsOnTheLibrary) {
+    const Device device = catalogue_cluster("h100-sxm").device;
+    const Compute c = half(Attention{4, 8192, 32, 32, 128});
+    const double eager = CostModel(device, RuntimeProfile::fsdp).kernel(c).value;
+    const double vendor = CostModel(device, RuntimeProfile::megatron).kernel(c).value;
+    EXPECT_GT(eager, 1.3 * vendor) << "FlashAttention-2 uses no warp groups";
+    const Device ampere = catalogue_cluster("a100-80gb").device;
+    EXPECT_NEAR(CostModel(ampere, RuntimeProfile::fsdp).kernel(c).value,
+                CostModel(ampere, RuntimeProfile::megatron).kernel(c).value, 1e-9);
+}
+
+}  // namespace
+}  // namespace shardscope
