@@ -23,10 +23,13 @@ double parameters_of(const Model& model, const Layer& layer) {
     return sum;
 }
 
+bool is_block(const Layer& layer) { return std::holds_alternative<BlockLayer>(layer.kind); }
+
 std::vector<double> weights_of(const Model& model, const Strategy& s) {
-    const bool has_blocks =
-        std::any_of(model.layers.begin(), model.layers.end(),
-                    [](const Layer& l) { return std::holds_alternative<BlockLayer>(l.kind); });
+    const auto blocks = std::count_if(model.layers.begin(), model.layers.end(), is_block);
+    const bool has_blocks = blocks > 0;
+    // Blocks that every chunk can have as many of leave what surrounds them to go along.
+    const double around = blocks % (s.pp * s.virtual_stages) == 0 ? 0 : 1;
     std::regex pattern;
     if (s.partition.kind == Kind::pattern) pattern = std::regex(s.partition.pattern);
     std::vector<double> weights;
@@ -37,7 +40,7 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
         else if (s.partition.kind == Kind::pattern)
             weight = std::regex_search(layer.name, pattern) ? 1 : 0;
         else if (s.partition.kind == Kind::blocks && has_blocks)
-            weight = std::holds_alternative<BlockLayer>(layer.kind) ? 1 : 0;
+            weight = is_block(layer) ? 1 : around;
         weights.push_back(weight);
     }
     const auto matching =

@@ -10,6 +10,7 @@
 namespace shardscope {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -40,8 +41,28 @@ TEST(Partition, BlocksAreDividedEvenlyAndTheRestGoesAlong) {
     EXPECT_THAT(sizes(model, stages(1)), ElementsAre(8));
     EXPECT_THAT(sizes(model, stages(2)), ElementsAre(4, 4));
     EXPECT_THAT(sizes(model, stages(3)), ElementsAre(3, 2, 3));
-    EXPECT_THAT(sizes(model, stages(4)), ElementsAre(2, 1, 2, 3));
+    EXPECT_THAT(sizes(model, stages(6)), ElementsAre(2, 1, 1, 1, 1, 2));
+}
+
+TEST(Partition, WhereBlocksDoNotDivideEmbeddingAndHeadCountAsLayers) {
+    const Model model = build_model(test::deep_gpt());
+    EXPECT_THAT(sizes(model, stages(4)), ElementsAre(2, 2, 2, 2));
+    EXPECT_THAT(sizes(model, stages(5)), ElementsAre(1, 1, 2, 2, 2));
     EXPECT_THAT(sizes(model, stages(8)), ElementsAre(1, 1, 1, 1, 1, 1, 1, 1));
+}
+
+// Llama 3 405B has 126 blocks, so that embedding and head make them 128 (Llama 3's report, section 3.3.2).
+TEST(Partition, Of126BlocksOn16StagesOf8Chunks) {
+    LlamaSpec spec;
+    spec.layers = 126;
+    spec.hidden = spec.ffn = spec.vocab = 8;
+    spec.heads = spec.kv_heads = 2;
+    spec.seq = 4;
+    const Model model = build_model({"llama", spec});
+    Strategy strategy = stages(16);
+    EXPECT_THAT(sizes(model, strategy), Each(8)) << "the first and the last have 7 blocks";
+    strategy.virtual_stages = 8;
+    EXPECT_THAT(sizes(model, strategy), Each(1)) << "embedding and head have a chunk of their own";
 }
 
 TEST(Partition, OtherMeasures) {
