@@ -32,8 +32,7 @@ enum class Schedule {
 // How layers are divided over pipeline stages.
 struct Partition {
     enum class Kind {
-        blocks,   // transformer blocks evenly, what surrounds them goes along, or counts as a block each
-                  // where blocks do not divide; layer lists: uniform
+        blocks,   // transformer blocks evenly, what surrounds them goes along; layer lists: uniform
         uniform,  // every layer counts one
         parameters,  // every layer counts its parameters
         pattern,     // layers whose name matches `pattern` (ECMAScript, anywhere) count one
