@@ -25,6 +25,8 @@ constexpr auto kCommands = std::to_array<Command>({
      "shardscope launch --num_gpus 2 -- run scenarios/mlp.yaml", launch},
     {"import", "Read another program's configuration: what it means here, what has no effect",
      "shardscope import hf tests/data/hf/gpt2.json", import_file},
+    {"validate", "Predict runs that others measured, and say how wrong the predictions are",
+     "shardscope validate tests/data/measured_runs.csv --family dense", validate},
     {"calibrate", "Measure this machine, for the predictions of simulate and compare",
      "shardscope calibrate --quick", calibrate, true},
     {"devices", "List what can run here, and the clusters that can be simulated",

@@ -37,6 +37,7 @@ int compare(const Command& self, const Words& words, const Environment& environm
 int show(const Command& self, const Words& words, const Environment& environment);
 int launch(const Command& self, const Words& words, const Environment& environment);
 int import_file(const Command& self, const Words& words, const Environment& environment);
+int validate(const Command& self, const Words& words, const Environment& environment);
 int calibrate(const Command& self, const Words& words, const Environment& environment);
 int devices(const Command& self, const Words& words, const Environment& environment);
 int completion(const Command& self, const Words& words, const Environment& environment);

@@ -1,0 +1,248 @@
+#include "core/validation/measured_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "core/csv_reader.h"
+#include "core/error.h"
+#include "core/nearest.h"
+#include "core/yaml_number.h"
+#include "core/yaml_text.h"
+
+namespace shardscope {
+namespace {
+
+using Text = std::string MeasuredRun::*;
+using Count = std::optional<std::int64_t> MeasuredRun::*;
+using Flag = std::optional<bool> MeasuredRun::*;
+using Amount = std::optional<double> MeasuredRun::*;
+struct Ignored {};  // for readers of the file
+
+struct Column {
+    std::string_view name;
+    std::variant<Ignored, Text, Count, Flag, Amount> value;
+    bool required = false;  // the column must be there; only the id must not be empty
+    std::int64_t least = 1, most = 16'777'216;  // of a Count
+};
+
+using Run = MeasuredRun;
+constexpr std::int64_t kMostRanks = 1'000'000;
+constexpr double kMostAmount = 1e12;
+
+constexpr auto kColumns = std::to_array<Column>({
+    {"id", &Run::id, true},
+    {"family", &Run::family, true},
+    {"quality", Ignored{}},
+    {"source", Ignored{}},
+    {"gpu", &Run::gpu, true},
+    {"gpu_memory_gb", &Run::gpu_memory_gb},
+    {"gpus_per_node", &Run::gpus_per_node, false, 1, 4096},
+    {"gpus", &Run::gpus, true, 1, kMostRanks},
+    {"intra_node_GBps", &Run::intra_node_GBps},
+    {"inter_node_Gbps_per_node", &Run::inter_node_Gbps_per_node},
+    {"network_note", &Run::network_note},
+    {"model", &Run::model},
+    {"layers", &Run::layers, true, 1, 10'000},
+    {"hidden", &Run::hidden, true},
+    {"ffn", &Run::ffn},
+    {"mlp", &Run::mlp},
+    {"heads", &Run::heads, true, 1, 65'536},
+    {"kv_heads", &Run::kv_heads, false, 1, 65'536},
+    {"vocab", &Run::vocab, true},
+    {"seq", &Run::seq, true},
+    {"tied_embeddings", &Run::tied_embeddings},
+    {"experts", &Run::experts},
+    {"experts_per_token", &Run::experts_per_token},
+    {"expert_ffn", &Run::expert_ffn},
+    {"framework", &Run::framework, true},
+    {"precision", &Run::precision},
+    {"grad_dtype", &Run::grad_dtype},
+    {"dp", &Run::dp, false, 1, kMostRanks},
+    {"tp", &Run::tp, false, 1, kMostRanks},
+    {"pp", &Run::pp, false, 1, kMostRanks},
+    {"virtual_stages", &Run::virtual_stages, false, 1, 10'000},
+    {"cp", &Run::cp, false, 1, kMostRanks},
+    {"ep", &Run::ep, false, 1, kMostRanks},
+    {"sequence_parallel", &Run::sequence_parallel},
+    {"zero_stage", &Run::zero_stage, false, 0, 3},
+    {"schedule", &Run::schedule},
+    {"recompute", &Run::recompute},
+    {"recompute_note", &Run::recompute_note},
+    {"attention", &Run::attention},
+    {"micro_batch", &Run::micro_batch, false, 1, 1'000'000'000},
+    {"global_batch", &Run::global_batch, true, 1, 1'000'000'000},
+    {"step_time_s", &Run::step_time_s},
+    {"tokens_per_s_per_gpu", &Run::tokens_per_s_per_gpu},
+    {"peak_memory_gib", &Run::peak_memory_gib},
+    {"memory_kind", &Run::memory_kind},
+    {"assumptions", &Run::assumptions},
+});
+
+// One field of a row, and where it is.
+struct Cell {
+    const Column& column;
+    const std::string& text;
+    const std::string& file;
+    int line;
+
+    [[noreturn]] void fail(const char* rule, const std::string& what,
+                           const std::string& fix) const {
+        throw Error(rule,
+                    fmt::format("{}:{}: column \"{}\": \"{}\" {}", file, line, column.name,
+                                printable(text), what),
+                    fix);
+    }
+};
+
+// "8" and, as programs write it that keep unknown values beside whole ones, "8.0".
+std::optional<std::int64_t> whole_number(const std::string& text) {
+    if (const auto integer = parse_integer(text)) return integer;
+    const auto number = parse_number(text);
+    constexpr double kExact = 9007199254740992.0;  // 2⁵³
+    if (!number || std::abs(*number) > kExact || *number != std::floor(*number))
+        return std::nullopt;
+    return static_cast<std::int64_t>(*number);
+}
+
+void read(const Cell& cell, MeasuredRun& run, Text member) {
+    for (const char c : cell.text)
+        if (c == '\n' || c == '\r') cell.fail("type", "has several lines", "write one line");
+    run.*member = cell.text;
+}
+
+void read(const Cell& cell, MeasuredRun& run, Count member) {
+    const auto value = whole_number(cell.text);
+    if (!value) cell.fail("type", "is no whole number", "write one, or nothing where unknown");
+    if (*value < cell.column.least || *value > cell.column.most)
+        cell.fail("range", "is out of range",
+                  fmt::format("use {} to {}, or nothing where unknown", cell.column.least,
+                              cell.column.most));
+    run.*member = value;
+}
+
+void read(const Cell& cell, MeasuredRun& run, Flag member) {
+    const auto value = whole_number(cell.text);
+    if (value != 0 && value != 1)
+        cell.fail("type", "is neither 0 nor 1", "write 1 for yes, 0 for no, nothing where unknown");
+    run.*member = *value == 1;
+}
+
+void read(const Cell& cell, MeasuredRun& run, Amount member) {
+    const auto value = parse_number(cell.text);
+    if (!value) cell.fail("type", "is no number", "write one, or nothing where unknown");
+    if (*value <= 0 || *value > kMostAmount)
+        cell.fail(
+            "range", "is out of range",
+            fmt::format("use a positive number up to {:g}, or nothing where unknown", kMostAmount));
+    run.*member = value;
+}
+
+void read(const Cell&, MeasuredRun&, Ignored) {}
+
+std::vector<const Column*> columns_of(const CsvTable& table, const std::string& file) {
+    const std::vector<std::string_view> names = measured_run_columns();
+    std::vector<const Column*> columns;
+    for (const std::string& name : table.columns) {
+        const auto found = std::find(names.begin(), names.end(), name);
+        if (found == names.end())
+            throw Error(
+                "unknown-column",
+                fmt::format("{}:{}: unknown column \"{}\"", file, table.line, printable(name)),
+                nearest_name(name, names) ? suggest_name(name, names)
+                                          : "remove it; docs/validate.md has all columns");
+        columns.push_back(&kColumns[static_cast<std::size_t>(found - names.begin())]);
+    }
+    return columns;
+}
+
+bool has(const CsvTable& table, std::string_view name) {
+    return std::find(table.columns.begin(), table.columns.end(), name) != table.columns.end();
+}
+
+void check_header(const CsvTable& table, const std::string& file) {
+    for (const std::string_view name : required_run_columns())
+        if (!has(table, name))
+            throw Error("missing-column",
+                        fmt::format("{}:{}: there is no column \"{}\"", file, table.line, name),
+                        fmt::format("add \"{}\" to the first line", name));
+    if (!has(table, "step_time_s") && !has(table, "tokens_per_s_per_gpu") &&
+        !has(table, "peak_memory_gib"))
+        throw Error("missing-column",
+                    fmt::format("{}:{}: no column has a measurement", file, table.line),
+                    "add \"step_time_s\", \"tokens_per_s_per_gpu\" or \"peak_memory_gib\"");
+}
+
+std::string_view without_spaces(std::string_view text) {
+    while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
+    while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
+    return text;
+}
+
+MeasuredRun read_run(const CsvRow& row, const std::vector<const Column*>& columns,
+                     const std::string& file) {
+    MeasuredRun run;
+    run.line = row.line;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        const std::string text(without_spaces(row.fields[i]));
+        const Cell cell{*columns[i], text, file, row.line};
+        if (!text.empty())
+            std::visit([&](auto member) { read(cell, run, member); }, columns[i]->value);
+    }
+    if (run.id.empty())
+        throw Error("missing-value", fmt::format("{}:{}: column \"id\" is empty", file, row.line),
+                    "give every row a name of its own");
+    return run;
+}
+
+}  // namespace
+
+std::optional<double> MeasuredRun::measured_step_time() const {
+    if (step_time_s) return step_time_s;
+    if (!tokens_per_s_per_gpu || !global_batch || !seq || !gpus) return std::nullopt;
+    return static_cast<double>(*global_batch * *seq) /
+           (*tokens_per_s_per_gpu * static_cast<double>(*gpus));
+}
+
+std::vector<std::string_view> measured_run_columns() {
+    std::vector<std::string_view> names;
+    for (const Column& column : kColumns) names.push_back(column.name);
+    return names;
+}
+
+std::vector<std::string_view> required_run_columns() {
+    std::vector<std::string_view> names;
+    for (const Column& column : kColumns)
+        if (column.required) names.push_back(column.name);
+    return names;
+}
+
+std::vector<MeasuredRun> parse_measured_runs(std::string_view text, const std::string& file) {
+    check_text(text, file);
+    const CsvTable table = parse_csv(text, file);
+    const std::vector<const Column*> columns = columns_of(table, file);
+    check_header(table, file);
+    std::vector<MeasuredRun> runs;
+    std::map<std::string, int> lines;
+    for (const CsvRow& row : table.rows) {
+        runs.push_back(read_run(row, columns, file));
+        const auto [earlier, fresh] = lines.emplace(runs.back().id, row.line);
+        if (!fresh)
+            throw Error("duplicate-id",
+                        fmt::format("{}:{}: column \"id\": \"{}\" is also in line {}", file,
+                                    row.line, printable(runs.back().id), earlier->second),
+                        "give every row a name of its own");
+    }
+    return runs;
+}
+
+std::vector<MeasuredRun> load_measured_runs(const std::string& path) {
+    constexpr std::int64_t kMostBytes = 64 * kTextMaxBytes;
+    return parse_measured_runs(read_text_file(path, "CSV", kMostBytes), path);
+}
+
+}  // namespace shardscope

@@ -1,0 +1,122 @@
+#include "core/validation/run_cluster.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "core/catalogue.h"
+#include "core/cluster/cluster_source.h"
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+constexpr double kGbit = 1e9 / 8;  // bytes
+constexpr int kGpusPerNode = 8;    // of every cluster of the catalogue that has nodes
+
+// "RTX 4090" is what the catalogue calls rtx-4090.
+std::string catalogue_word(const std::string& gpu) {
+    std::string word;
+    for (const char c : gpu)
+        word += c == ' ' || c == '_'
+                    ? '-'
+                    : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return word;
+}
+
+bool is_of_gpu(std::string_view entry, const std::string& gpu) {
+    return entry.starts_with(gpu) && (entry.size() == gpu.size() || entry[gpu.size()] == '-');
+}
+
+[[noreturn]] void fail_unknown(const std::string& gpu) {
+    std::vector<std::string_view> names;
+    for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
+    throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
+                suggest_name(catalogue_word(gpu), names));
+}
+
+// How far apart two figures are, as a factor's logarithm; what rounds to the same is no distance.
+double distance(double value, double wanted) {
+    constexpr double kSame = 0.05;  // a data sheet's GB against what the driver offers
+    return std::max(0.0, std::abs(std::log(value / wanted)) - kSame);
+}
+
+// Smaller is nearer.
+std::tuple<double, double> distance_of(const Cluster& cluster, const MeasuredRun& run) {
+    const double memory = gib(cluster.device.memory);
+    const double link = cluster.intra_node.bandwidth.value / kGB;
+    return {run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : -memory,
+            run.intra_node_GBps && link > 0 ? distance(link, *run.intra_node_GBps) : 0};
+}
+
+Cluster nearest_cluster(const MeasuredRun& run) {
+    const std::string word = catalogue_word(run.gpu);
+    std::optional<Cluster> best;
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        if (!is_of_gpu(entry.name, word)) continue;
+        Cluster cluster = catalogue_cluster(std::string(entry.name));
+        if (!best || distance_of(cluster, run) < distance_of(*best, run)) best = std::move(cluster);
+    }
+    if (!best) fail_unknown(run.gpu);
+    return *best;
+}
+
+void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    Bytes& memory = cluster.device.memory;
+    if (!run.gpu_memory_gb)
+        assumed.push_back({"gpu_memory_gb", fmt::format("{:.0f}", gib(memory))});
+    else if (distance(gib(memory), *run.gpu_memory_gb) > 0)
+        memory = Bytes(std::llround(*run.gpu_memory_gb * kGiB));
+}
+
+void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    Link &inside = cluster.intra_node, &between = cluster.inter_node;
+    if (run.intra_node_GBps)
+        inside.bandwidth = BytesPerSecond(*run.intra_node_GBps * kGB);
+    else if (cluster.gpus_per_node > 1)
+        assumed.push_back({"intra_node_GBps", fmt::format("{:g}", inside.bandwidth.value / kGB)});
+    if (cluster.nodes == 1) return;
+    const double devices = cluster.gpus_per_node;
+    if (run.inter_node_Gbps_per_node)
+        between.bandwidth = BytesPerSecond(*run.inter_node_Gbps_per_node * kGbit / devices);
+    else
+        assumed.push_back({"inter_node_Gbps_per_node",
+                           fmt::format("{:g}", between.bandwidth.value * devices / kGbit)});
+}
+
+void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const auto gpus = static_cast<int>(require(run.gpus, "gpus"));
+    const auto per_node = static_cast<int>(run.gpus_per_node.value_or(kGpusPerNode));
+    if (!run.gpus_per_node)
+        assumed.push_back({"gpus_per_node", std::to_string(std::min(gpus, per_node))});
+    cluster.gpus_per_node = std::min(gpus, per_node);
+    cluster.nodes = gpus / cluster.gpus_per_node;
+    if (gpus % cluster.gpus_per_node != 0)
+        throw Error("nodes", fmt::format("{} GPUs do not fill nodes of {} GPUs", gpus, per_node),
+                    fmt::format("use a multiple of {}", per_node));
+}
+
+}  // namespace
+
+std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
+    if (value) return *value;
+    throw Error("missing-value", fmt::format("column \"{}\" is empty", column),
+                "nothing can stand for it");
+}
+
+Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    if (run.gpu.empty())
+        throw Error("missing-value", "column \"gpu\" is empty", "nothing can stand for it");
+    Cluster cluster = nearest_cluster(run);
+    set_size(cluster, run, assumed);
+    set_memory(cluster, run, assumed);
+    set_links(cluster, run, assumed);
+    return cluster;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,27 @@
+// The machine of a measured run: a GPU of the catalogue with what the row says of memory and links.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/cluster/cluster.h"
+#include "core/validation/measured_run.h"
+
+namespace shardscope {
+
+// What the row left open, and what was taken for it.
+struct Assumption {
+    std::string column, value;
+    bool operator==(const Assumption&) const = default;
+};
+
+// Of the catalogue's clusters of that GPU ("A100": a100-40gb, a100-80gb) the one whose memory, then whose
+// bandwidth inside a node is nearest; the one with most memory where the row does not say. Adds to
+// `assumed` what it took from the catalogue because the row is silent. Throws Error "gpu" for one that the
+// catalogue does not have, "missing-value", and "nodes" where GPUs do not fill the nodes.
+Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
+
+// The value of a column that nothing can stand for; throws Error "missing-value" where it is empty.
+std::int64_t require(const std::optional<std::int64_t>& value, const char* column);
+
+}  // namespace shardscope

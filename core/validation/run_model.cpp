@@ -1,0 +1,82 @@
+#include "core/validation/run_model.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/model/model.h"
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+constexpr auto kMlps = std::to_array<std::pair<std::string_view, Mlp>>({
+    {"gelu", Mlp::gelu},
+    {"gelu_erf", Mlp::gelu_erf},
+    {"relu", Mlp::relu},
+    {"swiglu", Mlp::swiglu},
+    {"geglu", Mlp::geglu},
+    {"geglu_erf", Mlp::geglu_erf},
+});
+
+// What stands for an empty column.
+std::string usual_mlp(const MeasuredRun& run) {
+    return !run.ffn || *run.ffn == 4 * *run.hidden ? "gelu" : "swiglu";
+}
+
+Mlp mlp_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const std::string word = run.mlp.empty() ? usual_mlp(run) : run.mlp;
+    if (run.mlp.empty()) assumed.push_back({"mlp", word});
+    std::vector<std::string_view> names;
+    for (const auto& [name, mlp] : kMlps) {
+        if (name == word) return mlp;
+        names.push_back(name);
+    }
+    throw Error("unknown-name", fmt::format("an MLP with \"{}\" is not modelled", word),
+                suggest_name(word, names));
+}
+
+// Llama's rule for gated MLPs: two thirds of 4 · hidden, rounded up to a multiple of 256.
+std::int64_t usual_ffn(std::int64_t hidden, bool gated) {
+    if (!gated) return 4 * hidden;
+    constexpr std::int64_t kMultiple = 256;
+    return (8 * hidden / 3 + kMultiple - 1) / kMultiple * kMultiple;
+}
+
+std::int64_t padded_vocabulary(std::int64_t vocab, RuntimeProfile profile, int tp) {
+    if (profile != RuntimeProfile::megatron && profile != RuntimeProfile::megatron_deepspeed)
+        return vocab;
+    const std::int64_t multiple = std::int64_t{128} * tp;
+    return (vocab + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
+                   std::vector<Assumption>& assumed) {
+    TransformerSpec spec;
+    spec.layers = require(run.layers, "layers");
+    spec.hidden = require(run.hidden, "hidden");
+    spec.heads = require(run.heads, "heads");
+    spec.seq = require(run.seq, "seq");
+    spec.vocab = padded_vocabulary(require(run.vocab, "vocab"), profile, tp);
+    spec.mlp = mlp_of(run, assumed);
+    const bool gated = is_gated(spec.mlp);
+    const auto or_usual = [&](const auto& value, const char* column, auto usual) {
+        if (!value) assumed.push_back({column, std::to_string(usual)});
+        return value.value_or(usual);
+    };
+    spec.ffn = or_usual(run.ffn, "ffn", usual_ffn(spec.hidden, gated));
+    spec.kv_heads = or_usual(run.kv_heads, "kv_heads", spec.heads);
+    spec.tied_embeddings = or_usual(run.tied_embeddings, "tied_embeddings", !gated);
+    if (!gated) {
+        spec.positions = Positions::learned;
+        spec.norm = NormKind::layer_norm;
+        spec.qkv_bias = spec.projection_bias = spec.mlp_bias = true;
+    }
+    return {"validation", spec};
+}
+
+}  // namespace shardscope

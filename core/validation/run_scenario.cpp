@@ -1,0 +1,239 @@
+#include "core/validation/run_scenario.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "core/validation/run_model.h"
+
+namespace shardscope {
+namespace {
+
+// A product's name in the file.
+struct Framework {
+    std::string_view name;
+    RuntimeProfile profile;
+    int zero;  // where the row does not say: what the product does unless it is told
+};
+constexpr auto kFrameworks = std::to_array<Framework>({
+    {"shardscope", RuntimeProfile::shardscope, 0},
+    {"deepspeed", RuntimeProfile::deepspeed, 0},
+    {"megatron-deepspeed", RuntimeProfile::megatron_deepspeed, 0},
+    {"megatron", RuntimeProfile::megatron, 0},
+    {"fsdp", RuntimeProfile::fsdp, 3},
+    {"fsdp1", RuntimeProfile::fsdp, 3},
+    {"fsdp2", RuntimeProfile::fsdp, 3},
+});
+
+class RunMapping {
+public:
+    explicit RunMapping(const MeasuredRun& run) : run_(run) {}
+
+    MappedRun map() {
+        refuse_what_is_not_modelled();
+        framework_ = find_framework();
+        Scenario& scenario = mapped_.scenario;
+        scenario.name = "validation";
+        scenario.cluster = cluster_of(run_, mapped_.assumed);
+        scenario.model = model_of(run_, framework_.profile, tp(), mapped_.assumed);
+        scenario.training = training();
+        scenario.strategies = alternatives(strategy());
+        return std::move(mapped_);
+    }
+
+private:
+    void assume(const char* column, std::string value) {
+        mapped_.assumed.push_back({column, std::move(value)});
+    }
+
+    // The number in a column, or what stands for it where it is empty.
+    int number(const std::optional<std::int64_t>& value, const char* column, int otherwise) {
+        if (!value) assume(column, std::to_string(otherwise));
+        return static_cast<int>(value.value_or(otherwise));
+    }
+
+    bool is_fsdp() const {
+        return framework_.profile == RuntimeProfile::fsdp ||
+               framework_.profile == RuntimeProfile::fsdp_compile;
+    }
+
+    int tp() const { return static_cast<int>(run_.tp.value_or(1)); }
+
+    void refuse_what_is_not_modelled() const {
+        const auto refuse = [](const char* what) {
+            throw Error("not-modelled", fmt::format("{} is not modelled", what),
+                        "leave the row out");
+        };
+        if (run_.experts.value_or(1) > 1) refuse("a mixture of experts");
+        if (run_.ep.value_or(1) > 1) refuse("expert parallelism");
+        if (run_.cp.value_or(1) > 1) refuse("context parallelism");
+    }
+
+    // torch.compile has no column; rows that used it say so in their notes.
+    Framework find_framework() const {
+        std::vector<std::string_view> names;
+        for (Framework framework : kFrameworks) {
+            names.push_back(framework.name);
+            if (framework.name != run_.framework) continue;
+            const bool compiled = run_.assumptions.find("torch.compile") != std::string::npos;
+            if (compiled && framework.profile == RuntimeProfile::fsdp)
+                framework.profile = RuntimeProfile::fsdp_compile;
+            return framework;
+        }
+        throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run_.framework),
+                    suggest_name(run_.framework, names));
+    }
+
+    TrainingSpec training() {
+        TrainingSpec training;
+        training.global_batch = require(run_.global_batch, "global_batch");
+        set_precision(training);
+        training.optimizer.weight_decay = 0.1;
+        training.clip = 1.0;
+        return training;
+    }
+
+    void set_precision(TrainingSpec& training) {
+        std::vector<std::string_view> names;
+        for (const MathType math : kTrainingPrecisions) names.push_back(name_of(math));
+        if (run_.precision.empty()) assume("precision", "bf16");
+        const std::string word = run_.precision.empty() ? "bf16" : run_.precision;
+        const auto found = std::find(names.begin(), names.end(), word);
+        if (found == names.end())
+            throw Error("unknown-name", fmt::format("unknown precision \"{}\"", word),
+                        suggest_name(word, names));
+        training.set_precision(
+            kTrainingPrecisions[static_cast<std::size_t>(found - names.begin())]);
+        set_gradient_dtype(training);
+    }
+
+    // Gradients as the parameters are stored, or in fp32.
+    void set_gradient_dtype(TrainingSpec& training) {
+        if (run_.grad_dtype.empty()) return assume("grad_dtype", "the profile's");
+        for (const DType dtype : {training.precision, DType::fp32})
+            if (run_.grad_dtype == name_of(dtype)) {
+                training.gradient_dtype = dtype;
+                return;
+            }
+        throw Error("gradient-dtype",
+                    fmt::format("gradients in {} do not go with precision {}", run_.grad_dtype,
+                                name_of(training.precision)),
+                    fmt::format("use {} or fp32", name_of(training.precision)));
+    }
+
+    Strategy strategy() {
+        Strategy s;
+        s.name = "run";
+        set_profile(s, framework_.profile);
+        s.tp = number(run_.tp, "tp", 1);
+        s.pp = number(run_.pp, "pp", 1);
+        s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);
+        set_data_parallel(s);
+        set_pipeline(s);
+        set_sequence_parallel(s);
+        set_attention(s);
+        set_recompute(s);
+        return s;
+    }
+
+    void set_data_parallel(Strategy& s) {
+        if (run_.dp) s.dp = static_cast<int>(*run_.dp);
+        const std::int64_t gpus = require(run_.gpus, "gpus");
+        const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
+        if (gpus % model_parallel != 0 || (s.dp && *s.dp * model_parallel != gpus))
+            throw Error("world-size",
+                        fmt::format("tp {} × pp {}{} is not the {} GPUs", s.tp, s.pp,
+                                    s.dp ? fmt::format(" × dp {}", *s.dp) : "", gpus),
+                        "correct one of them");
+        s.dp = static_cast<int>(gpus / model_parallel);
+    }
+
+    void set_pipeline(Strategy& s) {
+        if (s.pp == 1) return;
+        if (run_.schedule.empty()) assume("schedule", "1f1b");
+        const std::string word = run_.schedule.empty() ? "1f1b" : run_.schedule;
+        constexpr auto kNames =
+            std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1"});
+        const auto found = std::find(kNames.begin(), kNames.end(), word);
+        if (found == kNames.end())
+            throw Error("unknown-name", fmt::format("unknown schedule \"{}\"", word),
+                        suggest_name(word, kNames));
+        if (word == "gpipe") s.schedule = Schedule::gpipe;
+        if (word == "zb-h1") s.schedule = Schedule::zero_bubble;
+        const int chunks = word == "interleaved-1f1b" ? 2 : 1;  // torchtitan's, else Megatron's
+        s.virtual_stages = number(run_.virtual_stages, "virtual_stages", chunks);
+    }
+
+    // PyTorch's tensor parallelism comes with it, Megatron's needs to be asked for it.
+    void set_sequence_parallel(Strategy& s) {
+        if (s.tp == 1) return;
+        if (!run_.sequence_parallel) assume("sequence_parallel", is_fsdp() ? "1" : "0");
+        s.sequence_parallel = run_.sequence_parallel.value_or(is_fsdp());
+    }
+
+    void set_attention(Strategy& s) {
+        if (run_.attention.empty()) return assume("attention", "flash");
+        if (run_.attention == "flash") return;
+        if (run_.attention != "unfused")
+            throw Error("unknown-name", fmt::format("unknown attention \"{}\"", run_.attention),
+                        "use \"flash\" or \"unfused\"");
+        s.attention = AttentionKind::unfused;
+    }
+
+    void set_recompute(Strategy& s) {
+        if (run_.recompute == "none") return;
+        if (run_.recompute.empty() || run_.recompute == "unstated") {
+            mapped_.recompute_open = true;
+        } else if (run_.recompute == "full") {
+            s.recompute.kind = Recompute::Kind::full;
+        } else if (run_.recompute != "selective") {
+            throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
+                        "use \"none\", \"selective\", \"full\" or \"unstated\"");
+        } else if (is_fsdp()) {
+            s.recompute = {Recompute::Kind::full, 2};
+            assume("recompute", "every 2nd block");
+        } else {
+            s.recompute.kind = Recompute::Kind::selective;
+        }
+    }
+
+    // All that the row leaves open to memory, best first: no recomputation before full, then the largest
+    // micro-batch that still gives every pipeline stage one.
+    std::vector<Strategy> alternatives(const Strategy& s) {
+        std::vector<Recompute> recomputes{s.recompute};
+        if (mapped_.recompute_open) recomputes.push_back({Recompute::Kind::full, 1});
+        std::vector<Strategy> strategies;
+        for (const std::int64_t micro_batch : micro_batches(s))
+            for (const Recompute& recompute : recomputes) {
+                strategies.push_back(s);
+                strategies.back().micro_batch = micro_batch;
+                strategies.back().recompute = recompute;
+            }
+        return strategies;
+    }
+
+    std::vector<std::int64_t> micro_batches(const Strategy& s) {
+        if (run_.micro_batch) return {*run_.micro_batch};
+        mapped_.micro_batch_open = true;
+        const std::int64_t samples = mapped_.scenario.training.global_batch / *s.dp;
+        constexpr std::int64_t kLargest = 256;
+        std::vector<std::int64_t> sizes;
+        for (std::int64_t size = std::min(samples / s.pp, kLargest); size > 1; --size)
+            if (samples % size == 0) sizes.push_back(size);
+        sizes.push_back(1);
+        return sizes;
+    }
+
+    const MeasuredRun& run_;
+    Framework framework_ = kFrameworks.front();
+    MappedRun mapped_;
+};
+
+}  // namespace
+
+MappedRun map_run(const MeasuredRun& run) { return RunMapping(run).map(); }
+
+}  // namespace shardscope

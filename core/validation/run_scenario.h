@@ -1,0 +1,27 @@
+// What a measured run is as a scenario: docs/validate.md has the meaning of each column and the default
+// of each empty one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/scenario.h"
+#include "core/validation/run_cluster.h"
+
+namespace shardscope {
+
+struct MappedRun {
+    // With one strategy, or several where the row leaves open what only memory decides, best first: the
+    // first that fits is meant, and the last if none does.
+    Scenario scenario;
+    std::vector<Assumption> assumed;
+    bool micro_batch_open = false, recompute_open = false;  // that the strategies differ in
+};
+
+// Throws Error for a row that cannot be simulated: a feature that is not there ("not-modelled"), a word
+// that is not known ("unknown-name"), an empty column ("missing-value"), figures that contradict each
+// other ("world-size", …). Messages do not name the row, so that rows can be grouped by them. Equal rows
+// but for id and measurement give equal scenarios.
+MappedRun map_run(const MeasuredRun& run);
+
+}  // namespace shardscope

@@ -1,0 +1,88 @@
+#include "core/validation/validation_text.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "core/report/figures.h"
+#include "core/report/text_table.h"
+
+namespace shardscope {
+namespace {
+
+std::string percent(double fraction) {
+    return std::isfinite(fraction) ? fmt::format("{:.1f}", 100 * fraction) : kUnknown;
+}
+
+std::string signed_percent(double fraction) {
+    return std::isfinite(fraction) ? fmt::format("{:+.1f}", 100 * fraction) : kUnknown;
+}
+
+void add_error_columns(TextTable& table) {
+    for (const char* name : {"n", "MAPE %", "median %", "worst %"}) table.add_column(name);
+    table.add_column("of", TextTable::Align::left);
+    table.add_column("bias %");
+}
+
+void add_row(TextTable& table, std::vector<std::string> cells, const ErrorStatistics& errors) {
+    for (std::string cell : {format_count(static_cast<std::int64_t>(errors.runs)),
+                             percent(errors.mape), percent(errors.median), percent(errors.worst),
+                             errors.worst_id, signed_percent(errors.bias)})
+        cells.push_back(std::move(cell));
+    table.add_row(std::move(cells));
+}
+
+std::string time_text(const Validation& validation) {
+    TextTable table;
+    table.add_column("step time", TextTable::Align::left);
+    add_error_columns(table);
+    for (const ErrorGroup& group : time_errors(validation))
+        add_row(table, {group.family.empty() ? "all" : group.family}, group.errors);
+    return table.to_string();
+}
+
+std::string memory_text(const Validation& validation) {
+    const std::vector<ErrorGroup> groups = memory_errors(validation);
+    if (groups.back().errors.runs == 0) return "";
+    TextTable table;
+    table.add_column("peak memory", TextTable::Align::left);
+    table.add_column("kind", TextTable::Align::left);
+    add_error_columns(table);
+    for (const ErrorGroup& group : groups)
+        add_row(table, {group.family.empty() ? "all" : group.family, group.kind}, group.errors);
+    return '\n' + table.to_string();
+}
+
+// "a-001, a-002, a-003 and 9 more"
+std::string some_of(const std::vector<std::string>& ids) {
+    constexpr std::size_t kShown = 3;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(ids.size(), kShown); ++i)
+        text += (i > 0 ? ", " : "") + ids[i];
+    if (ids.size() > kShown) text += fmt::format(" and {} more", ids.size() - kShown);
+    return text;
+}
+
+std::string skips_text(const char* title, const std::vector<SkipGroup>& groups) {
+    if (groups.empty()) return "";
+    std::string text = fmt::format("\n{}\n", title);
+    for (const SkipGroup& group : groups)
+        text +=
+            fmt::format("{:>6}  {}  ({})\n", group.ids.size(), group.reason, some_of(group.ids));
+    return text;
+}
+
+}  // namespace
+
+std::string validation_text(const Validation& validation) {
+    const std::size_t skipped = validation.skipped();
+    const auto count = [](std::size_t n) { return format_count(static_cast<std::int64_t>(n)); };
+    return fmt::format("{}: {} runs, {} predicted, {} skipped\n\n", validation.file,
+                       count(validation.runs.size()), count(validation.runs.size() - skipped),
+                       count(skipped)) +
+           time_text(validation) + memory_text(validation) +
+           skips_text("Skipped:", skipped_rows(validation)) +
+           skips_text("Memory not predicted:", skipped_memory(validation));
+}
+
+}  // namespace shardscope

@@ -1,0 +1,224 @@
+#include "simulator/validation.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "core/model/model.h"
+#include "core/scenario_io.h"
+#include "core/training_io.h"
+#include "core/validation/run_scenario.h"
+#include "simulator/event_runner.h"
+
+namespace shardscope {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Seconds since(Clock::time_point began) {
+    return Seconds(std::chrono::duration<double>(Clock::now() - began).count());
+}
+
+// Calls work(i) for every i below `count`, on several threads.
+template <class Work>
+void for_each_index(std::size_t count, int threads, Work work) {
+    std::atomic<std::size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex mutex;
+    const auto take = [&] {
+        try {
+            for (std::size_t i = next++; i < count; i = next++) work(i);
+        } catch (...) {
+            const std::lock_guard lock(mutex);
+            if (!failure) failure = std::current_exception();
+            next = count;
+        }
+    };
+    {
+        std::vector<std::jthread> others;
+        for (int t = 1; t < threads; ++t) others.emplace_back(take);
+        take();
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+// What one scenario costs; `skipped` where it cannot be said.
+struct Answer {
+    std::optional<Error> skipped;
+    std::string layout;
+    bool fits = false;
+    Strategy strategy;  // the one of the scenario's that is meant
+    StepTime time;
+    std::map<std::string, Bytes> peaks;  // by the memory_kind asked for
+    std::map<std::string, Error> no_peaks;
+    Seconds planned, simulated;  // how long it took
+};
+
+// Rows with equal scenarios.
+struct Job {
+    MappedRun mapped;
+    std::vector<std::size_t> rows;
+    std::vector<std::string> memory_kinds;  // of those rows
+    Answer answer;
+};
+
+// Messages without the strategy they are about, so that rows can be grouped by them.
+Error without_place(const Error& error, const Strategy& strategy) {
+    const std::string place = place_of(strategy) + ": ";
+    if (!error.message.starts_with(place)) return error;
+    return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
+}
+
+// The first strategy that fits, else the last one.
+Candidate plan_first_that_fits(const Scenario& scenario, Answer& answer) {
+    const auto model = std::make_shared<const Model>(build_model(scenario.model));
+    for (const Strategy& strategy : scenario.strategies) {
+        Candidate candidate = plan_strategy(scenario, model, strategy);
+        answer.strategy = strategy;
+        const bool last = &strategy == &scenario.strategies.back();
+        if (candidate.report.status == Status::fits || last) return candidate;
+    }
+    return {};
+}
+
+void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer& answer) {
+    for (const std::string& kind : kinds) {
+        try {
+            answer.peaks.emplace(kind, predicted_peak(kind, plan));
+        } catch (const Error& error) {
+            answer.no_peaks.emplace(kind, error);
+        }
+    }
+}
+
+void solve(Job& job) {
+    Answer& answer = job.answer;
+    const Scenario& scenario = job.mapped.scenario;
+    try {
+        auto began = Clock::now();
+        Candidate candidate = plan_first_that_fits(scenario, answer);
+        answer.planned = since(began);
+        began = Clock::now();
+        EventRunner simulator;
+        simulate_candidate(scenario, candidate, simulator);
+        answer.simulated = since(began);
+        if (const auto& error = candidate.report.error)
+            throw without_place(*error, answer.strategy);
+        answer.fits = candidate.report.status == Status::fits;
+        answer.layout = candidate.report.layout;
+        answer.time = candidate.report.simulated->time;
+        read_memory(*candidate.plan, job.memory_kinds, answer);
+    } catch (const Error& error) {
+        answer.skipped = error;
+    }
+}
+
+void check_measured(const MeasuredRun& run) {
+    if (run.measured_step_time() || run.peak_memory_gib) return;
+    throw Error("not-measured", "neither time nor memory was measured",
+                "fill in \"step_time_s\", \"tokens_per_s_per_gpu\" or \"peak_memory_gib\"");
+}
+
+class Predictions {
+public:
+    Predictions(std::span<const MeasuredRun> runs, const ValidationOptions& options)
+        : runs_(runs), options_(options), predictions_(runs.size()) {}
+
+    std::vector<Prediction> run(ValidationTimes& times) {
+        auto began = Clock::now();
+        for (std::size_t row = 0; row < runs_.size(); ++row) map(row);
+        times.map = since(began);
+        for_each_index(jobs_.size(), options_.threads, [&](std::size_t i) {
+            solve(jobs_[i]);
+            tell(jobs_[i].rows.size());
+        });
+        for (Job& job : jobs_) {
+            times.plan += job.answer.planned;
+            times.simulate += job.answer.simulated;
+            for (const std::size_t row : job.rows) fill(predictions_[row], job, runs_[row]);
+        }
+        times.simulated = jobs_.size();
+        return std::move(predictions_);
+    }
+
+private:
+    void map(std::size_t row) {
+        try {
+            check_measured(runs_[row]);
+            add(row, map_run(runs_[row]));
+        } catch (const Error& error) {
+            predictions_[row].skipped = error;
+            ++done_;
+        }
+    }
+
+    void add(std::size_t row, MappedRun mapped) {
+        predictions_[row].assumed = mapped.assumed;
+        const auto [known, fresh] =
+            numbers_.emplace(scenario_to_json(mapped.scenario), jobs_.size());
+        if (fresh) jobs_.push_back({std::move(mapped), {}, {}, {}});
+        Job& job = jobs_[known->second];
+        job.rows.push_back(row);
+        const std::string& kind = runs_[row].memory_kind;
+        if (std::find(job.memory_kinds.begin(), job.memory_kinds.end(), kind) ==
+            job.memory_kinds.end())
+            job.memory_kinds.push_back(kind);
+    }
+
+    void tell(std::size_t rows) {
+        const std::lock_guard lock(mutex_);
+        done_ += rows;
+        if (options_.on_progress) options_.on_progress(done_, runs_.size());
+    }
+
+    static void fill(Prediction& prediction, const Job& job, const MeasuredRun& run) {
+        const Answer& answer = job.answer;
+        prediction.skipped = answer.skipped;
+        prediction.cluster = job.mapped.scenario.cluster.name;
+        prediction.precision = precision_word(job.mapped.scenario.training);
+        if (answer.skipped) return;
+        if (job.mapped.micro_batch_open)
+            prediction.assumed.push_back(
+                {"micro_batch", std::to_string(answer.strategy.micro_batch.value_or(0))});
+        if (job.mapped.recompute_open)
+            prediction.assumed.push_back(
+                {"recompute",
+                 answer.strategy.recompute.kind == Recompute::Kind::none ? "none" : "full"});
+        prediction.fits = answer.fits;
+        prediction.layout = answer.layout;
+        prediction.time = answer.time;
+        if (const auto peak = answer.peaks.find(run.memory_kind); peak != answer.peaks.end())
+            prediction.peak = peak->second;
+        else if (run.peak_memory_gib)
+            prediction.no_peak = answer.no_peaks.at(run.memory_kind);
+    }
+
+    std::span<const MeasuredRun> runs_;
+    const ValidationOptions& options_;
+    std::vector<Prediction> predictions_;
+    std::vector<Job> jobs_;
+    std::map<std::string, std::size_t> numbers_;  // of jobs, by their scenario's text
+    std::mutex mutex_;                            // of `done_` and on_progress
+    std::size_t done_ = 0;
+};
+
+}  // namespace
+
+std::vector<Prediction> predict_runs(std::span<const MeasuredRun> runs,
+                                     const ValidationOptions& options, ValidationTimes* times) {
+    const auto began = Clock::now();
+    ValidationTimes measured;
+    auto predictions = Predictions(runs, options).run(measured);
+    measured.wall = since(began);
+    if (times != nullptr) *times = measured;
+    return predictions;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,353 @@
+// What each column of a measured run does to its scenario, and what stands for an empty one.
+#include "core/validation/run_scenario.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/model/model.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+// A row with every cell filled that a dense model has.
+MeasuredRun full_row() {
+    MeasuredRun run;
+    run.id = "x";
+    run.family = "f";
+    run.gpu = "A100";
+    run.gpu_memory_gb = 80;
+    run.gpus_per_node = 8;
+    run.gpus = 16;
+    run.intra_node_GBps = 300;
+    run.inter_node_Gbps_per_node = 800;
+    run.mlp = "gelu";
+    run.layers = 8;
+    run.hidden = 1024;
+    run.ffn = 4096;
+    run.heads = run.kv_heads = 16;
+    run.vocab = 51200;
+    run.seq = 512;
+    run.tied_embeddings = true;
+    run.framework = "megatron";
+    run.precision = "bf16";
+    run.grad_dtype = "fp32";
+    run.dp = 4;
+    run.tp = run.pp = 2;
+    run.virtual_stages = run.cp = run.ep = 1;
+    run.sequence_parallel = false;
+    run.zero_stage = 0;
+    run.schedule = "1f1b";
+    run.recompute = "none";
+    run.attention = "flash";
+    run.micro_batch = 2;
+    run.global_batch = 64;
+    run.step_time_s = 1;
+    return run;
+}
+
+MappedRun mapped(void (*change)(MeasuredRun&)) {
+    MeasuredRun run = full_row();
+    change(run);
+    return map_run(run);
+}
+
+Strategy strategy(void (*change)(MeasuredRun&)) {
+    const MappedRun run = mapped(change);
+    EXPECT_EQ(run.scenario.strategies.size(), 1u);
+    return run.scenario.strategies.front();
+}
+
+TransformerSpec model(void (*change)(MeasuredRun&)) {
+    return std::get<TransformerSpec>(mapped(change).scenario.model.kind);
+}
+
+TrainingSpec training(void (*change)(MeasuredRun&)) { return mapped(change).scenario.training; }
+
+Cluster cluster(void (*change)(MeasuredRun&)) { return mapped(change).scenario.cluster; }
+
+void unchanged(MeasuredRun&) {}
+
+TEST(RunScenario, AFullRowAssumesNothing) {
+    const MappedRun run = mapped(unchanged);
+    EXPECT_TRUE(run.assumed.empty());
+    EXPECT_FALSE(run.micro_batch_open || run.recompute_open);
+    const Strategy& s = run.scenario.strategies.front();
+    EXPECT_EQ(layout_of(s, *s.dp), "tp2 pp2 dp4 1f1b, megatron");
+    EXPECT_EQ(s.micro_batch, 2);
+    EXPECT_EQ(run.scenario.training.global_batch, 64);
+}
+
+TEST(RunScenario, IdFamilyAndMeasurementsDoNotCount) {
+    const std::string text = scenario_to_json(mapped(unchanged).scenario);
+    EXPECT_EQ(text, scenario_to_json(mapped([](MeasuredRun& run) {
+                                         run.id = "y";
+                                         run.family = "g";
+                                         run.line = 9;
+                                         run.step_time_s = 2;
+                                         run.peak_memory_gib = 3;
+                                     }).scenario));
+    EXPECT_NE(text, scenario_to_json(mapped([](MeasuredRun& run) { run.seq = 256; }).scenario));
+}
+
+TEST(RunScenario, HardwareColumns) {
+    const Cluster c = cluster(unchanged);
+    EXPECT_EQ(c.nodes, 2);
+    EXPECT_EQ(c.gpus_per_node, 8);
+    EXPECT_EQ(c.name, "a100-80gb");
+    EXPECT_DOUBLE_EQ(c.intra_node.bandwidth.value, 300e9);
+    EXPECT_DOUBLE_EQ(c.inter_node.bandwidth.value, 800e9 / 8 / 8) << "of one GPU";
+    EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu = "H200"; }).name, "h200");
+    EXPECT_DOUBLE_EQ(cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory.value,
+                     64 * kGiB);
+    EXPECT_DOUBLE_EQ(
+        cluster([](MeasuredRun& run) { run.intra_node_GBps = 200; }).intra_node.bandwidth.value,
+        200e9);
+    const Cluster small = cluster([](MeasuredRun& run) {
+        run.gpus = 4;
+        run.dp = 1;
+    });
+    EXPECT_EQ(small.nodes, 1);
+    EXPECT_EQ(small.gpus_per_node, 4);
+}
+
+TEST(RunScenario, ModelColumns) {
+    const TransformerSpec gpt = model(unchanged);
+    EXPECT_EQ(gpt.positions, Positions::learned);
+    EXPECT_EQ(gpt.norm, NormKind::layer_norm);
+    EXPECT_TRUE(gpt.qkv_bias && gpt.projection_bias && gpt.mlp_bias && gpt.tied_embeddings);
+    const TransformerSpec llama = model([](MeasuredRun& run) {
+        run.mlp = "swiglu";
+        run.kv_heads = 4;
+        run.ffn = 2816;
+        run.tied_embeddings = false;
+    });
+    EXPECT_EQ(llama.positions, Positions::rotary);
+    EXPECT_EQ(llama.norm, NormKind::rms_norm);
+    EXPECT_FALSE(llama.qkv_bias || llama.tied_embeddings);
+    EXPECT_EQ(llama.kv_heads, 4);
+    EXPECT_EQ(llama.ffn, 2816);
+}
+
+TEST(RunScenario, MegatronPadsTheVocabulary) {
+    EXPECT_EQ(model([](MeasuredRun& run) { run.vocab = 50257; }).vocab, 50432) << "128 · tp 2";
+    EXPECT_EQ(model([](MeasuredRun& run) {
+                  run.vocab = 50257;
+                  run.framework = "fsdp1";
+              }).vocab,
+              50257);
+}
+
+TEST(RunScenario, FrameworkColumn) {
+    const auto profile = [](const char* framework, const char* assumptions = "") {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.assumptions = assumptions;
+        return map_run(run).scenario.strategies.front().profile;
+    };
+    EXPECT_EQ(profile("megatron"), RuntimeProfile::megatron);
+    EXPECT_EQ(profile("megatron-deepspeed"), RuntimeProfile::megatron_deepspeed);
+    EXPECT_EQ(profile("deepspeed"), RuntimeProfile::deepspeed);
+    EXPECT_EQ(profile("fsdp1"), RuntimeProfile::fsdp);
+    EXPECT_EQ(profile("fsdp2"), RuntimeProfile::fsdp);
+    EXPECT_EQ(profile("fsdp2", "500 W; torch.compile"), RuntimeProfile::fsdp_compile);
+    EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
+}
+
+TEST(RunScenario, PrecisionColumns) {
+    EXPECT_EQ(training(unchanged).gradient_dtype, DType::fp32);
+    const TrainingSpec fp16 = training([](MeasuredRun& run) {
+        run.precision = "fp16";
+        run.grad_dtype = "fp16";
+    });
+    EXPECT_EQ(fp16.precision, DType::fp16);
+    EXPECT_EQ(fp16.gradient_dtype, DType::fp16);
+    EXPECT_FALSE(fp16.math);
+    const TrainingSpec fp8 = training([](MeasuredRun& run) { run.precision = "fp8-rowwise"; });
+    EXPECT_EQ(fp8.precision, DType::bf16);
+    EXPECT_EQ(fp8.math, MathType::fp8_rowwise);
+}
+
+TEST(RunScenario, StrategyColumns) {
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.zero_stage = 2; }).zero, 2);
+    EXPECT_TRUE(strategy([](MeasuredRun& run) { run.sequence_parallel = true; }).sequence_parallel);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.attention = "unfused"; }).attention,
+              AttentionKind::unfused);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "gpipe"; }).schedule, Schedule::gpipe);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "zb-h1"; }).schedule,
+              Schedule::zero_bubble);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.virtual_stages = 4; }).virtual_stages, 4);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.micro_batch = 8; }).micro_batch, 8);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.recompute = "full"; }).recompute,
+              (Recompute{Recompute::Kind::full, 1}));
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.recompute = "selective"; }).recompute.kind,
+              Recompute::Kind::selective);
+}
+
+TEST(RunScenario, WhatHasNoEffectIsNotAsked) {
+    const Strategy s = strategy([](MeasuredRun& run) {
+        run.tp = run.pp = 1;
+        run.dp = 16;
+        run.sequence_parallel = true;
+        run.schedule = "interleaved-1f1b";
+        run.virtual_stages = 3;
+    });
+    EXPECT_FALSE(s.sequence_parallel);
+    EXPECT_EQ(s.virtual_stages, 1);
+}
+
+struct Empty {
+    const char* column;
+    const char* value;  // what is assumed
+    void (*empty)(MeasuredRun&);
+};
+
+class EmptyCells : public testing::TestWithParam<Empty> {};
+
+TEST_P(EmptyCells, HaveTheDefaultOfTheTable) {
+    const auto& [column, value, empty] = GetParam();
+    EXPECT_THAT(mapped(empty).assumed, Contains((Assumption{column, value})));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EmptyCells,
+    testing::Values(
+        Empty{"gpus_per_node", "8", [](MeasuredRun& run) { run.gpus_per_node.reset(); }},
+        Empty{"intra_node_GBps", "300", [](MeasuredRun& run) { run.intra_node_GBps.reset(); }},
+        Empty{"inter_node_Gbps_per_node", "1600",
+              [](MeasuredRun& run) { run.inter_node_Gbps_per_node.reset(); }},
+        Empty{"mlp", "gelu", [](MeasuredRun& run) { run.mlp = ""; }},
+        Empty{"mlp", "swiglu",
+              [](MeasuredRun& run) {
+                  run.mlp = "";
+                  run.ffn = 2816;
+              }},
+        Empty{"ffn", "4096", [](MeasuredRun& run) { run.ffn.reset(); }},
+        Empty{"ffn", "2816",
+              [](MeasuredRun& run) {
+                  run.ffn.reset();
+                  run.mlp = "swiglu";
+              }},
+        Empty{"kv_heads", "16", [](MeasuredRun& run) { run.kv_heads.reset(); }},
+        Empty{"tied_embeddings", "1", [](MeasuredRun& run) { run.tied_embeddings.reset(); }},
+        Empty{"precision", "bf16", [](MeasuredRun& run) { run.precision = ""; }},
+        Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
+        Empty{"tp", "1",
+              [](MeasuredRun& run) {
+                  run.tp.reset();
+                  run.dp.reset();
+              }},
+        Empty{"pp", "1",
+              [](MeasuredRun& run) {
+                  run.pp.reset();
+                  run.dp.reset();
+              }},
+        Empty{"virtual_stages", "1", [](MeasuredRun& run) { run.virtual_stages.reset(); }},
+        Empty{"virtual_stages", "2",
+              [](MeasuredRun& run) {
+                  run.virtual_stages.reset();
+                  run.schedule = "interleaved-1f1b";
+              }},
+        Empty{"schedule", "1f1b", [](MeasuredRun& run) { run.schedule = ""; }},
+        Empty{"zero_stage", "0", [](MeasuredRun& run) { run.zero_stage.reset(); }},
+        Empty{"zero_stage", "3",
+              [](MeasuredRun& run) {
+                  run.zero_stage.reset();
+                  run.framework = "fsdp1";
+              }},
+        Empty{"sequence_parallel", "0", [](MeasuredRun& run) { run.sequence_parallel.reset(); }},
+        Empty{"sequence_parallel", "1",
+              [](MeasuredRun& run) {
+                  run.sequence_parallel.reset();
+                  run.framework = "fsdp2";
+              }},
+        Empty{"attention", "flash", [](MeasuredRun& run) { run.attention = ""; }},
+        Empty{"recompute", "every 2nd block", [](MeasuredRun& run) {
+                  run.recompute = "selective";
+                  run.framework = "fsdp2";
+              }}));
+
+TEST(RunScenario, MemoryDecidesWhatElseIsOpen) {
+    const MappedRun run = mapped([](MeasuredRun& r) {
+        r.micro_batch.reset();
+        r.recompute = "unstated";
+    });
+    EXPECT_TRUE(run.micro_batch_open && run.recompute_open);
+    std::vector<std::string> choices;
+    for (const Strategy& s : run.scenario.strategies)
+        choices.push_back(std::to_string(*s.micro_batch) +
+                          (s.recompute.kind == Recompute::Kind::full ? " full" : ""));
+    // 16 samples per rank, and each of the two stages has one micro-batch at least.
+    EXPECT_THAT(choices,
+                testing::ElementsAre("8", "8 full", "4", "4 full", "2", "2 full", "1", "1 full"));
+}
+
+struct Refused {
+    const char* rule;
+    const char* message;
+    void (*change)(MeasuredRun&);
+};
+
+class RefusedRows : public testing::TestWithParam<Refused> {};
+
+TEST_P(RefusedRows, AreNotGuessed) {
+    const auto& [rule, message, change] = GetParam();
+    try {
+        mapped(change);
+        ADD_FAILURE() << "not refused: " << message;
+    } catch (const Error& error) {
+        EXPECT_EQ(error.rule, rule);
+        EXPECT_THAT(error.message, HasSubstr(message));
+        EXPECT_FALSE(error.fix.empty());
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, RefusedRows,
+    testing::Values(
+        Refused{"gpu", "\"Z100\"", [](MeasuredRun& run) { run.gpu = "Z100"; }},
+        Refused{"missing-value", "\"gpu\"", [](MeasuredRun& run) { run.gpu = ""; }},
+        Refused{"missing-value", "\"gpus\"", [](MeasuredRun& run) { run.gpus.reset(); }},
+        Refused{"missing-value", "\"layers\"", [](MeasuredRun& run) { run.layers.reset(); }},
+        Refused{"missing-value", "\"hidden\"", [](MeasuredRun& run) { run.hidden.reset(); }},
+        Refused{"missing-value", "\"heads\"", [](MeasuredRun& run) { run.heads.reset(); }},
+        Refused{"missing-value", "\"vocab\"", [](MeasuredRun& run) { run.vocab.reset(); }},
+        Refused{"missing-value", "\"seq\"", [](MeasuredRun& run) { run.seq.reset(); }},
+        Refused{"missing-value", "\"global_batch\"",
+                [](MeasuredRun& run) { run.global_batch.reset(); }},
+        Refused{"nodes", "12 GPUs do not fill nodes of 8", [](MeasuredRun& run) { run.gpus = 12; }},
+        Refused{"world-size", "tp 2 × pp 2 × dp 3 is not the 16 GPUs",
+                [](MeasuredRun& run) { run.dp = 3; }},
+        Refused{"unknown-name", "framework \"megatrn\"",
+                [](MeasuredRun& run) { run.framework = "megatrn"; }},
+        Refused{"unknown-name", "precision \"fp7\"",
+                [](MeasuredRun& run) { run.precision = "fp7"; }},
+        Refused{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
+                [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
+        Refused{"unknown-name", "\"relu2\" is not modelled",
+                [](MeasuredRun& run) { run.mlp = "relu2"; }},
+        Refused{"unknown-name", "schedule \"zb-x\"",
+                [](MeasuredRun& run) { run.schedule = "zb-x"; }},
+        Refused{"unknown-name", "attention \"linear\"",
+                [](MeasuredRun& run) { run.attention = "linear"; }},
+        Refused{"unknown-name", "recompute \"some\"",
+                [](MeasuredRun& run) { run.recompute = "some"; }},
+        Refused{"not-modelled", "mixture of experts", [](MeasuredRun& run) { run.experts = 8; }},
+        Refused{"not-modelled", "expert parallelism", [](MeasuredRun& run) { run.ep = 2; }},
+        Refused{"not-modelled", "context parallelism", [](MeasuredRun& run) { run.cp = 2; }}));
+
+TEST(RunScenario, WithoutMemoryTheLargestOfTheGpuIsTaken) {
+    const MappedRun run = mapped([](MeasuredRun& r) { r.gpu_memory_gb.reset(); });
+    EXPECT_EQ(run.scenario.cluster.name, "a100-80gb");
+    EXPECT_THAT(run.assumed, Contains((Assumption{"gpu_memory_gb", "79"})));
+    EXPECT_THAT(mapped(unchanged).assumed,
+                Not(Contains(testing::Field(&Assumption::column, "gpu_memory_gb"))));
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,136 @@
+// Predictions of measured runs: the same as simulating their scenarios, whatever the number of threads.
+#include "simulator/validation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/validation/run_scenario.h"
+#include "simulator/event_runner.h"
+
+namespace shardscope {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+std::vector<MeasuredRun> example_runs() {
+    return load_measured_runs(SHARDSCOPE_SOURCE_DIR "/tests/data/measured_runs.csv");
+}
+
+const Prediction& of(const std::vector<MeasuredRun>& runs,
+                     const std::vector<Prediction>& predictions, const std::string& id) {
+    for (std::size_t i = 0; i < runs.size(); ++i)
+        if (runs[i].id == id) return predictions[i];
+    ADD_FAILURE() << "no run " << id;
+    return predictions.front();
+}
+
+TEST(Validation, IsTheSimulationOfTheRowsScenario) {
+    const std::vector<MeasuredRun> runs = example_runs();
+    const auto predictions = predict_runs(runs, {});
+    ASSERT_EQ(predictions.size(), runs.size());
+    int simulated = 0;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        if (predictions[i].skipped || !runs[i].micro_batch) continue;
+        const Scenario scenario = map_run(runs[i]).scenario;
+        Candidate candidate =
+            plan_strategy(scenario, std::make_shared<const Model>(build_model(scenario.model)),
+                          scenario.strategies.front());
+        EventRunner simulator;
+        simulate_candidate(scenario, candidate, simulator);
+        EXPECT_EQ(predictions[i].time.wall, candidate.report.simulated->step_time) << runs[i].id;
+        ++simulated;
+    }
+    EXPECT_GE(simulated, 6);
+}
+
+TEST(Validation, AnyNumberOfThreadsPredictsTheSame) {
+    const std::vector<MeasuredRun> runs = example_runs();
+    const auto one = predict_runs(runs, {});
+    for (const int threads : {2, 3, 7}) {
+        ValidationOptions options;
+        options.threads = threads;
+        const auto several = predict_runs(runs, options);
+        ASSERT_EQ(several.size(), one.size());
+        for (std::size_t i = 0; i < one.size(); ++i) {
+            EXPECT_EQ(several[i].time.wall, one[i].time.wall) << runs[i].id;
+            EXPECT_EQ(several[i].peak, one[i].peak) << runs[i].id;
+            EXPECT_EQ(several[i].assumed, one[i].assumed) << runs[i].id;
+            EXPECT_EQ(several[i].skipped.has_value(), one[i].skipped.has_value()) << runs[i].id;
+        }
+    }
+}
+
+TEST(Validation, RowsThatDifferInWhatWasMeasuredAreSimulatedOnce) {
+    std::vector<MeasuredRun> runs = example_runs();
+    ValidationTimes times;
+    std::size_t told = 0;
+    ValidationOptions options;
+    options.on_progress = [&](std::size_t done, std::size_t rows) {
+        EXPECT_GT(done, told);
+        EXPECT_EQ(rows, runs.size());
+        told = done;
+    };
+    const auto predictions = predict_runs(runs, options, &times);
+    EXPECT_EQ(told, runs.size());
+    EXPECT_EQ(of(runs, predictions, "dense-1").time.wall,
+              of(runs, predictions, "dense-4").time.wall);
+    std::size_t skipped = 0;
+    for (const Prediction& prediction : predictions) skipped += prediction.skipped.has_value();
+    EXPECT_EQ(times.simulated, runs.size() - skipped - 1) << "dense-4 is dense-1";
+    EXPECT_GT(times.simulate.value, 0);
+}
+
+TEST(Validation, MemoryIsThatOfTheKindAsked) {
+    std::vector<MeasuredRun> runs = example_runs();
+    const auto predictions = predict_runs(runs, {});
+    const Prediction& dense = of(runs, predictions, "dense-1");
+    const Scenario scenario = map_run(runs.front()).scenario;
+    const Candidate candidate =
+        plan_strategy(scenario, std::make_shared<const Model>(build_model(scenario.model)),
+                      scenario.strategies[0]);
+    EXPECT_EQ(dense.peak, candidate.plan->memory.front().arena)
+        << "without what is outside the arena";
+    runs[0].memory_kind = "virtual";
+    const auto unknown = predict_runs(runs, {});
+    ASSERT_TRUE(unknown[0].no_peak);
+    EXPECT_THAT(unknown[0].no_peak->message, HasSubstr("\"virtual\""));
+    EXPECT_FALSE(unknown[0].skipped) << "its time is predicted all the same";
+}
+
+TEST(Validation, RowsThatCannotBePredictedSayWhyAndOthersGoOn) {
+    std::vector<MeasuredRun> runs = example_runs();
+    runs.front().step_time_s.reset();
+    runs.front().peak_memory_gib.reset();
+    runs[1].tp = 8;  // of dp 4 × tp 8 = 32 GPUs
+    runs[2].micro_batch = 3;
+    const auto predictions = predict_runs(runs, {});
+    EXPECT_EQ(predictions[0].skipped->rule, "not-measured");
+    EXPECT_EQ(predictions[1].skipped->rule, "world-size");
+    EXPECT_EQ(predictions[2].skipped->rule, "batch");
+    EXPECT_THAT(predictions[2].skipped->message,
+                testing::StartsWith("micro_batch 3 does not divide"))
+        << "without the strategy's name";
+    EXPECT_FALSE(predictions[3].skipped);
+}
+
+TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
+    std::vector<MeasuredRun> runs = example_runs();
+    MeasuredRun open = runs.front();
+    open.id = "open";
+    open.micro_batch.reset();
+    open.recompute = "unstated";
+    MeasuredRun small = open;
+    small.gpu_memory_gb = 4;
+    const std::vector<MeasuredRun> both{open, small};
+    const auto predictions = predict_runs(both, {});
+    EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"micro_batch", "8"})));
+    EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"recompute", "none"})));
+    EXPECT_TRUE(predictions[0].fits);
+    ASSERT_FALSE(predictions[1].skipped);
+    EXPECT_THAT(predictions[1].assumed, testing::Not(Contains((Assumption{"recompute", "none"}))))
+        << "4 GiB do not hold the activations of any number of samples";
+}
+
+}  // namespace
+}  // namespace shardscope
