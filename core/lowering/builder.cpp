@@ -1,18 +1,20 @@
 #include "core/lowering/builder.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace shardscope {
 
-BufferId RoleBuilder::buffer(const std::string& name, std::int64_t elements, DType dtype,
+BufferId RoleBuilder::buffer(std::string name, std::int64_t elements, DType dtype,
                              Category category, Residence residence) {
     if (elements == 0) return {};
-    const auto [it, inserted] = by_name_.try_emplace(name, BufferId(role.buffers.size()));
-    if (inserted) role.buffers.push_back({name, elements, dtype, category, residence});
-    return it->second;
+    role.buffers.push_back({std::move(name), elements, dtype, category, residence});
+    return BufferId(role.buffers.size() - 1);
 }
 
 BodyId RoleBuilder::begin_body(std::string name, int chunk) {
+    close_body();
     role.bodies.push_back({std::move(name), {}, chunk});
     return BodyId(role.bodies.size() - 1);
 }
@@ -22,30 +24,51 @@ void RoleBuilder::at(Phase phase, std::int32_t layer) {
     layer_ = layer;
 }
 
-Instruction& RoleBuilder::append(Operation operation, Stream stream) {
-    auto& list = role.bodies.back().instructions;
-    list.push_back({std::move(operation), stream, phase_, layer_});
-    return list.back();
+void RoleBuilder::close_body() {
+    if (role.bodies.empty()) return;
+    role.bodies.back().instructions.assign(std::make_move_iterator(open_.begin()),
+                                           std::make_move_iterator(open_.end()));
+    open_.clear();
 }
 
-void RoleBuilder::compute(Kernel kernel, DType dtype, DType gradient,
+RoleProgram RoleBuilder::take() {
+    close_body();
+    return std::move(role);
+}
+
+Instruction& RoleBuilder::append(Stream stream) {
+    Instruction& instruction = open_.emplace_back();
+    instruction.stream = stream;
+    instruction.phase = phase_;
+    instruction.layer = layer_;
+    return instruction;
+}
+
+void RoleBuilder::compute(const Kernel& kernel, DType dtype, DType gradient,
                           std::initializer_list<Operand> operands, std::optional<MathType> math) {
-    Compute c{kernel, dtype, gradient, {}, math};
+    auto& c = append(Stream::compute).operation.emplace<Compute>();
+    c.kernel = kernel;
+    c.dtype = dtype;
+    c.gradient = gradient;
+    c.math = math;
     std::copy(operands.begin(), operands.end(), c.operands.begin());
-    append(c, Stream::compute);
 }
 
-void RoleBuilder::collective(Stream stream, Collective collective) { append(collective, stream); }
+void RoleBuilder::collective(Stream stream, Collective collective) {
+    append(stream).operation = collective;
+}
 
 void RoleBuilder::copy_to_host(CopyToHost::What what, Operand operand) {
-    append(CopyToHost{what, operand}, Stream::compute);
+    append(Stream::compute).operation = CopyToHost{what, operand};
 }
 
 void RoleBuilder::exchange(Stream stream, Exchange exchange) {
-    append(std::move(exchange), stream);
+    append(stream).operation = std::move(exchange);
 }
 
-void RoleBuilder::record(Stream stream, EventId event) { append(RecordEvent{event}, stream); }
+void RoleBuilder::record(Stream stream, EventId event) {
+    append(stream).operation = RecordEvent{event};
+}
 
 EventId RoleBuilder::record(Stream stream) {
     const EventId event = new_event();
@@ -53,6 +76,8 @@ EventId RoleBuilder::record(Stream stream) {
     return event;
 }
 
-void RoleBuilder::wait(Stream stream, EventId event) { append(WaitEvent{event}, stream); }
+void RoleBuilder::wait(Stream stream, EventId event) {
+    append(stream).operation = WaitEvent{event};
+}
 
 }  // namespace shardscope

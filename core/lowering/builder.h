@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <unordered_map>
 
 #include "core/program/program.h"
 
@@ -11,10 +10,10 @@ namespace shardscope {
 
 class RoleBuilder {
 public:
-    // A buffer is identified by its name: asking again for a name returns the same buffer, so that
-    // the variants of a body (first, middle, last micro-batch) share temporaries. Zero-element
+    // A new buffer. Names are unique in a role: who needs a buffer in several bodies keeps its id, so
+    // that the variants of a body (first, middle, last micro-batch) share temporaries. Zero-element
     // buffers are not created (invalid id).
-    BufferId buffer(const std::string& name, std::int64_t elements, DType dtype, Category category,
+    BufferId buffer(std::string name, std::int64_t elements, DType dtype, Category category,
                     Residence residence = Residence::transient);
 
     // Starts a body of a chunk (−1: of the whole role); later instructions go to it until the next
@@ -24,7 +23,7 @@ public:
     // Where the following instructions belong.
     void at(Phase phase, std::int32_t layer);
 
-    void compute(Kernel kernel, DType dtype, DType gradient,
+    void compute(const Kernel& kernel, DType dtype, DType gradient,
                  std::initializer_list<Operand> operands, std::optional<MathType> math = {});
     void collective(Stream stream, Collective collective);
     void copy_to_host(CopyToHost::What what, Operand operand);
@@ -38,12 +37,16 @@ public:
     EventId record(Stream stream);
     void wait(Stream stream, EventId event);
 
-    RoleProgram role;
+    // The role, once everything is lowered.
+    RoleProgram take();
+
+    RoleProgram role;  // but for the instructions of the last body
 
 private:
-    Instruction& append(Operation operation, Stream stream);
+    Instruction& append(Stream stream);
+    void close_body();
 
-    std::unordered_map<std::string, BufferId> by_name_;
+    std::vector<Instruction> open_;  // of the last body; one room for all bodies while they grow
     Phase phase_ = Phase::forward;
     std::int32_t layer_ = -1;
 };

@@ -19,36 +19,46 @@ void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bo
     while (next_ < layers_.size() && next_ <= ahead) issue(next_++);
 }
 
-std::vector<UnitId> Gather::units_of(std::size_t layer) const {
+Gather::Weights& Gather::weights_of(std::size_t layer) {
+    weights_.resize(context_.model.layers.size());
+    Weights& weights = weights_[layer];
+    if (!weights.units.empty()) return weights;
     const Layer& l = context_.model.layers[layer];
-    std::vector<UnitId> units;
-    const auto add = [&](ParameterId p) {
-        const UnitId unit = context_.places[p.index()].unit;
-        if (std::find(units.begin(), units.end(), unit) == units.end()) units.push_back(unit);
-    };
-    for (ParameterId p : l.parameters) add(p);
-    for (ParameterId p : l.borrowed) add(p);
-    return units;
+    for (const auto* list : {&l.parameters, &l.borrowed})
+        for (ParameterId p : *list) {
+            const UnitId unit = context_.places[p.index()].unit;
+            if (std::find(weights.units.begin(), weights.units.end(), unit) == weights.units.end())
+                weights.units.push_back(unit);
+        }
+    return weights;
 }
 
-BufferId Gather::copy_of(UnitId unit, std::size_t layer, Direction direction) {
-    const Unit& u = context_.units[unit.index()];
-    return context_.builder.buffer(
-        "gathered " + u.name + " for " + context_.model.layers[layer].name +
-            (direction == Direction::forward ? " (forward)" : " (backward)"),
-        u.padded, context_.storage, Category::communication);
+const std::vector<BufferId>& Gather::copies_of(std::size_t layer, Direction direction) {
+    Weights& weights = weights_of(layer);
+    auto& copies = weights.copies[static_cast<std::size_t>(direction)];
+    if (copies.size() == weights.units.size()) return copies;
+    for (const UnitId unit : weights.units) {
+        const Unit& u = context_.units[unit.index()];
+        copies.push_back(context_.builder.buffer(
+            "gathered " + u.name + " for " + context_.model.layers[layer].name +
+                (direction == Direction::forward ? " (forward)" : " (backward)"),
+            u.padded, context_.storage, Category::communication));
+    }
+    return copies;
 }
 
 void Gather::issue(std::size_t index) {
-    for (UnitId unit : units_of(layers_[index])) {
-        const Unit& u = context_.units[unit.index()];
+    const std::vector<BufferId>& copies = copies_of(layers_[index], direction_);
+    const std::vector<UnitId>& units = weights_of(layers_[index]).units;
+    for (std::size_t k = 0; k < units.size(); ++k) {
+        const Unit& u = context_.units[units[k].index()];
         Collective c;
         c.kind = CollectiveKind::all_gather;
         c.group = context_.dp;
         c.elements = u.padded;
         c.dtype = context_.storage;
-        c.send = {parameters_.unit(unit).value, 0, 0};
-        c.recv = {copy_of(unit, layers_[index], direction_), 0, 0};
+        c.send = {parameters_.unit(units[k]).value, 0, 0};
+        c.recv = {copies[k], 0, 0};
         context_.builder.collective(Stream::gather, c);
     }
     ready_[index] = context_.builder.record(Stream::gather);
@@ -64,7 +74,9 @@ void Gather::before_layer(std::size_t layer) {
     }
     if (ready_[current_].valid()) context_.builder.wait(Stream::compute, ready_[current_]);
     const Direction from = current_ == 0 && kept_ ? Direction::forward : direction_;
-    for (UnitId unit : units_of(layer)) parameters_.set_value(unit, copy_of(unit, layer, from));
+    const std::vector<BufferId>& copies = copies_of(layer, from);
+    const std::vector<UnitId>& units = weights_of(layer).units;
+    for (std::size_t k = 0; k < units.size(); ++k) parameters_.set_value(units[k], copies[k]);
 }
 
 void Gather::after_layer(std::size_t layer) {

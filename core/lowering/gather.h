@@ -1,6 +1,7 @@
 // Pass "gather" (ZeRO 3): brings each layer's weights together shortly before it computes.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -27,13 +28,19 @@ public:
     void after_layer(std::size_t layer);
 
 private:
+    // The units whose weights a layer reads, and the buffers that hold them gathered; forward and
+    // backward have their own.
+    struct Weights {
+        std::vector<UnitId> units;
+        std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
+    };
     void issue(std::size_t index);
-    std::vector<UnitId> units_of(std::size_t layer) const;
-    // The buffer that holds `unit` gathered for `layer`; forward and backward have their own.
-    BufferId copy_of(UnitId unit, std::size_t layer, Direction direction);
+    Weights& weights_of(std::size_t layer);
+    const std::vector<BufferId>& copies_of(std::size_t layer, Direction direction);
 
     Context& context_;
     ParameterBuffers& parameters_;
+    std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;
     std::vector<EventId>
         ready_;  // per entry of layers_: the gather is complete; invalid: nothing to wait for

@@ -135,13 +135,29 @@ bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {
     return !(std::holds_alternative<LinearLayer>(l.kind) && layer == 0);
 }
 
+BufferId LayerLowering::named(std::size_t layer, const char* what, Variant variant,
+                              std::int64_t elements, DType type, Category category) {
+    constexpr std::array kSuffixes{"", " (again)", " (all rows)"};
+    if (elements == 0) return {};
+    const std::size_t layers = context_.model.layers.size();
+    const std::size_t word = words_.try_emplace(what, words_.size()).first->second;
+    named_.resize(words_.size() * layers);
+    const auto v = static_cast<std::size_t>(variant);
+    BufferId& buffer = named_[word * layers + layer][v];
+    if (!buffer.valid())
+        buffer =
+            context_.builder.buffer(context_.model.layers[layer].name + "." + what + kSuffixes[v],
+                                    elements, type, category);
+    return buffer;
+}
+
 BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t elements,
                               DType type) {
-    std::string name = context_.model.layers[layer].name + "." + what;
     // Not the forward's buffer, which would have to be kept until then.
-    if (backward_ && (recomputed_[layer] || (recomputes_attention() && is_attentions(what))))
-        name += " (again)";
-    return context_.builder.buffer(name, elements, type, Category::activations);
+    const bool again =
+        backward_ && (recomputed_[layer] || (recomputes_attention() && is_attentions(what)));
+    return named(layer, what, again ? Variant::again : Variant::plain, elements, type,
+                 Category::activations);
 }
 
 BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t elements) {
@@ -150,15 +166,14 @@ BufferId LayerLowering::saved(std::size_t layer, const char* what, std::int64_t 
 
 BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int64_t elements,
                                   DType type) {
-    return context_.builder.buffer(context_.model.layers[layer].name + "." + what, elements, type,
-                                   Category::workspace);
+    return named(layer, what, Variant::plain, elements, type, Category::workspace);
 }
 
 BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int64_t elements) {
     return temporary(layer, what, elements, context_.storage);
 }
 
-void LayerLowering::emit(Kernel kernel, std::initializer_list<Operand> operands) {
+void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> operands) {
     const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
     if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
     const bool in_block = builds_block_ && is_linear(kernel);
@@ -196,8 +211,7 @@ BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId l
     if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
     const std::int64_t elements = context_.rows() * width;
     const BufferId whole =
-        context_.builder.buffer(context_.model.layers[layer].name + "." + what + " (all rows)",
-                                elements, context_.storage, Category::communication);
+        named(layer, what, Variant::all_rows, elements, context_.storage, Category::communication);
     collective(CollectiveKind::all_gather, local, whole, elements, context_.storage, ReduceOp::sum);
     return whole;
 }

@@ -6,6 +6,9 @@
 // parallelism; the model is one tensor-parallel rank's, whose linear layers say what they are a part of.
 #pragma once
 
+#include <array>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/lowering/context.h"
@@ -53,13 +56,17 @@ public:
 
 private:
     void begin(Phase phase, std::size_t layer);
-    // A buffer saved for the backward pass, or a temporary; the same name gives the same buffer, whose
-    // life follows from which bodies use it.
+    // A buffer saved for the backward pass, or a temporary; the same words give the same buffer, whose
+    // life follows from which bodies use it. `what` is a literal: it is kept.
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements, DType type);
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements, DType type);
-    void emit(Kernel kernel, std::initializer_list<Operand> operands);
+    enum class Variant { plain, again, all_rows };
+    // The layer's buffer of those words, made at first use.
+    BufferId named(std::size_t layer, const char* what, Variant variant, std::int64_t elements,
+                   DType type, Category category);
+    void emit(const Kernel& kernel, std::initializer_list<Operand> operands);
 
     // Over the tensor-parallel group, on the compute stream. `elements` are those of the whole.
     void collective(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements,
@@ -143,7 +150,9 @@ private:
 
     Context& context_;
     ParameterBuffers& parameters_;
-    std::vector<Value> inputs_;     // per layer
+    std::unordered_map<std::string_view, std::size_t> words_;  // every `what` so far, numbered
+    std::vector<std::array<BufferId, 3>> named_;               // [number of `what`][layer][variant]
+    std::vector<Value> inputs_;                                // per layer
     std::vector<bool> recomputed_;  // per layer: its forward is computed again
     BufferId batch_inputs_, batch_targets_, loss_;
     BufferId gradient_;  // of the current layer's output, in the backward pass

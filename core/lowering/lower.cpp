@@ -120,7 +120,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
     context.places = places_of(local, context.units);
     StageLowering(context).run();
 
-    RoleProgram& role = context.builder.role;
+    RoleProgram role = context.builder.take();
     role.name = layout.pp > 1      ? fmt::format("stage {}", stage)
                 : layout.world > 1 ? "all ranks"
                                    : "rank 0";

@@ -8,7 +8,8 @@ Reduction::Reduction(Context& context, ParameterBuffers& parameters)
     : context_(context),
       parameters_(parameters),
       last_writer_(context.units.size(), -1),
-      bucket_(context.units.size()) {
+      bucket_(context.units.size()),
+      reduced_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
     for (auto chunk = context.chunks.rbegin(); chunk != context.chunks.rend(); ++chunk)
         for (std::size_t l = chunk->last; l-- > chunk->first;) {
@@ -37,8 +38,9 @@ void Reduction::begin_body(MicroBatchKind kind) {
     if (!uses_bucket()) return;
     for (std::size_t u = 0; u < context_.units.size(); ++u) {
         const Unit& unit = context_.units[u];
-        bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
-                                             context_.gradient, Category::communication);
+        if (!bucket_[u].valid())
+            bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
+                                                 context_.gradient, Category::communication);
         parameters_.set_gradient(UnitId(u), bucket_[u]);
     }
 }
@@ -92,8 +94,11 @@ void Reduction::reduce(UnitId id) {
         c.send = {whole, 0, 0};
         c.recv = own_slice(id);
         if (uses_bucket() && !kind_.first) {
-            flight.partial = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
-                                      Category::communication);
+            BufferId& reduced = reduced_[id.index()];
+            if (!reduced.valid())
+                reduced = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
+                                   Category::communication);
+            flight.partial = reduced;
             c.recv = {flight.partial, 0, 0};
         }
     }

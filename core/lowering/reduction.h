@@ -42,7 +42,8 @@ private:
     Context& context_;
     ParameterBuffers& parameters_;
     std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it
-    std::vector<BufferId> bucket_;           // per unit, in bodies that use buckets
+    std::vector<BufferId> bucket_;           // per unit, made by the first body that uses buckets
+    std::vector<BufferId> reduced_;          // per unit, what is to be added; made at first use
     std::vector<Flight> flights_;
     MicroBatchKind kind_;
 };

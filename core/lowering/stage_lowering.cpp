@@ -45,7 +45,8 @@ StageLowering::StageLowering(Context& context)
       layers_(context, parameters_),
       gather_(context, parameters_),
       reduction_(context, parameters_),
-      transfers_(context) {}
+      transfers_(context),
+      received_(context.chunks.size()) {}
 
 void StageLowering::run() {
     // Backward bodies refer to what the forward bodies left.
@@ -116,9 +117,12 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     BufferId dy;
     if (transfers_.has(Port::gradients_in, chunk)) {
         b.at(Phase::backward, static_cast<std::int32_t>(range.last - 1));
-        dy = b.buffer(context_.model.layers[range.last - 1].name + ".d output received",
-                      transfers_.elements(Port::gradients_in, chunk), context_.storage,
-                      Category::workspace);
+        BufferId& received = received_[static_cast<std::size_t>(chunk)];
+        if (!received.valid())
+            received = b.buffer(context_.model.layers[range.last - 1].name + ".d output received",
+                                transfers_.elements(Port::gradients_in, chunk), context_.storage,
+                                Category::workspace);
+        dy = received;
         if (inputs) transfers_.take(Port::gradients_in, chunk, dy);
     }
     layers_.begin_backward(range.last - 1, dy, part);

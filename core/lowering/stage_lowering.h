@@ -41,7 +41,8 @@ private:
     Gather gather_;
     Reduction reduction_;
     Transfers transfers_;
-    std::vector<BodyId> forward_;  // per chunk
+    std::vector<BufferId> received_;  // per chunk: the output's gradient; made at first use
+    std::vector<BodyId> forward_;     // per chunk
     std::map<std::tuple<int, BackwardPart, bool, bool>, BodyId> backward_;
     std::map<std::pair<Transfers::Port, int>, BodyId> transfer_bodies_;
     std::map<std::pair<int, BackwardPart>, std::int64_t> done_;  // micro-batches seen so far
