@@ -89,8 +89,12 @@ void StrategyTable::set_evaluation(std::shared_ptr<const Evaluation> evaluation)
 }
 
 void StrategyTable::set_measurements(std::vector<std::optional<MeasuredCell>> rows) {
+    const auto none = [](const std::vector<std::optional<MeasuredCell>>& cells) {
+        return std::ranges::none_of(cells, [](const auto& cell) { return cell.has_value(); });
+    };
+    const bool same = none(measured_) && none(rows);
     measured_ = std::move(rows);
-    refresh();
+    if (!same) refresh();
 }
 
 int StrategyTable::rowCount(const QModelIndex& parent) const {
@@ -200,6 +204,11 @@ void StrategyTable::follow_document() {
             // The simulation reports it.
         }
     }
+    if (!rows.empty() && rows == rows_) {  // model, training or cluster are others
+        rows_ = std::move(rows);
+        emit dataChanged(index(0, peak), index(rowCount() - 1, kColumns - 1), {stale_role});
+        return;
+    }
     const auto same = [](const Row& a, const Row& b) { return a.strategy == b.strategy; };
     const auto differ = std::mismatch(rows_.begin(), rows_.end(), rows.begin(), rows.end(), same);
     const int first = static_cast<int>(differ.second - rows.begin());
@@ -231,9 +240,15 @@ void StrategyTable::refresh() {
     for (int row = 0; row < rowCount(); ++row)
         reports_[static_cast<std::size_t>(row)] = report_of_row(evaluation_.get(), strategies, row);
     choose_units();
+    QStringList titles;
+    for (int column = 0; column < kColumns; ++column)
+        titles << headerData(column, Qt::Horizontal).toString();
+    if (titles != titles_) {
+        titles_ = std::move(titles);
+        emit headerDataChanged(Qt::Horizontal, 0, kColumns - 1);
+    }
     if (rows_.empty()) return;
     emit dataChanged(index(0, 0), index(rowCount() - 1, kColumns - 1));
-    emit headerDataChanged(Qt::Horizontal, 0, kColumns - 1);
 }
 
 void StrategyTable::choose_units() {

@@ -90,6 +90,7 @@ private:
         Strategy strategy;
         std::optional<int> dp;
         std::optional<std::int64_t> micro_batch;
+        bool operator==(const Row&) const = default;
     };
     // Cells of what a strategy is, and of what it costs.
     QString word(const Row& row, int column) const;
@@ -109,6 +110,7 @@ private:
     std::vector<const StrategyReport*> reports_;  // per row, of evaluation_; null: none yet
     MemoryScale memory_;                          // of the columns
     TimeUnit time_;
+    QStringList titles_;  // of the columns, as the views know them
 };
 
 // The table's header and rows as GitHub's Markdown, as the window shows them.

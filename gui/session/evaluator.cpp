@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 // As long as this a request is finished although there is a newer one.
 constexpr std::chrono::milliseconds kPatience{100};
+// While requests keep coming a step is simulated in detail no more often: the next one's figures come first.
+constexpr std::chrono::milliseconds kDetailPause{100};
 
 Error unexpected(const std::exception& problem) {
     return Error("internal", std::string("the simulation failed: ") + problem.what(),
@@ -91,6 +93,7 @@ private:
                                                   const Strategy& strategy);
     void publish(const std::function<void(Results&)>& change);
     bool dropped() const { return stopping_ || (newer_ && Clock::now() - began_ > kPatience); }
+    bool detail_can_wait() const { return newer_ && Clock::now() - detailed_ < kDetailPause; }
     bool is_selected(std::size_t row) const { return static_cast<int>(row) == request_.selected; }
 
     Evaluator& owner_;
@@ -108,6 +111,7 @@ private:
     // The worker's own.
     Request request_;
     Clock::time_point began_;
+    Clock::time_point detailed_;  // when the last StepDetail was published
     StrategyCache cache_;
     std::optional<Plan> plan_;  // of the selected strategy, if the request made it
 
@@ -217,7 +221,7 @@ void Evaluator::Worker::show_detail(const Evaluation& evaluation) {
     const bool wanted = request_.selected >= 0 && row < evaluation.report.strategies.size() &&
                         evaluation.report.strategies[row].simulated;
     if (wanted) {
-        if (dropped()) return;
+        if (dropped() || detail_can_wait()) return;
         try {
             detail = make_detail(evaluation, request_.scenario.strategies[row]);
         } catch (const Error& error) {
@@ -230,6 +234,7 @@ void Evaluator::Worker::show_detail(const Evaluation& evaluation) {
         results.detail = detail;
         results.detail_error = problem;
     });
+    if (detail) detailed_ = Clock::now();
 }
 
 std::shared_ptr<const StepDetail> Evaluator::Worker::make_detail(const Evaluation& evaluation,

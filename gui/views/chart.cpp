@@ -45,6 +45,8 @@ Chart::Chart(const QString& name, const QString& title, QWidget* parent)
     header_->theme = theme_;
     setBackground(QBrush(theme_.panel));
     setNoAntialiasingOnDrag(true);
+    // Charts that change together are painted together: one frame, and not one for each.
+    setPlottingHint(QCP::phImmediateRefresh, false);
     // In pixels: files have another number of dots per inch than the screen, layouts go by the screen's.
     QFont pixels = font();
     pixels.setPixelSize(QFontInfo(pixels).pixelSize());

@@ -87,9 +87,9 @@ void ChartSet::show_evaluation() {
     }
     memory_->set_bars(memory_by_strategy(*evaluation, memory));
     time_->set_bars(step_bars(*evaluation, time));
+    show_search_state();
     search_->set_evaluation(evaluation);
     show_selection();
-    show_search();
 }
 
 void ChartSet::show_selection() {
@@ -115,11 +115,16 @@ void ChartSet::show_ranks() {
 }
 
 void ChartSet::show_search() {
+    show_search_state();
+    search_->update_points();
+}
+
+// What the search says of itself, and whether it is of the scenario as it is.
+void ChartSet::show_search_state() {
     SearchTask& task = workspace_.search();
     search_->set_status(task.status_text(), task.empty_text());
     const auto& evaluation = workspace_.session().evaluation();
     search_->set_stale(evaluation && task.revision() != 0 && !workspace_.search_is_current());
-    search_->update_points();
 }
 
 }  // namespace shardscope::gui

@@ -35,6 +35,7 @@ private:
     void show_evaluation();
     void show_selection();
     void show_search();
+    void show_search_state();
     void connect_all();
 
     Workspace& workspace_;

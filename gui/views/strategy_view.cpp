@@ -3,6 +3,8 @@
 #include <QDropEvent>
 #include <QHeaderView>
 #include <QKeyEvent>
+#include <algorithm>
+#include <utility>
 
 #include "gui/models/strategy_table.h"
 
@@ -10,6 +12,7 @@ namespace shardscope::gui {
 namespace {
 
 constexpr int kName = 180, kWidestName = 420;  // pixels
+constexpr int kGreyAfter = 150;                // milliseconds
 
 }  // namespace
 
@@ -19,7 +22,7 @@ void StrategyDelegate::initStyleOption(QStyleOptionViewItem* option,
     if (option->state & QStyle::State_Selected) return;
     const QModelIndex verdict = index.siblingAtColumn(StrategyTable::verdict);
     const QVariant status = verdict.data(StrategyTable::value_role);
-    if (index.data(StrategyTable::stale_role).toBool())
+    if (grey && index.data(StrategyTable::stale_role).toBool())
         option->palette.setColor(QPalette::Text, theme.muted);
     else if (index.column() == StrategyTable::verdict && status.isValid() &&
              static_cast<Status>(status.toInt()) != Status::fits)
@@ -54,12 +57,21 @@ StrategyView::StrategyView(Session& session, StrategyTable& table, QWidget* pare
             });
     connect(&session_, &Session::selected_changed, this, &StrategyView::follow_selection);
     connect(&session_.document(), &Document::changed, this, &StrategyView::follow_selection);
-    // Once for all changes that come together.
-    fit_.setSingleShot(true);
-    connect(&fit_, &QTimer::timeout, this, &StrategyView::fit_columns);
-    const auto soon = [this] { fit_.start(0); };
-    connect(&table, &QAbstractItemModel::dataChanged, this, soon);
-    connect(&table, &QAbstractItemModel::modelReset, this, soon);
+    grey_.setSingleShot(true);
+    grey_.setInterval(kGreyAfter);
+    connect(&grey_, &QTimer::timeout, this, [this] {
+        delegate_->grey = !session_.up_to_date();
+        viewport()->update();
+    });
+    connect(&session_, &Session::pending, this, [this] {
+        if (!delegate_->grey && !grey_.isActive()) grey_.start();
+    });
+    connect(&session_, &Session::evaluated, this, [this] {
+        delegate_->grey = false;
+        grey_.stop();
+        if (!session_.up_to_date()) grey_.start();
+    });
+    connect(&table, &QAbstractItemModel::modelReset, this, &StrategyView::fit_soon);
     follow_selection();
 }
 
@@ -79,18 +91,62 @@ void StrategyView::follow_selection() {
     setCurrentIndex(model()->index(row, column));
 }
 
+void StrategyView::dataChanged(const QModelIndex& first, const QModelIndex& last,
+                               const QList<int>& roles) {
+    if (roles == QList<int>{StrategyTable::stale_role}) return;  // grey_ shows it
+    QTableView::dataChanged(first, last, roles);
+    fit_soon();
+}
+
+// Once for all changes that come together, and before they are painted.
+void StrategyView::fit_soon() {
+    if (std::exchange(fits_soon_, true)) return;
+    const auto fit = [this] {
+        fits_soon_ = false;
+        fit_columns();
+    };
+    QMetaObject::invokeMethod(this, fit, Qt::QueuedConnection);
+}
+
+int StrategyView::sizeHintForColumn(int column) const {
+    measured_.resize(static_cast<std::size_t>(model()->columnCount()));
+    auto& cells = measured_[static_cast<std::size_t>(column)];
+    cells.resize(static_cast<std::size_t>(model()->rowCount()));
+    int widest = 0;
+    for (int row = 0; row < model()->rowCount(); ++row) {
+        const QModelIndex index = model()->index(row, column);
+        Cell& cell = cells[static_cast<std::size_t>(row)];
+        const QString text = index.data().toString();
+        if (cell.text != text) cell = {text, sizeHintForIndex(index).width()};
+        widest = std::max(widest, cell.width);
+    }
+    return widest;
+}
+
 // The name takes what the figures leave. Where they do not all fit, the verdict comes first.
 void StrategyView::fit_columns() {
-    resizeColumnsToContents();
-    int others = 0;
-    for (int c = 1; c < model()->columnCount(); ++c) others += columnWidth(c);
-    const int rest = viewport()->width() - others;
-    setColumnWidth(0, std::clamp(rest, std::min(columnWidth(0), kName), kWidestName));
     QHeaderView& header = *horizontalHeader();
+    const auto wanted = [&](int column) {
+        return std::max(sizeHintForColumn(column), header.sectionSizeHint(column));
+    };
+    int others = 0;
+    for (int c = 1; c < model()->columnCount(); ++c) {
+        setColumnWidth(c, wanted(c));
+        others += columnWidth(c);
+    }
+    const int rest = viewport()->width() - others;
+    setColumnWidth(0, std::clamp(rest, std::min(wanted(0), kName), kWidestName));
     const int place =
         others + columnWidth(0) > viewport()->width() ? 1 : model()->columnCount() - 1;
     const int now = header.visualIndex(StrategyTable::verdict);
     if (now != place) header.moveSection(now, place);
+}
+
+void StrategyView::changeEvent(QEvent* event) {
+    QTableView::changeEvent(event);
+    if (event->type() != QEvent::FontChange && event->type() != QEvent::StyleChange) return;
+    measured_.clear();
+    fit_soon();
 }
 
 void StrategyView::resizeEvent(QResizeEvent* event) {

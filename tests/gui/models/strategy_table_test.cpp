@@ -163,6 +163,26 @@ TEST_F(StrategyTableTest, KeepsUpWithEveryEditOfTheList) {
     EXPECT_EQ(table_.headerData(StrategyTable::step, Qt::Horizontal).toString(), "Step ms");
 }
 
+// A slider that moves changes nothing of the strategies: their figures become stale, and are then replaced.
+TEST_F(StrategyTableTest, TellsWhatAnEditOfTheScenarioChanges) {
+    QSignalSpy changed(&table_, &QAbstractItemModel::dataChanged);
+    QSignalSpy titles(&table_, &QAbstractItemModel::headerDataChanged);
+    set_sequence(session_.document(), 8192);
+    ASSERT_EQ(changed.size(), 1);
+    EXPECT_EQ(changed[0][0].toModelIndex(), table_.index(0, StrategyTable::peak));
+    EXPECT_EQ(changed[0][2].value<QList<int>>(), QList<int>{StrategyTable::stale_role});
+    session_.wait();
+    ASSERT_EQ(changed.size(), 2);
+    EXPECT_EQ(changed[1][0].toModelIndex(), table_.index(0, 0));
+    table_.set_measurements({std::nullopt});  // nothing was measured, as before
+    EXPECT_EQ(changed.size(), 2);
+    EXPECT_EQ(titles.size(), 0);
+
+    session_.document().open(SHARDSCOPE_SOURCE_DIR "/scenarios/gpt2-h100.yaml");
+    session_.wait();
+    EXPECT_GE(titles.size(), 1);  // steps of milliseconds
+}
+
 TEST_F(StrategyTableTest, ShowsWhatWasMeasured) {
     std::vector<std::optional<MeasuredCell>> measured(3);
     measured[1] =
