@@ -1,6 +1,7 @@
 #include "simulator/channels.h"
 
 #include <algorithm>
+#include <set>
 
 namespace shardscope {
 namespace {
@@ -34,6 +35,20 @@ GroupShape Channels::widest_shape(const Group& group, const RoleProgram& role) c
     return widest;
 }
 
+// How many sets of the group have members among the roles' ranks on one node.
+int Channels::groups_at_once(const Group& group, const std::vector<std::int32_t>& roles,
+                             int node) const {
+    const int per_node = std::max(1, cluster_.gpus_per_node);
+    std::set<int> sets;  // by their first member
+    for (const std::int32_t role : roles) {
+        const auto& ranks = program_.roles[static_cast<std::size_t>(role)].ranks;
+        const auto first = std::lower_bound(ranks.begin(), ranks.end(), Rank(node * per_node));
+        for (auto rank = first; rank != ranks.end() && rank->value / per_node == node; ++rank)
+            sets.insert(group.member(*rank, 0).value);
+    }
+    return std::max(1, static_cast<int>(sets.size()));
+}
+
 const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
     const auto [it, added] = uses_.try_emplace({role, group.value});
     GroupUse& use = it->second;
@@ -44,6 +59,8 @@ const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
     for (int i = 0; i < g.size; ++i) use.roles.push_back(role_of_[g.member(rank, i).index()]);
     std::sort(use.roles.begin(), use.roles.end());
     use.roles.erase(std::unique(use.roles.begin(), use.roles.end()), use.roles.end());
+    const int node = rank.value / std::max(1, cluster_.gpus_per_node);
+    if (use.shape.nodes > 1) use.shape.at_once = groups_at_once(g, use.roles, node);
     return use;
 }
 
@@ -70,11 +87,16 @@ Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transf
     const int per_node = std::max(1, cluster_.gpus_per_node);
     // The role's ranks transfer at the same time and go on together: the farthest pair decides.
     const auto& ranks = program_.roles[role].ranks;
-    const bool same_node = std::all_of(ranks.begin(), ranks.end(), [&](Rank rank) {
-        return rank.value / per_node == group.member(rank, transfer.peer).value / per_node;
-    });
+    const auto leaves = [&](Rank rank) {
+        return rank.value / per_node != group.member(rank, transfer.peer).value / per_node;
+    };
+    const bool same_node = std::none_of(ranks.begin(), ranks.end(), leaves);
+    const int node = first_rank(role).value / per_node;
+    const auto beside = [&](Rank rank) { return rank.value / per_node == node && leaves(rank); };
+    const auto at_once = std::count_if(ranks.begin(), ranks.end(), beside);
     const Bytes bytes(transfer.elements * size_of(transfer.dtype));
-    const double seconds = cost_.transfer(bytes, same_node).value;
+    const double seconds =
+        cost_.transfer(bytes, same_node, std::max(1, static_cast<int>(at_once))).value;
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     if (other == self) return {-1, seconds};
     const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;

@@ -33,6 +33,7 @@ private:
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
     GroupShape widest_shape(const Group& group, const RoleProgram& role) const;
+    int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
     Rank first_rank(std::size_t role) const { return program_.roles[role].ranks.front(); }

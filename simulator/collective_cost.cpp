@@ -9,15 +9,16 @@
 namespace shardscope {
 namespace {
 
-// Trees and PAT move the same bytes less evenly; NCCL's tuner takes 0.5 … 0.9 of the ring.
+// Trees move the same bytes less evenly; NCCL's tuner takes 0.5 … 0.9 of the ring.
 constexpr double kTreeBandwidth = 0.7;
 
-std::size_t index_of(CollectiveKind kind) { return static_cast<std::size_t>(kind); }
+std::size_t index_of(CostKind kind) { return static_cast<std::size_t>(kind); }
 
 // An all-reduce is a reduce-scatter and an all-gather.
-double rounds(CollectiveKind kind) { return kind == CollectiveKind::all_reduce ? 2 : 1; }
+double rounds(CostKind kind) { return kind == CostKind::all_reduce ? 2 : 1; }
 
-double bus_factor(CollectiveKind kind, int ranks) {
+double bus_factor(CostKind kind, int ranks) {
+    if (kind == CostKind::broadcast) return 1;
     return rounds(kind) * (ranks - 1) / static_cast<double>(ranks);
 }
 
@@ -26,8 +27,8 @@ double levels(int ranks) {
 }
 
 constexpr std::string_view kTransferSample = "transfer";
-constexpr std::array kCollectiveKinds{CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
-                                      CollectiveKind::all_gather};
+constexpr std::array kMeasuredKinds{CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
+                                    CollectiveKind::all_gather};
 
 // What was measured of the cluster's transport; nothing where that was not.
 std::span<const CollectiveSample> samples_of(const Cluster& cluster) {
@@ -42,25 +43,25 @@ double bandwidth(const Link& link) { return link.bandwidth.value * link.efficien
 
 }  // namespace
 
-GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster) {
-    GroupShape shape{group.size, 0, 0};
-    int node = -1, here = 0;
-    for (int i = 0; i < group.size; ++i) {
-        const int at = group.member(member, i).value / std::max(1, cluster.gpus_per_node);
-        if (at != node) {
-            node = at;
-            here = 0;
-            ++shape.nodes;
-        }
-        shape.per_node = std::max(shape.per_node, ++here);
+CostKind cost_kind(CollectiveKind kind) {
+    switch (kind) {
+        case CollectiveKind::all_reduce:
+            return CostKind::all_reduce;
+        case CollectiveKind::reduce_scatter:
+            return CostKind::reduce_scatter;
+        case CollectiveKind::all_gather:
+            return CostKind::all_gather;
     }
-    return shape;
+    return CostKind::all_reduce;
 }
 
 CollectiveCost::CollectiveCost(const Cluster& cluster)
-    : intra_(cluster.intra_node), inter_(cluster.inter_node), sharing_(CoreSharing::of(cluster)) {
+    : nccl_(cluster),
+      intra_(cluster.intra_node),
+      inter_(cluster.inter_node),
+      sharing_(CoreSharing::of(cluster)) {
     using Points = std::vector<TimeCurve::Point>;
-    std::array<std::array<std::map<int, Points>, 3>, 2> points;
+    std::array<std::array<std::map<int, Points>, kCostKinds>, 2> points;
     std::array<Points, 2> transfers;
     for (const CollectiveSample& sample : samples_of(cluster)) {
         const std::size_t across = sample.hosts > 1 ? 1 : 0;
@@ -69,9 +70,9 @@ CollectiveCost::CollectiveCost(const Cluster& cluster)
         const TimeCurve::Point point{static_cast<double>(sample.bytes.value),
                                      sample.time.value * alone};
         if (sample.kind == kTransferSample) transfers[across].push_back(point);
-        for (const CollectiveKind kind : kCollectiveKinds)
+        for (const CollectiveKind kind : kMeasuredKinds)
             if (sample.kind == collective_name(kind) && sample.ranks > 1)
-                points[across][index_of(kind)][sample.ranks].push_back(point);
+                points[across][index_of(cost_kind(kind))][sample.ranks].push_back(point);
     }
     for (std::size_t across = 0; across < points.size(); ++across) {
         transfers_[across] = TimeCurve(std::move(transfers[across]));
@@ -81,22 +82,18 @@ CollectiveCost::CollectiveCost(const Cluster& cluster)
     }
 }
 
-Seconds CollectiveCost::collective(CollectiveKind kind, Bytes bytes,
-                                   const GroupShape& shape) const {
+Seconds CollectiveCost::collective(CostKind kind, Bytes bytes, const GroupShape& shape) const {
     if (shape.size <= 1) return Seconds(0);
     const double size = static_cast<double>(bytes.value);
     const Curves& curves = curves_[shape.nodes > 1 ? 1 : 0][index_of(kind)];
     if (!curves.empty()) return Seconds(measured(curves, kind, size, shape.size));
-    return Seconds(modelled(kind, size, shape));
+    if (nccl_.covers(shape)) return Seconds(nccl_.collective(kind, size, shape).seconds);
+    return Seconds(linear(kind, size, shape));
 }
 
-double CollectiveCost::modelled(CollectiveKind kind, double bytes, const GroupShape& shape) const {
-    const bool alone = shape.per_node == 1 && shape.nodes > 1;
-    double bus = bandwidth(intra_);
-    if (alone)
-        bus = bandwidth(inter_);
-    else if (shape.nodes > 1)
-        bus = std::min(bus, shape.per_node * bandwidth(inter_));
+double CollectiveCost::linear(CostKind kind, double bytes, const GroupShape& shape) const {
+    double bus = shape.per_node > 1 ? bandwidth(intra_) : nccl_.node_rate(shape);
+    if (shape.nodes > 1) bus = std::min(bus, nccl_.node_rate(shape));
     const double intra = intra_.latency.value, inter = inter_.latency.value;
     const double across = shape.nodes - 1, inside = shape.size - 1 - across;
     const double move = bytes * bus_factor(kind, shape.size) / bus;
@@ -106,8 +103,7 @@ double CollectiveCost::modelled(CollectiveKind kind, double bytes, const GroupSh
     return std::min(ring, tree);
 }
 
-double CollectiveCost::measured(const Curves& curves, CollectiveKind kind, double bytes,
-                                int ranks) {
+double CollectiveCost::measured(const Curves& curves, CostKind kind, double bytes, int ranks) {
     auto nearest = curves.begin();
     for (auto it = curves.begin(); it != curves.end(); ++it)
         if (std::abs(std::log2(double(it->first) / ranks)) <
@@ -117,12 +113,15 @@ double CollectiveCost::measured(const Curves& curves, CollectiveKind kind, doubl
            bus_factor(kind, nearest->first);
 }
 
-Seconds CollectiveCost::transfer(Bytes bytes, bool same_node) const {
+Seconds CollectiveCost::transfer(Bytes bytes, bool same_node, int at_once) const {
     const TimeCurve& curve = transfers_[same_node ? 0 : 1];
     const double size = static_cast<double>(bytes.value);
     if (!curve.empty()) return Seconds(curve.seconds_at_least_first(size));
+    const GroupShape pair = NcclModel::pair(same_node, at_once);
+    if (nccl_.covers(pair)) return Seconds(nccl_.transfer(size, same_node, at_once).seconds);
     const Link& link = same_node ? intra_ : inter_;
-    return link.latency + Seconds(size / bandwidth(link));
+    const double rate = same_node ? bandwidth(link) : nccl_.node_rate(pair);
+    return link.latency + Seconds(size / rate);
 }
 
 }  // namespace shardscope

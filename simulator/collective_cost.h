@@ -1,14 +1,15 @@
 // How long one collective or transfer takes, alone. docs/cost-model.md derives the formulas.
 //
-// With S bytes in the whole buffer, n ranks on N nodes, per-rank link bandwidth b and latency α:
-//   bus bandwidth   B = b_intra on one node; across nodes min(b_intra, p·b_inter), p = ranks of the
-//                   group per node (1 rank per node: b_inter): the ring leaves a node once per link
-//   ring            all_reduce 2(n−1)/n · S/B, reduce_scatter and all_gather (n−1)/n · S/B
+// Links with a type are NCCL's (nccl_model.h). For the rest, with S bytes in the whole buffer, n ranks
+// on N nodes, per-rank link bandwidth b and latency α:
+//   bus bandwidth   B = b_intra on one node; across nodes at most what the ports of the node with
+//                   fewest members give the group: the ring leaves a node once per link
+//   ring            all_reduce 2(n−1)/n · S/B, others (n−1)/n · S/B, broadcast S/B
 //                   (bus-bandwidth factors of nccl-tests, doc/PERFORMANCE.md), and per step one α:
 //                   of the n−1 steps (all_reduce 2(n−1)) N−1 (2(N−1)) cross nodes
 //   tree            the same bytes at kTreeBandwidth of B, and per level one α:
-//                   ⌈log₂(n/N)⌉ inside nodes, ⌈log₂ N⌉ between them (all_reduce twice)
-//   time            the smaller of the two, as NCCL's tuner chooses (src/graph/tuning.cc)
+//                   ⌈log₂ p⌉ inside nodes, ⌈log₂ N⌉ between them (all_reduce twice)
+//   time            the smaller of the two
 // Ranks on this machine use what `calibrate` measured of their transport (Cluster::transport) for the same
 // kind, on one host or on several:
 //   t(S, n) = t(S, n₀) · f(n)/f(n₀), n₀ the nearest measured rank count, f the ring factor above
@@ -19,19 +20,13 @@
 
 #include "core/cluster/cluster.h"
 #include "core/program/instruction.h"
-#include "core/program/program.h"
 #include "simulator/core_sharing.h"
 #include "simulator/interpolation.h"
+#include "simulator/nccl_model.h"
 
 namespace shardscope {
 
-// Where the members of a group lie.
-struct GroupShape {
-    int size = 1;
-    int nodes = 1;
-    int per_node = 1;  // most members on one node
-};
-GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster);
+CostKind cost_kind(CollectiveKind kind);
 
 // Immutable after construction; safe to share between threads.
 class CollectiveCost {
@@ -40,17 +35,22 @@ public:
 
     // On CPUs with shared cores: the seconds that each rank's thread works, to be stretched by
     // CoreSharing::rate() while more threads are active.
-    Seconds collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const;
-    Seconds transfer(Bytes bytes, bool same_node) const;
+    Seconds collective(CostKind kind, Bytes bytes, const GroupShape& shape) const;
+    Seconds collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const {
+        return collective(cost_kind(kind), bytes, shape);
+    }
+    // `at_once` ranks of each node send at the same time.
+    Seconds transfer(Bytes bytes, bool same_node, int at_once = 1) const;
 
 private:
-    double modelled(CollectiveKind kind, double bytes, const GroupShape& shape) const;
+    double linear(CostKind kind, double bytes, const GroupShape& shape) const;
     // Curves of seconds over bytes by number of ranks.
     using Curves = std::map<int, TimeCurve>;
-    static double measured(const Curves& curves, CollectiveKind kind, double bytes, int ranks);
+    static double measured(const Curves& curves, CostKind kind, double bytes, int ranks);
 
-    std::array<std::array<Curves, 3>, 2> curves_;  // [several hosts][kind]
-    std::array<TimeCurve, 2> transfers_;           // [several hosts]
+    NcclModel nccl_;
+    std::array<std::array<Curves, kCostKinds>, 2> curves_;  // [several hosts][kind]
+    std::array<TimeCurve, 2> transfers_;                    // [several hosts]
     Link intra_, inter_;
     CoreSharing sharing_;
 };

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/cluster/link_type.h"
 #include "core/dtype.h"
 #include "core/units.h"
 
@@ -124,12 +125,23 @@ struct Device {
     bool operator==(const Device&) const = default;
 };
 
-// A link class; bandwidth per device and direction.
+// A link class; bandwidth per device and direction, of a network per port.
 struct Link {
     BytesPerSecond bandwidth;
-    Seconds latency;          // per message and hop
+    Seconds latency;          // per message and hop; with a type: besides NCCL's own
     double efficiency = 1.0;  // achievable fraction
     std::string source;
+    LinkType type = LinkType::generic;
+    // Inside nodes: a device reaches every other with all of its bandwidth. Otherwise its bandwidth
+    // is divided over the others, as on V100 boards without NVSwitch.
+    bool switched = true;
+    // Between nodes:
+    int ports = 0;                      // of one node; 0: one per device
+    bool in_network_reduction = false;  // switches add (SHARP)
+    // A fat tree: nodes of one leaf switch (0: all of them), and bandwidth of a leaf's nodes over that
+    // of its links to the other leaves.
+    int leaf_nodes = 0;
+    double oversubscription = 1;
     bool operator==(const Link&) const = default;
 };
 

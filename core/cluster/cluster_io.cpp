@@ -90,6 +90,12 @@ nlohmann::ordered_json link_to_json(const Link& link) {
     if (link.bandwidth.value > 0) out["bandwidth"] = link.bandwidth.value;
     out["latency"] = link.latency.value;
     out["efficiency"] = link.efficiency;
+    if (link.type != LinkType::generic) out["type"] = facts_of(link.type).name;
+    if (!link.switched) out["switched"] = false;
+    if (link.ports > 0) out["ports"] = link.ports;
+    if (link.in_network_reduction) out["in_network_reduction"] = true;
+    if (link.leaf_nodes > 0) out["leaf_nodes"] = link.leaf_nodes;
+    if (link.oversubscription > 1) out["oversubscription"] = link.oversubscription;
     if (!link.source.empty()) out["source"] = link.source;
     return out;
 }

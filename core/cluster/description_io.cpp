@@ -14,6 +14,8 @@ constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
 constexpr IntegerRange kCores{0, 1'000'000};
 constexpr IntegerRange kChannels{0, 1024};
 constexpr IntegerRange kMultiprocessors{1, 100'000};
+constexpr IntegerRange kPorts{0, 4096};  // of a node; 0: one per device
+constexpr IntegerRange kLeafNodes{0, 1'000'000};
 constexpr IntegerRange kThreads{1, 1024};  // of one rank
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
@@ -116,12 +118,45 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("source", device.source);
 }
 
-void read_link(const YamlValue& value, Link& link) {
-    const YamlMap map(value, {"bandwidth", "latency", "efficiency", "source"});
+// A type brings its efficiency and latency; those stated beside it count.
+void read_type(const YamlValue& value, bool between_nodes, Link& link) {
+    std::vector<std::string_view> names;
+    for (const LinkTypeFacts& facts : link_types()) names.push_back(facts.name);
+    const auto type = static_cast<LinkType>(value.choice(names, "type of link"));
+    const LinkTypeFacts& facts = facts_of(type);
+    if (type != LinkType::generic && facts.between_nodes != between_nodes)
+        value.fail("link-type",
+                   fmt::format("{} is a link {} nodes", facts.name,
+                               facts.between_nodes ? "between" : "inside"),
+                   between_nodes ? "state \"type: infiniband\", roce, efa, omni_path or ethernet"
+                                 : "state \"type: nvlink4\", or another of NVLink or PCIe");
+    if (type == link.type) return;
+    link.type = type;
+    link.efficiency = facts.efficiency;
+    link.latency = Seconds(facts.latency);
+}
+
+void read_link(const YamlValue& value, bool between_nodes, Link& link) {
+    std::vector<std::string_view> keys{"bandwidth", "latency", "efficiency", "type", "source"};
+    if (between_nodes)
+        keys.insert(keys.end(),
+                    {"ports", "in_network_reduction", "leaf_nodes", "oversubscription"});
+    else
+        keys.push_back("switched");
+    const YamlMap map(value, keys);
     map.read("bandwidth", link.bandwidth, kRate);
+    if (const auto type = map.find("type")) read_type(*type, between_nodes, link);
     map.read("latency", link.latency, kTime);
     map.read("efficiency", link.efficiency, kFraction);
     map.read("source", link.source);
+    if (!between_nodes) {
+        map.read("switched", link.switched);
+        return;
+    }
+    map.read("ports", link.ports, kPorts);
+    map.read("in_network_reduction", link.in_network_reduction);
+    map.read("leaf_nodes", link.leaf_nodes, kLeafNodes);
+    map.read("oversubscription", link.oversubscription, kFactor);
 }
 
 MatmulSample read_matmul(const YamlValue& row) {
@@ -198,8 +233,8 @@ void apply_description(const YamlMap& map, Cluster& cluster) {
     map.read("nodes", cluster.nodes, kNodes);
     map.read("gpus_per_node", cluster.gpus_per_node, kPerNode);
     map.read("cores", cluster.cores, kCores);
-    if (const auto link = map.find("intra_node")) read_link(*link, cluster.intra_node);
-    if (const auto link = map.find("inter_node")) read_link(*link, cluster.inter_node);
+    if (const auto link = map.find("intra_node")) read_link(*link, false, cluster.intra_node);
+    if (const auto link = map.find("inter_node")) read_link(*link, true, cluster.inter_node);
     if (const auto calibration = map.find("calibration")) {
         read_calibration(*calibration, cluster.device.calibration);
     }

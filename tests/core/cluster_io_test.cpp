@@ -104,6 +104,39 @@ TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
     EXPECT_EQ(c.device.peak.at(MathType::fp32).value, 67e12);
 }
 
+TEST(ClusterFile, ALinksTypeBringsWhatIsNotStated) {
+    const Cluster efa = cluster(
+        "{gpu: h100-sxm, nodes: 2, inter_node: {type: efa, bandwidth: 100Gbit/s, ports: 4}}");
+    EXPECT_EQ(efa.inter_node.type, LinkType::efa);
+    EXPECT_EQ(efa.inter_node.efficiency, facts_of(LinkType::efa).efficiency);
+    EXPECT_EQ(efa.inter_node.latency.value, facts_of(LinkType::efa).latency);
+    EXPECT_EQ(efa.inter_node.ports, 4);
+    const Cluster stated =
+        cluster("{gpu: h100-sxm, inter_node: {type: efa, efficiency: 0.5, latency: 1us}}");
+    EXPECT_EQ(stated.inter_node.efficiency, 0.5);
+    EXPECT_EQ(stated.inter_node.latency.value, 1e-6);
+    const Cluster mesh = cluster("{gpu: h100-sxm, intra_node: {switched: false}}");
+    EXPECT_FALSE(mesh.intra_node.switched);
+    const std::string yaml = cluster_to_yaml(efa);
+    const TemporaryFile file("shardscope_link_type_test.yaml", yaml);
+    EXPECT_EQ(load_cluster(file.path()), efa) << yaml;
+}
+
+TEST(ClusterFile, ALinksTypeBelongsToItsPlace) {
+    const auto rule = [](const std::string& text) {
+        try {
+            cluster(text);
+        } catch (const Error& error) {
+            return error.rule;
+        }
+        return std::string("none");
+    };
+    EXPECT_EQ(rule("{gpu: h100-sxm, inter_node: {type: nvlink4}}"), "link-type");
+    EXPECT_EQ(rule("{gpu: h100-sxm, intra_node: {type: infiniband}}"), "link-type");
+    EXPECT_EQ(rule("{gpu: h100-sxm, intra_node: {type: nvlink9}}"), "unknown-name");
+    EXPECT_EQ(rule("{gpu: h100-sxm, intra_node: {ports: 4}}"), "unknown-key");
+}
+
 TEST(ClusterFile, IsFoundFromTheScenariosFolder) {
     const TemporaryFile file(
         "shardscope_cluster_io_test.yaml",

@@ -1,0 +1,34 @@
+#include "simulator/group_shape.h"
+
+#include <algorithm>
+
+namespace shardscope {
+
+GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster) {
+    GroupShape shape{group.size, 0, 0, group.size, 1, 0, 0};
+    const int leaf_size = cluster.inter_node.leaf_nodes;
+    int node = -1, here = 0, leaf = -1, on_leaf = 0;
+    const auto leave = [&] {
+        if (node < 0) return;
+        shape.fewest = std::min(shape.fewest, here);
+        shape.pairs_inside += std::int64_t{here} * (here - 1);
+    };
+    for (int i = 0; i < group.size; ++i) {
+        const int at = group.member(member, i).value / std::max(1, cluster.gpus_per_node);
+        if (at != node) {
+            leave();
+            node = at;
+            here = 0;
+            ++shape.nodes;
+            const int at_leaf = leaf_size > 0 ? node / leaf_size : 0;
+            on_leaf = at_leaf == leaf ? on_leaf + 1 : 1;
+            leaf = at_leaf;
+            shape.leaf_nodes = std::max(shape.leaf_nodes, on_leaf);
+        }
+        shape.per_node = std::max(shape.per_node, ++here);
+    }
+    leave();
+    return shape;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,93 @@
+// How long NCCL takes for a collective or transfer that runs alone, and by which algorithm.
+//
+// NCCL's tuner (src/graph/tuning.cc, v2.28.9) estimates latency + bytes / bandwidth for every
+// algorithm and protocol and takes the smallest. So does this model, with the tuner's latencies and
+// limits (nccl_constants.h), but
+//   bandwidth   from the cluster's links rather than from a search over channels:
+//               bus = b·η inside a node; across nodes at most what the node's ports give the group
+//   seconds     the estimate, plus a start-up, with the bandwidth's ramp (Ramp), both fitted
+// The choice is by these seconds. docs/cost-model.md has the formulas.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "simulator/group_shape.h"
+#include "simulator/nccl_constants.h"
+
+namespace shardscope {
+
+// Collectives that can be costed; all_to_all as in Ulysses and expert parallelism.
+//   all_reduce, reduce_scatter, all_gather, broadcast   bytes of the whole buffer
+//   all_to_all                                          bytes that one rank holds, its own included
+enum class CostKind : std::uint8_t {
+    all_reduce,
+    reduce_scatter,
+    all_gather,
+    all_to_all,
+    broadcast,
+};
+constexpr std::size_t kCostKinds = 5;
+
+// What all ranks of a group together send.
+struct LinkTraffic {
+    double intra = 0;  // bytes over links inside nodes
+    double inter = 0;  // bytes out of nodes
+};
+
+struct Estimate {
+    Algorithm algorithm = Algorithm::ring;
+    Protocol protocol = Protocol::simple;
+    double latency = 0;  // seconds until large messages flow
+    double rate = 0;     // bytes/s of the buffer, for large messages
+    double seconds = 0;
+};
+
+// Immutable; safe to share between threads.
+class NcclModel {
+public:
+    NcclModel(const Cluster& cluster, const Generation& generation, const Network& network);
+    explicit NcclModel(const Cluster& cluster);
+
+    // Whether NCCL's constants apply to the links that the group uses.
+    bool covers(const GroupShape& shape) const;
+
+    // At least two ranks.
+    Estimate collective(CostKind kind, double bytes, const GroupShape& shape) const;
+    // One algorithm and protocol; nothing where NCCL has it not for this kind and group.
+    std::optional<Estimate> estimate(CostKind kind, Algorithm algorithm, Protocol protocol,
+                                     double bytes, const GroupShape& shape) const;
+    // One rank sends to another; `at_once` ranks of the node do so at the same time.
+    Estimate transfer(double bytes, bool same_node, int at_once) const;
+    static GroupShape pair(bool same_node, int at_once);
+
+    // Bytes/s that the ports of the node with fewest members give the group, each direction.
+    double node_rate(const GroupShape& shape) const;
+
+private:
+    bool available(CostKind kind, Algorithm algorithm, Protocol protocol,
+                   const GroupShape& shape) const;
+    double intra_bus(int ranks) const;
+    double leaf_share(const GroupShape& shape) const;
+    double ring_rate(CostKind kind, Protocol protocol, const GroupShape& shape) const;
+    double tree_rate(Protocol protocol, const GroupShape& shape) const;
+    double rate(CostKind kind, Algorithm algorithm, Protocol protocol,
+                const GroupShape& shape) const;
+    double latency(CostKind kind, Algorithm algorithm, Protocol protocol,
+                   const GroupShape& shape) const;
+    Estimate all_to_all(double bytes, const GroupShape& shape) const;
+    void finish(Estimate& estimate, double bytes, double ranks, bool across) const;
+    double hop(bool inter, Algorithm algorithm, Protocol protocol, const GroupShape& shape) const;
+    const Ramp& ramp(bool across) const;
+    double start_up(bool across) const;
+
+    Link intra_, inter_;
+    int gpus_per_node_;
+    Generation generation_;
+    Network network_;
+};
+
+// Bytes on the links by one algorithm. What all ranks of a group send sums to it.
+LinkTraffic link_traffic(CostKind kind, Algorithm algorithm, double bytes, const GroupShape& shape);
+
+}  // namespace shardscope
