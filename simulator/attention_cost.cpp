@@ -50,8 +50,9 @@ double AttentionCost::unfused(const AttentionShape& shape, const MatmulPrecision
     if (!aligned) used.efficiency = kMisalignedUse;
     const double batch = shape.samples * shape.heads, s = shape.seq;
     const auto d = static_cast<double>(shape.head_dim);
-    const double scores = matmul_.seconds({s, s, d, batch}, used);
-    const double values = matmul_.seconds({s, d, s, batch}, used);
+    const double result = precision.operand_bytes;
+    const double scores = matmul_.seconds({s, s, d, batch, result}, used);
+    const double values = matmul_.seconds({s, d, s, batch, result}, used);
     return shape.backward ? scores + 3 * values : scores + values;
 }
 

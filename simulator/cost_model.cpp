@@ -36,8 +36,9 @@ std::map<MathType, MatmulPrecision> precisions_of(const Device& device) {
         const double peak = device.peak_of(math).value;
         const double part = math == MathType::fp8_rowwise ? kRowScales : 1;
         if (peak > 0)
-            precisions[math] = {peak, part * device.matmul_efficiency_of(math),
-                                operand_bytes(math)};
+            precisions[math] = {
+                peak, part * device.matmul_efficiency_of(math) * device.training_efficiency,
+                operand_bytes(math)};
     }
     return precisions;
 }
@@ -52,6 +53,17 @@ std::optional<MatmulShape> linear_shape(const Kernel& kernel) {
     if (const auto* w = std::get_if<LinearWeightGrad>(&kernel))
         return shape(w->out, w->in, w->rows);
     return std::nullopt;
+}
+
+// Of an element of C as it leaves the tile, with what is read to be added to it.
+double result_bytes(const Compute& compute) {
+    const auto e = static_cast<double>(size_of(compute.dtype));
+    const auto g = static_cast<double>(size_of(compute.gradient));
+    if (const auto* f = std::get_if<Linear>(&compute.kernel))
+        return e * ((f->residual ? 2 : 1) + (needs_argument(f->activation) ? 1 : 0));
+    if (const auto* i = std::get_if<LinearInputGrad>(&compute.kernel))
+        return i->activation == Activation::none ? e : 2 * e;
+    return std::get<LinearWeightGrad>(compute.kernel).accumulate ? 2 * g : g;
 }
 
 // The rows of all three operands are `in` or `out` elements long, whichever way they are read.
@@ -105,7 +117,10 @@ Seconds CostModel::kernel(const Compute& compute) const {
 }
 
 double CostModel::fused(const Compute& compute) const {
-    if (const auto shape = linear_shape(compute.kernel)) return linear(compute, *shape);
+    if (auto shape = linear_shape(compute.kernel)) {
+        shape->result_bytes = result_bytes(compute);
+        return linear(compute, *shape);
+    }
     double otherwise = 0;
     if (const auto* f = std::get_if<Attention>(&compute.kernel))
         otherwise = attention(compute, attention_shape(*f, false), f->kind);

@@ -23,48 +23,60 @@ constexpr Tile kCdna3[] = {{256, 256}, {256, 224}, {224, 256}, {256, 192}, {192,
                            {256, 128}, {128, 256}, {128, 128}, {128, 64},  {64, 128},
                            {64, 64},   {32, 64},   {64, 32},   {16, 64},   {64, 16}};
 
-// flash_2 and vendor: forward with heads of 64 and 128, backward with both, half_sequence.
+// flash_1, flash_2 and vendor: forward with heads of 64 and 128, backward with both, half_sequence.
 constexpr GpuGeneration kAll[] = {
     {.tiles = kVolta,
      .feed = 85,
-     .tile_clocks = 1200,
+     .tile_clocks = 800,
+     .exposed_results = 0.5,
      .start_clocks = 3000,
      .cache_bytes = 20,
+     .flash_1 = {0.16, 0.16, 0.12, 0.12, 512},
      .flash_2 = {0.30, 0.30, 0.22, 0.22, 512},
      .vendor = {0.30, 0.30, 0.22, 0.22, 512}},
     {.tiles = kAmpere,
      .feed = 85,
-     .tile_clocks = 1200,
+     .tile_clocks = 800,
+     .exposed_results = 0.5,
      .start_clocks = 4000,
      .cache_bytes = 32,
+     .flash_1 = {0.33, 0.37, 0.26, 0.31, 512},
      .flash_2 = {0.60, 0.68, 0.48, 0.57, 512},
      .vendor = {0.60, 0.68, 0.48, 0.57, 512}},
     {.tiles = kAmpere,  // Ada's multiplies are Ampere's
      .feed = 64,
-     .tile_clocks = 1200,
+     .tile_clocks = 800,
+     .exposed_results = 0.5,
      .start_clocks = 4000,
      .cache_bytes = 16,
+     .flash_1 = {0.38, 0.44, 0.30, 0.36, 512},
      .flash_2 = {0.70, 0.80, 0.55, 0.65, 512},
      .vendor = {0.70, 0.80, 0.55, 0.65, 512}},
     {.tiles = kHopper,
      .feed = 128,
-     .tile_clocks = 500,
+     .tile_clocks = 300,
+     .exposed_results = 0.5,
      .start_clocks = 5000,
      .cache_bytes = 24,
+     .flash_1 = {0.19, 0.22, 0.15, 0.19, 512},
      .flash_2 = {0.34, 0.40, 0.28, 0.34, 512},
      .vendor = {0.48, 0.64, 0.40, 0.53, 850}},
     {.tiles = kBlackwell,
      .feed = 205,
      .tile_clocks = 300,
+     .exposed_results = 0.1,
      .start_clocks = 6000,
      .cache_bytes = 32,
+     .flash_1 = {0.08, 0.10, 0.07, 0.08, 512},
      .flash_2 = {0.15, 0.18, 0.12, 0.15, 512},
      .vendor = {0.52, 0.64, 0.40, 0.50, 1200}},
     {.tiles = kCdna3,
      .feed = 64,
-     .tile_clocks = 1200,
+     .tile_clocks = 800,
+     .exposed_results = 0.5,
      .start_clocks = 6000,
      .cache_bytes = 24,
+     .flash_1 = {0.14, 0.16, 0.10, 0.13, 850},
      .flash_2 = {0.25, 0.30, 0.18, 0.23, 850},
      .vendor = {0.25, 0.30, 0.18, 0.23, 850}},
 };
@@ -73,6 +85,11 @@ constexpr GpuGeneration kAll[] = {
 
 const GpuGeneration& generation_of(Architecture architecture) {
     return kAll[static_cast<std::size_t>(architecture)];
+}
+
+const AttentionRates& rates_of(const GpuGeneration& generation, AttentionLibrary library) {
+    if (library == AttentionLibrary::vendor) return generation.vendor;
+    return library == AttentionLibrary::flash_1 ? generation.flash_1 : generation.flash_2;
 }
 
 }  // namespace shardscope

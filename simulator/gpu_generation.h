@@ -27,23 +27,23 @@ struct AttentionRates {
 
 // Which program computes fused attention.
 enum class AttentionLibrary : std::uint8_t {
+    flash_1,  // FlashAttention of 2022 and Triton kernels after it
     flash_2,  // FlashAttention-2 and PyTorch's own copy of it
     vendor,   // the generation's best: cuDNN, FlashAttention-3, Composable Kernel
 };
 
 struct GpuGeneration {
     std::span<const Tile> tiles;
-    double feed = 0;          // operand bytes per clock that reach a multiprocessor's tensor cores
-    double tile_clocks = 0;   // of every tile: first operands in, results out, as far as not hidden
-    double start_clocks = 0;  // of every kernel: until the first tile computes
-    double cache_bytes = 0;   // per clock and multiprocessor, from the last-level cache
-    AttentionRates flash_2, vendor;
+    double feed = 0;         // operand bytes per clock that reach a multiprocessor's tensor cores
+    double tile_clocks = 0;  // of every tile: first operands in, as far as not hidden
+    double exposed_results = 0;  // part of the time to write a tile's results that nothing hides
+    double start_clocks = 0;     // of every kernel: until the first tile computes
+    double cache_bytes = 0;      // per clock and multiprocessor, from the last-level cache
+    AttentionRates flash_1, flash_2, vendor;
 };
 
 const GpuGeneration& generation_of(Architecture architecture);
 
-inline const AttentionRates& rates_of(const GpuGeneration& generation, AttentionLibrary library) {
-    return library == AttentionLibrary::vendor ? generation.vendor : generation.flash_2;
-}
+const AttentionRates& rates_of(const GpuGeneration& generation, AttentionLibrary library);
 
 }  // namespace shardscope

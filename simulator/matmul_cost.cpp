@@ -43,6 +43,13 @@ double MatmulCost::clocks_of(const Tile& tile, double k, const MatmulPrecision& 
     return std::hypot(compute, feed);
 }
 
+// All tiles of a wave end together, and their results share the memory's bandwidth; the next wave's first
+// operands hide a part.
+double MatmulCost::result_clocks(const Tile& tile, double bytes) const {
+    const double bytes_per_clock = bandwidth_ / clock_ / multiprocessors_ * tile.multiprocessors;
+    return generation_.exposed_results * tile.m * tile.n * bytes / bytes_per_clock;
+}
+
 double MatmulCost::tiled(const MatmulShape& shape, const MatmulPrecision& precision) const {
     double best = std::numeric_limits<double>::infinity();
     for (const Tile& tile : generation_.tiles) {
@@ -50,11 +57,12 @@ double MatmulCost::tiled(const MatmulShape& shape, const MatmulPrecision& precis
         const double blocks =
             shape.batch * std::ceil(shape.m / tile.m) * std::ceil(shape.n / tile.n);
         const double per_k = clocks_of(tile, 1, precision);
+        const double result = result_clocks(tile, shape.result_bytes);
         for (const double cuts : kCuts) {
             if (cuts > 1 && blocks >= kWavesNotCut * slots) break;
             const double k = rounded_up(shape.k / cuts, kStepBytes / precision.operand_bytes);
             const double waves = std::ceil(blocks * cuts / slots);
-            const double clocks = waves * (per_k * k + generation_.tile_clocks);
+            const double clocks = waves * (per_k * k + generation_.tile_clocks + result);
             double time = (clocks + generation_.start_clocks) / clock_;
             if (cuts > 1)
                 time += kSecondKernel +

@@ -12,6 +12,7 @@ namespace shardscope {
 struct MatmulShape {
     double m = 0, n = 0, k = 0;
     double batch = 1;
+    double result_bytes = 2;  // per element of C, read and written together
 
     double flops() const { return 2 * batch * m * n * k; }
 };
@@ -40,6 +41,7 @@ public:
 private:
     double tiled(const MatmulShape& shape, const MatmulPrecision& precision) const;
     double clocks_of(const Tile& tile, double k, const MatmulPrecision& precision) const;
+    double result_clocks(const Tile& tile, double bytes) const;
 
     const GpuGeneration& generation_;
     double multiprocessors_, clock_, bandwidth_;

@@ -73,24 +73,24 @@ struct InProduct {
     ProductKernel operator()(const EmbeddingGrad& k) const {
         return {3, n(k.rows, k.hidden) * 2 * e};
     }
-    // The bias is part of the multiply. An activation reads back what the multiply wrote; a residual
-    // too, and writes the dropout's mask.
+    // The bias is part of the multiply. An activation is a kernel of its own, and so are bias, dropout
+    // and residual; what ours do while the multiply goes on counts with them in full.
     ProductKernel operator()(const Linear& k) const {
         ProductKernel p;
         const double y = n(k.rows, k.out);
         if (k.activation != Activation::none) {
             p.launches += 1;
-            p.bytes += y * e;
+            p.bytes += y * 2 * e;
         }
-        if (k.residual) add(p, residual(y, true));
+        if (k.residual) add(p, residual(y, 3 * e));
         return p;
     }
     ProductKernel operator()(const LinearInputGrad& k) const {
         if (k.activation == Activation::none) return {};
-        return {2, n(k.rows, k.in) * 2 * e};
+        return {2, n(k.rows, k.in) * 3 * e};
     }
-    // The bias's gradient reads dy once more; sums that the multiply does not do write the gradient
-    // and read it back.
+    // The bias's gradient reads dy once more; sums that the multiply does not do are a kernel that
+    // reads both and writes.
     ProductKernel operator()(const LinearWeightGrad& k) const {
         ProductKernel p;
         if (k.bias) {
@@ -99,12 +99,12 @@ struct InProduct {
         }
         if (k.accumulate && !style.fused_gradients) {
             p.launches += 1;
-            p.bytes += n(k.in, k.out) * 2 * g;
+            p.bytes += n(k.in, k.out) * 3 * g;
         }
         return p;
     }
     ProductKernel operator()(const BiasResidual& k) const {
-        return residual(n(k.rows, k.hidden), false);
+        return residual(n(k.rows, k.hidden), 0);
     }
     ProductKernel operator()(const SwiGlu& k) const { return gate(n(k.rows, k.ffn), false); }
     ProductKernel operator()(const SwiGluGrad& k) const { return gate(n(k.rows, k.ffn), true); }
@@ -187,11 +187,11 @@ private:
     double dropout_bytes() const { return style.dropout ? 2 * e + 1 : 0; }
     double mask_bytes() const { return style.fused_scores ? 0 : 4 * e + 1; }  // scale, and mask
 
-    // Of `y` elements that a multiply wrote (`written`: which is not among ours) or that are summed.
-    ProductKernel residual(double y, bool written) const {
-        const double back = written ? 2 * e : 0, mask = style.dropout ? 1 : 0;
-        if (style.fused_residual) return {1, y * (back + mask)};
-        return {style.dropout ? 2 : 1, y * (back + (style.dropout ? 2 * e + 1 : 0))};
+    // Of `y` elements, besides `sum` bytes per element of the sum itself.
+    ProductKernel residual(double y, double sum) const {
+        const double mask = style.dropout ? 1 : 0;
+        if (style.fused_residual) return {1, y * (sum + mask)};
+        return {style.dropout ? 2 : 1, y * (sum + (style.dropout ? 2 * e + 1 : 0))};
     }
     ProductKernel gate(double y, bool backward) const {
         if (style.fused_gate) return {};
@@ -275,13 +275,14 @@ Seconds launch_cost(RuntimeProfile profile, const Device& device) {
     return device.host_cost + Seconds(style == nullptr ? 0 : style->framework);
 }
 
-// Transformer Engine and our own module call the vendor's; PyTorch's own copy of FlashAttention-2 is
-// not built for Blackwell, where it calls cuDNN.
+// Transformer Engine and our own module call the vendor's, as PyTorch does on Blackwell, for which its copy
+// of FlashAttention-2 is not built. The eager stacks are of the time of the first FlashAttention.
 AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture) {
-    const bool vendors = profile == RuntimeProfile::shardscope ||
-                         profile == RuntimeProfile::megatron ||
-                         architecture == Architecture::blackwell;
-    return vendors ? AttentionLibrary::vendor : AttentionLibrary::flash_2;
+    if (profile == RuntimeProfile::shardscope || profile == RuntimeProfile::megatron ||
+        architecture == Architecture::blackwell)
+        return AttentionLibrary::vendor;
+    return profile == RuntimeProfile::fsdp_compile ? AttentionLibrary::flash_2
+                                                   : AttentionLibrary::flash_1;
 }
 
 }  // namespace shardscope

@@ -95,6 +95,8 @@ struct Device {
         peak;                        // dense peak per precision, data sheet (CPUs: measured best)
     double matmul_efficiency = 1.0;  // best achievable fraction of peak for large multiplies
     std::map<MathType, double> matmul_efficiencies;  // the same of precisions that differ
+    // Part of those that is left in steps of training, which go on for hours beside other kernels.
+    double training_efficiency = 1.0;
     BytesPerSecond memory_bandwidth;  // data sheet (CPUs: measured copy, read + written bytes)
     double memory_efficiency = 1.0;   // achievable fraction of it
     // GPUs. What is not said is as in an A100: multiplies are timed by it.

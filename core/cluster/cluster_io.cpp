@@ -119,6 +119,7 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     out["matmul_efficiency"] = d.matmul_efficiency;
     for (const auto& [math, part] : d.matmul_efficiencies)
         out["matmul_efficiencies"][std::string(name_of(math))] = part;
+    if (d.training_efficiency != 1) out["training_efficiency"] = d.training_efficiency;
     if (d.memory_bandwidth.value > 0) out["memory_bandwidth"] = d.memory_bandwidth.value;
     out["memory_efficiency"] = d.memory_efficiency;
     if (d.kind == DeviceKind::gpu) add_gpu(d, out);

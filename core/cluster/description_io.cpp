@@ -46,6 +46,7 @@ void read_rates(const YamlMap& map, Device& device) {
             device.peak[math] = FlopsPerSecond(value.number(kRate, QuantityUnit::flops_per_second));
         });
     map.read("matmul_efficiency", device.matmul_efficiency, kFraction);
+    map.read("training_efficiency", device.training_efficiency, kFraction);
     if (const auto efficiencies = map.find("matmul_efficiencies"))
         read_by_precision(*efficiencies, [&device](MathType math, const YamlValue& value) {
             device.matmul_efficiencies[math] = value.number(kFraction);
@@ -79,6 +80,7 @@ void read_device(const YamlValue& value, Device& device) {
                               "peak",
                               "matmul_efficiency",
                               "matmul_efficiencies",
+                              "training_efficiency",
                               "memory_bandwidth",
                               "memory_efficiency",
                               "architecture",

@@ -9,6 +9,8 @@
 #include "core/catalogue.h"
 #include "core/cluster/cluster_source.h"
 #include "simulator/cost_model.h"
+#include "simulator/event_engine.h"
+#include "tests/simulator/hand_made.h"
 
 namespace shardscope {
 namespace {
@@ -92,7 +94,7 @@ TEST(ProductKernels, EveryStatedPrecisionMultiplies) {
             compute.math = math;
             const double rate =
                 2.0 * kRows * kHidden * kFfn / costs.kernel(compute).value / peak.value;
-            EXPECT_GT(rate, 0.25) << entry.name << " " << name_of(math);
+            EXPECT_GT(rate, 0.2) << entry.name << " " << name_of(math);
             EXPECT_LT(rate, 1) << entry.name << " " << name_of(math);
         }
     }
@@ -122,11 +124,11 @@ TEST(ProductKernels, PassesAreThoseOfTheKernelsInTurn) {
               (ProductKernel{2, 2 * ffn * 2}));
     EXPECT_EQ(product_kernel(RuntimeProfile::fsdp_compile, half(SwiGlu{kRows, kFfn})),
               ProductKernel{});
-    // Megatron's last linear layer: the multiply writes, the fused sum reads that back and writes the
-    // dropout's mask.
+    // Megatron's last linear layer: the fused sum reads what the multiply wrote and the residual, and
+    // writes the result and the dropout's mask.
     EXPECT_EQ(
         product_kernel(RuntimeProfile::megatron, half(Linear{kRows, kFfn, kHidden, true, true})),
-        (ProductKernel{2, hidden * (2 * 2 + 1)}));
+        (ProductKernel{2, hidden * (3 * 2 + 1)}));
     // Unfused attention of Megatron with a fused softmax, forward: the scores are written and read by
     // softmax (3 passes), by dropout (2 and a mask), and read by the multiply: 6 · 2 + 1 bytes for our 8.
     const double scores = 4.0 * 32 * 2048 * 2048, layouts = 2.0 * 2 * kRows * 2 * (32 + 8) * 128;
@@ -160,15 +162,41 @@ TEST(ProductKernels, FrameworksSpendHostTimeOnEveryLaunch) {
               launch_cost(RuntimeProfile::fsdp, device));
 }
 
-TEST(ProductKernels, AttentionOnHopperDependsOnTheLibrary) {
-    const Device device = catalogue_cluster("h100-sxm").device;
-    const Compute c = half(Attention{4, 8192, 32, 32, 128});
-    const double eager = CostModel(device, RuntimeProfile::fsdp).kernel(c).value;
-    const double vendor = CostModel(device, RuntimeProfile::megatron).kernel(c).value;
-    EXPECT_GT(eager, 1.3 * vendor) << "FlashAttention-2 uses no warp groups";
-    const Device ampere = catalogue_cluster("a100-80gb").device;
-    EXPECT_NEAR(CostModel(ampere, RuntimeProfile::fsdp).kernel(c).value,
-                CostModel(ampere, RuntimeProfile::megatron).kernel(c).value, 1e-9);
+// Kernels that take no time: a step is as long as its launches take the host.
+TEST(ProductKernels, StepsOfSmallKernelsAreAsLongAsTheirLaunches) {
+    testing::BodyText body;
+    Compute gate;
+    gate.kernel = SwiGlu{1, 1};
+    body.body.instructions.assign(10, Instruction{gate});
+    body.record(0, Stream::compute).wait(0, Stream::compute);
+    const Program program = testing::one_role(body, 1);
+    Cluster cluster = testing::round_cluster();
+    cluster.device.host_cost = Seconds(1e-3);
+    const auto wall = [&](RuntimeProfile profile, bool spans) {
+        return simulate_step(program, cluster, spans, profile)[0].time.wall.value;
+    };
+    const double eager = launch_cost(RuntimeProfile::fsdp, cluster.device).value;
+    const double compiled = launch_cost(RuntimeProfile::fsdp_compile, cluster.device).value;
+    for (const bool spans : {false, true}) {
+        EXPECT_NEAR(wall(RuntimeProfile::shardscope, spans), 12 * 1e-3, 1e-6) << "events too";
+        EXPECT_NEAR(wall(RuntimeProfile::fsdp, spans), 20 * eager, 1e-6) << "two kernels each";
+        EXPECT_NEAR(wall(RuntimeProfile::fsdp_compile, spans), 10 * compiled, 1e-6);
+    }
+}
+
+TEST(ProductKernels, AttentionDependsOnTheLibrary) {
+    const auto time = [](const char* gpu, RuntimeProfile profile) {
+        const Compute c = half(Attention{4, 8192, 32, 32, 128});
+        return CostModel(catalogue_cluster(gpu).device, profile).kernel(c).value;
+    };
+    EXPECT_GT(time("h100-sxm", RuntimeProfile::fsdp_compile),
+              1.3 * time("h100-sxm", RuntimeProfile::megatron))
+        << "FlashAttention-2 uses no warp groups";
+    EXPECT_GT(time("a100-80gb", RuntimeProfile::fsdp),
+              1.5 * time("a100-80gb", RuntimeProfile::fsdp_compile));
+    EXPECT_NEAR(time("a100-80gb", RuntimeProfile::fsdp_compile),
+                time("a100-80gb", RuntimeProfile::shardscope), 5e-6);
+    EXPECT_NEAR(time("b200", RuntimeProfile::fsdp), time("b200", RuntimeProfile::megatron), 5e-6);
 }
 
 }  // namespace
