@@ -104,7 +104,8 @@ TEST_F(Simulate, ProfilesAreComparedOrChosen) {
         const auto finished = shardscope({"simulate", "gpt2.yaml", "--profile", profile, "--json"});
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
         std::map<std::string, std::int64_t> bytes;
-        for (const json& strategy : json::parse(finished.out)["strategies"])
+        const json report = json::parse(finished.out);
+        for (const json& strategy : report["strategies"])
             bytes[strategy["name"]] = strategy["simulated"]["memory"]["peak_bytes"];
         return bytes;
     };
