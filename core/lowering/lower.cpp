@@ -9,6 +9,7 @@
 #include "core/lowering/plan.h"
 #include "core/lowering/stage_lowering.h"
 #include "core/lowering/stages.h"
+#include "core/program/pack.h"
 
 namespace shardscope {
 namespace {
@@ -147,29 +148,34 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.target = target;
     plan.model = model;
-    LocalModel local = located(strategy, [&] {
+    LocalModel split;  // empty without tensor parallelism: the model itself is not copied
+    located(strategy, [&] {
         check_tasks(plan.layout);
         check_sizes(*model, plan.layout, strategy.attention);
         check_rows(*model, plan.layout, strategy);
-        return split_model(*model, plan.layout.tp);
+        if (plan.layout.tp > 1) split = split_model(*model, plan.layout.tp);
     });
-    plan.splits = std::move(local.splits);
+    const Model& local = plan.layout.tp > 1 ? split.model : *model;
+    plan.splits = std::move(split.splits);
+    plan.splits.resize(model->parameters.size());
     plan.program.groups = groups_of(*model, plan.layout);
     const std::vector<LayerRange> chunks =
-        located(strategy, [&] { return partition_layers(local.model, strategy); });
+        located(strategy, [&] { return partition_layers(local, strategy); });
     for (int stage = 0; stage < plan.layout.pp; ++stage) {
         auto& mine = plan.chunks.emplace_back();
         for (auto c = static_cast<std::size_t>(stage); c < chunks.size();
              c += static_cast<std::size_t>(plan.layout.pp))
             mine.push_back(chunks[c]);
-        lower_stage(plan, local.model, stage, target);
+        lower_stage(plan, local, stage, target);
     }
+    Packer packer;
     for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
         const RuntimeMemory runtime =
             predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
-        const auto plan_role =
-            strategy.profile == RuntimeProfile::shardscope ? plan_memory : plan_caching_memory;
-        plan.memory.push_back(plan_role(plan.program.roles[role], runtime.total()));
+        const RoleProgram& mine = plan.program.roles[role];
+        plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope
+                                  ? plan_memory(mine, runtime.total(), packer)
+                                  : plan_caching_memory(mine, runtime.total()));
         plan.memory.back().runtime_parts = runtime;
     }
     return plan;

@@ -35,24 +35,31 @@ public:
 private:
     // Whether a chunk starts on a micro-batch before another one in progress is finished.
     bool overlapping() const {
-        std::map<std::pair<int, std::int32_t>, std::size_t> last;
-        for (std::size_t t = 0; t < role_.schedule.size(); ++t)
-            if (const int chunk = chunk_of(t); chunk >= 0)
-                last[{chunk, role_.schedule[t].micro_batch}] = t;
-        std::map<std::pair<int, std::int32_t>, bool> open;
+        int chunks = 0;
+        for (const Body& body : role_.bodies) chunks = std::max(chunks, body.chunk + 1);
+        // Tasks of each chunk and micro-batch that have not run yet.
+        const auto count = static_cast<std::size_t>(chunks) *
+                           static_cast<std::size_t>(std::max(micro_batches_, 0));
+        std::vector<std::int32_t> all(count, 0);
+        for (const Task& task : role_.schedule)
+            if (chunk_of(task) >= 0) ++all[work_of(task)];
+        std::vector<std::int32_t> left = all;
         std::size_t in_progress = 0;
-        for (std::size_t t = 0; t < role_.schedule.size(); ++t) {
-            if (chunk_of(t) < 0) continue;
-            const std::pair key{chunk_of(t), role_.schedule[t].micro_batch};
-            if (!std::exchange(open[key], true)) ++in_progress;
+        for (const Task& task : role_.schedule) {
+            if (chunk_of(task) < 0) continue;
+            const std::size_t work = work_of(task);
+            if (left[work] == all[work]) ++in_progress;
             if (in_progress > 1) return true;
-            if (last[key] == t) --in_progress;
+            if (--left[work] == 0) --in_progress;
         }
         return false;
     }
 
-    int chunk_of(std::size_t task) const {
-        return role_.bodies[role_.schedule[task].body.index()].chunk;
+    int chunk_of(const Task& task) const { return role_.bodies[task.body.index()].chunk; }
+    // Number of the task's chunk and micro-batch.
+    std::size_t work_of(const Task& task) const {
+        return static_cast<std::size_t>(chunk_of(task)) * static_cast<std::size_t>(micro_batches_) +
+               static_cast<std::size_t>(task.micro_batch);
     }
 
     void collect_users() {
@@ -91,7 +98,7 @@ private:
                 if (!plan_.used_by[f][task.body.index()]) continue;
                 Interval& life = lives[static_cast<std::size_t>(task.micro_batch)];
                 life.first = std::min(life.first, t);
-                life.last = std::max(life.last, t);
+                life.last = t;
             }
         }
     }

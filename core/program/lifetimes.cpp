@@ -1,7 +1,10 @@
 #include <algorithm>
-#include <map>
+#include <array>
+#include <limits>
+#include <numeric>
 #include <optional>
 #include <set>
+#include <span>
 
 #include "core/program/memory_plan.h"
 
@@ -9,9 +12,12 @@ namespace shardscope {
 namespace {
 
 constexpr std::int32_t kUnknown = -1;
+constexpr std::size_t kNoUse = std::numeric_limits<std::size_t>::max();
 
 // What one body does to one buffer.
 struct BodyUse {
+    BufferId buffer;
+    std::size_t body = 0;
     Interval interval;
     bool reads_first = false;
 };
@@ -19,11 +25,16 @@ struct BodyUse {
 // Walks one body and widens accesses of other streams to compute-stream positions.
 class BodyWalk {
 public:
-    BodyWalk(const RoleProgram& role, std::int32_t base, std::vector<std::optional<BodyUse>>& uses)
-        : role_(role),
+    // Adds the body's uses to `uses`, which has those of the bodies before. `latest`: per buffer, its
+    // last use there, kNoUse before the first.
+    BodyWalk(const RoleProgram& role, std::size_t body, std::int32_t base,
+             std::vector<BodyUse>& uses, std::vector<std::size_t>& latest)
+        : body_(body),
           base_(base),
           position_(base),
+          first_use_(uses.size()),
           uses_(uses),
+          latest_(latest),
           recorded_(static_cast<std::size_t>(role.events)) {
         known_.fill(kUnknown);
     }
@@ -75,48 +86,78 @@ private:
     }
 
     void touch(BufferId buffer, std::int32_t from, Access access) {
-        auto& use = uses_[buffer.index()];
-        if (!use) {
-            use = BodyUse{{from, from}, access != Access::write};
+        std::size_t& use = latest_[buffer.index()];
+        if (use == kNoUse || use < first_use_) {
+            use = uses_.size();
+            uses_.push_back({buffer, body_, {from, from}, access != Access::write});
         } else {
-            use->interval.first = std::min(use->interval.first, from);
-            use->interval.last = std::max(use->interval.last, from);
+            Interval& interval = uses_[use].interval;
+            interval.first = std::min(interval.first, from);
+            interval.last = std::max(interval.last, from);
         }
     }
 
     void extend(BufferId buffer, std::int32_t to) {
-        auto& use = uses_[buffer.index()];
-        use->interval.last = std::max(use->interval.last, to);
+        Interval& interval = uses_[latest_[buffer.index()]].interval;
+        interval.last = std::max(interval.last, to);
     }
 
     // The compute stream has waited for the event: what its stream did before is over.
     void retire(const Recorded& r) {
         auto& list = pending_[static_cast<std::size_t>(r.stream)];
-        const auto done = std::stable_partition(
-            list.begin(), list.end(), [&](const Pending& p) { return p.issue > r.issue; });
-        for (auto it = done; it != list.end(); ++it) extend(it->buffer, position_);
-        list.erase(done, list.end());
+        const auto open = std::find_if(list.begin(), list.end(),
+                                       [&](const Pending& p) { return p.issue > r.issue; });
+        for (auto it = list.begin(); it != open; ++it) extend(it->buffer, position_);
+        list.erase(list.begin(), open);
     }
 
-    const RoleProgram& role_;
+    std::size_t body_;
     std::int32_t base_, position_;
-    std::vector<std::optional<BodyUse>>& uses_;
+    std::size_t first_use_;  // of this body, in uses_
+    std::vector<BodyUse>& uses_;
+    std::vector<std::size_t>& latest_;
     std::vector<Recorded> recorded_;
     std::array<std::int32_t, kStreams> known_{};
-    std::array<std::vector<Pending>, kStreams> pending_;
+    std::array<std::vector<Pending>, kStreams> pending_;  // in order of issue
     std::int64_t issue_ = 0;
 };
 
-using Uses = std::vector<std::vector<std::optional<BodyUse>>>;  // per body and buffer
+using BufferUses = std::span<const BodyUse>;  // of one buffer, in order of bodies
+
+// The uses of each buffer together, in order of bodies.
+class Uses {
+public:
+    Uses(const std::vector<BodyUse>& in_order_of_bodies, std::size_t buffers)
+        : begin_(buffers + 1, 0), list_(in_order_of_bodies.size()) {
+        for (const BodyUse& use : in_order_of_bodies) ++begin_[use.buffer.index()];
+        std::inclusive_scan(begin_.begin(), begin_.end(), begin_.begin());
+        for (auto use = in_order_of_bodies.rbegin(); use != in_order_of_bodies.rend(); ++use)
+            list_[--begin_[use->buffer.index()]] = *use;
+    }
+    BufferUses of(std::size_t buffer) const {
+        return {list_.data() + begin_[buffer], begin_[buffer + 1] - begin_[buffer]};
+    }
+
+private:
+    std::vector<std::size_t> begin_;  // by buffer, and one past the end, of list_
+    std::vector<BodyUse> list_;
+};
 
 // In which order bodies follow each other for one micro-batch of a chunk: every distinct order.
 std::set<std::vector<std::size_t>> body_sequences(const RoleProgram& role) {
-    std::map<std::pair<int, std::int32_t>, std::vector<std::size_t>> of_micro_batch;
-    for (const Task& task : role.schedule)
-        if (const int chunk = role.bodies[task.body.index()].chunk; chunk >= 0)
-            of_micro_batch[{chunk, task.micro_batch}].push_back(task.body.index());
+    std::vector<std::vector<std::vector<std::size_t>>> of_micro_batch;  // [chunk][micro-batch]
+    for (const Task& task : role.schedule) {
+        const int chunk = role.bodies[task.body.index()].chunk;
+        if (chunk < 0) continue;
+        const auto c = static_cast<std::size_t>(chunk);
+        const auto m = static_cast<std::size_t>(task.micro_batch);
+        if (of_micro_batch.size() <= c) of_micro_batch.resize(c + 1);
+        if (of_micro_batch[c].size() <= m) of_micro_batch[c].resize(m + 1);
+        of_micro_batch[c][m].push_back(task.body.index());
+    }
     std::set<std::vector<std::size_t>> sequences;
-    for (auto& [key, bodies] : of_micro_batch) sequences.insert(std::move(bodies));
+    for (auto& chunk : of_micro_batch)
+        for (auto& bodies : chunk) sequences.insert(std::move(bodies));
     return sequences;
 }
 
@@ -124,30 +165,37 @@ std::set<std::vector<std::size_t>> body_sequences(const RoleProgram& role) {
 // all that follow to the last access in the last one.
 class CarriedLife {
 public:
-    CarriedLife(const Uses& uses, const std::vector<Interval>& extent, std::size_t buffer)
-        : uses_(uses), extent_(extent), buffer_(buffer), lives_(extent.size()) {}
+    // `extent`: positions of each body.
+    explicit CarriedLife(const std::vector<Interval>& extent)
+        : extent_(extent), use_(extent.size()), lives_(extent.size()) {}
 
-    void follow(const std::vector<std::size_t>& bodies) {
-        const auto used = [&](std::size_t body) { return uses_[body][buffer_].has_value(); };
-        const auto first = std::find_if(bodies.begin(), bodies.end(), used);
-        if (first == bodies.end()) return;
-        const auto last = std::find_if(bodies.rbegin(), bodies.rend(), used).base() - 1;
-        for (auto body = first; body <= last; ++body) {
-            Interval life = extent_[*body];
-            if (body == first) life.first = uses_[*body][buffer_]->interval.first;
-            if (body == last) life.last = uses_[*body][buffer_]->interval.last;
-            widen(*body, life);
-        }
-    }
-
-    std::vector<Interval> take() const {
+    std::vector<Interval> run(BufferUses uses,
+                              const std::set<std::vector<std::size_t>>& sequences) {
+        std::fill(use_.begin(), use_.end(), nullptr);
+        std::fill(lives_.begin(), lives_.end(), std::nullopt);
+        for (const BodyUse& use : uses) use_[use.body] = &use;
+        for (const auto& bodies : sequences) follow(bodies);
         std::vector<Interval> result;
+        result.reserve(uses.size());
         for (const auto& life : lives_)
             if (life) result.push_back(*life);
         return result;
     }
 
 private:
+    void follow(const std::vector<std::size_t>& bodies) {
+        const auto used = [&](std::size_t body) { return use_[body] != nullptr; };
+        const auto first = std::find_if(bodies.begin(), bodies.end(), used);
+        if (first == bodies.end()) return;
+        const auto last = std::find_if(bodies.rbegin(), bodies.rend(), used).base() - 1;
+        for (auto body = first; body <= last; ++body) {
+            Interval life = extent_[*body];
+            if (body == first) life.first = use_[*body]->interval.first;
+            if (body == last) life.last = use_[*body]->interval.last;
+            widen(*body, life);
+        }
+    }
+
     void widen(std::size_t body, const Interval& life) {
         auto& to = lives_[body];
         if (!to) to = life;
@@ -155,25 +203,27 @@ private:
         to->last = std::max(to->last, life.last);
     }
 
-    const Uses& uses_;
     const std::vector<Interval>& extent_;
-    std::size_t buffer_;
+    std::vector<const BodyUse*> use_;             // per body
     std::vector<std::optional<Interval>> lives_;  // per body
 };
 
 }  // namespace
 
 std::vector<Lifetime> lifetimes(const RoleProgram& role) {
-    Uses uses(role.bodies.size());
+    std::vector<BodyUse> in_order_of_bodies;
+    std::vector<std::size_t> latest(role.buffers.size(), kNoUse);
     std::vector<Interval> extent(role.bodies.size());
     std::int32_t base = 0;
     for (std::size_t b = 0; b < role.bodies.size(); ++b) {
-        uses[b].resize(role.buffers.size());
-        const std::int32_t count = BodyWalk(role, base, uses[b]).run(role.bodies[b]);
-        extent[b] = {base, base + std::max(count, 1) - 1};
-        base += std::max(count, 1);
+        BodyWalk walk(role, b, base, in_order_of_bodies, latest);
+        const std::int32_t count = std::max(walk.run(role.bodies[b]), 1);
+        extent[b] = {base, base + count - 1};
+        base += count;
     }
+    const Uses uses(in_order_of_bodies, role.buffers.size());
     const auto sequences = body_sequences(role);
+    CarriedLife carried(extent);
     std::vector<Lifetime> result(role.buffers.size());
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         Lifetime& life = result[i];
@@ -181,16 +231,14 @@ std::vector<Lifetime> lifetimes(const RoleProgram& role) {
             life.intervals.push_back({0, base - 1});
             continue;
         }
-        life.carried = std::any_of(uses.begin(), uses.end(), [&](const auto& body) {
-            return body[i] && body[i]->reads_first;
-        });
+        const BufferUses mine = uses.of(i);
+        life.carried = std::any_of(mine.begin(), mine.end(),
+                                   [](const BodyUse& use) { return use.reads_first; });
         if (life.carried) {
-            CarriedLife carried(uses, extent, i);
-            for (const auto& bodies : sequences) carried.follow(bodies);
-            life.intervals = carried.take();
+            life.intervals = carried.run(mine, sequences);
         } else {
-            for (const auto& body : uses)
-                if (body[i]) life.intervals.push_back(body[i]->interval);
+            life.intervals.reserve(mine.size());
+            for (const BodyUse& use : mine) life.intervals.push_back(use.interval);
         }
     }
     return result;

@@ -80,6 +80,20 @@ std::vector<Bytes> LiveProfile::task_sums(std::optional<Category> only) const {
     return others;
 }
 
+std::vector<std::int64_t> LiveProfile::frames_alive_beside(std::size_t task) const {
+    const auto now = static_cast<std::int32_t>(task);
+    const Task& own = role_.schedule[task];
+    std::vector<std::int64_t> alive(frames_.frames.size(), 0);
+    for (std::size_t f = 0; f < alive.size(); ++f)
+        for (std::size_t m = 0; m < frames_.lives[f].size(); ++m) {
+            const Interval& life = frames_.lives[f][m];
+            const bool counted = static_cast<std::int32_t>(m) == own.micro_batch &&
+                                 frames_.used_by[f][own.body.index()];
+            if (!counted && life.first <= now && now <= life.last) ++alive[f];
+        }
+    return alive;
+}
+
 LiveProfile::Moment LiveProfile::peak() const {
     std::vector<std::size_t> busiest;  // position per body
     for (std::size_t b = 0; b + 1 < first_.size(); ++b) {
@@ -96,21 +110,14 @@ LiveProfile::Moment LiveProfile::peak() const {
         peak.live = live_at(t, position);
     }
     peak.phase = phases_[peak.position];
-    const Task& task = role_.schedule[peak.task];
+    const std::vector<std::int64_t> others = frames_alive_beside(peak.task);
     for (std::size_t i = 0; i < role_.buffers.size(); ++i) {
         const Buffer& b = role_.buffers[i];
         Bytes& category = peak.categories[static_cast<std::size_t>(b.category)];
         if (lives_at(lives_[i], peak.position) && !whole_frame(i, peak.position))
             category += b.size();
         if (frames_.frame[i] < 0) continue;
-        const auto f = static_cast<std::size_t>(frames_.frame[i]);
-        const auto now = static_cast<std::int32_t>(peak.task);
-        for (std::size_t m = 0; m < frames_.lives[f].size(); ++m) {
-            const Interval& life = frames_.lives[f][m];
-            const bool own = static_cast<std::int32_t>(m) == task.micro_batch &&
-                             frames_.used_by[f][task.body.index()];
-            if (!own && life.first <= now && now <= life.last) category += b.size();
-        }
+        category += b.size() * others[static_cast<std::size_t>(frames_.frame[i])];
     }
     return peak;
 }

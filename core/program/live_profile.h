@@ -44,6 +44,9 @@ public:
     }
 
 private:
+    // Per frame: its micro-batches alive during a task, but for the task's own where its body uses the
+    // frame.
+    std::vector<std::int64_t> frames_alive_beside(std::size_t task) const;
     // Whether the buffer's frame is untouched by the body at `position`, and so counted as a whole.
     bool whole_frame(std::size_t buffer, std::size_t position) const;
 

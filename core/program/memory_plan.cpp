@@ -1,6 +1,7 @@
 #include "core/program/memory_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/checked.h"
 #include "core/program/allocation_replay.h"
@@ -89,7 +90,7 @@ void set_peak(MemoryPlan& plan, const LiveProfile::Moment& peak) {
 // Persistent buffers, then the frames, then everything that lives within one body of a chunk: bodies
 // run one after the other, so that last part is packed once for all of them. When the optimizer runs
 // no micro-batch is in flight: what lives there alone lies where frames and the last part were.
-MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
+MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
     MemoryPlan plan;
     plan.runtime = runtime;
     plan.offset.assign(role.buffers.size(), Bytes(0));
@@ -108,9 +109,10 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
     plan.arena = Bytes(framed);
     for (const bool of_chunks : {true, false}) {
         std::vector<std::size_t> buffers;
-        const auto items = pack_items(role, lives, frames, of_chunks, profile, buffers);
-        const Packing packing =
-            pack(items, static_cast<std::int32_t>(positions), largest_sum(items, positions));
+        auto items = pack_items(role, lives, frames, of_chunks, profile, buffers);
+        const std::int64_t enough = largest_sum(items, positions);
+        const Packing& packing =
+            packer.pack(std::move(items), static_cast<std::int32_t>(positions), enough);
         const std::int64_t base = of_chunks ? framed : persistent;
         for (std::size_t k = 0; k < buffers.size(); ++k)
             plan.offset[buffers[k]] = Bytes(base + packing.offset[k]);
@@ -137,6 +139,11 @@ MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime) {
     set_peak(plan, LiveProfile(role, lives, frames).peak());
     plan.live_peak = replay.allocated;
     return plan;
+}
+
+MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime) {
+    Packer packer;
+    return plan_memory(role, runtime, packer);
 }
 
 }  // namespace shardscope

@@ -17,6 +17,8 @@
 
 namespace shardscope {
 
+class Packer;  // core/program/pack.h
+
 constexpr std::int64_t kArenaAlignment = 64;  // bytes; every buffer starts at a multiple
 
 // Positions [first, last] of the concatenated bodies of a role, counting compute-stream
@@ -74,6 +76,8 @@ struct MemoryPlan {
 };
 
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
+// The same; `packer` serves all roles of a program.
+MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer);
 
 // The same for a product that allocates buffers one by one (core/program/caching_allocator.h).
 MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime);

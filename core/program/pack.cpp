@@ -249,4 +249,14 @@ Packing pack(const std::vector<PackItem>& items, std::int32_t positions, std::in
     return best;
 }
 
+const Packing& Packer::pack(std::vector<PackItem> items, std::int32_t positions,
+                            std::int64_t enough) {
+    for (const Known& known : known_)
+        if (known.positions == positions && known.enough == enough && known.items == items)
+            return known.packing;
+    Packing packing = shardscope::pack(items, positions, enough);
+    return known_.emplace_back(Known{std::move(items), positions, enough, std::move(packing)})
+        .packing;
+}
+
 }  // namespace shardscope

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -13,11 +14,13 @@ struct PackItem {
     static constexpr int kMaxSpans = 4;
     struct Span {
         std::int32_t first = 0, last = 0;
+        bool operator==(const Span&) const = default;
     };
     std::int64_t size = 0;  // already rounded up to the alignment
     std::array<Span, kMaxSpans> spans{};
     int span_count = 0;
     bool stacked = false;  // released roughly in reverse order of creation (saved activations)
+    bool operator==(const PackItem&) const = default;
 
     std::span<const Span> lifetime() const {
         return {spans.data(), static_cast<std::size_t>(span_count)};
@@ -36,5 +39,22 @@ struct Packing {
 // near-linear; where it misses `enough` by over 1 % on a small problem, plain first-fit in several orders is
 // tried as well and the smallest extent wins.
 Packing pack(const std::vector<PackItem>& items, std::int32_t positions, std::int64_t enough);
+
+// Packs the roles of one program: stages in the middle of a pipeline often have the same to pack, which is
+// then done once.
+class Packer {
+public:
+    // pack(). The result lives as long as the packer.
+    const Packing& pack(std::vector<PackItem> items, std::int32_t positions, std::int64_t enough);
+
+private:
+    struct Known {
+        std::vector<PackItem> items;
+        std::int32_t positions = 0;
+        std::int64_t enough = 0;
+        Packing packing;
+    };
+    std::deque<Known> known_;
+};
 
 }  // namespace shardscope

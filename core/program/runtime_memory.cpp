@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 namespace shardscope {
 namespace {
@@ -16,11 +17,12 @@ void for_each_instruction(const RoleProgram& role, Visit visit) {
 }
 
 std::int64_t streams_with_kernels(const RoleProgram& role) {
-    std::set<Stream> streams;
+    std::array<bool, kStreams> streams{};
     for_each_instruction(role, [&](const Instruction& i) {
-        if (std::holds_alternative<Compute>(i.operation)) streams.insert(i.stream);
+        if (std::holds_alternative<Compute>(i.operation))
+            streams[static_cast<std::size_t>(i.stream)] = true;
     });
-    return std::ssize(streams);
+    return std::count(streams.begin(), streams.end(), true);
 }
 
 Bytes largest_cudnn_workspace(const RoleProgram& role) {
@@ -45,7 +47,7 @@ Connections connections_of(const RoleProgram& role) {
     std::set<std::tuple<TransferLane, GroupId, int, bool>> transfers;
     for_each_instruction(role, [&](const Instruction& i) {
         if (const auto* c = std::get_if<Collective>(&i.operation))
-            groups.emplace(i.stream, c->group);
+            groups.insert({i.stream, c->group});
         if (const auto* x = std::get_if<Exchange>(&i.operation))
             for (const auto& t : x->transfers)
                 transfers.emplace(transfer_lane(i.stream), t.group, t.peer, t.send);
@@ -70,12 +72,14 @@ SampleBytes sample_bytes(const LoadBatch& load, DType dtype) {
 }
 
 Bytes staged_samples(const RoleProgram& role) {
-    std::int64_t bytes = 0;
-    for (const Task& task : role.schedule)
-        for (const Instruction& i : role.bodies[task.body.index()].instructions)
+    std::vector<std::int64_t> of_body(role.bodies.size(), 0);
+    for (std::size_t b = 0; b < role.bodies.size(); ++b)
+        for (const Instruction& i : role.bodies[b].instructions)
             if (const auto* compute = std::get_if<Compute>(&i.operation))
                 if (const auto* load = std::get_if<LoadBatch>(&compute->kernel))
-                    bytes += sample_bytes(*load, compute->dtype).staged();
+                    of_body[b] += sample_bytes(*load, compute->dtype).staged();
+    std::int64_t bytes = 0;
+    for (const Task& task : role.schedule) bytes += of_body[task.body.index()];
     return Bytes(2 * bytes);
 }
 
