@@ -191,6 +191,7 @@ double CostModel::moving(const KernelCost& cost) const {
 
 double CostModel::measured(std::string_view name, DType dtype, const CalibrationWork& work,
                            double otherwise) const {
+    if (kernels_.empty()) return otherwise;
     const auto curve = kernels_.find(std::pair(std::string(name), dtype));
     if (curve == kernels_.end() || curve->second.empty()) return otherwise;
     return std::max(work.parts * curve->second.seconds(work.work), overhead_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace shardscope {
 namespace {
@@ -31,14 +32,15 @@ Seconds issue_cost(const Program& program, const Device& device) {
     if (device.graph_host_cost.value <= 0) return device.host_cost;
     Seconds longest, per_instruction;
     for (const RoleProgram& role : program.roles) {
-        Seconds step;
-        for (const Task& task : role.schedule) {
-            const Body& body = role.bodies[task.body.index()];
+        std::vector<Seconds> of_body;
+        for (const Body& body : role.bodies) {
             const auto between = std::ranges::count_if(
                 body.instructions, [](const Instruction& i) { return !is_in_graph(i); });
-            step += device.graph_host_cost * static_cast<double>(graphs_of(body)) +
-                    device.host_cost * static_cast<double>(between);
+            of_body.push_back(device.graph_host_cost * static_cast<double>(graphs_of(body)) +
+                              device.host_cost * static_cast<double>(between));
         }
+        Seconds step;
+        for (const Task& task : role.schedule) step += of_body[task.body.index()];
         const auto instructions = static_cast<double>(unrolled_size(role));
         if (step < longest || instructions == 0) continue;
         longest = step;
