@@ -71,17 +71,52 @@ std::int32_t Channels::channel(std::vector<std::int32_t> key, std::size_t lanes)
     return it->second;
 }
 
-Party Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
+std::int32_t Channels::node_link(std::size_t role) {
+    const int node = first_rank(role).value / std::max(1, cluster_.gpus_per_node);
+    const auto next = static_cast<std::int32_t>(nodes_.size());
+    const std::int32_t number = nodes_.try_emplace(node, next).first->second;
+    return device_link(program_.roles.size()) + 2 * number;
+}
+
+// The mean over the group's ranks and nodes, in both directions. Roles are alike on all of their
+// nodes; what stages on the same node share is found by the node of a role's first rank.
+LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
+                           const CollectiveTime& time, const GroupShape& shape) {
+    LinkLoad load;
+    const double seconds = time.seconds.value;
+    if (!shares_links() || !time.algorithm || !(seconds > 0)) return load;
+    const LinkTraffic traffic = link_traffic(kind, *time.algorithm, bytes, shape);
+    const auto add = [&](std::int32_t link, double moved, double bandwidth) {
+        const double share = std::min(1.0, moved / seconds / bandwidth);
+        if (!(share > 0)) return;
+        load.uses.push_back({link, share});
+        load.uses.push_back({link + 1, share});
+    };
+    add(device_link(role), traffic.intra / shape.size, cost_.links().device_bandwidth());
+    if (traffic.inter > 0)
+        add(node_link(role), traffic.inter / shape.nodes * shape.at_once,
+            cost_.links().node_bandwidth());
+    load.transfers = shape.at_once;
+    load.channels = cost_.links().channels(shape);
+    return load;
+}
+
+Channels::Part Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
     const GroupUse& group = use(role, collective.group);
-    const Seconds time = cost_.collective(collective.kind, collective.bytes(), group.shape);
-    if (group.roles.size() <= 1) return {-1, time.value};
+    const CostKind kind = cost_kind(collective.kind);
+    const CollectiveTime timed = cost_.timed(kind, collective.bytes(), group.shape);
+    const Seconds time = timed.seconds;
+    LinkLoad load =
+        load_of(role, kind, static_cast<double>(collective.bytes().value), timed, group.shape);
+    if (group.roles.size() <= 1) return {-1, time.value, std::move(load)};
     std::vector<std::int32_t> key{kCollectives, collective.group.value,
                                   static_cast<std::int32_t>(stream)};
     key.insert(key.end(), group.roles.begin(), group.roles.end());
-    return {channel(std::move(key), group.roles.size()), time.value};
+    return {channel(std::move(key), group.roles.size()), time.value, std::move(load)};
 }
 
-Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer) {
+Channels::Part Channels::transfer(std::size_t role, Stream stream,
+                                  const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
     const Rank peer = group.member(first_rank(role), transfer.peer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
@@ -93,15 +128,26 @@ Party Channels::transfer(std::size_t role, Stream stream, const Exchange::Transf
     const bool same_node = std::none_of(ranks.begin(), ranks.end(), leaves);
     const int node = first_rank(role).value / per_node;
     const auto beside = [&](Rank rank) { return rank.value / per_node == node && leaves(rank); };
-    const auto at_once = std::count_if(ranks.begin(), ranks.end(), beside);
+    const int at_once =
+        std::max(1, static_cast<int>(std::count_if(ranks.begin(), ranks.end(), beside)));
     const Bytes bytes(transfer.elements * size_of(transfer.dtype));
-    const double seconds =
-        cost_.transfer(bytes, same_node, std::max(1, static_cast<int>(at_once))).value;
+    const double seconds = cost_.transfer(bytes, same_node, at_once).value;
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
-    if (other == self) return {-1, seconds};
+    LinkLoad load;
+    if (shares_links() && !cost_.measured_transfers(same_node) && seconds > 0) {
+        const double moved = static_cast<double>(bytes.value) * (same_node ? 1 : at_once);
+        const double full =
+            same_node ? cost_.links().device_bandwidth() : cost_.links().node_bandwidth();
+        const std::int32_t link = same_node ? device_link(role) : node_link(role);
+        const double share = std::min(1.0, moved / seconds / full);
+        load.transfers = at_once;
+        if (share > 0) load.uses.push_back({link + (transfer.send ? 0 : 1), share});
+    }
+    if (other == self) return {-1, seconds, std::move(load)};
     const std::int32_t from = transfer.send ? self : other, to = transfer.send ? other : self;
     const auto lane = static_cast<std::int32_t>(transfer_lane(stream));
-    return {channel({kTransfers, transfer.group.value, from, to, lane}, 2), seconds};
+    return {channel({kTransfers, transfer.group.value, from, to, lane}, 2), seconds,
+            std::move(load)};
 }
 
 }  // namespace shardscope

@@ -20,10 +20,20 @@ class Channels {
 public:
     Channels(const Program& program, const Cluster& cluster);
 
-    // Seconds of a collective of `role`, and its channel; channel −1: no other role takes part.
-    Party collective(std::size_t role, Stream stream, const Collective& collective);
+    // What a role's part in a communication takes; channel −1: no other role takes part. The load is
+    // empty where times were measured, and of CPUs.
+    struct Part {
+        std::int32_t channel = -1;
+        double seconds = 0;
+        LinkLoad load;
+    };
+    Part collective(std::size_t role, Stream stream, const Collective& collective);
     // The same for one transfer of an exchange on `stream`: only those of one TransferLane meet.
-    Party transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer);
+    Part transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer);
+
+    // Links that the loads name: of every role its devices', and the ports of nodes; two directions.
+    std::size_t links() const { return 2 * (program_.roles.size() + nodes_.size()); }
+    int multiprocessors() const { return cost_.links().multiprocessors(); }
 
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }
 
@@ -36,6 +46,12 @@ private:
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
+    LinkLoad load_of(std::size_t role, CostKind kind, double bytes, const CollectiveTime& time,
+                     const GroupShape& shape);
+    // Outgoing; the incoming direction is the next.
+    std::int32_t device_link(std::size_t role) const { return static_cast<std::int32_t>(2 * role); }
+    std::int32_t node_link(std::size_t role);
+    bool shares_links() const { return cluster_.device.kind == DeviceKind::gpu; }
     Rank first_rank(std::size_t role) const { return program_.roles[role].ranks.front(); }
 
     const Program& program_;
@@ -45,6 +61,7 @@ private:
     std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;
     std::map<std::vector<std::int32_t>, std::int32_t> channels_;
     std::vector<std::int32_t> participants_;
+    std::map<int, std::int32_t> nodes_;  // those with the first rank of a role, numbered
 };
 
 }  // namespace shardscope

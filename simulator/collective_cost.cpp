@@ -82,13 +82,14 @@ CollectiveCost::CollectiveCost(const Cluster& cluster)
     }
 }
 
-Seconds CollectiveCost::collective(CostKind kind, Bytes bytes, const GroupShape& shape) const {
-    if (shape.size <= 1) return Seconds(0);
+CollectiveTime CollectiveCost::timed(CostKind kind, Bytes bytes, const GroupShape& shape) const {
+    if (shape.size <= 1) return {Seconds(0), std::nullopt};
     const double size = static_cast<double>(bytes.value);
     const Curves& curves = curves_[shape.nodes > 1 ? 1 : 0][index_of(kind)];
-    if (!curves.empty()) return Seconds(measured(curves, kind, size, shape.size));
-    if (nccl_.covers(shape)) return Seconds(nccl_.collective(kind, size, shape).seconds);
-    return Seconds(linear(kind, size, shape));
+    if (!curves.empty()) return {Seconds(measured(curves, kind, size, shape.size)), std::nullopt};
+    if (!nccl_.covers(shape)) return {Seconds(linear(kind, size, shape)), Algorithm::ring};
+    const Estimate estimate = nccl_.collective(kind, size, shape);
+    return {Seconds(estimate.seconds), estimate.algorithm};
 }
 
 double CollectiveCost::linear(CostKind kind, double bytes, const GroupShape& shape) const {

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 
 #include "core/cluster/cluster.h"
 #include "core/program/instruction.h"
@@ -28,6 +29,11 @@ namespace shardscope {
 
 CostKind cost_kind(CollectiveKind kind);
 
+struct CollectiveTime {
+    Seconds seconds;
+    std::optional<Algorithm> algorithm;  // nothing where the time was measured
+};
+
 // Immutable after construction; safe to share between threads.
 class CollectiveCost {
 public:
@@ -35,12 +41,17 @@ public:
 
     // On CPUs with shared cores: the seconds that each rank's thread works, to be stretched by
     // CoreSharing::rate() while more threads are active.
-    Seconds collective(CostKind kind, Bytes bytes, const GroupShape& shape) const;
+    CollectiveTime timed(CostKind kind, Bytes bytes, const GroupShape& shape) const;
+    Seconds collective(CostKind kind, Bytes bytes, const GroupShape& shape) const {
+        return timed(kind, bytes, shape).seconds;
+    }
     Seconds collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const {
         return collective(cost_kind(kind), bytes, shape);
     }
     // `at_once` ranks of each node send at the same time.
     Seconds transfer(Bytes bytes, bool same_node, int at_once = 1) const;
+    bool measured_transfers(bool same_node) const { return !transfers_[same_node ? 0 : 1].empty(); }
+    const NcclModel& links() const { return nccl_; }
 
 private:
     double linear(CostKind kind, double bytes, const GroupShape& shape) const;

@@ -1,13 +1,19 @@
 #include "simulator/event_engine.h"
 
 #include <algorithm>
+#include <span>
 
 #include "core/error.h"
 #include "simulator/core_sharing.h"
+#include "simulator/kernel_progress.h"
 #include "simulator/lane_program.h"
+#include "simulator/link_sharing.h"
 
 namespace shardscope {
 namespace {
+
+// Most of the multiprocessors that collectives together take from kernels.
+constexpr double kMostTaken = 0.5;
 
 // What a lane sleeps on; `running` lanes have an entry in the heap.
 enum class Sleep : std::uint8_t { none, running, event, post, meeting, done };
@@ -25,13 +31,21 @@ struct Lane {
     std::int32_t awaited = 0;            // recordings of the event that it sleeps on
     std::int64_t posted = 0;             // inline host: operations handed over and not done
     double since = 0;                    // seconds: when the operation or the wait began
-    double ready = 0;                    // clock: latest end of the operation's meetings so far
+    double ready = 0;                    // clock: end of the operation, as known so far
+    double own = 0;                      // clock: of `ready`, what no flow in `flows` decides
+    double delay = 0;                    // seconds that sharing has added to the operation
+    // Kernels of a separate host, and for how many seconds they keep the device busy.
+    KernelProgress kernels;
+    double busy = 0;
+    std::uint32_t version = 0;               // of its entry in the heap
+    std::vector<LinkSharing::FlowId> flows;  // under way, that the operation consists of
 };
 
 struct Channel {
     std::int32_t expected = 0;
     double start = 0, seconds = 0;  // clock of the latest arrival, longest duration
     std::vector<std::int32_t> waiting;
+    LinkLoad load;
 };
 
 // What the lanes of one role share.
@@ -39,6 +53,7 @@ struct RoleState {
     std::vector<std::int32_t> recorded;  // by event: executions of its body that have recorded it
     std::vector<std::uint8_t> waiting;   // by event: streams that sleep on it, one bit each
     double weight = 1;                   // ranks of a node that one lane stands for
+    int channels = 0;                    // multiprocessors that collectives take at the moment
     StepTime time;
     std::vector<Span> spans;
 };
@@ -46,7 +61,7 @@ struct RoleState {
 class Engine {
 public:
     Engine(const LaneProgram& program, CoreSharing sharing, int nodes, bool record_spans)
-        : program_(program), sharing_(sharing), record_spans_(record_spans) {
+        : program_(program), sharing_(sharing), record_spans_(record_spans), links_(program.links) {
         for (const LaneProgram::Role& role : program.roles) {
             RoleState& state = roles_.emplace_back();
             state.recorded.resize(role.events.size());
@@ -74,8 +89,13 @@ public:
             std::pop_heap(running_.begin(), running_.end());
             const Entry next = running_.back();
             running_.pop_back();
-            move_clock(next.at);
+            if (next.lane < 0) {
+                end_flow(next);
+                continue;
+            }
             Lane& lane = lanes_[static_cast<std::size_t>(next.lane)];
+            if (next.version != lane.version) continue;
+            move_clock(next.at);
             finish(lane);
             advance(lane);
             advance_woken();
@@ -90,7 +110,8 @@ public:
 private:
     struct Entry {
         double at;
-        std::int32_t lane;
+        std::int32_t lane;      // or −1 − flow, which thus ends before what waits for it
+        std::uint32_t version;  // outdated where the lane or flow has a later one
         // std's heaps keep the largest on top: the soonest, then the lowest lane.
         bool operator<(const Entry& o) const { return at != o.at ? at > o.at : lane > o.lane; }
     };
@@ -169,17 +190,123 @@ private:
             lane.since = std::max(now_, issue);
             until = std::max(until, issue + lane.op->issue_to_end);
         }
-        lane.sleep = Sleep::running;
+        lane.delay = 0;
+        if (is_kernel(lane)) {
+            begin_kernels(lane);
+            if (state(lane).channels > 0) until = end_of_kernels(lane);
+        }
         active_ += threads_of(lane);
         // Nobody else can act before this ends: no need to sleep.
-        if (woken_.empty() && (running_.empty() || until < running_.front().at)) {
+        if (woken_.empty() && (running_.empty() || until < running_.front().at) &&
+            disturbs_nobody(lane)) {
             move_clock(until);
             finish(lane);
-            lane.sleep = Sleep::none;
             return true;
         }
+        lane.sleep = Sleep::running;
+        lane.own = 0;
         push(lane, until);
+        if (lane.op->load >= 0) {
+            const std::int32_t self = number(lane);
+            begin_flow(load_of(lane, lane.op->load), lane.since, until, {&self, 1});
+        }
         return false;
+    }
+
+    // Collectives beside a kernel take multiprocessors from it.
+    double kernel_rate(const Lane& lane) const {
+        const double taken = state(lane).channels / static_cast<double>(program_.multiprocessors);
+        return 1 - std::min(kMostTaken, taken);
+    }
+    static bool is_kernel(const Lane& lane) { return lane.op->kernels > 0; }
+    void begin_kernels(Lane& lane) {
+        const std::span<const KernelProgress::Kernel> all = prepared(lane).kernels;
+        const Op& op = *lane.op;
+        lane.kernels.begin(all.subspan(static_cast<std::size_t>(op.first_kernel),
+                                       static_cast<std::size_t>(op.kernels)),
+                           issue_time(lane), program_.host_cost, clock_);
+        lane.busy = op.busy;
+    }
+    // At the pace of this moment.
+    double end_of_kernels(Lane& lane) const {
+        const KernelProgress::End end = lane.kernels.end(kernel_rate(lane));
+        lane.busy = end.busy;
+        return end.at;
+    }
+    bool disturbs_nobody(Lane& lane) {
+        if (lane.op->load < 0) return true;
+        const LinkLoad& load = load_of(lane, lane.op->load);
+        const Lane& kernels = lane_of(lane, static_cast<std::size_t>(Stream::compute));
+        const bool beside = &kernels != &lane && kernels.sleep == Sleep::running;
+        return links_.fits(load) && !(beside && load.channels > 0);
+    }
+
+    void begin_flow(const LinkLoad& load, double start, double end,
+                    std::span<const std::int32_t> lanes) {
+        const bool fits = links_.fits(load);
+        const LinkSharing::FlowId flow = links_.begin(load, start, end);
+        if (static_cast<std::size_t>(flow) >= waiting_.size()) waiting_.emplace_back();
+        waiting_[static_cast<std::size_t>(flow)].assign(lanes.begin(), lanes.end());
+        for (const std::int32_t lane : lanes)
+            lanes_[static_cast<std::size_t>(lane)].flows.push_back(flow);
+        push(flow);
+        take_channels(lanes, load.channels);
+        if (!fits) divide();
+    }
+
+    void end_flow(const Entry& entry) {
+        const LinkSharing::FlowId id = -1 - entry.lane;
+        const LinkSharing::Flow& flow = links_.flow(id);
+        if (!flow.active || flow.version != entry.version) return;
+        move_clock(entry.at);
+        const auto& lanes = waiting_[static_cast<std::size_t>(id)];
+        for (const std::int32_t number : lanes) {
+            Lane& lane = lanes_[static_cast<std::size_t>(number)];
+            lane.own = std::max(lane.own, flow.end);
+            std::erase(lane.flows, id);
+        }
+        const int channels = flow.load.channels;
+        links_.end(id);
+        take_channels(lanes, -channels);
+        divide();
+    }
+
+    // The links anew among the flows; those and their lanes end at other times.
+    void divide() {
+        for (const LinkSharing::FlowId flow : links_.divide(now_)) {
+            push(flow);
+            for (const std::int32_t number : waiting_[static_cast<std::size_t>(flow)]) {
+                Lane& lane = lanes_[static_cast<std::size_t>(number)];
+                double end = lane.own;
+                for (const LinkSharing::FlowId part : lane.flows)
+                    end = std::max(end, links_.flow(part).end);
+                put_off(lane, end);
+            }
+        }
+    }
+
+    void put_off(Lane& lane, double until) {
+        lane.delay += until - lane.ready;
+        lane.ready = until;
+        if (lane.sleep == Sleep::running) push(lane, until);
+    }
+
+    // Kernels of the lanes' roles go on at another pace. On the compute stream none run beside.
+    void take_channels(std::span<const std::int32_t> lanes, int channels) {
+        if (channels == 0) return;
+        for (const std::int32_t number : lanes) {
+            const Lane& lane = lanes_[static_cast<std::size_t>(number)];
+            if (lane.stream == Stream::compute) continue;
+            Lane& kernels = lane_of(lane, static_cast<std::size_t>(Stream::compute));
+            const bool busy = kernels.sleep == Sleep::running && is_kernel(kernels);
+            if (busy) kernels.kernels.advance(now_, kernel_rate(kernels));
+            state(lane).channels += channels;
+            if (busy) put_off(kernels, end_of_kernels(kernels));
+        }
+    }
+
+    const LinkLoad& load_of(const Lane& lane, std::int32_t load) const {
+        return prepared(lane).loads[static_cast<std::size_t>(load)];
     }
 
     void meet(Lane& lane) {
@@ -187,7 +314,8 @@ private:
         const double at = std::max(clock_, program_.inline_host ? 0.0 : issue_time(lane));
         lane.since = program_.inline_host ? now_ : at;
         lane.sleep = Sleep::meeting;
-        lane.ready = at + lane.op->work;
+        lane.ready = lane.own = at + lane.op->work;
+        lane.delay = 0;
         lane.open = lane.op->count;
         const Party* party = role.parties.data() + lane.op->target;
         for (std::int32_t i = 0; i < lane.op->count; ++i) arrive(lane, party[i], at);
@@ -198,18 +326,25 @@ private:
         channel.start = std::max(channel.start, at);
         channel.seconds = std::max(channel.seconds, party.seconds);
         channel.waiting.push_back(number(lane));
+        if (party.load >= 0) channel.load.join(load_of(lane, party.load));
         if (std::ssize(channel.waiting) < channel.expected) return;
         const double end = channel.start + channel.seconds;
+        const bool shares = !channel.load.uses.empty();
         for (const std::int32_t waiting : channel.waiting) {
             Lane& other = lanes_[static_cast<std::size_t>(waiting)];
             other.ready = std::max(other.ready, end);
+            if (!shares) other.own = std::max(other.own, end);
             if (--other.open > 0) continue;
             other.sleep = Sleep::running;
             active_ += threads_of(other);
             push(other, other.ready);
         }
+        if (shares) begin_flow(channel.load, channel.start, end, channel.waiting);
         channel.start = channel.seconds = 0;
         channel.waiting.clear();
+        channel.load.uses.clear();
+        channel.load.channels = 0;
+        channel.load.transfers = 1;
     }
 
     bool pass_wait(Lane& lane) {
@@ -256,7 +391,7 @@ private:
             count(lane, Span::Kind::communication, lane.since, now_);
         } else {
             // An inline host spends the first part of the operation on itself.
-            double busy = op.busy;
+            double busy = is_kernel(lane) ? lane.busy : op.busy + lane.delay;
             if (program_.inline_host && op.work > 0) busy *= (now_ - lane.since) / op.work;
             const auto kind = op.communication ? Span::Kind::communication : Span::Kind::compute;
             count(lane, kind, now_ - busy, now_);
@@ -298,8 +433,13 @@ private:
         return state(lane).weight * (divided ? program_.threads : 1);
     }
 
-    void push(const Lane& lane, double until) {
-        running_.push_back({until, number(lane)});
+    void push(Lane& lane, double until) {
+        lane.ready = until;
+        running_.push_back({until, number(lane), ++lane.version});
+        std::push_heap(running_.begin(), running_.end());
+    }
+    void push(LinkSharing::FlowId flow) {
+        running_.push_back({links_.flow(flow).end, -1 - flow, links_.flow(flow).version});
         std::push_heap(running_.begin(), running_.end());
     }
 
@@ -378,6 +518,9 @@ private:
     std::vector<Lane> lanes_;  // role·kStreams + stream
     std::vector<RoleState> roles_;
     std::vector<Channel> channels_;
+    LinkSharing links_;
+    std::vector<std::vector<std::int32_t>>
+        waiting_;                 // by flow: the lanes that it is an operation of
     std::vector<Entry> running_;  // a heap
     std::vector<std::int32_t> woken_;
     double clock_ = 0;   // seconds of work done by a lane that is always active

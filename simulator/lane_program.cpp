@@ -96,27 +96,30 @@ private:
         add_run(stream, costs_.kernel(compute, threads).value, false);
     }
     void add(Stream stream, const Collective& collective) {
-        const Party party = channels_.collective(index_, stream, collective);
-        if (party.channel < 0) return add_run(stream, party.seconds, true);
-        add_meeting(stream, {party}, 0);
+        const Channels::Part part = channels_.collective(index_, stream, collective);
+        if (part.channel < 0) return add_run(stream, part.seconds, true, part.load);
+        add_meeting(stream, {part});
     }
     void add(Stream stream, const Exchange& exchange) {
-        std::vector<Party> parties;
-        double own = 0;  // transfers within the role go at the same time
+        std::vector<Channels::Part> parts;
+        Channels::Part own;  // transfers within the role go at the same time
         for (const Exchange::Transfer& transfer : exchange.transfers) {
-            const Party party = channels_.transfer(index_, stream, transfer);
-            const auto same = std::find_if(parties.begin(), parties.end(), [&](const Party& p) {
-                return p.channel == party.channel;
+            const Channels::Part part = channels_.transfer(index_, stream, transfer);
+            const auto same = std::find_if(parts.begin(), parts.end(), [&](const auto& other) {
+                return other.channel == part.channel;
             });
-            if (party.channel < 0)
-                own = std::max(own, party.seconds);
-            else if (same != parties.end())
-                same->seconds += party.seconds;
-            else
-                parties.push_back(party);
+            if (part.channel < 0) {
+                own.seconds = std::max(own.seconds, part.seconds);
+                own.load.join(part.load);
+            } else if (same != parts.end()) {
+                same->seconds += part.seconds;
+                same->load.join(part.load);
+            } else {
+                parts.push_back(part);
+            }
         }
-        if (parties.empty()) return add_run(stream, own, true);
-        add_meeting(stream, parties, own);
+        if (parts.empty()) return add_run(stream, own.seconds, true, own.load);
+        add_meeting(stream, parts, own.seconds);
     }
     void add(Stream stream, const RecordEvent& record) {
         append(stream, OpKind::record).target = record.event.value;
@@ -151,32 +154,53 @@ private:
         return lane(stream).emplace_back(op);
     }
 
-    void add_run(Stream stream, double seconds, bool communication) {
+    void add_run(Stream stream, double seconds, bool communication, const LinkLoad& load = {}) {
         double host = 0;
         if (stream == Stream::compute) std::swap(host, host_pending_);
         Op* op = lane(stream).empty() ? nullptr : &lane(stream).back();
         // A lane fed by an inline host is one operation per posted instruction.
         const bool mergeable = !separate_ && (!inline_host_ || stream == Stream::compute);
         if (op == nullptr || !mergeable || op->kind != OpKind::run || op->phase != phase_ ||
-            op->communication != communication)
+            op->communication != communication || !load.uses.empty() || op->load >= 0) {
             op = &append(stream, OpKind::run);
+            op->load = number_of(load);
+        }
+        if (!communication && !inline_host_ && stream == Stream::compute) add_kernel(*op, seconds);
         op->communication = communication;
         op->work += host + seconds;
         op->busy += seconds;
-        // The last of several launches has its part of the work left when it is issued.
         const double issued = (launch_ - op->launch) * host_cost_;
         const double last =
             issued + (launches_ - 1) * host_cost_ + seconds / std::max(1, launches_);
         op->issue_to_end = std::max(std::max(op->issue_to_end, issued) + seconds, last);
     }
 
-    void add_meeting(Stream stream, const std::vector<Party>& parties, double own) {
+    // The last of several launches has its part of the work left when it is issued.
+    void add_kernel(Op& op, double seconds) {
+        if (op.kernels == 0) op.first_kernel = static_cast<std::int32_t>(out_.kernels.size());
+        const std::int32_t first = launch_ - op.launch, more = launches_ - 1;
+        const double last = seconds / std::max(1, launches_);
+        if (more > 0) out_.kernels.push_back({seconds - last, first});
+        out_.kernels.push_back({more > 0 ? last : seconds, first + std::max(0, more)});
+        op.kernels += more > 0 ? 2 : 1;
+    }
+
+    std::int32_t number_of(const LinkLoad& load) {
+        if (load.uses.empty()) return -1;
+        const auto same = std::find(out_.loads.begin(), out_.loads.end(), load);
+        const auto number = static_cast<std::int32_t>(same - out_.loads.begin());
+        if (same == out_.loads.end()) out_.loads.push_back(load);
+        return number;
+    }
+
+    void add_meeting(Stream stream, const std::vector<Channels::Part>& parts, double own = 0) {
         Op& op = append(stream, OpKind::meet);
         op.communication = true;
         op.target = static_cast<std::int32_t>(out_.parties.size());
-        op.count = static_cast<std::int32_t>(parties.size());
+        op.count = static_cast<std::int32_t>(parts.size());
         op.work = op.busy = own;
-        out_.parties.insert(out_.parties.end(), parties.begin(), parties.end());
+        for (const Channels::Part& part : parts)
+            out_.parties.push_back({part.channel, part.seconds, number_of(part.load)});
     }
 
     void post(Stream stream) {
@@ -221,6 +245,8 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
         result.roles.push_back(preparer.prepare(program, role));
     }
     result.channels = channels.take_participants();
+    result.links = channels.links();
+    result.multiprocessors = channels.multiprocessors();
     return result;
 }
 

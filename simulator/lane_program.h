@@ -20,6 +20,8 @@
 #include "core/program/program.h"
 #include "core/report/trace.h"
 #include "core/strategy/runtime_profile.h"
+#include "simulator/kernel_progress.h"
+#include "simulator/link_sharing.h"
 
 namespace shardscope {
 
@@ -40,8 +42,11 @@ struct Op {
     std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
     std::int32_t instruction = 0;  // the first one of the body
     std::int32_t launch = 0;       // of the body: launches before that instruction's
-    double work = 0;               // seconds when the lane has a core (or device) of its own
-    double busy = 0;               // the part of `work` that is not host time
+    std::int32_t load = -1;        // run: of LaneProgram::Role::loads; −1: shares no link
+    // Run of a separate host's compute stream: its kernels, of LaneProgram::Role::kernels.
+    std::int32_t first_kernel = 0, kernels = 0;
+    double work = 0;  // seconds when the lane has a core (or device) of its own
+    double busy = 0;  // the part of `work` that is not host time
     // Separate host: shortest time from the first launch to the end of the last kernel, that is max
     // over launches j of (j − first)·host_cost + the durations from j on.
     double issue_to_end = 0;
@@ -50,7 +55,8 @@ struct Op {
 // One rendezvous of an operation: the n-th arrivals of all roles at a channel meet.
 struct Party {
     std::int32_t channel = 0;
-    double seconds = 0;  // from the last arrival to the end
+    double seconds = 0;      // from the last arrival to the end, alone
+    std::int32_t load = -1;  // of LaneProgram::Role::loads
 };
 
 struct LaneProgram {
@@ -76,6 +82,8 @@ struct LaneProgram {
         const RoleProgram* program = nullptr;
         std::vector<Op> ops;
         std::vector<Party> parties;
+        std::vector<LinkLoad> loads;
+        std::vector<KernelProgress::Kernel> kernels;  // of the compute stream, in order
         std::vector<Body> bodies;
         std::vector<Task> tasks;    // as scheduled, and one past the end
         std::vector<Event> events;  // the role's own and those of inline-host copies
@@ -83,6 +91,8 @@ struct LaneProgram {
     };
     std::vector<Role> roles;
     std::vector<std::int32_t> channels;  // how many lanes meet at each
+    std::size_t links = 0;               // that loads name
+    int multiprocessors = 1;             // of a device; collectives take some (LinkLoad::channels)
     bool inline_host = false;
     double host_cost = 0;  // seconds per launch (host_cost.h, product_kernels.h)
     int threads = 1;       // inline host: that divide the kernels of the compute stream

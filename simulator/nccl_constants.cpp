@@ -63,6 +63,8 @@ constexpr Ramp kHopperRamp{1.28, 2.04e6};
 // Limits per channel of tuning.cc over the channels' speeds of search.cc: 20 GB/s each up to Ampere;
 // Hopper 30 on one node, 40 across; Blackwell 90 and 48. Beyond one node the limits of the
 // low-latency protocol go by the CPU; these are Intel's.
+// Channels: twice those that NCCL's search finds on V100 and A100 boards (connect.cc), and those of
+// NVLS on Hopper and Blackwell (nvls.cc); each is a block that keeps one multiprocessor.
 constexpr std::array<Generation, 4> kGenerations{{
     {.ring_ll128 = {1, 1, 1},
      .tree = {26.5 / 20, 18.5 / 20, 10.0 / 20},
@@ -72,7 +74,8 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0,
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .streaming_sms = 0.1},
+     .channels = 12,
+     .multiprocessors = 80},
     {.ring_ll128 = {1, 1, 1},
      .tree = {24.0 / 20, 23.6 / 20, 17.8 / 20},
      .tree_ll128 = {1, 1, 1},
@@ -81,7 +84,8 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0,
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .streaming_sms = 0.1},
+     .channels = 24,
+     .multiprocessors = 108},
     {.ring_ll128 = {36.7 / 30, 36.7 / 40, 36.7 / 40},
      .tree = {38.7 / 30, 41.4 / 40, 36.0 / 40},
      .tree_ll128 = {36.7 / 30, 36.7 / 40, 29.0 / 40},
@@ -90,7 +94,8 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0.609,  // fitted
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .streaming_sms = 0.1},
+     .channels = 16,
+     .multiprocessors = 132},
     {.ring_ll128 = {73.4 / 90, 34.6 / 48, 73.4 / 48},
      .tree = {70.0 / 90, 42.8 / 48, 24.0 / 48},
      .tree_ll128 = {55.6 / 90, 31.67 / 48, 20.0 / 48},
@@ -99,7 +104,8 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0.487,              // fitted
      .start_up = 31.3 * kMicro,  // fitted
      .ramp = {1.5, 3.1e6},       // fitted
-     .streaming_sms = 0.1},
+     .channels = 24,
+     .multiprocessors = 148},
 }};
 
 constexpr Network kAsTheGpu;

@@ -56,7 +56,8 @@ struct Generation {
     double nvls;      // buffer per second over the NVLink's data sheet by multicast; 0: has none
     double start_up;  // seconds that a collective takes besides NCCL's estimate
     Ramp ramp;
-    double streaming_sms;  // fraction of the multiprocessors that a collective's channels occupy
+    int channels;         // multiprocessors that a collective occupies inside a node, at most
+    int multiprocessors;  // that a GPU has
 };
 const Generation& generation_of(LinkType intra);
 

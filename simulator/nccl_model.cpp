@@ -57,12 +57,25 @@ double NcclModel::intra_bus(int ranks) const {
     return bus * std::min(1.0, (ranks - 1) / (gpus_per_node_ - 1.0));
 }
 
+// A rank reaches the ports beside it, but at least one.
+double NcclModel::reach(const GroupShape& shape) const {
+    return std::min(ports(), std::max(1.0, shape.fewest * ports() / gpus_per_node_));
+}
+
 double NcclModel::node_rate(const GroupShape& shape) const {
-    const double ports = inter_.ports > 0 ? inter_.ports : gpus_per_node_;
-    // A rank reaches the ports beside it, but at least one.
-    const double reach = std::min(ports, std::max(1.0, shape.fewest * ports / gpus_per_node_));
-    const double share = ports / shape.at_once;
-    return std::min(reach, share) * inter_.bandwidth.value * inter_.efficiency * leaf_share(shape);
+    const double share = ports() / shape.at_once;
+    return std::min(reach(shape), share) * inter_.bandwidth.value * inter_.efficiency *
+           leaf_share(shape);
+}
+
+double NcclModel::node_bandwidth() const {
+    return ports() * inter_.bandwidth.value * inter_.efficiency;
+}
+
+int NcclModel::channels(const GroupShape& shape) const {
+    if (!covers(shape)) return 0;
+    if (shape.nodes == 1) return generation_.channels;
+    return std::min(generation_.channels, static_cast<int>(std::ceil(2 * reach(shape))));
 }
 
 // Of k neighbouring nodes on a leaf one sends to another leaf, over links that have 1 / oversubscription

@@ -63,12 +63,21 @@ public:
 
     // Bytes/s that the ports of the node with fewest members give the group, each direction.
     double node_rate(const GroupShape& shape) const;
+    // Of all ports of a node, and of one device inside it.
+    double node_bandwidth() const;
+    double device_bandwidth() const { return intra_.bandwidth.value * intra_.efficiency; }
+    // Multiprocessors that a collective of the group takes on each GPU, two per port across nodes;
+    // none where covers() says no.
+    int channels(const GroupShape& shape) const;
+    int multiprocessors() const { return generation_.multiprocessors; }
 
 private:
     bool available(CostKind kind, Algorithm algorithm, Protocol protocol,
                    const GroupShape& shape) const;
     double intra_bus(int ranks) const;
     double leaf_share(const GroupShape& shape) const;
+    double ports() const { return inter_.ports > 0 ? inter_.ports : gpus_per_node_; }
+    double reach(const GroupShape& shape) const;
     double ring_rate(CostKind kind, Protocol protocol, const GroupShape& shape) const;
     double tree_rate(Protocol protocol, const GroupShape& shape) const;
     double rate(CostKind kind, Algorithm algorithm, Protocol protocol,
