@@ -1,10 +1,11 @@
 #include "core/validation/run_cluster.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
-#include <set>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/yaml_number.h"
 
 namespace shardscope {
 namespace {
@@ -74,6 +76,44 @@ void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption
         memory = Bytes(std::llround(*run.gpu_memory_gb * kGiB));
 }
 
+// The number in front of `unit` in a note, as "500" in "at 500 W power limit".
+std::optional<double> number_before(const std::string& note, std::string_view unit) {
+    const std::size_t end = note.find(unit);
+    if (end == std::string::npos) return std::nullopt;
+    std::size_t first = end;
+    while (first > 0 && (std::isdigit(static_cast<unsigned char>(note[first - 1])) != 0 ||
+                         note[first - 1] == '.'))
+        --first;
+    const auto number = parse_number(std::string_view(note).substr(first, end - first));
+    return number && *number > 0 ? number : std::nullopt;
+}
+
+// What sets a part apart from the catalogue's has no column; rows say it in words.
+void set_part(Device& device, const std::string& note) {
+    if (const auto watts = number_before(note, " W power limit"))
+        device.power_limit = Watts(*watts);
+    if (const auto rate = number_before(note, " TB/s"))
+        device.memory_bandwidth = BytesPerSecond(*rate * 1e12);
+}
+
+// Networks by the words of people; a note that has none of them leaves the catalogue's.
+void set_network(Link& link, const std::string& note) {
+    constexpr auto kWords = std::to_array<std::pair<std::string_view, LinkType>>({
+        {"Omni-Path", LinkType::omni_path},
+        {"InfiniBand", LinkType::infiniband},
+        {"RoCE", LinkType::roce},
+        {"EFA", LinkType::efa},
+        {"Ethernet", LinkType::ethernet},
+    });
+    for (const auto& [word, type] : kWords) {
+        if (note.find(word) == std::string::npos || link.type == type) continue;
+        link.type = type;
+        link.efficiency = facts_of(type).efficiency;
+        link.latency = Seconds(facts_of(type).latency);
+        return;
+    }
+}
+
 void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Link &inside = cluster.intra_node, &between = cluster.inter_node;
     if (run.intra_node_GBps)
@@ -81,6 +121,7 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
     else if (cluster.gpus_per_node > 1)
         assumed.push_back({"intra_node_GBps", fmt::format("{:g}", inside.bandwidth.value / kGB)});
     if (cluster.nodes == 1) return;
+    set_network(between, run.network_note);
     const double devices = cluster.gpus_per_node;
     if (run.inter_node_Gbps_per_node)
         between.bandwidth = BytesPerSecond(*run.inter_node_Gbps_per_node * kGbit / devices);
@@ -115,6 +156,7 @@ Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Cluster cluster = nearest_cluster(run);
     set_size(cluster, run, assumed);
     set_memory(cluster, run, assumed);
+    set_part(cluster.device, run.assumptions);
     set_links(cluster, run, assumed);
     return cluster;
 }

@@ -16,9 +16,10 @@ struct Assumption {
 };
 
 // Of the catalogue's clusters of that GPU ("A100": a100-40gb, a100-80gb) the one whose memory, then whose
-// bandwidth inside a node is nearest; the one with most memory where the row does not say. Adds to
-// `assumed` what it took from the catalogue because the row is silent. Throws Error "gpu" for one that the
-// catalogue does not have, "missing-value", and "nodes" where GPUs do not fill the nodes.
+// bandwidth inside a node is nearest; the one with most memory where the row does not say. `network_note`
+// may name the network ("Omni-Path"), `assumptions` a "500 W power limit" and the memory's "2.4 TB/s".
+// Adds to `assumed` what it took from the catalogue because the row is silent. Throws Error "gpu" for one
+// that the catalogue does not have, "missing-value", and "nodes" where GPUs do not fill the nodes.
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
 
 // The value of a column that nothing can stand for; throws Error "missing-value" where it is empty.

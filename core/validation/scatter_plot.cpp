@@ -100,11 +100,10 @@ Panel memory_panel(const Validation& validation, const std::vector<std::string>&
     return panel;
 }
 
-std::string text_at(double x, double y, std::string_view anchor, int size, std::string_view text,
-                    std::string_view more = "") {
+std::string text_at(double x, double y, std::string_view anchor, int size, std::string_view text) {
     return fmt::format(
-        "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\"{}>{}</text>\n", x, y,
-        anchor, size, more, escaped(text));
+        "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\">{}</text>\n", x, y,
+        anchor, size, escaped(text));
 }
 
 std::string mark(double x, double y, std::size_t family) {
@@ -112,19 +111,23 @@ std::string mark(double x, double y, std::size_t family) {
     const std::string style = fmt::format(
         "fill=\"{0}\" fill-opacity=\"0.55\" stroke=\"{0}\" stroke-width=\"0.8\"", colour);
     const double r = kMark;
+    std::string outline;
     switch (family / kColours.size() % kShapes) {
         case 0:
-            return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" {}", x, y, r, style);
+            outline = fmt::format("M{:.1f} {:.1f}a{} {} 0 1 0 {} 0a{} {} 0 1 0 {} 0", x - r, y, r,
+                                  r, 2 * r, r, r, -2 * r);
+            break;
         case 1:
-            return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" {}",
-                               x - r, y - r, 2 * r, 2 * r, style);
+            outline = fmt::format("M{:.1f} {:.1f}h{}v{}h{}", x - r, y - r, 2 * r, 2 * r, -2 * r);
+            break;
         case 2:
-            return fmt::format("<path d=\"M{:.1f} {:.1f}l{} {}h{}z\" {}", x, y - r, r, 2 * r,
-                               -2 * r, style);
+            outline = fmt::format("M{:.1f} {:.1f}l{} {}h{}", x, y - r, r, 2 * r, -2 * r);
+            break;
         default:
-            return fmt::format("<path d=\"M{:.1f} {:.1f}l{} {}l{} {}l{} {}z\" {}", x, y - r, r, r,
-                               -r, r, -r, -r, style);
+            outline =
+                fmt::format("M{:.1f} {:.1f}l{} {}l{} {}l{} {}", x, y - r, r, r, -r, r, -r, -r);
     }
+    return fmt::format("<path d=\"{}z\" {}", outline, style);
 }
 
 // Draws one panel whose plot begins at (left, kTop).
@@ -144,13 +147,15 @@ public:
                line(1.1, "stroke=\"#888888\" stroke-dasharray=\"5 4\"") +
                line(0.9, "stroke=\"#888888\" stroke-dasharray=\"5 4\"");
         for (const Point& point : panel_.points)
-            svg += fmt::format("{}><title>{}</title></{}>\n", shape(point), escaped(point.title),
-                               element(shape(point)));
+            svg += fmt::format("{}><title>{}</title></path>\n",
+                               mark(x(point.measured), y(point.predicted), point.family),
+                               escaped(point.title));
         svg += text_at(left_ + kSide / 2, kTop + kSide + 42, "middle", 13,
                        fmt::format("measured, {}", panel_.unit));
-        const double x = left_ - 48, y = kTop + kSide / 2;
-        return svg + text_at(x, y, "middle", 13, fmt::format("predicted, {}", panel_.unit),
-                             fmt::format(" transform=\"rotate(-90 {:.1f} {:.1f})\"", x, y));
+        return svg +
+               fmt::format("<g transform=\"translate({:.1f} {:.1f}) rotate(-90)\">\n", left_ - 48,
+                           kTop + kSide / 2) +
+               text_at(0, 0, "middle", 13, fmt::format("predicted, {}", panel_.unit)) + "</g>\n";
     }
 
 private:
@@ -159,11 +164,6 @@ private:
     }
     double x(double value) const { return left_ + place(value); }
     double y(double value) const { return kTop + kSide - place(value); }
-
-    std::string shape(const Point& point) const {
-        return mark(x(point.measured), y(point.predicted), point.family);
-    }
-    static std::string element(const std::string& tag) { return tag.substr(1, tag.find(' ') - 1); }
 
     // Where predicted is `ratio` times measured, as far as the plot goes.
     std::string line(double ratio, const char* style) const {

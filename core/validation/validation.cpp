@@ -80,16 +80,15 @@ std::size_t Validation::skipped() const {
 }
 
 Bytes predicted_peak(const std::string& memory_kind, const Plan& plan) {
-    if (memory_kind.empty() || memory_kind == "allocated") {
+    const auto largest = [&](auto part) {
         Bytes peak;
-        for (const MemoryPlan& memory : plan.memory) peak = std::max(peak, memory.arena);
+        for (const MemoryPlan& memory : plan.memory) peak = std::max(peak, part(memory));
         return peak;
-    }
-    if (memory_kind == "reserved" || memory_kind == "process")
-        throw Error(
-            "memory-kind",
-            fmt::format("no model of the allocator, which memory_kind \"{}\" needs", memory_kind),
-            "compare memory of kind \"allocated\"");
+    };
+    if (memory_kind.empty() || memory_kind == "allocated")
+        return largest([](const MemoryPlan& m) { return m.caching ? m.live_peak : m.arena; });
+    if (memory_kind == "reserved") return largest([](const MemoryPlan& m) { return m.arena; });
+    if (memory_kind == "process") return largest([](const MemoryPlan& m) { return m.peak(); });
     throw Error("memory-kind", fmt::format("unknown memory_kind \"{}\"", memory_kind),
                 "use \"allocated\", \"reserved\" or \"process\"");
 }

@@ -46,11 +46,11 @@ struct Validation {
     std::size_t skipped() const;
 };
 
-// What a row's `memory_kind` means, and where each kind's prediction comes from:
-//   allocated  the peak of allocated tensors: the largest arena of any rank, without MemoryPlan::runtime
-//   reserved   what the product's allocator held
-//   process    that, and context and libraries: what nvidia-smi shows
-// Throws Error "memory-kind" for other words, and for kinds that nothing here predicts yet.
+// What a row's `memory_kind` means, of the rank that has most:
+//   allocated  the peak of allocated tensors; our own profile's is its arena
+//   reserved   what the product's allocator holds of the device
+//   process    that, and context, libraries and communicators: what nvidia-smi shows
+// Throws Error "memory-kind" for other words.
 Bytes predicted_peak(const std::string& memory_kind, const Plan& plan);
 
 // By which rows are summed up together: all with a measured time, by family; all with a measured memory, by

@@ -17,7 +17,7 @@ namespace {
 void describe_machine(Scenario& s) {
     Device& d = s.cluster.device;
     d.name = "test machine";
-    d.peak = {{DType::fp32, FlopsPerSecond(1e11)}, {DType::fp64, FlopsPerSecond(5e10)}};
+    d.peak = {{MathType::fp32, FlopsPerSecond(1e11)}, {MathType::fp64, FlopsPerSecond(5e10)}};
     d.memory_bandwidth = BytesPerSecond(1e10);
     d.host_cost = Seconds(1e-7);
     s.cluster.intra_node = {BytesPerSecond(1e10), Seconds(1e-6), 1.0, "test"};

@@ -82,20 +82,25 @@ TEST(Validation, RowsThatDifferInWhatWasMeasuredAreSimulatedOnce) {
 }
 
 TEST(Validation, MemoryIsThatOfTheKindAsked) {
-    std::vector<MeasuredRun> runs = example_runs();
-    const auto predictions = predict_runs(runs, {});
-    const Prediction& dense = of(runs, predictions, "dense-1");
+    std::vector<MeasuredRun> runs(5, example_runs().front());
+    const char* kinds[] = {"allocated", "reserved", "process", "", "virtual"};
+    for (std::size_t i = 0; i < runs.size(); ++i) runs[i].memory_kind = kinds[i];
     const Scenario scenario = map_run(runs.front()).scenario;
     const Candidate candidate =
         plan_strategy(scenario, std::make_shared<const Model>(build_model(scenario.model)),
-                      scenario.strategies[0]);
-    EXPECT_EQ(dense.peak, candidate.plan->memory.front().arena)
-        << "without what is outside the arena";
-    runs[0].memory_kind = "virtual";
-    const auto unknown = predict_runs(runs, {});
-    ASSERT_TRUE(unknown[0].no_peak);
-    EXPECT_THAT(unknown[0].no_peak->message, HasSubstr("\"virtual\""));
-    EXPECT_FALSE(unknown[0].skipped) << "its time is predicted all the same";
+                      scenario.strategies.front());
+    const MemoryPlan& plan = candidate.plan->memory.front();
+    ASSERT_LT(plan.live_peak, plan.arena);
+    ValidationTimes times;
+    const auto predictions = predict_runs(runs, {}, &times);
+    EXPECT_EQ(times.simulated, 1u);
+    EXPECT_EQ(predictions[0].peak, plan.live_peak);
+    EXPECT_EQ(predictions[1].peak, plan.arena);
+    EXPECT_EQ(predictions[2].peak, plan.arena + plan.runtime);
+    EXPECT_EQ(predictions[3].peak, plan.live_peak);
+    ASSERT_TRUE(predictions[4].no_peak);
+    EXPECT_THAT(predictions[4].no_peak->message, HasSubstr("\"virtual\""));
+    EXPECT_FALSE(predictions[4].skipped) << "its time is predicted all the same";
 }
 
 TEST(Validation, RowsThatCannotBePredictedSayWhyAndOthersGoOn) {

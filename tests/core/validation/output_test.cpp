@@ -145,7 +145,7 @@ TEST(ScatterPlot, HasAMarkPerRunAndALegend) {
     const std::string svg = scatter_plot(example());
     EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width="));
     EXPECT_TRUE(svg.ends_with("</svg>\n"));
-    EXPECT_EQ(count(svg, "</circle>"), 4u) << "three times, one peak";
+    EXPECT_EQ(count(svg, "</title></path>"), 4u) << "three times, one peak";
     EXPECT_THAT(svg, HasSubstr("<title>a-1: predicted 1.1 s, measured 1 s</title>"));
     EXPECT_THAT(svg, HasSubstr("<title>a-1: predicted 2 GiB, measured 4 GiB (allocated)</title>"));
     EXPECT_THAT(svg, HasSubstr(">b &amp; c</text>"));
@@ -160,8 +160,9 @@ TEST(ScatterPlot, HasAMarkPerRunAndALegend) {
 TEST(ScatterPlot, RunsOnTheDiagonalAreOnIt) {
     Validation v = example();
     v.runs = {run("a-1", "a", 1, 1), run("a-2", "a", 100, 100), run("a-3", "a", 10, 10)};
-    // Both axes go from 1/1.15 to 115, over 460 pixels from (70, 44): 10 is in the middle.
-    EXPECT_THAT(scatter_plot(v), HasSubstr("<circle cx=\"300.0\" cy=\"274.0\""));
+    // Both axes go from 1/1.15 to 115, over 460 pixels from (70, 44): 10 is in the middle, the mark
+    // 3.6 pixels around it.
+    EXPECT_THAT(scatter_plot(v), HasSubstr("<path d=\"M296.4 274.0a3.6 3.6 0 1 0 7.2 0"));
 }
 
 TEST(ScatterPlot, OfNothingIsStillAPicture) {

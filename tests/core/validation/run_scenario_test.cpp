@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/cluster/link_type.h"
 #include "core/error.h"
 #include "core/model/model.h"
 #include "core/scenario_io.h"
@@ -103,8 +104,8 @@ TEST(RunScenario, HardwareColumns) {
     EXPECT_DOUBLE_EQ(c.intra_node.bandwidth.value, 300e9);
     EXPECT_DOUBLE_EQ(c.inter_node.bandwidth.value, 800e9 / 8 / 8) << "of one GPU";
     EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu = "H200"; }).name, "h200");
-    EXPECT_DOUBLE_EQ(cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory.value,
-                     64 * kGiB);
+    EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory,
+                     Bytes(std::int64_t{64} << 30));
     EXPECT_DOUBLE_EQ(
         cluster([](MeasuredRun& run) { run.intra_node_GBps = 200; }).intra_node.bandwidth.value,
         200e9);
@@ -114,6 +115,20 @@ TEST(RunScenario, HardwareColumns) {
     });
     EXPECT_EQ(small.nodes, 1);
     EXPECT_EQ(small.gpus_per_node, 4);
+}
+
+TEST(RunScenario, NotesThatSayWhatHasNoColumn) {
+    EXPECT_EQ(cluster(unchanged).inter_node.type, LinkType::infiniband);
+    const Cluster c = cluster([](MeasuredRun& run) {
+        run.network_note = "Omni-Path; as measured";
+        run.assumptions = "HBM2e (2.4 TB/s) at 350 W power limit: no 400 W";
+    });
+    EXPECT_EQ(c.inter_node.type, LinkType::omni_path);
+    EXPECT_EQ(c.inter_node.efficiency, facts_of(LinkType::omni_path).efficiency);
+    EXPECT_DOUBLE_EQ(c.device.memory_bandwidth.value, 2.4e12);
+    EXPECT_DOUBLE_EQ(c.device.power_limit.value, 350);
+    EXPECT_EQ(cluster([](MeasuredRun& run) { run.assumptions = "a W power limit, TB/s"; }),
+              cluster(unchanged));
 }
 
 TEST(RunScenario, ModelColumns) {
