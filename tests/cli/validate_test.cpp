@@ -50,7 +50,8 @@ TEST_F(Validate, FamilyAndIdChooseRows) {
         const auto finished = shardscope(options);
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
         std::vector<std::string> found;
-        for (const json& row : json::parse(finished.out)["details"]) found.push_back(row["id"]);
+        const json result = json::parse(finished.out);
+        for (const json& row : result["details"]) found.push_back(row["id"]);
         return found;
     };
     EXPECT_THAT(ids({"--family", "pipeline"}), ElementsAre("pipeline-1", "pipeline-2"));

@@ -105,7 +105,7 @@ TEST(RunScenario, HardwareColumns) {
     EXPECT_DOUBLE_EQ(c.inter_node.bandwidth.value, 800e9 / 8 / 8) << "of one GPU";
     EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu = "H200"; }).name, "h200");
     EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory,
-                     Bytes(std::int64_t{64} << 30));
+              Bytes(std::int64_t{64} << 30));
     EXPECT_DOUBLE_EQ(
         cluster([](MeasuredRun& run) { run.intra_node_GBps = 200; }).intra_node.bandwidth.value,
         200e9);
