@@ -9,9 +9,10 @@
 namespace shardscope {
 namespace {
 
-constexpr const char* kNames[] = {
-    "v100-16gb", "v100-32gb",   "a100-40gb", "a100-80gb",   "h100-sxm", "h100-pcie", "h200",
-    "b200",      "gb200-nvl72", "b300",      "gb300-nvl72", "l40s",     "rtx-4090",  "mi300x"};
+constexpr const char* kNames[] = {"v100-16gb", "v100-32gb",     "a100-40gb", "a100-80gb",
+                                  "h100-sxm",  "h100-sxm-96gb", "h100-pcie", "h200",
+                                  "b200",      "gb200-nvl72",   "b300",      "gb300-nvl72",
+                                  "l40s",      "rtx-4090",      "mi300x"};
 
 TEST(ClusterCatalogue, HasTheClustersThatAreNamed) {
     for (const char* name : kNames) {
@@ -61,7 +62,7 @@ TEST(ClusterCatalogue, PeaksFollowFromTheClock) {
     };
     for (const char* name : {"v100-16gb", "v100-32gb"}) near(name, MathType::fp16, 1024);
     for (const char* name : {"a100-40gb", "a100-80gb"}) near(name, MathType::bf16, 2048);
-    for (const char* name : {"h100-sxm", "h100-pcie", "h200"}) {
+    for (const char* name : {"h100-sxm", "h100-sxm-96gb", "h100-pcie", "h200"}) {
         near(name, MathType::bf16, 4096);
         near(name, MathType::fp8, 8192);
         near(name, MathType::tf32, 2048);
