@@ -46,7 +46,7 @@ public:
         bool active = false;
     };
 
-    explicit LinkSharing(std::size_t links) : loads_(links) {}
+    explicit LinkSharing(std::size_t links) : links_(links) {}
 
     // Whether a flow could start now without slowing anyone, itself included.
     bool fits(const LinkLoad& load) const;
@@ -59,18 +59,23 @@ public:
 
 private:
     struct Link {
-        double load = 0;  // of all active flows, alone
+        double load = 0;            // of its flows, alone
+        std::vector<FlowId> flows;  // that use it
         double taken = 0,
-               growing = 0;  // while dividing: of those that have all they get, of the rest
+               growing = 0;    // while dividing: of those that have all they get, of the rest
+        bool touched = false;  // divide() has come to it, or has to
     };
+    void touch(const LinkLoad& load);
+    void collect();
     void fill();
     double next_limit() const;
 
-    std::vector<Link> loads_;
+    std::vector<Link> links_;
     std::vector<Flow> flows_;
-    std::vector<FlowId> active_, free_, changed_, open_;
-    std::vector<double> rates_;  // by flow, while dividing
-    bool slowed_ = false;        // some flow's rate is below 1
+    std::vector<FlowId> free_, changed_, open_;
+    std::vector<std::int32_t> touched_;  // links whose flows may have other rates now
+    std::vector<FlowId> connected_;      // those flows, and what shares a link with them, and so on
+    std::vector<double> rates_;          // by flow, while dividing
 };
 
 }  // namespace shardscope
