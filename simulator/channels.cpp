@@ -104,7 +104,10 @@ LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
 Channels::Part Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
     const GroupUse& group = use(role, collective.group);
     const CostKind kind = cost_kind(collective.kind);
-    const CollectiveTime timed = cost_.timed(kind, collective.bytes(), group.shape);
+    const auto [known, fresh] = times_.try_emplace(
+        {role, collective.group.value, collective.kind, collective.bytes().value});
+    if (fresh) known->second = cost_.timed(kind, collective.bytes(), group.shape);
+    const CollectiveTime& timed = known->second;
     const Seconds time = timed.seconds;
     LinkLoad load =
         load_of(role, kind, static_cast<double>(collective.bytes().value), timed, group.shape);

@@ -59,6 +59,9 @@ private:
     CollectiveCost cost_;
     std::vector<std::int32_t> role_of_;  // by rank
     std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;
+    // What collectives take that were asked for before: layers communicate alike.
+    std::map<std::tuple<std::size_t, std::int32_t, CollectiveKind, std::int64_t>, CollectiveTime>
+        times_;
     std::map<std::vector<std::int32_t>, std::int32_t> channels_;
     std::vector<std::int32_t> participants_;
     std::map<int, std::int32_t> nodes_;  // those with the first rank of a role, numbered

@@ -1,6 +1,9 @@
 #include "simulator/lane_program.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
+#include <variant>
 
 #include "core/program/event_origins.h"
 #include "simulator/channels.h"
@@ -11,12 +14,43 @@
 namespace shardscope {
 namespace {
 
+// Seconds of kernels, each worked out once: layers are alike, and so are most stages.
+class KernelTimes {
+public:
+    explicit KernelTimes(const CostModel& costs) : costs_(costs) {}
+
+    double seconds(const Compute& compute, int threads) {
+        auto& known = known_[compute.kernel.index()];
+        const auto same = std::find_if(known.begin(), known.end(), [&](const Known& k) {
+            return k.threads == threads && k.dtype == compute.dtype &&
+                   k.gradient == compute.gradient && k.math == compute.math &&
+                   k.kernel == compute.kernel;
+        });
+        if (same != known.end()) return same->seconds;
+        const double seconds = costs_.kernel(compute, threads).value;
+        known.push_back(
+            {compute.kernel, compute.dtype, compute.gradient, compute.math, threads, seconds});
+        return seconds;
+    }
+
+private:
+    struct Known {
+        Kernel kernel;
+        DType dtype, gradient;
+        std::optional<MathType> math;
+        int threads = 1;
+        double seconds = 0;
+    };
+    const CostModel& costs_;
+    std::array<std::vector<Known>, std::variant_size_v<Kernel>> known_;  // by kind of kernel
+};
+
 // Prepares the bodies of one role, one after the other.
 class RolePreparer {
 public:
-    RolePreparer(const LaneProgram& settings, const CostModel& costs, Channels& channels,
+    RolePreparer(const LaneProgram& settings, KernelTimes& times, Channels& channels,
                  bool separate_kernels, RuntimeProfile profile)
-        : costs_(costs),
+        : times_(times),
           channels_(channels),
           profile_(profile),
           inline_host_(settings.inline_host),
@@ -93,7 +127,7 @@ private:
 
     void add(Stream stream, const Compute& compute) {
         const int threads = stream == Stream::compute ? threads_ : 1;
-        add_run(stream, costs_.kernel(compute, threads).value, false);
+        add_run(stream, times_.seconds(compute, threads), false);
     }
     void add(Stream stream, const Collective& collective) {
         const Channels::Part part = channels_.collective(index_, stream, collective);
@@ -212,7 +246,7 @@ private:
 
     std::vector<Op>& lane(Stream stream) { return lanes_[static_cast<std::size_t>(stream)]; }
 
-    const CostModel& costs_;
+    KernelTimes& times_;
     Channels& channels_;
     const RuntimeProfile profile_;
     const bool inline_host_, separate_;
@@ -239,9 +273,10 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
                            : launch_cost(profile, cluster.device).value;
     if (result.inline_host) result.threads = cluster.device.threads;
     const CostModel costs(cluster.device, profile);
+    KernelTimes times(costs);
     Channels channels(program, cluster);
     for (std::size_t role = 0; role < program.roles.size(); ++role) {
-        RolePreparer preparer(result, costs, channels, separate_kernels, profile);
+        RolePreparer preparer(result, times, channels, separate_kernels, profile);
         result.roles.push_back(preparer.prepare(program, role));
     }
     result.channels = channels.take_participants();

@@ -27,6 +27,7 @@ struct LoadBatch {
     std::int64_t samples = 0, seq = 1, width = 0;
     bool tokens = true;
     bool inputs = true, targets = true;
+    bool operator==(const LoadBatch&) const = default;
 };
 
 // y = scale·table[token] + positions[position_offset + t]: tokens R, table R, positions R?, y W.
@@ -38,6 +39,7 @@ struct Embedding {
     bool vocabulary_parallel = false;
     std::int64_t position_offset = 0;
     double scale = 1.0;
+    bool operator==(const Embedding&) const = default;
 };
 // tokens R, dy R, dtable W, dpositions W? [position_rows, hidden] (0: seq); without accumulate the
 // whole gradient is overwritten (zero where no token or position fell). Vocabulary-parallel: tokens outside the rank's rows are skipped, the
@@ -48,6 +50,7 @@ struct EmbeddingGrad {
     bool vocabulary_parallel = false;
     std::int64_t position_rows = 0, position_offset = 0;
     double scale = 1.0;
+    bool operator==(const EmbeddingGrad&) const = default;
 };
 
 // y = act(x·Wᵀ + b) + residual: x R, w R, b R?, residual R?, y W, pre W?. `pre` receives the value
@@ -56,17 +59,20 @@ struct Linear {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, residual = false;
     Activation activation = Activation::none;
+    bool operator==(const Linear&) const = default;
 };
 // dx = (dy·W) ⊙ act'(aux): dy R, w R, aux R?, dx W. `activation` is that of the layer that produced
 // x; aux is its `pre` (needs_argument) or its output (relu), [rows, in].
 struct LinearInputGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     Activation activation = Activation::none;
+    bool operator==(const LinearInputGrad&) const = default;
 };
 // dw (+)= dyᵀ·x, db (+)= Σ_rows dy: x R, dy R, dw W, db W?.
 struct LinearWeightGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, accumulate = false;
+    bool operator==(const LinearWeightGrad&) const = default;
 };
 
 // y += bias + residual, what a row-parallel linear layer adds once its partial products are summed:
@@ -74,36 +80,43 @@ struct LinearWeightGrad {
 struct BiasResidual {
     std::int64_t rows = 0, hidden = 0;
     bool bias = false, residual = false;
+    bool operator==(const BiasResidual&) const = default;
 };
 
 // Element-wise activation not fused into a linear layer: x R, y W.
 struct Activate {
     std::int64_t elements = 0;
     Activation activation = Activation::relu;
+    bool operator==(const Activate&) const = default;
 };
 // dy R, x R (the activation's input), dx W.
 struct ActivateGrad {
     std::int64_t elements = 0;
     Activation activation = Activation::relu;
+    bool operator==(const ActivateGrad&) const = default;
 };
 
 // y = silu(gate) ⊙ up: gate_up R [rows, 2·ffn] (gate first), y W [rows, ffn].
 struct SwiGlu {
     std::int64_t rows = 0, ffn = 0;
+    bool operator==(const SwiGlu&) const = default;
 };
 // dy R, gate_up R, dgate_up W.
 struct SwiGluGrad {
     std::int64_t rows = 0, ffn = 0;
+    bool operator==(const SwiGluGrad&) const = default;
 };
 
 // y = act(gate) ⊙ up, operands as above; the activation is gelu or gelu_erf.
 struct GeGlu {
     std::int64_t rows = 0, ffn = 0;
     Activation activation = Activation::gelu;
+    bool operator==(const GeGlu&) const = default;
 };
 struct GeGluGrad {
     std::int64_t rows = 0, ffn = 0;
     Activation activation = Activation::gelu;
+    bool operator==(const GeGluGrad&) const = default;
 };
 
 // y = norm(x)·w + b: x R, w R, b R?, y W, stats W (layer_norm [rows, 2]: mean, 1/σ; rms_norm
@@ -112,18 +125,21 @@ struct Norm {
     std::int64_t rows = 0, hidden = 0;
     NormKind kind = NormKind::layer_norm;
     double epsilon = 1e-5;
+    bool operator==(const Norm&) const = default;
 };
 // dx = d norm + residual gradient: dy R, x R, stats R, w R, dresidual R?, dx W.
 struct NormInputGrad {
     std::int64_t rows = 0, hidden = 0;
     NormKind kind = NormKind::layer_norm;
     bool residual = false;
+    bool operator==(const NormInputGrad&) const = default;
 };
 // dy R, x R, stats R, dw W, db W?.
 struct NormWeightGrad {
     std::int64_t rows = 0, hidden = 0;
     NormKind kind = NormKind::layer_norm;
     bool accumulate = false;
+    bool operator==(const NormWeightGrad&) const = default;
 };
 
 // RMSNorm of every q head and every k head, in place; v heads stay. qkv RW [rows, (heads +
@@ -132,15 +148,18 @@ struct NormWeightGrad {
 struct HeadNorm {
     std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
     double epsilon = 1e-5;
+    bool operator==(const HeadNorm&) const = default;
 };
 // dqkv after the norm R, before R, stats R, query weight R, key weight R, dqkv before the norm W.
 struct HeadNormInputGrad {
     std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    bool operator==(const HeadNormInputGrad&) const = default;
 };
 // dqkv after the norm R, before R, stats R, dquery W, dkey W.
 struct HeadNormWeightGrad {
     std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
     bool accumulate = false;
+    bool operator==(const HeadNormWeightGrad&) const = default;
 };
 
 // Rotary positions on the q and k heads, in place: of the first rotary_dim elements (0: head_dim) of a
@@ -154,6 +173,7 @@ struct Rope {
     RopeScaling scaling = {};
 
     std::int64_t turned() const { return rotary_dim > 0 ? rotary_dim : head_dim; }
+    bool operator==(const Rope&) const = default;
 };
 
 // Causal self-attention, scores scaled by 1/√head_dim; qkv rows hold q heads, k heads, v heads:
@@ -162,12 +182,14 @@ struct Attention {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
     int tiles = 1;  // in the workspace: as many heads can be worked on at once
+    bool operator==(const Attention&) const = default;
 };
 // dy R, qkv R, y R, stats R, dqkv W, workspace W?.
 struct AttentionGrad {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
     int tiles = 1;  // in the workspace: as many heads can be worked on at once
+    bool operator==(const AttentionGrad&) const = default;
 };
 
 // Replaces logits by scale·(softmax − one-hot) and adds scale·Σ −log p(target) to the loss:
@@ -177,6 +199,7 @@ struct SoftmaxCrossEntropy {
     std::int64_t rows = 0, classes = 0;
     double scale = 1.0;
     bool accumulate_loss = false;
+    bool operator==(const SoftmaxCrossEntropy&) const = default;
 };
 
 // Vocabulary-parallel softmax cross-entropy: three kernels around an all-reduce of `largest`
@@ -187,30 +210,36 @@ struct SoftmaxCrossEntropy {
 // logits R [rows, columns], largest W [rows]: the maximum over the rank's columns (−∞ if it has none).
 struct VocabularyMax {
     std::int64_t rows = 0, columns = 0, vocab = 0;
+    bool operator==(const VocabularyMax&) const = default;
 };
 // logits RW (replaced by e^(logit − largest)), largest R, targets R, sums W [rows, 2]: Σ over the
 // rank's columns, and the target's logit − largest where the rank holds it, else 0.
 struct VocabularySum {
     std::int64_t rows = 0, columns = 0, vocab = 0;
+    bool operator==(const VocabularySum&) const = default;
 };
 // logits RW (the exponentials, replaced by scale·(softmax − one-hot)), sums R, targets R, loss RW
 // (one double): rank 0 of the group alone adds scale·Σ −log p(target).
 struct VocabularyLoss {
     std::int64_t rows = 0, columns = 0, vocab = 0;
     double scale = 1.0;
+    bool operator==(const VocabularyLoss&) const = default;
 };
 
 // x W := 0.
 struct Zero {
     std::int64_t elements = 0;
+    bool operator==(const Zero&) const = default;
 };
 // y += x: y RW, x R.
 struct Add {
     std::int64_t elements = 0;
+    bool operator==(const Add&) const = default;
 };
 // y W := x: x R, y W.
 struct Copy {
     std::int64_t elements = 0;
+    bool operator==(const Copy&) const = default;
 };
 // sum W (one double) := weight · Σ x² in double precision: x R, sum W. The operand holds the elements
 // [i·elements, (i+1)·elements) of a unit, i the rank's index in the data-parallel group when
@@ -221,6 +250,7 @@ struct SumSquares {
     double weight = 1.0;
     std::int64_t first = 0, last = std::numeric_limits<std::int64_t>::max();
     bool sharded = false;
+    bool operator==(const SumSquares&) const = default;
 };
 // One optimizer step over a flat range: gradient R, norm R? (one double, the global Σ g²; present
 // when clip > 0: gradients are scaled by min(1, clip/(√norm + 1e-6)), PyTorch's clip_grad_norm_),
@@ -231,6 +261,7 @@ struct OptimizerStep {
     OptimizerSpec spec;
     double clip = 0.0;
     bool master = false;
+    bool operator==(const OptimizerStep&) const = default;
 };
 
 using Kernel =
