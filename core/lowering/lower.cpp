@@ -93,28 +93,29 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
 void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarget& target) {
     const Layout& layout = plan.layout;
     const DType storage = plan.training.precision;
+    const DType gradient =
+        plan.training.gradient_dtype.value_or(default_gradient(plan.training, plan.strategy));
     const auto group = [](std::size_t index, int size) {
         return size > 1 ? GroupId(index) : GroupId();
     };
-    Context context{
-        local,
-        plan.training,
-        plan.strategy,
-        target,
-        layout,
-        layout.dp > 1 ? plan.strategy.zero : 0,
-        storage,
-        plan.training.gradient_dtype.value_or(default_gradient(plan.training, plan.strategy)),
-        storage == DType::fp64 ? DType::fp64 : DType::fp32,
-        group(kDataGroup, layout.dp),
-        group(kTensorGroup, layout.tp),
-        group(kPipelineGroup, layout.pp),
-        stage,
-        plan.chunks.back(),
-        {},
-        {},
-        {},
-        rules_of(plan.strategy)};
+    Context context{local,
+                    plan.training,
+                    plan.strategy,
+                    target,
+                    layout,
+                    layout.dp > 1 ? plan.strategy.zero : 0,
+                    storage,
+                    gradient,
+                    storage == DType::fp64 ? DType::fp64 : DType::fp32,
+                    group(kDataGroup, layout.dp),
+                    group(kTensorGroup, layout.tp),
+                    group(kPipelineGroup, layout.pp),
+                    stage,
+                    plan.chunks.back(),
+                    {},
+                    {},
+                    {},
+                    rules_of(plan.strategy, storage, gradient)};
     context.units = make_units(local, plan.splits, context.chunks,
                                {context.zero, layout.dp, context.gradient, plan.strategy.bucket,
                                 layout.tp, context.sequence_parallel()});

@@ -1,6 +1,7 @@
 #include "core/lowering/optimizer_pass.h"
 
 #include <utility>
+#include <vector>
 
 namespace shardscope {
 namespace {
@@ -116,14 +117,39 @@ BufferId lower_norm(Context& context, ParameterBuffers& parameters) {
     return norm;
 }
 
-void lower_update(Context& context, ParameterBuffers& parameters, UnitId id, BufferId norm) {
+// The gradients that this rank steps with, wider where a product makes them so: per unit the copy, or
+// nothing.
+std::vector<BufferId> widened_gradients(Context& context, ParameterBuffers& parameters) {
+    auto& b = context.builder;
+    std::vector<BufferId> wide(context.units.size());
+    if (!context.rules.widens_gradients) return wide;
+    for (std::size_t u = 0; u < context.units.size(); ++u) {
+        const Unit& unit = context.units[u];
+        Operand from = own(context, parameters.unit(UnitId(u)).gradient, unit, context.zero < 2,
+                           context.gradient);
+        if (context.rules.flattens_gradients) {
+            const BufferId flat = b.buffer("flat gradients " + unit.name, unit.shard,
+                                           context.gradient, Category::gradients);
+            b.compute(Copy{unit.shard}, context.gradient, context.gradient, {from, {flat, 0, 0}});
+            from = {flat, 0, 0};
+        }
+        wide[u] =
+            b.buffer("wide gradients " + unit.name, unit.shard, context.state, Category::gradients);
+        b.compute(Copy{unit.shard}, context.state, context.state, {from, {wide[u], 0, 0}});
+    }
+    return wide;
+}
+
+void lower_update(Context& context, ParameterBuffers& parameters, UnitId id, BufferId norm,
+                  BufferId wide) {
     const Unit& unit = context.units[id.index()];
     const UnitBuffers& buffers = parameters.unit(id);
     const auto& training = context.training;
     context.builder.compute(
         OptimizerStep{unit.shard, training.optimizer, training.clip, context.master()},
-        context.storage, context.gradient,
-        {own(context, buffers.gradient, unit, context.zero < 2, context.gradient),
+        context.storage, wide.valid() ? context.state : context.gradient,
+        {wide.valid() ? Operand{wide, 0, 0}
+                      : own(context, buffers.gradient, unit, context.zero < 2, context.gradient),
          {norm, 0, 0},
          own(context, buffers.value, unit, context.zero < 3, context.storage),
          {buffers.master, 0, 0},
@@ -156,8 +182,9 @@ BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId 
         if (context.units[u].tied) lower_tied(context, parameters, UnitId(u));
     const BufferId norm = context.training.clip > 0 ? lower_norm(context, parameters) : BufferId();
     const bool gathers = context.zero == 1 || context.zero == 2;
+    const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {
-        lower_update(context, parameters, UnitId(u), norm);
+        lower_update(context, parameters, UnitId(u), norm, wide[u]);
         if (gathers) lower_gather(context, parameters, UnitId(u));
     }
     if (gathers) b.wait(Stream::compute, b.record(Stream::gather));

@@ -20,6 +20,8 @@ ParameterBuffers::ParameterBuffers(Context& context)
                              context.storage, Category::parameters);
         u.gradient = persistent("gradients", context.zero >= 2 ? unit.shard : unit.padded,
                                 context.gradient, Category::gradients);
+        if (context.rules.keeps_narrow_gradients)
+            persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
         if (context.master())
             u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
         if (states >= 1)

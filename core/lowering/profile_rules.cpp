@@ -2,8 +2,9 @@
 
 namespace shardscope {
 
-ProfileRules rules_of(const Strategy& strategy) {
+ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
     ProfileRules rules;
+    const bool narrow = size_of(gradient) == 2;
     switch (strategy.profile) {
         case RuntimeProfile::shardscope:
             break;
@@ -15,6 +16,10 @@ ProfileRules rules_of(const Strategy& strategy) {
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
             rules.loss_copies = strategy.profile == RuntimeProfile::deepspeed ? 3 : 2;
+            rules.widens_gradients = narrow;
+            rules.flattens_gradients = narrow && (strategy.zero == 1 || strategy.zero == 2);
+            rules.keeps_narrow_gradients = strategy.zero <= 1 && size_of(storage) == 2 && !narrow;
+            rules.reduces_copies = strategy.zero <= 1;
             break;
         case RuntimeProfile::megatron:
             rules.recomputes_whole_blocks = true;
@@ -23,6 +28,7 @@ ProfileRules rules_of(const Strategy& strategy) {
             // --overlap-p2p-communication, its default.
             rules.blocking_transfers = strategy.virtual_stages == 1;
             rules.loss_copies = 2;
+            rules.widens_gradients = narrow;
             break;
         case RuntimeProfile::fsdp:
         case RuntimeProfile::fsdp_compile:

@@ -16,6 +16,15 @@ struct ProfileRules {
     bool overlaps_reduction = true;
     // ZeRO 1 and 2 all-reduce whole buckets and keep a slice (use_multi_rank_bucket_allreduce).
     bool shards_by_all_reduce = false;
+    // The step begins with fp32 copies of 16-bit gradients, of everything that the rank owns at once;
+    // DeepSpeed's ZeRO 1 and 2 flatten what they own first (`step` of stage_1_and_2.py), Megatron's
+    // Float16Optimizer copies model gradients to main gradients.
+    bool widens_gradients = false;
+    bool flattens_gradients = false;
+    // Beside fp32 gradients every rank keeps those in 16 bits that autograd writes (BF16_Optimizer).
+    bool keeps_narrow_gradients = false;
+    // ZeRO 1 reduces a copy of each bucket (`flatten` of a list of gradients).
+    bool reduces_copies = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;
     // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
@@ -24,7 +33,8 @@ struct ProfileRules {
     int loss_copies = 0;
 };
 
-ProfileRules rules_of(const Strategy& strategy);
+// `storage`: of activations and parameters; `gradient`: of gradients.
+ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
 
 // The type in which gradients are kept and reduced where the scenario does not say.
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy);

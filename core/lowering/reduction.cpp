@@ -9,7 +9,8 @@ Reduction::Reduction(Context& context, ParameterBuffers& parameters)
       parameters_(parameters),
       last_writer_(context.units.size(), -1),
       bucket_(context.units.size()),
-      reduced_(context.units.size()) {
+      reduced_(context.units.size()),
+      copy_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
     for (auto chunk = context.chunks.rbegin(); chunk != context.chunks.rend(); ++chunk)
         for (std::size_t l = chunk->last; l-- > chunk->first;) {
@@ -72,7 +73,7 @@ void Reduction::reduce(UnitId id) {
                                      [](const Unit::Shared& s) { return s.partial; });
     if (!context_.dp.valid() && !partial) return;
     const BufferId store = parameters_.unit(id).gradient;
-    const BufferId whole = uses_bucket() ? bucket_[id.index()] : store;
+    const BufferId whole = uses_bucket() ? bucket_[id.index()] : copied(id, store);
     if (uses_bucket()) clear_padding(id, whole);
     b.wait(Stream::reduce, b.record(Stream::compute));
     sum_shared(unit, whole);
@@ -88,7 +89,7 @@ void Reduction::reduce(UnitId id) {
     if (context_.zero == 0 || context_.rules.shards_by_all_reduce) {
         c.recv = {whole, 0, 0};
         flight.whole = context_.zero >= 1;
-        if (uses_bucket()) flight.partial = whole;
+        if (whole != store) flight.partial = whole;
     } else {
         c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
@@ -105,7 +106,20 @@ void Reduction::reduce(UnitId id) {
     b.collective(Stream::reduce, c);
     flight.done = b.record(Stream::reduce);
     flights_.push_back(flight);
-    if (uses_bucket()) finish(1);
+    if (whole != store) finish(1);
+}
+
+// What is summed instead of the stored gradients, where a product sums a copy.
+BufferId Reduction::copied(UnitId id, BufferId store) {
+    if (!context_.rules.reduces_copies || !context_.dp.valid()) return store;
+    const Unit& unit = context_.units[id.index()];
+    BufferId& copy = copy_[id.index()];
+    if (!copy.valid())
+        copy = context_.builder.buffer("copied " + unit.name, unit.padded, context_.gradient,
+                                       Category::communication);
+    context_.builder.compute(Copy{unit.padded}, context_.gradient, context_.gradient,
+                             {{store, 0, 0}, {copy, 0, 0}});
+    return copy;
 }
 
 // This rank's share of the unit's gradients, which are stored whole below stage 2.
@@ -125,7 +139,8 @@ void Reduction::finish(std::size_t keep) {
         const std::int64_t shard = context_.units[flight.unit.index()].shard;
         const std::int64_t stride = flight.whole ? shard * size_of(context_.gradient) : 0;
         const Operand store = own_slice(flight.unit), sum{flight.partial, 0, stride};
-        if (kind_.first && flight.whole)
+        const bool replaces = context_.rules.reduces_copies && !uses_bucket();
+        if (replaces || (kind_.first && flight.whole))
             b.compute(Copy{shard}, context_.gradient, context_.gradient, {sum, store});
         else
             b.compute(Add{shard}, context_.gradient, context_.gradient, {store, sum});

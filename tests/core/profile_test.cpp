@@ -123,6 +123,38 @@ TEST(Profiles, MegatronReducesAfterTheBackwardPass) {
     }
 }
 
+// What DeepSpeed's optimizers hold beside parameters, gradients and states (stage_1_and_2.py,
+// bf16_optimizer.py): with 16-bit gradients a flat copy of the rank's share and its fp32 copy while it
+// steps; with fp32 gradients autograd's own in 16 bits, all the time.
+TEST(Profiles, DeepSpeedKeepsMoreGradients) {
+    const auto bytes = [](const Plan& plan, std::string_view what) {
+        Bytes sum;
+        for (const Buffer& buffer : plan.program.roles[0].buffers)
+            if (buffer.name.starts_with(what)) sum += buffer.size();
+        return sum;
+    };
+    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), 2);
+    scenario.training.precision = DType::bf16;
+    Strategy& s = scenario.strategies[0];
+    s.zero = 1;
+    set_profile(s, RuntimeProfile::megatron_deepspeed);
+    const Plan fp32 = test::lower_tiny(scenario);  // BF16_Optimizer's default
+    const Bytes parameters = bytes(fp32, "parameters ");
+    EXPECT_EQ(bytes(fp32, "gradients ").value, 2 * parameters.value);
+    EXPECT_EQ(bytes(fp32, "narrow gradients "), parameters);
+    EXPECT_EQ(bytes(fp32, "wide gradients "), Bytes(0));
+    scenario.training.gradient_dtype = DType::bf16;
+    const Plan bf16 = test::lower_tiny(scenario);
+    EXPECT_EQ(bytes(bf16, "narrow gradients "), Bytes(0));
+    EXPECT_EQ(2 * bytes(bf16, "flat gradients ").value, parameters.value) << "of two ranks";
+    EXPECT_EQ(bytes(bf16, "wide gradients "), parameters);
+    EXPECT_GT(bytes(bf16, "copied "), Bytes(0)) << "what is reduced is a copy";
+    set_profile(s, RuntimeProfile::shardscope);
+    const Plan ours = test::lower_tiny(scenario);
+    for (const char* what : {"narrow gradients ", "flat gradients ", "wide gradients ", "copied "})
+        EXPECT_EQ(bytes(ours, what), Bytes(0)) << what;
+}
+
 TEST(Profiles, BucketsGoWithTheProfileUnlessTheyWereChosen) {
     Strategy s;
     set_profile(s, RuntimeProfile::deepspeed);
