@@ -11,7 +11,7 @@
 
 namespace shardscope {
 
-struct Context {
+struct LoweringContext {
     const Model& model;  // one tensor-parallel rank's (core/lowering/tensor_split.h)
     const TrainingSpec& training;
     const Strategy& strategy;

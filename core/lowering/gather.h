@@ -15,7 +15,7 @@ namespace shardscope {
 // so at most prefetch + 1 layers are gathered at any time. Does nothing below stage 3.
 class Gather {
 public:
-    Gather(Context& context, ParameterBuffers& parameters)
+    Gather(LoweringContext& context, ParameterBuffers& parameters)
         : context_(context), parameters_(parameters) {}
 
     // Starts a body that computes `layers` (those that read weights), in this order. `kept`: the
@@ -38,7 +38,7 @@ private:
     Weights& weights_of(std::size_t layer);
     const std::vector<BufferId>& copies_of(std::size_t layer, Direction direction);
 
-    Context& context_;
+    LoweringContext& context_;
     ParameterBuffers& parameters_;
     std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;

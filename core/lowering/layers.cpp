@@ -45,7 +45,7 @@ bool has_loss(const Layer& layer) {
 
 std::int64_t output_width(const Layer& layer) { return std::visit(WidthOf{}, layer.kind); }
 
-LayerLowering::LayerLowering(Context& context, ParameterBuffers& parameters)
+LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& parameters)
     : context_(context),
       parameters_(parameters),
       inputs_(context.model.layers.size() + 1),

@@ -30,7 +30,7 @@ std::int64_t output_width(const Layer& layer);
 
 class LayerLowering {
 public:
-    LayerLowering(Context& context, ParameterBuffers& parameters);
+    LayerLowering(LoweringContext& context, ParameterBuffers& parameters);
 
     // LoadBatch of what this stage wants of the micro-batch; for nothing it emits nothing.
     void load_batch(bool inputs, bool targets);
@@ -148,7 +148,7 @@ private:
         return context_.strategy.recompute.kind == Recompute::Kind::selective;
     }
 
-    Context& context_;
+    LoweringContext& context_;
     ParameterBuffers& parameters_;
     std::unordered_map<std::string_view, std::size_t> words_;  // every `what` so far, numbered
     std::vector<std::array<BufferId, 3>> named_;               // [number of `what`][layer][variant]

@@ -7,13 +7,14 @@ namespace shardscope {
 namespace {
 
 // Where this rank's share of a unit lies in a buffer that holds the whole unit or only the share.
-Operand own(const Context& context, BufferId buffer, const Unit& unit, bool whole, DType type) {
+Operand own(const LoweringContext& context, BufferId buffer, const Unit& unit, bool whole,
+            DType type) {
     return {buffer, 0, whole && context.zero >= 1 ? unit.shard * size_of(type) : 0};
 }
 
 // The first and the last stage add each other's gradient of a tied embedding to their own: both end
 // with the same bits, since a + b = b + a. Ranks of equal index own the same shard on both.
-void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
+void lower_tied(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
     auto& b = context.builder;
     const Unit& unit = context.units[id.index()];
     const BufferId other = b.buffer("gradients of the other stage: " + unit.name, unit.shard,
@@ -46,7 +47,7 @@ void lower_tied(Context& context, ParameterBuffers& parameters, UnitId id) {
 // summed over counts every element once.
 class NormSum {
 public:
-    NormSum(Context& context, ParameterBuffers& parameters, BufferId norm)
+    NormSum(LoweringContext& context, ParameterBuffers& parameters, BufferId norm)
         : context_(context), parameters_(parameters), norm_(norm) {}
 
     void run() {
@@ -87,13 +88,13 @@ private:
                                   {norm_, 0, 0}});
     }
 
-    Context& context_;
+    LoweringContext& context_;
     ParameterBuffers& parameters_;
     BufferId norm_;
     bool started_ = false;
 };
 
-BufferId lower_norm(Context& context, ParameterBuffers& parameters) {
+BufferId lower_norm(LoweringContext& context, ParameterBuffers& parameters) {
     auto& b = context.builder;
     const BufferId norm =
         b.buffer("gradient norm", 1, DType::fp64, Category::workspace, Residence::persistent);
@@ -119,7 +120,7 @@ BufferId lower_norm(Context& context, ParameterBuffers& parameters) {
 
 // The gradients that this rank steps with, wider where a product makes them so: per unit the copy, or
 // nothing.
-std::vector<BufferId> widened_gradients(Context& context, ParameterBuffers& parameters) {
+std::vector<BufferId> widened_gradients(LoweringContext& context, ParameterBuffers& parameters) {
     auto& b = context.builder;
     std::vector<BufferId> wide(context.units.size());
     if (!context.rules.widens_gradients) return wide;
@@ -140,7 +141,7 @@ std::vector<BufferId> widened_gradients(Context& context, ParameterBuffers& para
     return wide;
 }
 
-void lower_update(Context& context, ParameterBuffers& parameters, UnitId id, BufferId norm,
+void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId id, BufferId norm,
                   BufferId wide) {
     const Unit& unit = context.units[id.index()];
     const UnitBuffers& buffers = parameters.unit(id);
@@ -157,7 +158,7 @@ void lower_update(Context& context, ParameterBuffers& parameters, UnitId id, Buf
          {buffers.state2, 0, 0}});
 }
 
-void lower_gather(Context& context, ParameterBuffers& parameters, UnitId id) {
+void lower_gather(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
     auto& b = context.builder;
     const Unit& unit = context.units[id.index()];
     const BufferId value = parameters.unit(id).value;
@@ -174,7 +175,7 @@ void lower_gather(Context& context, ParameterBuffers& parameters, UnitId id) {
 
 }  // namespace
 
-BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId loss) {
+BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, BufferId loss) {
     auto& b = context.builder;
     const BodyId body = b.begin_body("optimizer", -1);
     b.at(Phase::optimizer, -1);

@@ -10,6 +10,6 @@ namespace shardscope {
 // over all shards and stages (each element counted once), one OptimizerStep per unit over what this
 // rank owns, all-gathers of weights in stages 1 and 2, and the scalars the host reports (`loss` is
 // invalid where the stage has none). Returns the body.
-BodyId lower_optimizer(Context& context, ParameterBuffers& parameters, BufferId loss);
+BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, BufferId loss);
 
 }  // namespace shardscope

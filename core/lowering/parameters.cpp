@@ -2,7 +2,7 @@
 
 namespace shardscope {
 
-ParameterBuffers::ParameterBuffers(Context& context)
+ParameterBuffers::ParameterBuffers(LoweringContext& context)
     : context_(context),
       value_(context.units.size()),
       gradient_(context.units.size()),

@@ -19,7 +19,7 @@ struct UnitBuffers {
 
 class ParameterBuffers {
 public:
-    explicit ParameterBuffers(Context& context);
+    explicit ParameterBuffers(LoweringContext& context);
 
     // Begins a body: weights are read from the persistent buffers again (stage 3: from nowhere until
     // set_value), gradients go to the persistent buffers, and count as unwritten.
@@ -41,7 +41,7 @@ public:
     const UnitBuffers& unit(UnitId u) const { return buffers_[u.index()]; }
 
 private:
-    Context& context_;
+    LoweringContext& context_;
     std::vector<UnitBuffers> buffers_;
     std::vector<BufferId> value_, gradient_;  // current, per unit
     std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites

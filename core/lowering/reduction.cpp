@@ -4,7 +4,7 @@
 
 namespace shardscope {
 
-Reduction::Reduction(Context& context, ParameterBuffers& parameters)
+Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
     : context_(context),
       parameters_(parameters),
       last_writer_(context.units.size(), -1),

@@ -15,7 +15,7 @@ namespace shardscope {
 // written, one being reduced). Products that do not overlap (ProfileRules) reduce where the body ends.
 class Reduction {
 public:
-    Reduction(Context& context, ParameterBuffers& parameters);
+    Reduction(LoweringContext& context, ParameterBuffers& parameters);
 
     // Starts a backward body and directs gradients to buckets where they are not accumulated in place.
     void begin_body(MicroBatchKind kind);
@@ -40,7 +40,7 @@ private:
     BufferId copied(UnitId unit, BufferId store);
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
-    Context& context_;
+    LoweringContext& context_;
     ParameterBuffers& parameters_;
     std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it
     std::vector<BufferId> bucket_;           // per unit, made by the first body that uses buckets

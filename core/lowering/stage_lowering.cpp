@@ -39,7 +39,7 @@ const char* name_of(MicroBatchKind kind) {
 
 }  // namespace
 
-StageLowering::StageLowering(Context& context)
+StageLowering::StageLowering(LoweringContext& context)
     : context_(context),
       parameters_(context),
       layers_(context, parameters_),

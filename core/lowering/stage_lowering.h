@@ -17,7 +17,7 @@ namespace shardscope {
 
 class StageLowering {
 public:
-    explicit StageLowering(Context& context);
+    explicit StageLowering(LoweringContext& context);
 
     // Fills context.builder.role's buffers, bodies and schedule.
     void run();
@@ -35,7 +35,7 @@ private:
         return context_.chunks[static_cast<std::size_t>(chunk)];
     }
 
-    Context& context_;
+    LoweringContext& context_;
     ParameterBuffers parameters_;
     LayerLowering layers_;
     Gather gather_;

@@ -16,7 +16,7 @@ constexpr std::array<const char*, 4> kBodies = {"receive activations", "send act
 
 }  // namespace
 
-Transfers::Transfers(Context& context) : context_(context) {
+Transfers::Transfers(LoweringContext& context) : context_(context) {
     using enum Port;
     const int stages = context.layout.pp;
     const int before = (context.stage + stages - 1) % stages, after = (context.stage + 1) % stages;

@@ -16,7 +16,7 @@ class Transfers {
 public:
     enum class Port { activations_in, activations_out, gradients_in, gradients_out };
 
-    explicit Transfers(Context& context);
+    explicit Transfers(LoweringContext& context);
 
     // The chunk receives and sends nothing at the model's ends.
     bool has(Port port, int chunk) const { return end(port).elements[index(chunk)] > 0; }
@@ -48,7 +48,7 @@ private:
     static std::size_t index(int chunk) { return static_cast<std::size_t>(chunk); }
     void copy(BufferId from, BufferId to, std::int64_t elements);
 
-    Context& context_;
+    LoweringContext& context_;
     std::array<End, 4> ends_;
 };
 
