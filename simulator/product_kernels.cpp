@@ -14,24 +14,25 @@ struct Style {
     bool fused_rope = false;
     bool fused_gradients = false;  // weight gradients are summed by their multiply
     bool dropout = false;          // by default 0.1 of attention's probabilities and of residuals
-    bool fused_loss = false;       // softmax, its logarithm and gradient are three kernels
+    bool fused_loss = false;       // softmax, its logarithm and gradient are one kernel
     bool vocabulary_loss = false;  // they are a row of element-wise kernels on fp32 logits
     bool fused_casts = false;      // to 8 bits: one kernel writes the operand and its transpose
-    double optimizer_bytes = 0;    // per element, beside one fused step
+    // Per element, beside one fused step and copies of gradients (ProfileRules::widens_gradients).
+    double optimizer_bytes = 0;
     int optimizer_launches = 1;
     double framework = 0;  // seconds of host per launch, beside Device::host_cost
 };
 
 constexpr Style kDeepSpeed{
-    .dropout = true, .optimizer_bytes = 20, .optimizer_launches = 6, .framework = 20e-6};
+    .dropout = true, .optimizer_bytes = 14, .optimizer_launches = 5, .framework = 20e-6};
 constexpr Style kMegatronDeepSpeed{.fused_gate = true,
                                    .fused_residual = true,
                                    .fused_scores = true,
                                    .fused_norm = true,
                                    .dropout = true,
                                    .vocabulary_loss = true,
-                                   .optimizer_bytes = 20,
-                                   .optimizer_launches = 6,
+                                   .optimizer_bytes = 14,
+                                   .optimizer_launches = 5,
                                    .framework = 46e-6};
 constexpr Style kMegatron{.fused_gate = true,
                           .fused_residual = true,
@@ -42,8 +43,8 @@ constexpr Style kMegatron{.fused_gate = true,
                           .dropout = true,
                           .vocabulary_loss = true,
                           .fused_casts = true,
-                          .optimizer_bytes = 14,
-                          .optimizer_launches = 4,
+                          .optimizer_bytes = 8,
+                          .optimizer_launches = 3,
                           .framework = 20e-6};
 constexpr Style kFsdp{.optimizer_bytes = 24, .optimizer_launches = 12, .framework = 12e-6};
 constexpr Style kFsdpCompile{.fused_gate = true,
@@ -153,19 +154,18 @@ struct InProduct {
                 scores * (passes - 4) + 2 * copies(k)};
     }
 
-    // Logits to fp32, logarithm of the softmax, the gradient back: each a pass of its own.
+    // Logarithm of the softmax and its gradient, each a pass of its own. The copies of the logits in
+    // fp32 and the gradient's way back are kernels of the Program (ProfileRules::loss_copies).
     ProductKernel operator()(const SoftmaxCrossEntropy& k) const {
         const double logits = n(k.rows, k.classes);
-        if (style.fused_loss) return {3, logits * 2 * e};
-        return style.vocabulary_loss ? ProductKernel{20, logits * 42}
-                                     : ProductKernel{8, logits * 32};
+        if (style.fused_loss) return {};
+        return style.vocabulary_loss ? ProductKernel{17, logits * 22}
+                                     : ProductKernel{4, logits * 4};
     }
-    ProductKernel operator()(const VocabularyMax& k) const { return {2, n(k.rows, k.columns) * 8}; }
-    ProductKernel operator()(const VocabularySum& k) const {
-        return {10, n(k.rows, k.columns) * 16};
-    }
+    ProductKernel operator()(const VocabularyMax&) const { return {}; }
+    ProductKernel operator()(const VocabularySum& k) const { return {9, n(k.rows, k.columns) * 8}; }
     ProductKernel operator()(const VocabularyLoss& k) const {
-        return {8, n(k.rows, k.columns) * 18};
+        return {7, n(k.rows, k.columns) * 14};
     }
 
     ProductKernel operator()(const LoadBatch&) const { return {8, 0}; }
