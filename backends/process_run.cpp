@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "backends/executable.h"
 #include "backends/memory_probe.h"
 #include "backends/process/message_communicator.h"
 #include "backends/process/trace_exchange.h"
@@ -159,7 +158,6 @@ Error with_place(const Error& error, const std::string& place) {
 
 Trace run_as_process(MessageLink& link, const Plan& plan, const ProcessRunOptions& options,
                      const RunOptions& run_options) {
-    expect_executable(plan);
     if (plan.layout.world > link.size())
         throw Error("ranks",
                     "the strategy needs " + std::to_string(plan.layout.world) + " ranks, but " +

@@ -6,6 +6,7 @@
 
 #include "backends/cuda/dispatch.h"
 #include "backends/cuda/rank.h"
+#include "backends/executable.h"
 #include "backends/process/solo_link.h"
 #include "backends/process_run.h"
 #include "core/error.h"
@@ -45,6 +46,7 @@ std::vector<std::string> notes_of(const Plan& plan, const CudaOptions& options) 
 }  // namespace
 
 Trace CudaRunner::run(const Scenario& scenario, const Plan& plan, const RunOptions& options) {
+    expect_executable(plan);
     expect_supported(plan.training.precision,
                      plan.training.gradient_dtype.value_or(plan.training.precision));
     check_program(plan.program, plan.memory);
