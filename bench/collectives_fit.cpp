@@ -123,14 +123,14 @@ std::vector<Row> read_rows(const std::string& file) {
 
 // The constants of the rows of one kind of link.
 struct Constants {
-    Generation generation;
-    Network network;
+    NcclGeneration generation;
+    NcclNetwork network;
     double intra_efficiency = 0, inter_efficiency = 0, inter_latency = 0;
 };
 
 Constants built_in(const Row& row) {
     const Link& inter = row.cluster.inter_node;
-    return {generation_of(row.cluster.intra_node.type), network_of(inter.type),
+    return {nccl_generation(row.cluster.intra_node.type), nccl_network(inter.type),
             row.cluster.intra_node.efficiency, inter.efficiency, inter.latency.value};
 }
 
@@ -224,12 +224,12 @@ std::vector<Family> families() {
         Constants c = built_in(row);
         c.inter_efficiency = facts_of(LinkType::infiniband).efficiency;
         c.inter_latency = 0;
-        c.network = network_of(LinkType::infiniband);
+        c.network = nccl_network(LinkType::infiniband);
         return c;
     };
     const auto hopper = [](const Row& row) {
         Constants c = built_in(row);
-        const Generation& known = generation_of(LinkType::nvlink4);
+        const NcclGeneration& known = nccl_generation(LinkType::nvlink4);
         c.generation.start_up = known.start_up;
         c.generation.nvls = known.nvls * 0.74 / 0.85;  // NCCL's nvlsEfficiency of the two
         c.generation.ramp = known.ramp;

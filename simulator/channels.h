@@ -33,7 +33,6 @@ public:
 
     // Links that the loads name: of every role its devices', and the ports of nodes; two directions.
     std::size_t links() const { return 2 * (program_.roles.size() + nodes_.size()); }
-    int multiprocessors() const { return cost_.links().multiprocessors(); }
 
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }
 

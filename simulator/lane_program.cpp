@@ -281,7 +281,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
     }
     result.channels = channels.take_participants();
     result.links = channels.links();
-    result.multiprocessors = channels.multiprocessors();
+    result.multiprocessors = cluster.device.multiprocessors;
     return result;
 }
 

@@ -65,7 +65,7 @@ constexpr Ramp kHopperRamp{1.28, 2.04e6};
 // low-latency protocol go by the CPU; these are Intel's.
 // Channels: twice those that NCCL's search finds on V100 and A100 boards (connect.cc), and those of
 // NVLS on Hopper and Blackwell (nvls.cc); each is a block that keeps one multiprocessor.
-constexpr std::array<Generation, 4> kGenerations{{
+constexpr std::array<NcclGeneration, 4> kGenerations{{
     {.ring_ll128 = {1, 1, 1},
      .tree = {26.5 / 20, 18.5 / 20, 10.0 / 20},
      .tree_ll128 = {1, 1, 1},
@@ -74,8 +74,7 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0,
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .channels = 12,
-     .multiprocessors = 80},
+     .channels = 12},
     {.ring_ll128 = {1, 1, 1},
      .tree = {24.0 / 20, 23.6 / 20, 17.8 / 20},
      .tree_ll128 = {1, 1, 1},
@@ -84,8 +83,7 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0,
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .channels = 24,
-     .multiprocessors = 108},
+     .channels = 24},
     {.ring_ll128 = {36.7 / 30, 36.7 / 40, 36.7 / 40},
      .tree = {38.7 / 30, 41.4 / 40, 36.0 / 40},
      .tree_ll128 = {36.7 / 30, 36.7 / 40, 29.0 / 40},
@@ -94,8 +92,7 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0.609,  // fitted
      .start_up = kHopperStartUp,
      .ramp = kHopperRamp,
-     .channels = 16,
-     .multiprocessors = 132},
+     .channels = 16},
     {.ring_ll128 = {73.4 / 90, 34.6 / 48, 73.4 / 48},
      .tree = {70.0 / 90, 42.8 / 48, 24.0 / 48},
      .tree_ll128 = {55.6 / 90, 31.67 / 48, 20.0 / 48},
@@ -104,13 +101,12 @@ constexpr std::array<Generation, 4> kGenerations{{
      .nvls = 0.487,              // fitted
      .start_up = 31.3 * kMicro,  // fitted
      .ramp = {1.5, 3.1e6},       // fitted
-     .channels = 24,
-     .multiprocessors = 148},
+     .channels = 24},
 }};
 
-constexpr Network kAsTheGpu;
+constexpr NcclNetwork kAsTheGpu;
 // Fitted.
-constexpr Network kEfa{.own_ramp = true, .ramp = {2.73, 0.571e6}, .start_up = 98.9 * kMicro};
+constexpr NcclNetwork kEfa{.own_ramp = true, .ramp = {2.73, 0.571e6}, .start_up = 98.9 * kMicro};
 
 ByProtocol seconds(const ByProtocol& micro) {
     return {micro[0] * kMicro, micro[1] * kMicro, micro[2] * kMicro};
@@ -141,7 +137,7 @@ double tree_correction(Protocol protocol, double bytes) {
     return factors[low] + part * (factors[low + 1] - factors[low]);
 }
 
-const Generation& generation_of(LinkType intra) {
+const NcclGeneration& nccl_generation(LinkType intra) {
     switch (intra) {
         case LinkType::nvlink2:
         case LinkType::pcie3:
@@ -157,6 +153,8 @@ const Generation& generation_of(LinkType intra) {
     }
 }
 
-const Network& network_of(LinkType inter) { return inter == LinkType::efa ? kEfa : kAsTheGpu; }
+const NcclNetwork& nccl_network(LinkType inter) {
+    return inter == LinkType::efa ? kEfa : kAsTheGpu;
+}
 
 }  // namespace shardscope

@@ -48,7 +48,7 @@ struct Ramp {
 };
 
 // Per GPU generation, which is how NCCL indexes its tables.
-struct Generation {
+struct NcclGeneration {
     // Limits of one channel over the speed that a channel is given: shares of the bus bandwidth.
     ByNodes ring_ll128, tree, tree_ll128;
     ByNodes ll_limit;     // bytes/s of all channels of the low-latency protocol
@@ -56,17 +56,16 @@ struct Generation {
     double nvls;      // buffer per second over the NVLink's data sheet by multicast; 0: has none
     double start_up;  // seconds that a collective takes besides NCCL's estimate
     Ramp ramp;
-    int channels;         // multiprocessors that a collective occupies inside a node, at most
-    int multiprocessors;  // that a GPU has
+    int channels;  // multiprocessors that a collective occupies inside a node, at most
 };
-const Generation& generation_of(LinkType intra);
+const NcclGeneration& nccl_generation(LinkType intra);
 
 // What a network adds where it has measurements of its own.
-struct Network {
+struct NcclNetwork {
     bool own_ramp = false;  // otherwise the generation's
     Ramp ramp;
     double start_up = 0;  // seconds
 };
-const Network& network_of(LinkType inter);
+const NcclNetwork& nccl_network(LinkType inter);
 
 }  // namespace shardscope

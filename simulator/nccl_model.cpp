@@ -34,10 +34,11 @@ bool is_pcie(LinkType type) {
 }  // namespace
 
 NcclModel::NcclModel(const Cluster& cluster)
-    : NcclModel(cluster, generation_of(cluster.intra_node.type),
-                network_of(cluster.inter_node.type)) {}
+    : NcclModel(cluster, nccl_generation(cluster.intra_node.type),
+                nccl_network(cluster.inter_node.type)) {}
 
-NcclModel::NcclModel(const Cluster& cluster, const Generation& generation, const Network& network)
+NcclModel::NcclModel(const Cluster& cluster, const NcclGeneration& generation,
+                     const NcclNetwork& network)
     : intra_(cluster.intra_node),
       inter_(cluster.inter_node),
       gpus_per_node_(std::max(1, cluster.gpus_per_node)),

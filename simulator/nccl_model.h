@@ -46,7 +46,7 @@ struct Estimate {
 // Immutable; safe to share between threads.
 class NcclModel {
 public:
-    NcclModel(const Cluster& cluster, const Generation& generation, const Network& network);
+    NcclModel(const Cluster& cluster, const NcclGeneration& generation, const NcclNetwork& network);
     explicit NcclModel(const Cluster& cluster);
 
     // Whether NCCL's constants apply to the links that the group uses.
@@ -69,7 +69,6 @@ public:
     // Multiprocessors that a collective of the group takes on each GPU, two per port across nodes;
     // none where covers() says no.
     int channels(const GroupShape& shape) const;
-    int multiprocessors() const { return generation_.multiprocessors; }
 
 private:
     bool available(CostKind kind, Algorithm algorithm, Protocol protocol,
@@ -92,8 +91,8 @@ private:
 
     Link intra_, inter_;
     int gpus_per_node_;
-    Generation generation_;
-    Network network_;
+    NcclGeneration generation_;
+    NcclNetwork network_;
 };
 
 // Bytes on the links by one algorithm. What all ranks of a group send sums to it.

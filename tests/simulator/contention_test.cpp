@@ -95,8 +95,8 @@ TEST(Contention, KernelsBesideACollectiveHaveFewerMultiprocessors) {
                                          shape_of(Group{"dp", 2, 1}, Rank(0), cluster))
                              .value;
     ASSERT_LT(alone, 9);
-    const Generation& h100 = generation_of(LinkType::nvlink4);
-    const double taken = h100.channels / double(h100.multiprocessors);
+    const NcclGeneration& h100 = nccl_generation(LinkType::nvlink4);
+    const double taken = h100.channels / double(cluster.device.multiprocessors);
     BodyText kernel_first, collective_first, kernels;
     kernel_first.kernel(10).all_reduce(3, kReduce);
     collective_first.all_reduce(3, kReduce).kernel(10);

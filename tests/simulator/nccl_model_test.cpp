@@ -31,7 +31,7 @@ GroupShape group(const Cluster& cluster, int size, int stride = 1, int first = 0
 
 // NCCL's own estimate: nothing fitted.
 NcclModel tuner(const Cluster& cluster) {
-    Generation bare = generation_of(cluster.intra_node.type);
+    NcclGeneration bare = nccl_generation(cluster.intra_node.type);
     bare.start_up = 0;
     bare.ramp = {};
     return NcclModel(cluster, bare, {});
@@ -85,7 +85,7 @@ TEST(NcclModel, TreeHasHalfOfTheBusAndBetweenTwoNodesAllOfThePorts) {
 
 TEST(NcclModel, LargeMessagesCostAFixedExcessAndSmallOnesASlope) {
     const Cluster c = dgx();
-    Generation g = generation_of(LinkType::nvlink4);
+    NcclGeneration g = nccl_generation(LinkType::nvlink4);
     g.start_up = 5 * kMicro;
     g.ramp = {3, 1e6};
     const NcclModel model(c, g, {});
