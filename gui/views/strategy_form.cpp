@@ -19,6 +19,7 @@ namespace {
 
 constexpr int kMostRanks = 1'000'000;
 constexpr std::int64_t kMiB = 1024 * 1024;
+constexpr int kMostBucket = 1 << 20;  // MiB: strategy_limits.h
 
 const QStringList kZero{"0 – replicate all", "1 – shard optimizer states", "2 – and gradients",
                         "3 – and parameters"};
@@ -180,7 +181,7 @@ void StrategyForm::add_more(QFormLayout& layout) {
                             "unfused stores the score matrix");
     profile_ = add_choice(layout, "profile", "Profile", profile_names(),
                           "Whose way of training is simulated; only shardscope's can be run");
-    bucket_ = add_number(layout, "bucket", "Bucket", 1, 1'000'000,
+    bucket_ = add_number(layout, "bucket", "Bucket", 1, kMostBucket,
                          "Gradients are reduced in buckets of at least this size (ZeRO 0 to 2)");
     bucket_->setSuffix(" MiB");
     prefetch_ = add_number(layout, "prefetch", "Prefetch", 0, 1000,
