@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -75,9 +76,8 @@ void check_words(const std::vector<MeasuredRun>& runs, const std::vector<std::st
         if (known.empty() || known.back() != run.*column) known.push_back(run.*column);
     for (const std::string& word : words) {
         if (std::find(known.begin(), known.end(), word) != known.end()) continue;
-        const auto near = nearest_name(word, known);
         usage_error(fmt::format("{} has no {} \"{}\"", arguments.file, what, word),
-                    near ? fmt::format("use \"{}\"", *near) : "see the file");
+                    nearest_name(word, known) ? suggest_name(word, known) : "see the file");
     }
 }
 

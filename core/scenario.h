@@ -65,7 +65,8 @@ struct TrainingSpec {
     // What the linear layers of transformer blocks multiply in; empty: as they are stored. Other than
     // that can be simulated, not run.
     std::optional<MathType> math;
-    std::optional<DType> gradient_dtype;  // empty: same as precision
+    // Empty: as the strategy's profile has it (core/lowering/profile_rules.h), for ours same as precision.
+    std::optional<DType> gradient_dtype;
     OptimizerSpec optimizer;
     double clip = 0.0;  // global-norm clipping threshold; 0: off
     std::uint64_t seed = 1;

@@ -120,8 +120,6 @@ std::string relative(const std::string& folder, const std::string& path) {
 
 }  // namespace
 
-std::string_view precision_word(const TrainingSpec& spec) { return name_of(spec.arithmetic()); }
-
 DType read_precision(const YamlValue& value) {
     return static_cast<DType>(value.choice(kPrecisions, "precision"));
 }
@@ -181,7 +179,7 @@ nlohmann::ordered_json training_to_json(const TrainingSpec& spec) {
     out["micro_batch"] = "auto";
     if (spec.micro_batch > 0) out["micro_batch"] = spec.micro_batch;
     out["steps"] = spec.steps;
-    out["precision"] = precision_word(spec);
+    out["precision"] = name_of(spec.arithmetic());
     out["gradient_dtype"] = spec.gradient_dtype ? name_of(*spec.gradient_dtype) : "auto";
     out["optimizer"] = optimizer_to_json(spec.optimizer);
     out["clip"] = spec.clip;

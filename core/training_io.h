@@ -16,8 +16,6 @@ inline constexpr NumberRange kEpsilonRange{0, 1, true};
 // 1 would never forget: the bias correction divides by 0.
 inline constexpr NumberRange kBetaRange{0, 0.9999999999};
 
-// What a scenario writes as `precision`: storage and arithmetic in one word.
-std::string_view precision_word(const TrainingSpec& spec);
 // A type that numbers are stored in: fp32, fp64, bf16 or fp16.
 DType read_precision(const YamlValue& value);
 // `auto` is empty.

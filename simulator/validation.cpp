@@ -182,7 +182,7 @@ private:
         const Answer& answer = job.answer;
         prediction.skipped = answer.skipped;
         prediction.cluster = job.mapped.scenario.cluster.name;
-        prediction.precision = precision_word(job.mapped.scenario.training);
+        prediction.precision = name_of(job.mapped.scenario.training.arithmetic());
         if (answer.skipped) return;
         if (job.mapped.micro_batch_open)
             prediction.assumed.push_back(

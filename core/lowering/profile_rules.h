@@ -23,7 +23,7 @@ struct ProfileRules {
     bool flattens_gradients = false;
     // Beside fp32 gradients every rank keeps those in 16 bits that autograd writes (BF16_Optimizer).
     bool keeps_narrow_gradients = false;
-    // ZeRO 1 reduces a copy of each bucket (`flatten` of a list of gradients).
+    // ZeRO 0 and 1 reduce a copy of each bucket (`flatten` of a list of gradients).
     bool reduces_copies = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;

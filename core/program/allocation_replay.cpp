@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
+#include <utility>
 
 #include "core/program/caching_allocator.h"
 
@@ -97,7 +97,7 @@ public:
         for (const Task& task : role_.schedule)
             if (of_role(task) || task.micro_batch + 1 < micro_batches || task.micro_batch == last)
                 tasks.push_back(&task);
-        // Where each micro-batch uses a body for the last time.
+        // The task in which each micro-batch uses a buffer for the last time.
         std::map<std::pair<std::int32_t, std::size_t>, std::size_t> last_use;
         for (std::size_t t = 0; t < tasks.size(); ++t)
             for (const Event& event : events_[tasks[t]->body.index()])

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "core/checked.h"
+
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kKiB = 1024, kMiB = 1024 * kKiB;
+constexpr std::int64_t kMiB = 1024 * 1024;
 constexpr std::int64_t kMinBlock = 512;    // kMinBlockSize
 constexpr std::int64_t kSmallSize = kMiB;  // largest of the small pool
 constexpr std::int64_t kSmallSegment = 2 * kMiB;
@@ -13,20 +15,15 @@ constexpr std::int64_t kMinLarge = 10 * kMiB;  // below it segments are of kLarg
 constexpr std::int64_t kLargeSegment = 20 * kMiB;
 constexpr std::int64_t kRoundLarge = 2 * kMiB;
 
-std::int64_t round_up_to(std::int64_t value, std::int64_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
+// What a block takes.
+std::int64_t rounded(std::int64_t size) { return std::max(kMinBlock, round_up(size, kMinBlock)); }
 
 std::int64_t segment_for(std::int64_t size) {
     if (size <= kSmallSize) return kSmallSegment;
-    return size < kMinLarge ? kLargeSegment : round_up_to(size, kRoundLarge);
+    return size < kMinLarge ? kLargeSegment : round_up(size, kRoundLarge);
 }
 
 }  // namespace
-
-std::int64_t CachingAllocator::rounded(std::int64_t size) {
-    return std::max(kMinBlock, round_up_to(size, kMinBlock));
-}
 
 CachingAllocator::Block CachingAllocator::new_piece(const Piece& piece) {
     if (unused_.empty()) {

@@ -8,10 +8,10 @@
 // segment. Segments are never given back: no step here runs out of memory.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/units.h"
@@ -31,8 +31,6 @@ public:
     Bytes peak_allocated() const { return Bytes(peak_); }
     Bytes reserved() const { return Bytes(reserved_); }  // in segments; never falls
 
-    static std::int64_t rounded(std::int64_t size);
-
 private:
     static constexpr Block kNone = ~Block{0};
     struct Piece {
@@ -41,7 +39,7 @@ private:
         int stream = 0;
         bool small = false, free = false;
     };
-    // By size, then by age: among equals the lowest address in the simplest case.
+    // By size; equals, of which PyTorch takes the lowest address, by number.
     using Pool = std::set<std::pair<std::int64_t, Block>>;
 
     Pool& pool_of(const Piece& piece) { return pools_[{piece.stream, piece.small}]; }

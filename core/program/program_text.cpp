@@ -95,8 +95,9 @@ std::string to_text(const Program& program) {
 
 std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
     const auto lives = lifetimes(role);
-    std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28} buffer\n", "offset", "bytes",
-                                   "category", "live at");
+    // A product's allocator decides where buffers lie.
+    std::string text = fmt::format("{:>14} {:>14}  {:<18}{:<28} buffer\n",
+                                   plan.caching ? "" : "offset", "bytes", "category", "live at");
     for (std::size_t f = 0; f < plan.frames.size(); ++f) {
         std::string bases;
         for (const Bytes base : plan.frames[f].base)
@@ -111,11 +112,12 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
             for (const Interval& v : lives[i].intervals)
                 live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
         const std::string base = plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
-        text += fmt::format("{:>14} {:>14}  {:<18}{:<28} {}\n",
-                            base + std::to_string(plan.offset[i].value), b.size().value,
-                            category_name(b.category), live, b.name);
+        const std::string offset = base + std::to_string(plan.offset[i].value);
+        text += fmt::format("{:>14} {:>14}  {:<18}{:<28} {}\n", plan.caching ? "" : offset,
+                            b.size().value, category_name(b.category), live, b.name);
     }
-    text += fmt::format("arena {} B, largest live set {} B, peak in {}\n", plan.arena.value,
+    text += fmt::format("{} {} B, {} {} B, peak in {}\n", plan.caching ? "reserved" : "arena",
+                        plan.arena.value, plan.caching ? "allocated" : "largest live set",
                         plan.live_peak.value, phase_name(plan.peak_phase));
     for (std::size_t c = 0; c < kCategories; ++c)
         text += fmt::format("  {:<18}{:>16} B\n", category_name(static_cast<Category>(c)),

@@ -300,7 +300,7 @@ std::string heading_text(const Report& report) {
     const Bytes capacity = scenario.cluster.device.memory;
     const MemoryUnit unit(capacity);
     return fmt::format("{}: global batch {}, {}; {}, {} {} each", scenario.name,
-                       scenario.training.global_batch, name_of(scenario.training.precision),
+                       scenario.training.global_batch, name_of(scenario.training.arithmetic()),
                        machine_text(scenario.cluster), unit.format(capacity), unit.name());
 }
 

@@ -1,8 +1,8 @@
 // Which product's way of training a plan follows: what it keeps, sends and launches.
 //
 // `shardscope` is what our own backends execute; the others can be simulated, not run. What each differs
-// in is told where it is used: core/lowering (buffers, collectives), core/program (memory outside the
-// plan) and the simulator (kernels); docs/profiles.md lists it with sources.
+// in is told where it is used: core/lowering/profile_rules.h (buffers, collectives), core/program (how memory
+// is allocated) and simulator/product_kernels.h; docs/profiles.md lists it with sources.
 #pragma once
 
 #include <array>

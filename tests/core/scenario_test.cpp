@@ -300,7 +300,7 @@ TEST(Scenario, PrecisionIsStorageAndArithmetic) {
         const TrainingSpec spec = training(word);
         EXPECT_EQ(spec.precision, storage) << word;
         EXPECT_EQ(spec.math, math) << word;
-        EXPECT_EQ(precision_word(spec), word);
+        EXPECT_EQ(name_of(spec.arithmetic()), word);
         EXPECT_EQ(training_to_json(spec)["precision"], word);
     }
 }
