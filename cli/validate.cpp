@@ -25,7 +25,7 @@ struct ValidateArguments {
     std::string file;
     std::vector<std::string> families, ids;  // empty: all
     bool json = false, times = false;
-    std::optional<std::string> csv, plot;  // files
+    std::optional<std::string> csv, plot, constants;  // files
     int threads = 1;
 
     void add_to(CLI::App& app);
@@ -44,6 +44,8 @@ void ValidateArguments::add_to(CLI::App& app) {
     app.add_option("--csv", csv, "Write a line per row, with what its time is made of")
         ->type_name("FILE");
     app.add_option("--plot", plot, "Write a picture of predicted against measured (SVG)")
+        ->type_name("FILE");
+    app.add_option("--constants", constants, "Fitted constants other than ours (YAML)")
         ->type_name("FILE");
     app.add_option("--threads", threads, "Threads that predict (default: one per core)")
         ->type_name("N")
@@ -116,6 +118,7 @@ Validation predict(const ValidateArguments& arguments, const Environment& enviro
     Progress progress(environment);
     ValidationOptions options;
     options.threads = arguments.threads;
+    if (arguments.constants) options.constants = load_constants(*arguments.constants);
     options.on_progress = [&](std::size_t done, std::size_t rows) {
         progress.update(fmt::format("{} of {} runs", done, rows));
     };

@@ -20,11 +20,9 @@ struct Style {
     // Per element, beside one fused step and copies of gradients (ProfileRules::widens_gradients).
     double optimizer_bytes = 0;
     int optimizer_launches = 1;
-    double framework = 0;  // seconds of host per launch, beside Device::host_cost
 };
 
-constexpr Style kDeepSpeed{
-    .dropout = true, .optimizer_bytes = 14, .optimizer_launches = 5, .framework = 20e-6};
+constexpr Style kDeepSpeed{.dropout = true, .optimizer_bytes = 14, .optimizer_launches = 5};
 constexpr Style kMegatronDeepSpeed{.fused_gate = true,
                                    .fused_residual = true,
                                    .fused_scores = true,
@@ -32,8 +30,7 @@ constexpr Style kMegatronDeepSpeed{.fused_gate = true,
                                    .dropout = true,
                                    .vocabulary_loss = true,
                                    .optimizer_bytes = 14,
-                                   .optimizer_launches = 5,
-                                   .framework = 46e-6};
+                                   .optimizer_launches = 5};
 constexpr Style kMegatron{.fused_gate = true,
                           .fused_residual = true,
                           .fused_scores = true,
@@ -44,16 +41,19 @@ constexpr Style kMegatron{.fused_gate = true,
                           .vocabulary_loss = true,
                           .fused_casts = true,
                           .optimizer_bytes = 8,
-                          .optimizer_launches = 3,
-                          .framework = 20e-6};
-constexpr Style kFsdp{.optimizer_bytes = 24, .optimizer_launches = 12, .framework = 12e-6};
+                          .optimizer_launches = 3};
+constexpr Style kFsdp{.optimizer_bytes = 24, .optimizer_launches = 12};
 constexpr Style kFsdpCompile{.fused_gate = true,
                              .fused_residual = true,
                              .fused_norm = true,
                              .fused_rope = true,
                              .fused_loss = true,
-                             .fused_casts = true,
-                             .framework = 8e-6};
+                             .fused_casts = true};
+constexpr Style kFsdpCompileBlocks = [] {
+    Style style = kFsdpCompile;
+    style.fused_loss = false;
+    return style;
+}();
 
 // Sizes in elements, e bytes each; g bytes of a gradient. Terms are written as reads and writes of the
 // product less ours.
@@ -248,6 +248,8 @@ const Style* style_of(RuntimeProfile profile) {
             return &kMegatron;
         case RuntimeProfile::fsdp:
             return &kFsdp;
+        case RuntimeProfile::fsdp_compile_blocks:
+            return &kFsdpCompileBlocks;
         case RuntimeProfile::fsdp_compile:
             return &kFsdpCompile;
     }
@@ -271,8 +273,7 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
 }
 
 Seconds launch_cost(RuntimeProfile profile, const Device& device) {
-    const Style* style = style_of(profile);
-    return device.host_cost + Seconds(style == nullptr ? 0 : style->framework);
+    return device.host_cost + device.constants_of(profile).launch;
 }
 
 // Transformer Engine and our own module call the vendor's, as PyTorch does on Blackwell, for which its copy
@@ -281,8 +282,8 @@ AttentionLibrary attention_library(RuntimeProfile profile, Architecture architec
     if (profile == RuntimeProfile::shardscope || profile == RuntimeProfile::megatron ||
         architecture == Architecture::blackwell)
         return AttentionLibrary::vendor;
-    return profile == RuntimeProfile::fsdp_compile ? AttentionLibrary::flash_2
-                                                   : AttentionLibrary::flash_1;
+    const bool compiled = is_fsdp(profile) && profile != RuntimeProfile::fsdp;
+    return compiled ? AttentionLibrary::flash_2 : AttentionLibrary::flash_1;
 }
 
 }  // namespace shardscope

@@ -152,7 +152,7 @@ private:
     void map(std::size_t row) {
         try {
             check_measured(runs_[row]);
-            add(row, map_run(runs_[row]));
+            add(row, map_run(runs_[row], options_.constants));
         } catch (const Error& error) {
             predictions_[row].skipped = error;
             ++done_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/validation/validation.h"
+#include "core/validation/validation_constants_io.h"
 
 namespace shardscope {
 
@@ -20,6 +21,7 @@ struct ValidationTimes {
 
 struct ValidationOptions {
     int threads = 1;
+    ValidationConstants constants;
     // Called while it works, by one thread at a time: rows done, and all.
     std::function<void(std::size_t done, std::size_t rows)> on_progress;
 };

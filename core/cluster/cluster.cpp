@@ -9,6 +9,11 @@ MathType stated(MathType math) { return math == MathType::fp8_rowwise ? MathType
 
 }  // namespace
 
+const ProfileConstants& Device::constants_of(RuntimeProfile profile) const {
+    const auto own = profiles.find(profile);
+    return own == profiles.end() ? fitted_constants(profile) : own->second;
+}
+
 FlopsPerSecond Device::peak_of(MathType math) const {
     const auto found = peak.find(stated(math));
     return found == peak.end() ? FlopsPerSecond(0) : found->second;

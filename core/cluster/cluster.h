@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/cluster/link_type.h"
+#include "core/cluster/profile_constants.h"
 #include "core/dtype.h"
 #include "core/units.h"
 
@@ -117,12 +118,15 @@ struct Device {
     // GPUs whose runs of kernels are replayed as graphs: host time to launch one, and device time of an
     // empty kernel in it; 0: every instruction is issued by itself.
     Seconds graph_host_cost, graph_kernel_overhead;
+    // Where they differ from fitted_constants().
+    std::map<RuntimeProfile, ProfileConstants> profiles;
     std::string source;  // where the figures come from
     Calibration calibration;
 
     // Dense peak of multiplies in `math`; 0: not stated. fp8_rowwise has that of fp8.
     FlopsPerSecond peak_of(MathType math) const;
     double matmul_efficiency_of(MathType math) const;
+    const ProfileConstants& constants_of(RuntimeProfile profile) const;
 
     bool operator==(const Device&) const = default;
 };

@@ -137,6 +137,10 @@ nlohmann::ordered_json device_to_json(const Device& d) {
         out["graph_host_cost"] = d.graph_host_cost.value;
         out["graph_kernel_overhead"] = d.graph_kernel_overhead.value;
     }
+    for (const auto& [profile, constants] : d.profiles)
+        out["profiles"][std::string(name_of(profile))] = {{"launch", constants.launch.value},
+                                                          {"process", constants.process.value},
+                                                          {"scratch", constants.scratch}};
     if (!d.source.empty()) out["source"] = d.source;
     return out;
 }

@@ -26,6 +26,7 @@ constexpr NumberRange kPower{0, 1e6, true};   // watts
 constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
+constexpr NumberRange kScratch{0, 1000};
 
 // Calls read(precision, value) for every precision that the map states something of.
 template <class Read>
@@ -98,6 +99,7 @@ void read_device(const YamlValue& value, Device& device) {
                               "nccl",
                               "graph_host_cost",
                               "graph_kernel_overhead",
+                              "profiles",
                               "source"});
     constexpr std::array<std::string_view, 2> kKinds = {"gpu", "cpu"};
     if (const auto name = map.find("name")) device.name = name->name();
@@ -117,6 +119,7 @@ void read_device(const YamlValue& value, Device& device) {
     if (const auto nccl = map.find("nccl")) read_nccl(*nccl, device.nccl);
     map.read("graph_host_cost", device.graph_host_cost, kTime);
     map.read("graph_kernel_overhead", device.graph_kernel_overhead, kTime);
+    if (const auto profiles = map.find("profiles")) device.profiles = read_profiles(*profiles);
     map.read("source", device.source);
 }
 
@@ -228,6 +231,23 @@ void read_calibration(const YamlValue& value, Calibration& calibration) {
 }
 
 }  // namespace
+
+std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value) {
+    std::vector<std::string_view> names;
+    for (const RuntimeProfile profile : kRuntimeProfiles) names.push_back(name_of(profile));
+    const YamlMap map(value, names);
+    std::map<RuntimeProfile, ProfileConstants> profiles;
+    for (const RuntimeProfile profile : kRuntimeProfiles) {
+        const auto found = map.find(name_of(profile));
+        if (!found) continue;
+        ProfileConstants& constants = profiles[profile] = fitted_constants(profile);
+        const YamlMap own(*found, {"launch", "process", "scratch"});
+        own.read("launch", constants.launch, kTime);
+        own.read("process", constants.process, kSomeMemory);
+        own.read("scratch", constants.scratch, kScratch);
+    }
+    return profiles;
+}
 
 void apply_description(const YamlMap& map, Cluster& cluster) {
     if (const auto name = map.find("name")) cluster.name = name->name();

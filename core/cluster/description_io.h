@@ -14,6 +14,10 @@ inline constexpr IntegerRange kWorld{1, 1'000'000};
 // further keys.
 void apply_description(const YamlMap& map, Cluster& cluster);
 
+// Constants of profiles by name, as `device.profiles` has them: what a profile does not state stays as
+// fitted.
+std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value);
+
 // Throws "missing-key" where what a simulation needs is still unset: memory, a peak, bandwidths of
 // the memory and of the links that the size makes necessary. Throws "range" where the world is too
 // large. An uncalibrated `this_machine` needs nothing.

@@ -30,6 +30,10 @@ struct LoweringContext {
     ProfileRules rules;
 
     bool master() const { return size_of(storage) < size_of(state); }
+    // ZeRO 3's shards may be the master weights themselves.
+    bool casts() const { return zero >= 3 && rules.casts_before_gather; }
+    bool keeps_master() const { return master() && !casts(); }
+    DType stored() const { return casts() ? state : storage; }  // parameters between steps
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace shardscope {
 
 void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bool kept) {
@@ -23,6 +25,7 @@ Gather::Weights& Gather::weights_of(std::size_t layer) {
     weights_.resize(context_.model.layers.size());
     Weights& weights = weights_[layer];
     if (!weights.units.empty()) return weights;
+    weights.layer = layer;
     const Layer& l = context_.model.layers[layer];
     for (const auto* list : {&l.parameters, &l.borrowed})
         for (ParameterId p : *list) {
@@ -47,9 +50,27 @@ const std::vector<BufferId>& Gather::copies_of(std::size_t layer, Direction dire
     return copies;
 }
 
+// What the rank gives of weights.units[unit]: its shard, or a copy in the type that is gathered.
+Operand Gather::shard_to_send(Weights& weights, std::size_t unit) {
+    const UnitId id = weights.units[unit];
+    const Operand stored{parameters_.unit(id).value, 0, 0};
+    if (!context_.casts()) return stored;
+    auto& b = context_.builder;
+    const Unit& u = context_.units[id.index()];
+    if (weights.casts.size() <= unit)
+        weights.casts.push_back(b.buffer(
+            fmt::format("cast {} for {}", u.name, context_.model.layers[weights.layer].name),
+            u.shard, context_.storage, Category::communication));
+    b.compute(Copy{u.shard}, context_.storage, context_.storage,
+              {stored, {weights.casts[unit], 0, 0}});
+    b.wait(Stream::gather, b.record(Stream::compute));
+    return {weights.casts[unit], 0, 0};
+}
+
 void Gather::issue(std::size_t index) {
     const std::vector<BufferId>& copies = copies_of(layers_[index], direction_);
-    const std::vector<UnitId>& units = weights_of(layers_[index]).units;
+    Weights& weights = weights_of(layers_[index]);
+    const std::vector<UnitId>& units = weights.units;
     for (std::size_t k = 0; k < units.size(); ++k) {
         const Unit& u = context_.units[units[k].index()];
         Collective c;
@@ -57,7 +78,7 @@ void Gather::issue(std::size_t index) {
         c.group = context_.dp;
         c.elements = u.padded;
         c.dtype = context_.storage;
-        c.send = {parameters_.unit(units[k]).value, 0, 0};
+        c.send = shard_to_send(weights, k);
         c.recv = {copies[k], 0, 0};
         context_.builder.collective(Stream::gather, c);
     }

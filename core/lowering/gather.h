@@ -31,9 +31,12 @@ private:
     // The units whose weights a layer reads, and the buffers that hold them gathered; forward and
     // backward have their own.
     struct Weights {
+        std::size_t layer = 0;
         std::vector<UnitId> units;
         std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
+        std::vector<BufferId> casts;  // of the shards, where LoweringContext::casts()
     };
+    Operand shard_to_send(Weights& weights, std::size_t unit);
     void issue(std::size_t index);
     Weights& weights_of(std::size_t layer);
     const std::vector<BufferId>& copies_of(std::size_t layer, Direction direction);

@@ -1,6 +1,7 @@
 // The pipeline of passes: layout → tensor parallel → stages, and per stage: units → parameters → layers
 // with gather, reduction and transfers around them → schedule → optimizer → memory.
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -132,6 +133,22 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
     plan.program.roles.push_back(std::move(role));
 }
 
+std::int64_t hidden_of(const Model& model) {
+    for (const Layer& layer : model.layers)
+        if (const auto* embedding = std::get_if<EmbeddingLayer>(&layer.kind))
+            return embedding->hidden;
+    return 0;
+}
+
+// What a product's process holds beside the plan.
+void add_product(RuntimeMemory& runtime, const Plan& plan, const Device& device) {
+    const ProfileConstants& constants = device.constants_of(plan.strategy.profile);
+    runtime.communicators += constants.process;
+    const std::int64_t tensor = plan.layout.micro_batch * plan.model->seq * hidden_of(*plan.model) *
+                                size_of(plan.training.precision);
+    runtime.workspace += Bytes(std::llround(constants.scratch * static_cast<double>(tensor)));
+}
+
 }  // namespace
 
 ExecutionTarget ExecutionTarget::of(const Device& device) {
@@ -144,7 +161,7 @@ ExecutionTarget ExecutionTarget::of(const Device& device) {
 Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
            const Strategy& strategy, const ExecutionTarget& target) {
     Plan plan;
-    plan.strategy = strategy;
+    plan.strategy = as_executed(strategy);
     plan.layout = layout_for(scenario, strategy);
     plan.training = scenario.training;
     plan.target = target;
@@ -171,8 +188,9 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     }
     Packer packer;
     for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
-        const RuntimeMemory runtime =
+        RuntimeMemory runtime =
             predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
+        add_product(runtime, plan, scenario.cluster.device);
         const RoleProgram& mine = plan.program.roles[role];
         plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope
                                   ? plan_memory(mine, runtime.total(), packer)

@@ -147,12 +147,12 @@ void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId
     const UnitBuffers& buffers = parameters.unit(id);
     const auto& training = context.training;
     context.builder.compute(
-        OptimizerStep{unit.shard, training.optimizer, training.clip, context.master()},
-        context.storage, wide.valid() ? context.state : context.gradient,
+        OptimizerStep{unit.shard, training.optimizer, training.clip, context.keeps_master()},
+        context.stored(), wide.valid() ? context.state : context.gradient,
         {wide.valid() ? Operand{wide, 0, 0}
                       : own(context, buffers.gradient, unit, context.zero < 2, context.gradient),
          {norm, 0, 0},
-         own(context, buffers.value, unit, context.zero < 3, context.storage),
+         own(context, buffers.value, unit, context.zero < 3, context.stored()),
          {buffers.master, 0, 0},
          {buffers.state1, 0, 0},
          {buffers.state2, 0, 0}});

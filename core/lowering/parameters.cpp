@@ -17,12 +17,12 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
         };
         UnitBuffers u;
         u.value = persistent("parameters", context.zero >= 3 ? unit.shard : unit.padded,
-                             context.storage, Category::parameters);
+                             context.stored(), Category::parameters);
         u.gradient = persistent("gradients", context.zero >= 2 ? unit.shard : unit.padded,
                                 context.gradient, Category::gradients);
         if (context.rules.keeps_narrow_gradients)
             persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
-        if (context.master())
+        if (context.keeps_master())
             u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
         if (states >= 1)
             u.state1 = persistent("state1", unit.shard, context.state, Category::optimizer_states);

@@ -31,12 +31,20 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.widens_gradients = narrow;
             break;
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             rules.recomputes_whole_blocks = true;
-            rules.loss_copies = 3;
+            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 1 : 3;
+            rules.casts_before_gather = strategy.zero == 3 && size_of(storage) == 2;
             break;
     }
     return rules;
+}
+
+Strategy as_executed(const Strategy& strategy) {
+    Strategy executed = strategy;
+    if (is_fsdp(strategy.profile) && strategy.zero == 3 && strategy.pp > 1) executed.zero = 1;
+    return executed;
 }
 
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
@@ -47,6 +55,7 @@ DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
             // accumulate_allreduce_grads_in_fp32 goes with bf16; BF16_Optimizer does the same.
             return training.precision == DType::bf16 ? DType::fp32 : training.precision;
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             return half ? DType::fp32 : training.precision;  // reduce_dtype
         case RuntimeProfile::shardscope:

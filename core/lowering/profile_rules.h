@@ -27,14 +27,23 @@ struct ProfileRules {
     bool reduces_copies = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;
+    // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
+    // made for it (ZeRO 3).
+    bool casts_before_gather = false;
     // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
     // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials,
-    // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too.
+    // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too; compiled, the
+    // gradient alone.
     int loss_copies = 0;
 };
 
 // `storage`: of activations and parameters; `gradient`: of gradients.
 ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
+
+// The strategy that the profile's program carries out. FSDP with a pipeline gathers a stage's parameters
+// once for all micro-batches and reduces its gradients after the last one (torchtitan's
+// reshard_after_forward and set_requires_gradient_sync), which is ZeRO 1.
+Strategy as_executed(const Strategy& strategy);
 
 // The type in which gradients are kept and reduced where the scenario does not say.
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy);

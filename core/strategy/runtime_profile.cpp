@@ -14,6 +14,8 @@ std::string_view name_of(RuntimeProfile profile) {
             return "megatron";
         case RuntimeProfile::fsdp:
             return "fsdp";
+        case RuntimeProfile::fsdp_compile_blocks:
+            return "fsdp-compile-blocks";
         case RuntimeProfile::fsdp_compile:
             return "fsdp-compile";
     }
@@ -29,6 +31,7 @@ Bytes default_bucket(RuntimeProfile profile) {
             return Bytes(std::int64_t{1} << 40);
         case RuntimeProfile::shardscope:
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             break;
     }

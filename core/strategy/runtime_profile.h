@@ -15,15 +15,23 @@ namespace shardscope {
 
 enum class RuntimeProfile : std::uint8_t {
     shardscope,
-    deepspeed,           // DeepSpeed's engine around a PyTorch model
-    megatron_deepspeed,  // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
-    megatron,            // Megatron-LM with Megatron-Core's optimizer
-    fsdp,                // PyTorch's FullyShardedDataParallel, either version, eager
-    fsdp_compile,        // the same with torch.compile over each block
+    deepspeed,            // DeepSpeed's engine around a PyTorch model
+    megatron_deepspeed,   // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
+    megatron,             // Megatron-LM with Megatron-Core's optimizer
+    fsdp,                 // PyTorch's FullyShardedDataParallel, either version, eager
+    fsdp_compile_blocks,  // the same with torch.compile over each block (torchtitan until 2024)
+    fsdp_compile,         // with torch.compile over each block and over the loss (since)
 };
 inline constexpr std::array kRuntimeProfiles = {
-    RuntimeProfile::shardscope, RuntimeProfile::deepspeed, RuntimeProfile::megatron_deepspeed,
-    RuntimeProfile::megatron,   RuntimeProfile::fsdp,      RuntimeProfile::fsdp_compile};
+    RuntimeProfile::shardscope,  RuntimeProfile::deepspeed, RuntimeProfile::megatron_deepspeed,
+    RuntimeProfile::megatron,    RuntimeProfile::fsdp,      RuntimeProfile::fsdp_compile_blocks,
+    RuntimeProfile::fsdp_compile};
+
+// FullyShardedDataParallel, compiled or not.
+constexpr bool is_fsdp(RuntimeProfile profile) {
+    return profile == RuntimeProfile::fsdp || profile == RuntimeProfile::fsdp_compile_blocks ||
+           profile == RuntimeProfile::fsdp_compile;
+}
 
 std::string_view name_of(RuntimeProfile profile);  // "megatron-deepspeed", as scenarios write it
 

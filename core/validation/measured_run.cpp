@@ -38,7 +38,7 @@ constexpr auto kColumns = std::to_array<Column>({
     {"id", &Run::id, true},
     {"family", &Run::family, true},
     {"quality", Ignored{}},
-    {"source", Ignored{}},
+    {"source", &Run::source},
     {"gpu", &Run::gpu, true},
     {"gpu_memory_gb", &Run::gpu_memory_gb},
     {"gpus_per_node", &Run::gpus_per_node, false, 1, 4096},

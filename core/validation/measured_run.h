@@ -12,7 +12,7 @@ namespace shardscope {
 // What a row says, in the words and units of its columns. What it does not say is empty.
 struct MeasuredRun {
     int line = 0;  // of the file
-    std::string id, family;
+    std::string id, family, source;
 
     std::string gpu;
     std::optional<double> gpu_memory_gb;

@@ -76,18 +76,6 @@ void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption
         memory = Bytes(std::llround(*run.gpu_memory_gb * kGiB));
 }
 
-// The number in front of `unit` in a note, as "500" in "at 500 W power limit".
-std::optional<double> number_before(const std::string& note, std::string_view unit) {
-    const std::size_t end = note.find(unit);
-    if (end == std::string::npos) return std::nullopt;
-    std::size_t first = end;
-    while (first > 0 && (std::isdigit(static_cast<unsigned char>(note[first - 1])) != 0 ||
-                         note[first - 1] == '.'))
-        --first;
-    const auto number = parse_number(std::string_view(note).substr(first, end - first));
-    return number && *number > 0 ? number : std::nullopt;
-}
-
 // What sets a part apart from the catalogue's has no column; rows say it in words.
 void set_part(Device& device, const std::string& note) {
     if (const auto watts = number_before(note, " W power limit"))
@@ -143,6 +131,17 @@ void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>&
 }
 
 }  // namespace
+
+std::optional<double> number_before(const std::string& note, std::string_view unit) {
+    const std::size_t end = note.find(unit);
+    if (end == std::string::npos) return std::nullopt;
+    std::size_t first = end;
+    while (first > 0 && (std::isdigit(static_cast<unsigned char>(note[first - 1])) != 0 ||
+                         note[first - 1] == '.'))
+        --first;
+    const auto number = parse_number(std::string_view(note).substr(first, end - first));
+    return number && *number > 0 ? number : std::nullopt;
+}
 
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
     if (value) return *value;

@@ -1,7 +1,9 @@
 // The machine of a measured run: a GPU of the catalogue with what the row says of memory and links.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/cluster/cluster.h"
@@ -24,5 +26,8 @@ Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
 
 // The value of a column that nothing can stand for; throws Error "missing-value" where it is empty.
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column);
+
+// The positive number in front of `unit` in a note, as "500" in "at 500 W power limit"; empty without one.
+std::optional<double> number_before(const std::string& note, std::string_view unit);
 
 }  // namespace shardscope

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -30,7 +31,8 @@ constexpr auto kFrameworks = std::to_array<Framework>({
 
 class RunMapping {
 public:
-    explicit RunMapping(const MeasuredRun& run) : run_(run) {}
+    RunMapping(const MeasuredRun& run, const ValidationConstants& constants)
+        : run_(run), constants_(constants) {}
 
     MappedRun map() {
         refuse_what_is_not_modelled();
@@ -38,6 +40,7 @@ public:
         Scenario& scenario = mapped_.scenario;
         scenario.name = "validation";
         scenario.cluster = cluster_of(run_, mapped_.assumed);
+        apply_constants(constants_, scenario.cluster);
         scenario.model = model_of(run_, framework_.profile, tp(), mapped_.assumed);
         scenario.training = training();
         scenario.strategies = alternatives(strategy());
@@ -55,11 +58,6 @@ private:
         return static_cast<int>(value.value_or(otherwise));
     }
 
-    bool is_fsdp() const {
-        return framework_.profile == RuntimeProfile::fsdp ||
-               framework_.profile == RuntimeProfile::fsdp_compile;
-    }
-
     int tp() const { return static_cast<int>(run_.tp.value_or(1)); }
 
     void refuse_what_is_not_modelled() const {
@@ -72,15 +70,24 @@ private:
         if (run_.cp.value_or(1) > 1) refuse("context parallelism");
     }
 
-    // torch.compile has no column; rows that used it say so in their notes.
+    // torch.compile has no column; rows that used it say so in their notes, or are of a program that
+    // compiles unless told otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan
+    // since 2025; its files carry the month.
+    RuntimeProfile fsdp_profile() const {
+        if (run_.source.starts_with("foundation-model-stack/fms-fsdp"))
+            return RuntimeProfile::fsdp_compile_blocks;
+        if (run_.assumptions.find("torch.compile") == std::string::npos)
+            return RuntimeProfile::fsdp;
+        const bool old = run_.source.find("_2024") != std::string::npos;
+        return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
+    }
+
     Framework find_framework() const {
         std::vector<std::string_view> names;
         for (Framework framework : kFrameworks) {
             names.push_back(framework.name);
             if (framework.name != run_.framework) continue;
-            const bool compiled = run_.assumptions.find("torch.compile") != std::string::npos;
-            if (compiled && framework.profile == RuntimeProfile::fsdp)
-                framework.profile = RuntimeProfile::fsdp_compile;
+            if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
             return framework;
         }
         throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run_.framework),
@@ -170,8 +177,9 @@ private:
     // PyTorch's tensor parallelism comes with it, Megatron's needs to be asked for it.
     void set_sequence_parallel(Strategy& s) {
         if (s.tp == 1) return;
-        if (!run_.sequence_parallel) assume("sequence_parallel", is_fsdp() ? "1" : "0");
-        s.sequence_parallel = run_.sequence_parallel.value_or(is_fsdp());
+        if (!run_.sequence_parallel)
+            assume("sequence_parallel", is_fsdp(framework_.profile) ? "1" : "0");
+        s.sequence_parallel = run_.sequence_parallel.value_or(is_fsdp(framework_.profile));
     }
 
     void set_attention(Strategy& s) {
@@ -192,12 +200,20 @@ private:
         } else if (run_.recompute != "selective") {
             throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
                         "use \"none\", \"selective\", \"full\" or \"unstated\"");
-        } else if (is_fsdp()) {
-            s.recompute = {Recompute::Kind::full, 2};
-            assume("recompute", "every 2nd block");
+        } else if (is_fsdp(framework_.profile)) {
+            s.recompute = {Recompute::Kind::full, every_block()};
+            assume("recompute", fmt::format("full, every {} blocks", s.recompute.every));
         } else {
             s.recompute.kind = Recompute::Kind::selective;
         }
+    }
+
+    // Which blocks are recomputed: as a note says by the share of the model's work, of which a forward
+    // pass is a third; every second block where nothing is said.
+    int every_block() const {
+        const auto share = number_before(run_.assumptions, " of a fwd+bwd");
+        if (!share) return 2;
+        return static_cast<int>(std::max(1.0, std::round(1 / (3 * *share))));
     }
 
     // All that the row leaves open to memory, best first: no recomputation before full, then the largest
@@ -228,12 +244,15 @@ private:
     }
 
     const MeasuredRun& run_;
+    const ValidationConstants& constants_;
     Framework framework_ = kFrameworks.front();
     MappedRun mapped_;
 };
 
 }  // namespace
 
-MappedRun map_run(const MeasuredRun& run) { return RunMapping(run).map(); }
+MappedRun map_run(const MeasuredRun& run, const ValidationConstants& constants) {
+    return RunMapping(run, constants).map();
+}
 
 }  // namespace shardscope

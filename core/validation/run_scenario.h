@@ -7,6 +7,7 @@
 
 #include "core/scenario.h"
 #include "core/validation/run_cluster.h"
+#include "core/validation/validation_constants_io.h"
 
 namespace shardscope {
 
@@ -21,7 +22,7 @@ struct MappedRun {
 // Throws Error for a row that cannot be simulated: a feature that is not there ("not-modelled"), a word
 // that is not known ("unknown-name"), an empty column ("missing-value"), figures that contradict each
 // other ("world-size", …). Messages do not name the row, so that rows can be grouped by them. Equal rows
-// but for id and measurement give equal scenarios.
-MappedRun map_run(const MeasuredRun& run);
+// but for id and measurement give equal scenarios. `constants` take the place of the cluster's.
+MappedRun map_run(const MeasuredRun& run, const ValidationConstants& constants = {});
 
 }  // namespace shardscope

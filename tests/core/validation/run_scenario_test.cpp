@@ -159,8 +159,10 @@ TEST(RunScenario, MegatronPadsTheVocabulary) {
 }
 
 TEST(RunScenario, FrameworkColumn) {
-    const auto profile = [](const char* framework, const char* assumptions = "") {
+    const auto profile = [](const char* framework, const char* assumptions = "",
+                            const char* source = "") {
         MeasuredRun run = full_row();
+        run.source = source;
         run.framework = framework;
         run.assumptions = assumptions;
         return map_run(run).scenario.strategies.front().profile;
@@ -171,6 +173,10 @@ TEST(RunScenario, FrameworkColumn) {
     EXPECT_EQ(profile("fsdp1"), RuntimeProfile::fsdp);
     EXPECT_EQ(profile("fsdp2"), RuntimeProfile::fsdp);
     EXPECT_EQ(profile("fsdp2", "500 W; torch.compile"), RuntimeProfile::fsdp_compile);
+    EXPECT_EQ(profile("fsdp2", "torch.compile", "llama3_h100_202412_torchtitan.md"),
+              RuntimeProfile::fsdp_compile_blocks);
+    EXPECT_EQ(profile("fsdp1", "", "foundation-model-stack/fms-fsdp README.md"),
+              RuntimeProfile::fsdp_compile_blocks);
     EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
 }
 
@@ -282,7 +288,7 @@ INSTANTIATE_TEST_SUITE_P(
                   run.framework = "fsdp2";
               }},
         Empty{"attention", "flash", [](MeasuredRun& run) { run.attention = ""; }},
-        Empty{"recompute", "every 2nd block", [](MeasuredRun& run) {
+        Empty{"recompute", "full, every 2 blocks", [](MeasuredRun& run) {
                   run.recompute = "selective";
                   run.framework = "fsdp2";
               }}));

@@ -1,0 +1,24 @@
+// What a runtime profile costs on a machine beside what its Program and its kernels say. These are fitted to
+// measured training, one set per profile (docs/accuracy.md has the procedure, the rows and the errors).
+#pragma once
+
+#include "core/strategy/runtime_profile.h"
+#include "core/units.h"
+
+namespace shardscope {
+
+struct ProfileConstants {
+    // Host time of one kernel launch in the product's program, beside Device::host_cost.
+    Seconds launch;
+    // Device memory of a process beside Device::runtime: NCCL's buffers for the product's many process
+    // groups, most of which no step uses, and the scratch of its libraries.
+    Bytes process;
+    // Tensors of [tokens of a micro-batch, hidden], in the type of activations, that the product's kernels
+    // and its pipeline hold while a block computes, beside the buffers of the Program.
+    double scratch = 0;
+    bool operator==(const ProfileConstants&) const = default;
+};
+
+const ProfileConstants& fitted_constants(RuntimeProfile profile);
+
+}  // namespace shardscope
