@@ -299,17 +299,20 @@ void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, Buffe
 // What a product computes the loss from, where that is not the logits themselves: a chain of wider
 // copies, of which the last one holds the gradient in the end.
 BufferId LayerLowering::widened_logits(std::size_t l, BufferId logits, std::int64_t elements) {
-    constexpr std::array kNames = {"logits (fp32)", "exponentials", "log-probabilities"};
+    constexpr std::array kNames = {"logits (fp32)", "exponentials", "log-probabilities",
+                                   "their gradient"};
     const int copies = context_.storage == context_.state ? 0 : context_.rules.loss_copies;
-    BufferId last = logits;
+    std::vector<BufferId> chain{logits};
     for (int i = 0; i < copies; ++i) {
         const BufferId next =
             temporary(l, kNames[static_cast<std::size_t>(i)], elements, context_.state);
         context_.builder.compute(Copy{elements}, context_.state, context_.state,
-                                 {at(last), at(next)});
-        last = next;
+                                 {at(chain.back()), at(next)});
+        chain.push_back(next);
     }
-    return last;
+    // All of them are there until the last one is.
+    for (std::size_t i = 1; i + 2 < chain.size(); ++i) emit(Zero{1}, {at(chain[i])});
+    return chain.back();
 }
 
 void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel) {

@@ -225,6 +225,11 @@ BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, Buf
     const BufferId y =
         all_rows(l, "norm", saved(l, "norm", local), head.hidden, For::weight_gradient);
     const BufferId dlogits = saved(l, "logits", context_.rows() * head.vocab);
+    if (context_.rules.placeholder_gradients) {
+        const BufferId placeholder =
+            temporary(l, "placeholder gradient", head.classifier.in * head.classifier.out);
+        emit(Zero{1}, {at(placeholder)});
+    }
     linear_weight_grad(head.classifier, y, dlogits);
     const BufferId dy = temporary(l, "d norm", local);
     summed_input_grad(l, "d norm partial", head.classifier, dlogits, dy);

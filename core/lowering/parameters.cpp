@@ -1,5 +1,10 @@
 #include "core/lowering/parameters.h"
 
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
 namespace shardscope {
 
 ParameterBuffers::ParameterBuffers(LoweringContext& context)
@@ -30,6 +35,20 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
             u.state2 = persistent("state2", unit.shard, context.state, Category::optimizer_states);
         buffers_.push_back(u);
     }
+    if (context.rules.placeholder_gradients) add_placeholders();
+}
+
+void ParameterBuffers::add_placeholders() {
+    std::set<std::pair<std::int64_t, std::int64_t>> shapes;
+    for (const LayerRange& chunk : context_.chunks)
+        for (std::size_t l = chunk.first; l < chunk.last; ++l)
+            if (const auto* block = std::get_if<BlockLayer>(&context_.model.layers[l].kind))
+                for (const LinearParameters* linear :
+                     {&block->qkv, &block->projection, &block->up, &block->down})
+                    shapes.emplace(linear->out, linear->in);
+    for (const auto& [out, in] : shapes)
+        context_.builder.buffer(fmt::format("placeholder gradients {} × {}", out, in), out * in,
+                                context_.storage, Category::gradients, Residence::persistent);
 }
 
 void ParameterBuffers::begin_body(MicroBatchKind kind) {

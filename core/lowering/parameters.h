@@ -41,6 +41,8 @@ public:
     const UnitBuffers& unit(UnitId u) const { return buffers_[u.index()]; }
 
 private:
+    void add_placeholders();  // ProfileRules::placeholder_gradients
+
     LoweringContext& context_;
     std::vector<UnitBuffers> buffers_;
     std::vector<BufferId> value_, gradient_;  // current, per unit

@@ -27,14 +27,17 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             // send_forward_recv_backward waits for both; the interleaved schedule does not with
             // --overlap-p2p-communication, its default.
             rules.blocking_transfers = strategy.virtual_stages == 1;
-            rules.loss_copies = 2;
+            rules.loss_copies = 1;
             rules.widens_gradients = narrow;
+            rules.placeholder_gradients = true;
             break;
         case RuntimeProfile::fsdp:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             rules.recomputes_whole_blocks = true;
-            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 1 : 3;
+            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 0
+                                : strategy.tp > 1                                ? 4
+                                                                                 : 3;
             rules.casts_before_gather = strategy.zero == 3 && size_of(storage) == 2;
             break;
     }

@@ -30,8 +30,14 @@ struct ProfileRules {
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;
+    // Weight gradients are added to their buffer by the multiply, and autograd is given a placeholder of the
+    // weight's shape and type: one per shape that blocks have, kept for good (Transformer Engine's
+    // get_dummy_wgrad), and the classifier's while its gradient is computed (Megatron's
+    // LinearWithGradAccumulationAndAsyncCommunication).
+    bool placeholder_gradients = false;
     // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
-    // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials,
+    // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials, its
+    // fused one (--cross-entropy-loss-fusion) computes in place,
     // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too; compiled, the
     // gradient alone.
     int loss_copies = 0;
