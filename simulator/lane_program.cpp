@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
+#include <utility>
 #include <variant>
 
 #include "core/program/event_origins.h"
@@ -49,14 +51,15 @@ private:
 class RolePreparer {
 public:
     RolePreparer(const LaneProgram& settings, KernelTimes& times, Channels& channels,
-                 bool separate_kernels, RuntimeProfile profile)
+                 bool separate_kernels, RuntimeProfile profile, std::int32_t pass_launches)
         : times_(times),
           channels_(channels),
           profile_(profile),
           inline_host_(settings.inline_host),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
-          threads_(settings.threads) {}
+          threads_(settings.threads),
+          pass_launches_(pass_launches) {}
 
     LaneProgram::Role prepare(const Program& program, std::size_t role) {
         index_ = role;
@@ -77,6 +80,7 @@ private:
         for (auto& lane : lanes_) lane.clear();
         host_pending_ = 0;
         launch_ = 0;
+        engine_ = is_pass(body) ? pass_launches_ : 0;
         for (instruction_ = 0; instruction_ < std::ssize(body.instructions); ++instruction_)
             prepare_instruction(body.instructions[static_cast<std::size_t>(instruction_)]);
         // Host time behind the last kernel of the body.
@@ -106,12 +110,19 @@ private:
 
     void prepare_instruction(const Instruction& instruction) {
         phase_ = instruction.phase;
-        launches_ = launches_of(instruction);
+        launches_ = launches_of(instruction) + std::exchange(engine_, 0);
         if (inline_host_) host_pending_ += host_cost_ * launches_;
         const Stream stream = instruction.stream;
         if (inline_host_ && stream != Stream::compute) post(stream);
         std::visit([&](const auto& operation) { add(stream, operation); }, instruction.operation);
         launch_ += launches_;
+    }
+
+    // Of a pipeline with several stages: a micro-batch's forward or backward.
+    static bool is_pass(const Body& body) {
+        return std::ranges::any_of(body.instructions, [](const Instruction& i) {
+            return std::holds_alternative<Exchange>(i.operation);
+        });
     }
 
     // Products record events and wait for them within the call that issues the operation.
@@ -252,13 +263,15 @@ private:
     const bool inline_host_, separate_;
     const double host_cost_;
     const int threads_;
+    const std::int32_t pass_launches_;  // ProfileConstants::pass, in launches
     LaneProgram::Role out_;
     std::vector<EventOrigin> origins_;
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;
     std::int32_t launch_ = 0, launches_ = 1;  // before the instruction, and its own
-    double host_pending_ = 0;                 // inline host: time to spend before the next kernel
+    std::int32_t engine_ = 0;  // launches that the body's first instruction has to wait for besides
+    double host_pending_ = 0;  // inline host: time to spend before the next kernel
     Phase phase_ = Phase::forward;
 };
 
@@ -272,11 +285,14 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
                            ? issue_cost(program, cluster.device).value
                            : launch_cost(profile, cluster.device).value;
     if (result.inline_host) result.threads = cluster.device.threads;
+    const double pass = cluster.device.constants_of(profile).pass.value;
+    const auto pass_launches =
+        static_cast<std::int32_t>(result.host_cost > 0 ? std::lround(pass / result.host_cost) : 0);
     const CostModel costs(cluster.device, profile);
     KernelTimes times(costs);
     Channels channels(program, cluster);
     for (std::size_t role = 0; role < program.roles.size(); ++role) {
-        RolePreparer preparer(result, times, channels, separate_kernels, profile);
+        RolePreparer preparer(result, times, channels, separate_kernels, profile, pass_launches);
         result.roles.push_back(preparer.prepare(program, role));
     }
     result.channels = channels.take_participants();
