@@ -2,6 +2,7 @@
 
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
+#include "cli/parameters_text.h"
 #include "core/report/figures.h"
 #include "core/report/text_table.h"
 #include "core/scenario_io.h"
@@ -36,9 +37,8 @@ std::string model_text(const Model& model) {
         table.add_row({layer.name, fmt::format("{}", layer.parameters.size()),
                        format_count(owned_elements(model, layer)), borrowed_names(model, layer)});
     }
-    return fmt::format("{}: {} parameters, {:.4g} GFLOP to train on one sample of {} {}\n\n{}",
-                       model.name, format_count(model.parameter_count()),
-                       model.training_flops_per_sample().value / 1e9,
+    return fmt::format("{}: {}, {:.4g} GFLOP to train on one sample of {} {}\n\n{}", model.name,
+                       parameters_text(model), model.training_flops_per_sample().value / 1e9,
                        model.tokens ? model.seq : model.input_width,
                        model.tokens ? "tokens" : "features", table.to_string());
 }

@@ -49,11 +49,12 @@ double AttentionCost::unfused(const AttentionShape& shape, const MatmulPrecision
     MatmulPrecision used = aligned ? precision : fp32;
     if (!aligned) used.efficiency = kMisalignedUse;
     const double batch = shape.samples * shape.heads, s = shape.seq;
-    const auto d = static_cast<double>(shape.head_dim);
+    const auto d = static_cast<double>(shape.head_dim),
+               v = shape.value_dim > 0 ? static_cast<double>(shape.value_dim) : d;
     const double result = precision.operand_bytes;
-    const double scores = matmul_.seconds({s, s, d, batch, result}, used);
-    const double values = matmul_.seconds({s, d, s, batch, result}, used);
-    return shape.backward ? scores + 3 * values : scores + values;
+    const auto square = [&](double k) { return matmul_.seconds({s, s, k, batch, result}, used); };
+    const auto wide = [&](double n) { return matmul_.seconds({s, n, s, batch, result}, used); };
+    return shape.backward ? square(v) + wide(v) + 2 * wide(d) : square(d) + wide(v);
 }
 
 }  // namespace shardscope

@@ -13,6 +13,7 @@ struct AttentionShape {
     double samples = 0, seq = 0, heads = 0;
     std::int64_t head_dim = 0;
     bool backward = false;
+    std::int64_t value_dim = 0;  // of a value head; 0: head_dim
 };
 
 // Immutable after construction; safe to share between threads. Holds no reference to the device.

@@ -51,6 +51,8 @@ CostKind cost_kind(CollectiveKind kind) {
             return CostKind::reduce_scatter;
         case CollectiveKind::all_gather:
             return CostKind::all_gather;
+        case CollectiveKind::all_to_all:
+            return CostKind::all_to_all;
     }
     return CostKind::all_reduce;
 }

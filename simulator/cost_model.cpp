@@ -43,15 +43,16 @@ std::map<MathType, MatmulPrecision> precisions_of(const Device& device) {
     return precisions;
 }
 
-// The multiply of a linear kernel as C[m,n] = A[m,k]·B[k,n].
+// The multiply of a linear kernel as C[m,n] = A[m,k]·B[k,n], of experts each with its part of the rows.
 std::optional<MatmulShape> linear_shape(const Kernel& kernel) {
-    const auto shape = [](std::int64_t m, std::int64_t n, std::int64_t k) {
-        return MatmulShape{static_cast<double>(m), static_cast<double>(n), static_cast<double>(k)};
-    };
-    if (const auto* f = std::get_if<Linear>(&kernel)) return shape(f->rows, f->out, f->in);
-    if (const auto* g = std::get_if<LinearInputGrad>(&kernel)) return shape(g->rows, g->in, g->out);
+    const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+    const auto rows = [&](const auto& k) { return real(k.rows) / real(k.experts); };
+    if (const auto* f = std::get_if<Linear>(&kernel))
+        return MatmulShape{rows(*f), real(f->out), real(f->in), real(f->experts)};
+    if (const auto* g = std::get_if<LinearInputGrad>(&kernel))
+        return MatmulShape{rows(*g), real(g->in), real(g->out), real(g->experts)};
     if (const auto* w = std::get_if<LinearWeightGrad>(&kernel))
-        return shape(w->out, w->in, w->rows);
+        return MatmulShape{real(w->out), real(w->in), rows(*w), real(w->experts)};
     return std::nullopt;
 }
 
@@ -79,8 +80,12 @@ int linear_alignment(const Kernel& kernel, double bytes) {
 
 template <class Kernel>
 AttentionShape attention_shape(const Kernel& k, bool backward) {
-    return {static_cast<double>(k.samples), static_cast<double>(k.seq),
-            static_cast<double>(k.heads), k.head_dim, backward};
+    return {static_cast<double>(k.samples),
+            static_cast<double>(k.seq),
+            static_cast<double>(k.heads),
+            k.head_dim,
+            backward,
+            k.value()};
 }
 
 bool in_graphs(const Device& device, RuntimeProfile profile) {

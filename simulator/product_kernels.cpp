@@ -134,6 +134,23 @@ struct InProduct {
         return {8, n(k.rows, (k.heads + k.kv_heads) * k.turned()) * 16};
     }
 
+    // Slices, their rotation in fp32 unless it is fused, and the parts side by side.
+    ProductKernel operator()(const LatentQkv& k) const { return latent(k); }
+    ProductKernel operator()(const LatentQkvGrad& k) const { return latent(k); }
+
+    // Softmax, top-k, masks and counts; the gradient scatters into the scores.
+    ProductKernel operator()(const Route& k) const { return {12, n(k.rows, k.experts) * 8}; }
+    ProductKernel operator()(const RouteGrad& k) const { return {5, n(k.rows, k.experts) * 4}; }
+    // By index, with the indices and the weights' order made on the way; sums into fp32 zeros.
+    ProductKernel operator()(const Permute&) const { return {4, 0}; }
+    ProductKernel operator()(const Unpermute& k) const {
+        return {4, n(k.rows, k.width) * (k.residual ? 3 * e : e)};
+    }
+    ProductKernel operator()(const GateRows& k) const { return {3, n(k.rows, k.width) * 2 * e}; }
+    ProductKernel operator()(const GateRowsGrad& k) const {
+        return {4, n(k.rows, k.width) * 2 * e};
+    }
+
     // Our unfused attention keeps fp32 probabilities, once written and once read; the products' scores
     // are e bytes: written by q·kᵀ, through softmax and dropout, read by p·v.
     ProductKernel operator()(const Attention& k) const {
@@ -202,6 +219,11 @@ private:
         if (style.fused_norm || kind == NormKind::layer_norm) return {};
         return {7, y * (32 - 2 * e + 2)};
     }
+    template <class LatentKernel>
+    ProductKernel latent(const LatentKernel& k) const {
+        const double turned = n(k.rows, (k.heads + 1) * k.rope) * 16;
+        return style.fused_rope ? ProductKernel{3, 0} : ProductKernel{12, turned};
+    }
     template <class HeadNormKernel>
     ProductKernel head_norm(const HeadNormKernel& k) const {
         return norm(n(k.rows, (k.heads + k.kv_heads) * k.head_dim), NormKind::rms_norm);
@@ -210,7 +232,7 @@ private:
     template <class AttentionKernel>
     double copies(const AttentionKernel& k) const {
         return 2 * e * static_cast<double>(k.samples) * static_cast<double>(k.seq) *
-               n(2 * (k.heads + k.kv_heads), k.head_dim);
+               n(k.heads + k.kv_heads, k.head_dim + k.value());
     }
 };
 

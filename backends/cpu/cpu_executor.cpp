@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 #include <thread>
 
 #include "backends/cpu/kernels/dispatch.h"
@@ -200,6 +201,8 @@ void CpuExecutor::run_collective(Stream stream, const StreamWork& work) {
             return group.reduce_scatter(work.send, work.recv, c.elements / group.size(), c.dtype);
         case CollectiveKind::all_gather:
             return group.all_gather(work.send, work.recv, c.elements / group.size(), c.dtype);
+        case CollectiveKind::all_to_all:
+            throw std::logic_error("all_to_all is simulated only");
     }
 }
 

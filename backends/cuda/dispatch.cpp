@@ -37,6 +37,10 @@ struct Run {
     void operator()(const EmbeddingGrad& kernel) const { run<T, G>(kernel, operands, context); }
     void operator()(const SumSquares& kernel) const { run<G>(kernel, operands, context); }
     void operator()(const OptimizerStep& kernel) const { run<T, G>(kernel, operands, context); }
+    template <SimulatedKernel Kernel>
+    void operator()(const Kernel& kernel) const {
+        throw std::logic_error(std::string(kernel_name(kernel)) + " is simulated only");
+    }
     void operator()(const LoadBatch&) const {
         throw std::logic_error("load_batch is the executor's, not a kernel");
     }

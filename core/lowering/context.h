@@ -21,7 +21,7 @@ struct LoweringContext {
     DType storage;                   // activations and the parameters that kernels read
     DType gradient;                  // parameter gradients
     DType state;                     // moments, master weights, statistics: fp32, or fp64 in fp64
-    GroupId dp, tp, pp;              // invalid where the group has one rank
+    GroupId dp, tp, pp, ep;          // invalid where the group has one rank
     int stage = 0;                   // of the pipeline
     std::vector<LayerRange> chunks;  // of this stage, in model order
     std::vector<Unit> units;
@@ -30,11 +30,14 @@ struct LoweringContext {
     ProfileRules rules;
 
     bool master() const { return size_of(storage) < size_of(state); }
-    // ZeRO 3's shards may be the master weights themselves.
-    bool casts() const { return zero >= 3 && rules.casts_before_gather; }
-    bool keeps_master() const { return master() && !casts(); }
-    DType stored() const { return casts() ? state : storage; }  // parameters between steps
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
+    // The stage of a unit: nothing is sharded that one rank holds alone.
+    int zero_of(const Unit& unit) const { return unit.ranks > 1 ? zero : 0; }
+    // ZeRO 3's shards may be the master weights themselves.
+    bool casts(const Unit& unit) const { return zero_of(unit) >= 3 && rules.casts_before_gather; }
+    bool keeps_master(const Unit& unit) const { return master() && !casts(unit); }
+    // Of parameters between steps.
+    DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.
     std::int64_t local_rows() const { return sequence_parallel() ? rows() / layout.tp : rows(); }

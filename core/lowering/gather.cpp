@@ -30,6 +30,7 @@ Gather::Weights& Gather::weights_of(std::size_t layer) {
     for (const auto* list : {&l.parameters, &l.borrowed})
         for (ParameterId p : *list) {
             const UnitId unit = context_.places[p.index()].unit;
+            if (context_.zero_of(context_.units[unit.index()]) < 3) continue;  // held whole
             if (std::find(weights.units.begin(), weights.units.end(), unit) == weights.units.end())
                 weights.units.push_back(unit);
         }
@@ -54,9 +55,9 @@ const std::vector<BufferId>& Gather::copies_of(std::size_t layer, Direction dire
 Operand Gather::shard_to_send(Weights& weights, std::size_t unit) {
     const UnitId id = weights.units[unit];
     const Operand stored{parameters_.unit(id).value, 0, 0};
-    if (!context_.casts()) return stored;
-    auto& b = context_.builder;
     const Unit& u = context_.units[id.index()];
+    if (!context_.casts(u)) return stored;
+    auto& b = context_.builder;
     if (weights.casts.size() <= unit)
         weights.casts.push_back(b.buffer(
             fmt::format("cast {} for {}", u.name, context_.model.layers[weights.layer].name),
@@ -75,7 +76,7 @@ void Gather::issue(std::size_t index) {
         const Unit& u = context_.units[units[k].index()];
         Collective c;
         c.kind = CollectiveKind::all_gather;
-        c.group = context_.dp;
+        c.group = u.group;
         c.elements = u.padded;
         c.dtype = context_.storage;
         c.send = shard_to_send(weights, k);

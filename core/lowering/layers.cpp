@@ -181,11 +181,11 @@ void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> op
                              in_block ? context_.training.math : std::nullopt);
 }
 
-void LayerLowering::collective(CollectiveKind kind, BufferId from, BufferId to,
+void LayerLowering::collective(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
                                std::int64_t elements, DType type, ReduceOp reduce) {
     Collective c;
     c.kind = kind;
-    c.group = context_.tp;
+    c.group = group;
     c.elements = elements;
     c.dtype = type;
     c.send = at(from);
@@ -197,12 +197,12 @@ void LayerLowering::collective(CollectiveKind kind, BufferId from, BufferId to,
 void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType type,
                                ReduceOp reduce) {
     if (part_ == BackwardPart::weight) return;
-    collective(CollectiveKind::all_reduce, {}, buffer, elements, type, reduce);
+    collective(context_.tp, CollectiveKind::all_reduce, {}, buffer, elements, type, reduce);
 }
 
 void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elements) {
     if (part_ == BackwardPart::weight) return;
-    collective(CollectiveKind::reduce_scatter, from, to, elements, context_.storage, ReduceOp::sum);
+    collective(context_.tp, CollectiveKind::reduce_scatter, from, to, elements, context_.storage);
 }
 
 BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
@@ -212,7 +212,7 @@ BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId l
     const std::int64_t elements = context_.rows() * width;
     const BufferId whole =
         named(layer, what, Variant::all_rows, elements, context_.storage, Category::communication);
-    collective(CollectiveKind::all_gather, local, whole, elements, context_.storage, ReduceOp::sum);
+    collective(context_.tp, CollectiveKind::all_gather, local, whole, elements, context_.storage);
     return whole;
 }
 
@@ -242,12 +242,28 @@ void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, Buff
              {at(y), parameters_.value(p.bias), at(residual)});
 }
 
-void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy) {
+void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows) {
+    emit(Linear{rows.count, p.in, p.out, p.bias.valid(), false, Activation::none, rows.experts},
+         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y)});
+}
+
+void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy,
+                                       Rows rows) {
     if (part_ == BackwardPart::input) return;
     const auto dw = parameters_.gradient(p.weight);
     const auto db = parameters_.gradient(p.bias);
-    emit(LinearWeightGrad{context_.rows(), p.in, p.out, p.bias.valid(), dw.accumulate},
+    emit(LinearWeightGrad{rows.count, p.in, p.out, p.bias.valid(), dw.accumulate, rows.experts},
          {at(x), at(dy), dw.operand, db.operand});
+}
+
+void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
+                                      Rows rows) {
+    emit(LinearInputGrad{rows.count, p.in, p.out, Activation::none, rows.experts},
+         {at(dy), parameters_.value(p.weight), {}, at(dx)});
+}
+
+void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
+    emit(Add{elements}, {at(to), at(x)});
 }
 
 void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,

@@ -68,9 +68,10 @@ private:
                    DType type, Category category);
     void emit(const Kernel& kernel, std::initializer_list<Operand> operands);
 
-    // Over the tensor-parallel group, on the compute stream. `elements` are those of the whole.
-    void collective(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements,
-                    DType type, ReduceOp reduce);
+    // On the compute stream. `elements` are those of the whole.
+    void collective(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
+                    std::int64_t elements, DType type, ReduceOp reduce = ReduceOp::sum);
+    // Over the tensor-parallel group.
     void all_reduce(BufferId buffer, std::int64_t elements, DType type,
                     ReduceOp reduce = ReduceOp::sum);
     void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);
@@ -86,10 +87,23 @@ private:
     // y = linear(x) + residual for a layer that is whole or row parallel; y has the local rows.
     void summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
                        BufferId residual);
-    void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy);
+    void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy) {
+        linear_weight_grad(p, x, dy, all_tokens());
+    }
     // dx has all rows; for a column-parallel layer it is this rank's part of a sum.
     void linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
                            Activation activation = Activation::none, BufferId aux = {});
+    // The same for layers that are whole, with other rows than all; `experts` of them one after the
+    // other, each for its part of the rows.
+    struct Rows {
+        std::int64_t count = 0, experts = 1;
+    };
+    Rows all_tokens() const { return {context_.rows()}; }
+    Rows local_tokens() const { return {context_.local_rows()}; }
+    void linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows);
+    void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy, Rows rows);
+    void linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx, Rows rows);
+    void add(BufferId to, BufferId x, std::int64_t elements);
     // The same with the sum taken: dx has the local rows.
     void summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
                            BufferId dy, BufferId dx);
@@ -118,6 +132,47 @@ private:
     void block_qkv(std::size_t l, const BlockLayer& layer, BufferId y1);
     void block_attention(std::size_t l, const BlockLayer& layer);
     void block_mlp_inner(std::size_t l, const BlockLayer& layer);
+    // block_qkv of latent attention (layers_latent.cpp), and its gradient: that of the block's
+    // normalised input, local rows.
+    void latent_qkv(std::size_t l, const BlockLayer& layer, BufferId y1);
+    BufferId latent_qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
+
+    // A block's experts (layers_experts.cpp): residual + shared experts + routed ones. `whole`: to the
+    // output; else what the backward pass needs alone.
+    Value block_experts(std::size_t l, const BlockLayer& layer, BufferId residual, bool whole);
+    BufferId shared_experts(std::size_t l, const BlockLayer& layer, BufferId residual, bool whole);
+    void route(std::size_t l, const BlockLayer& layer);
+    // The gradient of the block's normalised input, local rows.
+    BufferId block_experts_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
+    BufferId shared_experts_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
+    BufferId route_backward(std::size_t l, const BlockLayer& layer, BufferId dweights);
+
+    // What goes to the experts of all ranks and comes back: rows of `width` elements, in the order of
+    // places on the rank of their tokens, in that of experts on the rank of their expert.
+    struct ExpertRows {
+        std::int64_t places = 0;   // of a rank's tokens
+        std::int64_t here = 0;     // rows that a rank's experts compute
+        std::int64_t experts = 1;  // of a rank
+        bool moves = false;        // to other ranks; else both orders are the same
+    };
+    ExpertRows rows_of(const BlockLayer& layer) const;
+    struct Journey {  // names of the buffers on the way
+        const char *first, *second, *third;
+        std::int64_t width = 0;
+        DType type = DType::fp32;
+    };
+    void to_experts(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
+                    BufferId to);
+    void from_experts(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
+                      BufferId to);
+    BufferId on_the_way(std::size_t l, const char* what, std::int64_t rows, const Journey& way);
+    void permute(const Permute& kernel, DType type, BufferId x, BufferId chosen, BufferId y);
+    void tokens_to_experts(std::size_t l, const BlockLayer& layer, const Journey& way, BufferId x,
+                           BufferId to);
+    void tokens_from_experts(std::size_t l, const BlockLayer& layer, const Journey& way,
+                             BufferId from, BufferId residual, BufferId y);
+    BufferId chosen(std::size_t l, const ExpertRows& rows);
+    BufferId expert_weights(std::size_t l, const ExpertRows& rows);
     Value row_parallel_layer(std::size_t l, const LinearLayer& layer, const Value& x);
 
     // Each takes the gradient of the layer's output (through its own fused activation) and returns
@@ -133,8 +188,12 @@ private:
     // input, with that of what else depends on it added.
     BufferId block_mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy,
                                 BufferId dy_all);
+    // Of the MLP alone, or the shared experts: the gradient of its input, local rows.
+    BufferId mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all);
     BufferId block_attention_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all,
                                       BufferId dresidual);
+    // The gradient of block_qkv's input, local rows.
+    BufferId qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
     // The gradient before block_qkv's head norm and rotation; dqkv is overwritten.
     BufferId block_qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
     // The gradient before the activation of `x` where no kernel could fuse it.

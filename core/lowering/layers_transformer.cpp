@@ -16,7 +16,8 @@ Rope rope_of(const BlockLayer& b, std::int64_t rows, bool inverse) {
 }
 
 Attention attention_of(const BlockLayer& b, std::int64_t samples, AttentionKind kind) {
-    return {samples, b.seq, b.heads, b.kv_heads, b.head_dim, kind};
+    return {samples,    b.seq, b.heads, b.kv_heads,
+            b.head_dim, kind,  1,       b.is_latent() ? b.value_dim : 0};
 }
 
 }  // namespace
@@ -68,8 +69,8 @@ void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
     Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     a.tiles = context_.target.threads;
     const bool tiled = context_.target.tiled_attention_workspace;
-    emit(a, {at(saved(l, "qkv", rows * qkv_width(b))),
-             at(saved(l, "attention", rows * b.heads * b.head_dim)), at(attention_stats(l, a)),
+    emit(a, {at(saved(l, "qkv", rows * a.qkv_width())),
+             at(saved(l, "attention", rows * b.heads * b.value_dim)), at(attention_stats(l, a)),
              at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0,
                           context_.state))});
 }
@@ -92,6 +93,7 @@ void LayerLowering::block_mlp_inner(std::size_t l, const BlockLayer& b) {
 }
 
 void LayerLowering::block_qkv(std::size_t l, const BlockLayer& b, BufferId y1) {
+    if (b.is_latent()) return latent_qkv(l, b, y1);
     const std::int64_t rows = context_.rows();
     const BufferId qkv = saved(l, "qkv", rows * qkv_width(b));
     linear(b.qkv, all_rows(l, "attention_norm", y1, b.hidden), qkv);
@@ -115,10 +117,11 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     // Where nothing but the output depends on the sum, it is not computed again.
     const bool whole = !recomputing_ || context_.rules.recomputes_whole_blocks;
     if (whole || !b.parallel_residual)
-        summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.head_dim), s,
+        summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.value_dim), s,
                       x.buffer);
     norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, saved(l, "mlp_norm", local),
          norm_stats(l, "mlp_norm.stats", b.mlp_norm));
+    if (b.has_experts()) return block_experts(l, b, s, whole);
     block_mlp_inner(l, b);
     if (!whole) return {};
     const BufferId out = saved(l, "output", local);
@@ -126,11 +129,8 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     return {out, h, Activation::none, {}};
 }
 
-BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy,
-                                           BufferId dy_all) {
+BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy_all) {
     const std::int64_t rows = context_.rows(), local = context_.local_rows() * b.hidden;
-    const BufferId s =
-        b.parallel_residual ? inputs_[l].buffer : saved(l, "attention.residual", local);
     const BufferId act = saved(l, "mlp.act", rows * b.ffn);
     linear_weight_grad(b.down, act, dy_all);
     const BufferId dup = temporary(l, "d mlp.up", rows * b.up.out);
@@ -150,6 +150,16 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
     linear_weight_grad(b.up, y2, dup);
     const BufferId dy2 = temporary(l, "d mlp_norm", local);
     summed_input_grad(l, "d mlp_norm partial", b.up, dup, dy2);
+    return dy2;
+}
+
+BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy,
+                                           BufferId dy_all) {
+    const std::int64_t local = context_.local_rows() * b.hidden;
+    const BufferId s =
+        b.parallel_residual ? inputs_[l].buffer : saved(l, "attention.residual", local);
+    const BufferId dy2 =
+        b.has_experts() ? block_experts_backward(l, b, dy) : mlp_backward(l, b, dy_all);
     const BufferId ds = temporary(l, "d attention.residual", local);
     norm_grad(b.mlp_norm, b.hidden, dy2, s, norm_stats(l, "mlp_norm.stats", b.mlp_norm), dy, ds);
     return ds;
@@ -174,29 +184,37 @@ BufferId LayerLowering::block_qkv_backward(std::size_t l, const BlockLayer& b, B
     return unnormed;
 }
 
-BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b,
-                                                 BufferId dy_all, BufferId dresidual) {
-    const std::int64_t rows = context_.rows(), q = b.heads * b.head_dim;
+BufferId LayerLowering::qkv_backward(std::size_t l, const BlockLayer& b, BufferId dqkv) {
+    if (b.is_latent()) return latent_qkv_backward(l, b, dqkv);
     const std::int64_t local = context_.local_rows() * b.hidden;
-    const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
-    const AttentionGrad g{
-        a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind, context_.target.threads};
-    const bool tiled = context_.target.tiled_attention_workspace;
-    const BufferId o = saved(l, "attention", rows * q);
-    linear_weight_grad(b.projection, o, dy_all);
-    const BufferId d_o = temporary(l, "d attention", rows * q);
-    linear_input_grad(b.projection, dy_all, d_o);
-    const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(b));
-    emit(g, {at(d_o), at(saved(l, "qkv", rows * qkv_width(b))), at(o), at(attention_stats(l, a)),
-             at(dqkv),
-             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
-                          context_.state))});
     const BufferId dx1 = block_qkv_backward(l, b, dqkv);
     const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden,
                                  For::weight_gradient);
     linear_weight_grad(b.qkv, y1, dx1);
     const BufferId dy1 = temporary(l, "d attention_norm", local);
     summed_input_grad(l, "d attention_norm partial", b.qkv, dx1, dy1);
+    return dy1;
+}
+
+BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b,
+                                                 BufferId dy_all, BufferId dresidual) {
+    const std::int64_t rows = context_.rows(), q = b.heads * b.value_dim;
+    const std::int64_t local = context_.local_rows() * b.hidden;
+    const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
+    const AttentionGrad g{
+        a.samples,  a.seq, a.heads, a.kv_heads, a.head_dim, a.kind, context_.target.threads,
+        a.value_dim};
+    const bool tiled = context_.target.tiled_attention_workspace;
+    const BufferId o = saved(l, "attention", rows * q);
+    linear_weight_grad(b.projection, o, dy_all);
+    const BufferId d_o = temporary(l, "d attention", rows * q);
+    linear_input_grad(b.projection, dy_all, d_o);
+    const BufferId dqkv = temporary(l, "d qkv", rows * a.qkv_width());
+    emit(g, {at(d_o), at(saved(l, "qkv", rows * a.qkv_width())), at(o), at(attention_stats(l, a)),
+             at(dqkv),
+             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
+                          context_.state))});
+    const BufferId dy1 = qkv_backward(l, b, dqkv);
     const BufferId dx = temporary(l, "d input", local);
     norm_grad(b.attention_norm, b.hidden, dy1, inputs_[l].buffer,
               norm_stats(l, "attention_norm.stats", b.attention_norm), dresidual, dx);
@@ -204,7 +222,8 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
 }
 
 BufferId LayerLowering::backward_layer(std::size_t l, const BlockLayer& b, BufferId dy) {
-    const BufferId dy_all = all_rows(l, "d output", dy, b.hidden);
+    // Experts take the rows of their own tokens.
+    const BufferId dy_all = b.has_experts() ? dy : all_rows(l, "d output", dy, b.hidden);
     const BufferId ds = block_mlp_backward(l, b, dy, dy_all);
     const BufferId ds_all =
         b.parallel_residual ? dy_all : all_rows(l, "d attention.residual", ds, b.hidden);

@@ -27,7 +27,14 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
     for (const Layer& layer : model.layers)
         if (const auto* block = std::get_if<BlockLayer>(&layer.kind))
             heads = std::max(heads, block->heads);
-    const std::int64_t rows = checked_mul(layout.micro_batch, model.seq, "tokens per micro-batch");
+    double copies = 1;  // of every token among the rows of experts
+    for (const Layer& layer : model.layers)
+        if (const auto* block = std::get_if<BlockLayer>(&layer.kind); block && block->has_experts())
+            copies = std::max(copies, static_cast<double>(block->experts.per_token) *
+                                          block->experts.capacity_factor);
+    const std::int64_t rows =
+        checked_mul(checked_mul(layout.micro_batch, model.seq, "tokens per micro-batch"),
+                    static_cast<std::int64_t>(std::ceil(copies)), "rows of experts");
     const std::int64_t tensor = checked_mul(rows, widest, "an activation tensor");
     const std::int64_t scores = attention == AttentionKind::flash
                                     ? 0
@@ -39,6 +46,23 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
     const std::int64_t all = checked_mul(layer, static_cast<std::int64_t>(model.layers.size()),
                                          "activations of the model");
     checked_mul(all, layout.micro_batches, "activations of all micro-batches");
+}
+
+// What the model and the degrees say of each other.
+void check_experts(const Model& model, const Layout& layout, const Strategy& strategy) {
+    if (!model.has_experts()) {
+        if (layout.ep == 1) return;
+        throw Error("expert-parallel",
+                    fmt::format("ep {}, but the model has no experts to divide", layout.ep),
+                    "leave out ep, or use a model with experts");
+    }
+    // Routing needs whole rows of what the experts give, which sums over the group hold.
+    if (layout.tp > 1 && !strategy.sequence_parallel)
+        throw Error("expert-parallel",
+                    fmt::format("tp {} without sequence parallelism: tokens are routed by the rank "
+                                "that holds them",
+                                layout.tp),
+                    "use sequence_parallel: true, or tp 1");
 }
 
 void check_rows(const Model& model, const Layout& layout, const Strategy& strategy) {
@@ -88,6 +112,10 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
     const std::int64_t kv_heads = kv_heads_of(model);
     if (kv_heads > 0 && kv_heads < layout.tp)
         groups.push_back({"kv", layout.tp / static_cast<int>(kv_heads), 1});
+    if (layout.ep > 1) groups.push_back({std::string(kExpertGroup), layout.ep, layout.tp});
+    if (layout.ep > 1 && layout.dp > layout.ep)
+        groups.push_back(
+            {std::string(kExpertDataGroup), layout.dp / layout.ep, layout.tp * layout.ep});
     return groups;
 }
 
@@ -111,15 +139,17 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group(kDataGroup, layout.dp),
                             group(kTensorGroup, layout.tp),
                             group(kPipelineGroup, layout.pp),
+                            group_named(plan.program, kExpertGroup),
                             stage,
                             plan.chunks.back(),
                             {},
                             {},
                             {},
                             rules_of(plan.strategy, storage, gradient)};
-    context.units = make_units(local, plan.splits, context.chunks,
-                               {context.zero, layout.dp, context.gradient, plan.strategy.bucket,
-                                layout.tp, context.sequence_parallel()});
+    context.units = make_units(
+        local, plan.splits, context.chunks,
+        {context.zero, layout.dp, context.gradient, plan.strategy.bucket, layout.tp,
+         context.sequence_parallel(), layout.ep, group_named(plan.program, kExpertDataGroup)});
     context.places = places_of(local, context.units);
     StageLowering(context).run();
 
@@ -151,6 +181,12 @@ void add_product(RuntimeMemory& runtime, const Plan& plan, const Device& device)
 
 }  // namespace
 
+GroupId group_named(const Program& program, std::string_view name) {
+    for (std::size_t g = 0; g < program.groups.size(); ++g)
+        if (program.groups[g].name == name) return GroupId(g);
+    return {};
+}
+
 ExecutionTarget ExecutionTarget::of(const Device& device) {
     ExecutionTarget target;
     target.tiled_attention_workspace = device.kind == DeviceKind::cpu;
@@ -166,14 +202,16 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.target = target;
     plan.model = model;
-    LocalModel split;  // empty without tensor parallelism: the model itself is not copied
+    const bool divided = plan.layout.tp > 1 || plan.layout.ep > 1;
+    LocalModel split;  // empty where nothing is divided: the model itself is not copied
     located(strategy, [&] {
         check_tasks(plan.layout);
         check_sizes(*model, plan.layout, strategy.attention);
         check_rows(*model, plan.layout, strategy);
-        if (plan.layout.tp > 1) split = split_model(*model, plan.layout.tp);
+        check_experts(*model, plan.layout, strategy);
+        if (divided) split = split_model(*model, plan.layout.tp, plan.layout.ep);
     });
-    const Model& local = plan.layout.tp > 1 ? split.model : *model;
+    const Model& local = divided ? split.model : *model;
     plan.splits = std::move(split.splits);
     plan.splits.resize(model->parameters.size());
     plan.program.groups = groups_of(*model, plan.layout);

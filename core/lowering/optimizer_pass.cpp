@@ -6,11 +6,14 @@
 namespace shardscope {
 namespace {
 
-// Where this rank's share of a unit lies in a buffer that holds the whole unit or only the share.
-Operand own(const LoweringContext& context, BufferId buffer, const Unit& unit, bool whole,
+// Where this rank's share of a unit lies in a buffer that holds the whole unit below ZeRO stage `sharded`,
+// and only the share from there on.
+Operand own(const LoweringContext& context, BufferId buffer, const Unit& unit, int sharded,
             DType type) {
-    return {buffer, 0, whole && context.zero >= 1 ? unit.shard * size_of(type) : 0};
+    const int zero = context.zero_of(unit);
+    return {buffer, 0, zero >= 1 && zero < sharded ? unit.shard * size_of(type) : 0, unit.group};
 }
+constexpr int kGradientsSharded = 2, kParametersSharded = 3;
 
 // The first and the last stage add each other's gradient of a tied embedding to their own: both end
 // with the same bits, since a + b = b + a. Ranks of equal index own the same shard on both.
@@ -20,7 +23,7 @@ void lower_tied(LoweringContext& context, ParameterBuffers& parameters, UnitId i
     const BufferId other = b.buffer("gradients of the other stage: " + unit.name, unit.shard,
                                     context.gradient, Category::communication);
     const Operand mine =
-        own(context, parameters.unit(id).gradient, unit, context.zero < 2, context.gradient);
+        own(context, parameters.unit(id).gradient, unit, kGradientsSharded, context.gradient);
     Exchange::Transfer send;
     send.group = context.pp;
     send.peer = context.stage == 0 ? context.layout.pp - 1 : 0;
@@ -60,14 +63,15 @@ private:
         const Unit& unit = context_.units[id.index()];
         if (unit.tied && context_.stage != 0) return;
         SumSquares k{unit.shard};
+        k.weight = weight(unit);
         if (unit.shared.empty()) return emit(id, k);
-        k.sharded = context_.zero >= 1;
+        k.sharded = context_.zero_of(unit) >= 1;
         std::int64_t end = 0;
         const auto range = [&](std::int64_t first, std::int64_t last, int ranks) {
             if (first == last) return;
             k.first = first;
             k.last = last;
-            k.weight = 1.0 / ranks;
+            k.weight = weight(unit) / ranks;
             emit(id, k);
         };
         for (const Unit::Shared& shared : unit.shared) {
@@ -78,13 +82,20 @@ private:
         range(end, unit.elements, 1);
     }
 
+    // Without sharding the sum goes over the ranks that share experts, each of which has the whole of
+    // everything else.
+    double weight(const Unit& unit) const {
+        const bool everywhere = unit.ranks == context_.layout.dp;
+        return context_.zero == 0 && everywhere ? 1.0 / context_.layout.ep : 1.0;
+    }
+
     void emit(UnitId id, SumSquares kernel) {
         kernel.accumulate = started_;
         started_ = true;
         const Unit& unit = context_.units[id.index()];
         context_.builder.compute(kernel, context_.gradient, context_.gradient,
                                  {own(context_, parameters_.unit(id).gradient, unit,
-                                      context_.zero < 2, context_.gradient),
+                                      kGradientsSharded, context_.gradient),
                                   {norm_, 0, 0}});
     }
 
@@ -99,8 +110,8 @@ BufferId lower_norm(LoweringContext& context, ParameterBuffers& parameters) {
     const BufferId norm =
         b.buffer("gradient norm", 1, DType::fp64, Category::workspace, Residence::persistent);
     NormSum(context, parameters, norm).run();
-    // Without sharding all data-parallel ranks have the whole sum already.
-    const GroupId dp = context.zero >= 1 ? context.dp : GroupId();
+    // Without sharding all data-parallel ranks have the whole sum already, but for their experts.
+    const GroupId dp = context.zero >= 1 ? context.dp : context.ep;
     if (!dp.valid() && !context.tp.valid() && !context.pp.valid()) return norm;
     // Between stages on a stream of theirs: who waits there waits for another stage.
     for (const GroupId group : {dp, context.tp, context.pp}) {
@@ -126,7 +137,7 @@ std::vector<BufferId> widened_gradients(LoweringContext& context, ParameterBuffe
     if (!context.rules.widens_gradients) return wide;
     for (std::size_t u = 0; u < context.units.size(); ++u) {
         const Unit& unit = context.units[u];
-        Operand from = own(context, parameters.unit(UnitId(u)).gradient, unit, context.zero < 2,
+        Operand from = own(context, parameters.unit(UnitId(u)).gradient, unit, kGradientsSharded,
                            context.gradient);
         if (context.rules.flattens_gradients) {
             const BufferId flat = b.buffer("flat gradients " + unit.name, unit.shard,
@@ -147,12 +158,12 @@ void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId
     const UnitBuffers& buffers = parameters.unit(id);
     const auto& training = context.training;
     context.builder.compute(
-        OptimizerStep{unit.shard, training.optimizer, training.clip, context.keeps_master()},
-        context.stored(), wide.valid() ? context.state : context.gradient,
+        OptimizerStep{unit.shard, training.optimizer, training.clip, context.keeps_master(unit)},
+        context.stored(unit), wide.valid() ? context.state : context.gradient,
         {wide.valid() ? Operand{wide, 0, 0}
-                      : own(context, buffers.gradient, unit, context.zero < 2, context.gradient),
+                      : own(context, buffers.gradient, unit, kGradientsSharded, context.gradient),
          {norm, 0, 0},
-         own(context, buffers.value, unit, context.zero < 3, context.stored()),
+         own(context, buffers.value, unit, kParametersSharded, context.stored(unit)),
          {buffers.master, 0, 0},
          {buffers.state1, 0, 0},
          {buffers.state2, 0, 0}});
@@ -161,14 +172,15 @@ void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId
 void lower_gather(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
     auto& b = context.builder;
     const Unit& unit = context.units[id.index()];
+    if (!unit.group.valid()) return;
     const BufferId value = parameters.unit(id).value;
     b.wait(Stream::gather, b.record(Stream::compute));
     Collective c;
     c.kind = CollectiveKind::all_gather;
-    c.group = context.dp;
+    c.group = unit.group;
     c.elements = unit.padded;
     c.dtype = context.storage;
-    c.send = {value, 0, unit.shard * size_of(context.storage)};
+    c.send = {value, 0, unit.shard * size_of(context.storage), unit.group};
     c.recv = {value, 0, 0};
     b.collective(Stream::gather, c);
 }

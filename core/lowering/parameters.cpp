@@ -20,14 +20,15 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
             return b.buffer(std::string(what) + " " + unit.name, elements, type, category,
                             Residence::persistent);
         };
+        const int zero = context.zero_of(unit);
         UnitBuffers u;
-        u.value = persistent("parameters", context.zero >= 3 ? unit.shard : unit.padded,
-                             context.stored(), Category::parameters);
-        u.gradient = persistent("gradients", context.zero >= 2 ? unit.shard : unit.padded,
-                                context.gradient, Category::gradients);
+        u.value = persistent("parameters", zero >= 3 ? unit.shard : unit.padded, context.stored(unit),
+                             Category::parameters);
+        u.gradient = persistent("gradients", zero >= 2 ? unit.shard : unit.padded, context.gradient,
+                                Category::gradients);
         if (context.rules.keeps_narrow_gradients)
             persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
-        if (context.keeps_master())
+        if (context.keeps_master(unit))
             u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
         if (states >= 1)
             u.state1 = persistent("state1", unit.shard, context.state, Category::optimizer_states);
@@ -53,7 +54,8 @@ void ParameterBuffers::add_placeholders() {
 
 void ParameterBuffers::begin_body(MicroBatchKind kind) {
     for (std::size_t u = 0; u < buffers_.size(); ++u) {
-        value_[u] = context_.zero >= 3 ? BufferId() : buffers_[u].value;
+        const bool gathered = context_.zero_of(context_.units[u]) >= 3;
+        value_[u] = gathered ? BufferId() : buffers_[u].value;
         gradient_[u] = buffers_[u].gradient;
     }
     fresh_.assign(fresh_.size(), kind.first);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/lowering/tensor_split.h"
@@ -41,10 +42,14 @@ struct Unit {
     };
     std::string name;  // "blocks.0 … blocks.3"
     std::vector<Entry> entries;
+    GroupId
+        group;  // who reduces its gradients and shards it: data-parallel ranks, or those of them
+                // that hold the same experts; invalid: nobody else holds it
+    int ranks = 1;               // the group's size
     std::int64_t elements = 0;   // sum of the parameters'
     std::int64_t shard = 0;      // elements one rank owns; = elements when nothing is sharded.
-                                 // Sharded: ⌈elements/dp⌉ rounded up to kShardAlignment
-    std::int64_t padded = 0;     // shard · dp, or elements when nothing is sharded
+                                 // Sharded: ⌈elements/ranks⌉ rounded up to kShardAlignment
+    std::int64_t padded = 0;     // shard · ranks, or elements when nothing is sharded
     std::vector<Shared> shared;  // ascending, disjoint
     // A tied embedding that the first and the last pipeline stage each hold: their gradients are
     // exchanged and added before the optimizer steps; only the first stage's count in the norm.
@@ -66,6 +71,11 @@ struct ShardSlice {
 // data-parallel one, then the stage.
 constexpr std::size_t kDataGroup = 0, kTensorGroup = 1, kPipelineGroup = 2;
 constexpr std::size_t kHeadGroup = 3;  // ranks that share key and value heads (kv_heads < tp)
+// By name, where there are any: ranks that divide experts among them, neighbours among the data-parallel
+// ones, and those that hold the same experts.
+constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp";
+// Invalid where there is none of that name.
+GroupId group_named(const Program& program, std::string_view name);
 
 // Layers [first, last) of the model.
 struct LayerRange {
@@ -87,6 +97,12 @@ struct Plan {
     // The rank's index in its groups.
     int data_index(Rank rank) const { return program.groups[kDataGroup].index_of(rank); }
     int tensor_index(Rank rank) const { return program.groups[kTensorGroup].index_of(rank); }
+    int expert_index(Rank rank) const {
+        const GroupId group = group_named(program, kExpertGroup);
+        return group.valid() ? program.groups[group.index()].index_of(rank) : 0;
+    }
+    // The ZeRO stage of a unit: nothing is sharded that one rank holds alone.
+    int zero_of(const Unit& unit) const { return unit.ranks > 1 ? strategy.zero : 0; }
 
     const MemoryPlan& memory_of(Rank rank) const { return memory[program.role_of(rank)]; }
 };

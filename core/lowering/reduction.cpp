@@ -26,8 +26,8 @@ bool Reduction::reduces() const {
     return kind_.last || (context_.dp.valid() && context_.strategy.reduces_every_micro_batch());
 }
 
-bool Reduction::uses_bucket() const {
-    if (!context_.dp.valid() || !context_.strategy.reduces_every_micro_batch()) return false;
+bool Reduction::uses_bucket(const Unit& unit) const {
+    if (!unit.group.valid() || !context_.strategy.reduces_every_micro_batch()) return false;
     // Stages 2 and 3 have no place for whole gradients; below, later micro-batches must be reduced
     // before they are added.
     return context_.zero >= 2 || !kind_.first;
@@ -36,9 +36,9 @@ bool Reduction::uses_bucket() const {
 void Reduction::begin_body(MicroBatchKind kind) {
     kind_ = kind;
     flights_.clear();
-    if (!uses_bucket()) return;
     for (std::size_t u = 0; u < context_.units.size(); ++u) {
         const Unit& unit = context_.units[u];
+        if (!uses_bucket(unit)) continue;
         if (!bucket_[u].valid())
             bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
                                                  context_.gradient, Category::communication);
@@ -71,18 +71,19 @@ void Reduction::reduce(UnitId id) {
     const Unit& unit = context_.units[id.index()];
     const bool partial = std::any_of(unit.shared.begin(), unit.shared.end(),
                                      [](const Unit::Shared& s) { return s.partial; });
-    if (!context_.dp.valid() && !partial) return;
+    if (!unit.group.valid() && !partial) return;
     const BufferId store = parameters_.unit(id).gradient;
-    const BufferId whole = uses_bucket() ? bucket_[id.index()] : copied(id, store);
-    if (uses_bucket()) clear_padding(id, whole);
+    const bool bucket = uses_bucket(unit);
+    const BufferId whole = bucket ? bucket_[id.index()] : copied(id, store);
+    if (bucket) clear_padding(id, whole);
     b.wait(Stream::reduce, b.record(Stream::compute));
     sum_shared(unit, whole);
-    if (!context_.dp.valid()) {
+    if (!unit.group.valid()) {
         flights_.push_back({id, b.record(Stream::reduce), {}});
         return;
     }
     Collective c;
-    c.group = context_.dp;
+    c.group = unit.group;
     c.elements = unit.padded;
     c.dtype = context_.gradient;
     Flight flight{id, {}, {}};
@@ -94,7 +95,7 @@ void Reduction::reduce(UnitId id) {
         c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
         c.recv = own_slice(id);
-        if (uses_bucket() && !kind_.first) {
+        if (bucket && !kind_.first) {
             BufferId& reduced = reduced_[id.index()];
             if (!reduced.valid())
                 reduced = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
@@ -111,8 +112,8 @@ void Reduction::reduce(UnitId id) {
 
 // What is summed instead of the stored gradients, where a product sums a copy.
 BufferId Reduction::copied(UnitId id, BufferId store) {
-    if (!context_.rules.reduces_copies || !context_.dp.valid()) return store;
     const Unit& unit = context_.units[id.index()];
+    if (!context_.rules.reduces_copies || !unit.group.valid()) return store;
     BufferId& copy = copy_[id.index()];
     if (!copy.valid())
         copy = context_.builder.buffer("copied " + unit.name, unit.padded, context_.gradient,
@@ -124,9 +125,10 @@ BufferId Reduction::copied(UnitId id, BufferId store) {
 
 // This rank's share of the unit's gradients, which are stored whole below stage 2.
 Operand Reduction::own_slice(UnitId id) const {
-    const bool whole = context_.zero == 1;
     const Unit& unit = context_.units[id.index()];
-    return {parameters_.unit(id).gradient, 0, whole ? unit.shard * size_of(context_.gradient) : 0};
+    const bool whole = context_.zero_of(unit) == 1;
+    return {parameters_.unit(id).gradient, 0, whole ? unit.shard * size_of(context_.gradient) : 0,
+            unit.group};
 }
 
 void Reduction::finish(std::size_t keep) {
@@ -136,10 +138,11 @@ void Reduction::finish(std::size_t keep) {
         flights_.erase(flights_.begin());
         b.wait(Stream::compute, flight.done);
         if (!flight.partial.valid()) continue;
-        const std::int64_t shard = context_.units[flight.unit.index()].shard;
+        const Unit& unit = context_.units[flight.unit.index()];
+        const std::int64_t shard = unit.shard;
         const std::int64_t stride = flight.whole ? shard * size_of(context_.gradient) : 0;
-        const Operand store = own_slice(flight.unit), sum{flight.partial, 0, stride};
-        const bool replaces = context_.rules.reduces_copies && !uses_bucket();
+        const Operand store = own_slice(flight.unit), sum{flight.partial, 0, stride, unit.group};
+        const bool replaces = context_.rules.reduces_copies && !uses_bucket(unit);
         if (replaces || (kind_.first && flight.whole))
             b.compute(Copy{shard}, context_.gradient, context_.gradient, {sum, store});
         else

@@ -31,8 +31,9 @@ private:
         BufferId partial;    // reduced gradients still to be added; invalid: none
         bool whole = false;  // `partial` is the whole unit, of which this rank takes its slice
     };
-    bool reduces() const;      // anything is reduced in this body
-    bool uses_bucket() const;  // gradients of this body go to transient buckets
+    bool reduces() const;  // anything is reduced in this body
+    // Whether the unit's gradients of this body go to a transient bucket.
+    bool uses_bucket(const Unit& unit) const;
     void sum_shared(const Unit& unit, BufferId whole);
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);

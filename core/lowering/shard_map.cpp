@@ -25,7 +25,9 @@ struct Window {
 class SliceCollector {
 public:
     SliceCollector(const Plan& plan, Rank rank)
-        : plan_(plan), tensor_index_(plan.tensor_index(rank)) {}
+        : plan_(plan),
+          place_{plan.layout.tp, plan.tensor_index(rank), plan.layout.ep, plan.expert_index(rank)} {
+    }
 
     // Adds the slices of every parameter of the unit that lie in the window.
     void add(const Unit& unit, Tensor tensor, BufferId buffer, const Window& window) {
@@ -45,12 +47,11 @@ public:
 
 private:
     std::vector<ElementRun> runs(ParameterId p) const {
-        return runs_of(plan_.splits[p.index()], plan_.model->parameters[p.index()].shape,
-                       plan_.layout.tp, tensor_index_);
+        return runs_of(plan_.splits[p.index()], plan_.model->parameters[p.index()].shape, place_);
     }
 
     const Plan& plan_;
-    int tensor_index_;
+    SplitPlace place_;
 };
 
 }  // namespace
@@ -58,10 +59,11 @@ private:
 std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
     const std::size_t r = plan.program.role_of(rank);
     const RoleProgram& role = plan.program.roles[r];
-    const int zero = plan.layout.dp > 1 ? plan.strategy.zero : 0;
     SliceCollector collector(plan, rank);
     for (const Unit& unit : plan.units[r]) {
-        const std::int64_t first = zero >= 1 ? unit.shard * plan.data_index(rank) : 0;
+        const int zero = plan.zero_of(unit);
+        const std::int64_t first =
+            zero >= 1 ? unit.shard * plan.program.groups[unit.group.index()].index_of(rank) : 0;
         const auto add = [&](Tensor tensor, std::string_view what, int whole_below) {
             collector.add(
                 unit, tensor, find_buffer(role, what, unit),

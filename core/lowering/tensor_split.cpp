@@ -17,16 +17,22 @@ using Section = TensorSplit::Section;
 
 class Splitter {
 public:
-    Splitter(const Model& model, int tp) : tp_(tp) {
+    Splitter(const Model& model, int tp, int ep) : tp_(tp), ep_(ep) {
         local_.model = model;
         local_.splits.resize(model.parameters.size());
     }
 
     LocalModel run() {
         auto& layers = local_.model.layers;
-        for (std::size_t l = 0; l < layers.size(); ++l)
-            std::visit([&](auto& kind) { split(layers[l].name, kind); }, layers[l].kind);
-        for (std::size_t l = 0; l < layers.size(); ++l) pair_linear(l);
+        if (tp_ > 1) {
+            for (std::size_t l = 0; l < layers.size(); ++l)
+                std::visit([&](auto& kind) { split(layers[l].name, kind); }, layers[l].kind);
+            for (std::size_t l = 0; l < layers.size(); ++l) pair_linear(l);
+        }
+        for (Layer& layer : layers)
+            if (auto* block = std::get_if<BlockLayer>(&layer.kind);
+                block != nullptr && block->has_experts())
+                split_experts(layer.name, block->experts);
         return std::move(local_);
     }
 
@@ -45,14 +51,14 @@ private:
         auto& shape = local_.model.parameters[p.index()].shape;
         shape[0] = 0;
         for (const Section& s : sections) shape[0] += s.local();
-        split = {TensorSplit::Kind::rows, std::move(sections)};
+        split = {TensorSplit::Kind::rows, 0, std::move(sections)};
     }
 
     void columns(ParameterId p) {
         auto& shape = local_.model.parameters[p.index()].shape;
         const Section section{0, shape[1], tp_};
         shape[1] = section.local();
-        local_.splits[p.index()] = {TensorSplit::Kind::columns, {section}};
+        local_.splits[p.index()] = {TensorSplit::Kind::columns, 0, {section}};
     }
 
     void column_parallel(LinearParameters& p, const std::vector<Section>& sections) {
@@ -77,6 +83,23 @@ private:
     }
 
     void split(const std::string& name, BlockLayer& b) {
+        if (b.is_latent()) {
+            split_latent(name, b);
+        } else {
+            split_attention(name, b);
+        }
+        row_parallel(b.projection);
+        if (b.ffn > 0) split_mlp(name, b);
+    }
+
+    void split_latent(const std::string& name, BlockLayer& b) {
+        LatentParameters& l = b.latent;
+        b.heads = b.kv_heads = share(name, "heads", b.heads);
+        column_parallel(l.query_up, {{0, l.query_up.out, tp_}});
+        column_parallel(l.kv_up, {{0, l.kv_up.out, tp_}});
+    }
+
+    void split_attention(const std::string& name, BlockLayer& b) {
         const std::int64_t q = b.heads * b.head_dim, kv = b.kv_heads * b.head_dim;
         if (b.kv_heads % tp_ != 0 && tp_ % b.kv_heads != 0)
             fail(fmt::format("{}: {} key-value heads neither divide over tp {} nor tp over them",
@@ -86,13 +109,37 @@ private:
         b.heads = share(name, "heads", b.heads);
         b.kv_heads /= kv_parts;
         column_parallel(b.qkv, {{0, q, tp_}, {q, kv, kv_parts}, {q + kv, kv, kv_parts}});
-        row_parallel(b.projection);
+    }
+
+    void split_mlp(const std::string& name, BlockLayer& b) {
         const std::int64_t ffn = b.ffn;
         b.ffn = share(name, "ffn", ffn);
         std::vector<Section> up{{0, ffn, tp_}};
         if (is_gated(b.mlp)) up.push_back({ffn, ffn, tp_});
         column_parallel(b.up, up);
         row_parallel(b.down);
+    }
+
+    // Of [count, out, in] a rank holds count/ep matrices; up's rows and down's columns divide over tp.
+    void split_experts(const std::string& name, ExpertsParameters& e) {
+        if (e.count % ep_ != 0)
+            throw Error("expert-parallel",
+                        fmt::format("{}: {} experts do not divide over ep {}", name, e.count, ep_),
+                        fmt::format("use an ep that divides {}", e.count));
+        const std::int64_t ffn = e.ffn;
+        e.ffn = share(name, "experts.ffn", ffn);
+        e.local = e.count / ep_;
+        stacked(e.up, {TensorSplit::Kind::rows, e.count, {{0, ffn, tp_}, {ffn, ffn, tp_}}});
+        stacked(e.down, {TensorSplit::Kind::columns, e.count, {{0, ffn, tp_}}});
+        e.up.out = 2 * e.ffn;
+        e.down.in = e.ffn;
+    }
+
+    void stacked(const LinearParameters& p, TensorSplit split) {
+        auto& shape = local_.model.parameters[p.weight.index()].shape;
+        shape[0] = split.experts / ep_;
+        (split.kind == TensorSplit::Kind::rows ? shape[1] : shape[2]) /= tp_;
+        local_.splits[p.weight.index()] = std::move(split);
     }
 
     void split(const std::string&, HeadLayer& head) {
@@ -125,14 +172,12 @@ private:
         row_parallel(row->linear);
     }
 
-    int tp_;
+    int tp_, ep_;
     LocalModel local_;
 };
 
-}  // namespace
-
-std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std::int64_t>& shape,
-                                int tp, int index) {
+std::vector<ElementRun> runs_of_matrix(const TensorSplit& split,
+                                       const std::vector<std::int64_t>& shape, int tp, int index) {
     std::int64_t row = 1;  // elements of a row
     for (std::size_t d = 1; d < shape.size(); ++d) row *= shape[d];
     if (split.kind == TensorSplit::Kind::whole) return {{0, 0, shape[0] * row}};
@@ -158,9 +203,26 @@ std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std:
     return runs;
 }
 
-LocalModel split_model(const Model& model, int tp) {
-    if (tp == 1) return {model, std::vector<TensorSplit>(model.parameters.size())};
-    return Splitter(model, tp).run();
+}  // namespace
+
+std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std::int64_t>& shape,
+                                const SplitPlace& place) {
+    if (split.experts == 0) return runs_of_matrix(split, shape, place.tp, place.tensor_index);
+    const std::vector<std::int64_t> matrix(shape.begin() + 1, shape.end());
+    const std::int64_t elements = matrix[0] * matrix[1], local = split.experts / place.ep;
+    const std::vector<ElementRun> runs =
+        runs_of_matrix(split, matrix, place.tp, place.tensor_index);
+    std::vector<ElementRun> all;
+    for (std::int64_t e = 0; e < local; ++e)
+        for (const ElementRun& run : runs)
+            all.push_back({(place.expert_index * local + e) * elements + run.global_first,
+                           e * elements / place.tp + run.local_first, run.count});
+    return all;
+}
+
+LocalModel split_model(const Model& model, int tp, int ep) {
+    if (tp == 1 && ep == 1) return {model, std::vector<TensorSplit>(model.parameters.size())};
+    return Splitter(model, tp, ep).run();
 }
 
 }  // namespace shardscope

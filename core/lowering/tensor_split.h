@@ -6,6 +6,10 @@
 // ranks; where there are fewer key and value heads than ranks, neighbouring ranks hold the same one. In
 // layer lists a linear layer and the next one form such a pair where only element-wise activations lie
 // between them; other layers are held whole by every rank.
+//
+// Experts divide over the ranks of an expert-parallel group, whole matrices each, and each expert's inner
+// width over the tensor-parallel ranks, as that of the MLP does. Routers, and what compresses queries, keys
+// and values in latent attention, are held whole.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +30,9 @@ struct TensorSplit {
         std::int64_t local() const { return (count + parts - 1) / parts; }
     };
     enum class Kind { whole, rows, columns } kind = Kind::whole;
+    // > 0: the parameter is a row of so many matrices, of experts. A rank of an expert-parallel group
+    // holds count/ep of them one after the other, of each what the above says.
+    std::int64_t experts = 0;
     std::vector<Section> sections;  // in local order; columns: one; whole: none
 };
 
@@ -34,17 +41,24 @@ struct ElementRun {
     std::int64_t global_first = 0, local_first = 0, count = 0;
 };
 
-// Everything rank `index` of `tp` holds of a parameter of shape `shape`, ascending in local elements.
-std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std::int64_t>& shape,
-                                int tp, int index);
+// A rank's place in the groups that divide the model.
+struct SplitPlace {
+    int tp = 1, tensor_index = 0;
+    int ep = 1, expert_index = 0;
+};
 
-// A model whose shapes are those of one rank, the same for all of them. tp = 1: the model itself.
+// Everything the rank holds of a parameter of shape `shape`, ascending in local elements.
+std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std::int64_t>& shape,
+                                const SplitPlace& place);
+
+// A model whose shapes are those of one rank, the same for all of them. tp = ep = 1: the model itself.
 struct LocalModel {
     Model model;
     std::vector<TensorSplit> splits;  // per parameter
 };
 
-// Throws Error "tensor-parallel" when heads or widths do not divide by tp.
-LocalModel split_model(const Model& model, int tp);
+// Throws Error "tensor-parallel" when heads or widths do not divide by tp, "expert-parallel" when
+// experts do not divide by ep.
+LocalModel split_model(const Model& model, int tp, int ep = 1);
 
 }  // namespace shardscope

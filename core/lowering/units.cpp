@@ -21,9 +21,20 @@ struct PartialGradients {
         add(p.weight);
         add(p.bias);
     }
+    // What every rank holds whole and multiplies with its part of the rows.
+    void add(const LinearParameters& p) const {
+        if (!sequence_parallel) return;
+        add(p.weight);
+        add(p.bias);
+    }
     void operator()(const BlockLayer& b) const {
         add(b.attention_norm);
         add(b.mlp_norm);
+        for (const auto* p : {&b.latent.query_down, &b.latent.kv_down, &b.latent.key_rope,
+                              &b.experts.router, &b.experts.shared_gate})
+            add(*p);
+        add(b.latent.query_norm);
+        add(b.latent.kv_norm);
         add(b.head_norm.query);
         add(b.head_norm.key);
     }
@@ -37,7 +48,11 @@ class UnitMaker {
 public:
     UnitMaker(const Model& model, const std::vector<TensorSplit>& splits,
               const std::vector<LayerRange>& chunks, const UnitRules& rules)
-        : model_(model), splits_(splits), rules_(rules), tied_(model.parameters.size()) {
+        : model_(model),
+          splits_(splits),
+          rules_(rules),
+          tied_(model.parameters.size()),
+          expert_(model.parameters.size()) {
         std::vector<bool> here(model.layers.size());
         for (const LayerRange& chunk : chunks)
             for (std::size_t l = chunk.first; l < chunk.last; ++l) here[l] = true;
@@ -45,6 +60,7 @@ public:
         for (const Layer& layer : model.layers)
             std::visit(PartialGradients{rules.sequence_parallel, partial_}, layer.kind);
         find_tied(here);
+        if (rules.ep > 1) find_experts();
     }
 
     std::vector<Unit> run(const std::vector<LayerRange>& chunks) {
@@ -62,6 +78,15 @@ private:
         for (std::size_t l = 0; l < model_.layers.size(); ++l)
             for (ParameterId p : model_.layers[l].borrowed)
                 if (here[l] != here[owner[p.index()]]) tied_[p.index()] = true;
+    }
+
+    // Parameters that fewer ranks hold than the others.
+    void find_experts() {
+        for (const Layer& layer : model_.layers)
+            if (const auto* block = std::get_if<BlockLayer>(&layer.kind);
+                block != nullptr && block->has_experts())
+                for (const auto* p : {&block->experts.up, &block->experts.down})
+                    expert_[p->weight.index()] = true;
     }
 
     std::int64_t elements(ParameterId p) const { return model_.parameters[p.index()].elements(); }
@@ -110,21 +135,29 @@ private:
         return partial_[p.index()] ? 2 : 1;
     }
 
-    // Lays out layers [first, last) in forward order, shared parameters behind the others.
+    // Experts apart: units are in backward order.
     void add_bucket(std::size_t first, std::size_t last) {
+        add_bucket(first, last, true);
+        add_bucket(first, last, false);
+    }
+
+    // Lays out layers [first, last) in forward order, shared parameters behind the others.
+    void add_bucket(std::size_t first, std::size_t last, bool experts) {
         Unit unit;
         for (int kind = 0; kind <= 2; ++kind) {
             const std::int64_t begin = unit.elements;
             for (std::size_t l = first; l < last; ++l)
                 for (ParameterId p : bucketed(l))
-                    if (sharing(p) == kind) add(unit, p);
+                    if (sharing(p) == kind && expert_[p.index()] == experts) add(unit, p);
             if (kind > 0 && unit.elements > begin)
                 unit.shared.push_back(
                     {begin, unit.elements, GroupId(kTensorGroup), rules_.tp, kind == 2});
         }
+        if (unit.entries.empty()) return;
         unit.name = model_.layers[first].name;
         if (first + 1 != last) unit.name += " … " + model_.layers[last - 1].name;
-        finish(unit);
+        if (experts) unit.name += " experts";
+        finish(unit, experts);
     }
 
     void add(Unit& unit, ParameterId p) {
@@ -154,21 +187,23 @@ private:
         }
     }
 
-    void finish(Unit& unit) {
-        const bool sharded = rules_.zero >= 1 && rules_.dp > 1;
+    void finish(Unit& unit, bool experts = false) {
+        unit.ranks = experts ? rules_.dp / rules_.ep : rules_.dp;
+        if (unit.ranks > 1) unit.group = experts ? rules_.same_experts : GroupId(kDataGroup);
+        const bool sharded = rules_.zero >= 1 && unit.ranks > 1;
         unit.shard = sharded
-                         ? round_up((unit.elements + rules_.dp - 1) / rules_.dp, kShardAlignment)
+                         ? round_up((unit.elements + unit.ranks - 1) / unit.ranks, kShardAlignment)
                          : unit.elements;
         unit.padded =
-            sharded ? checked_mul(unit.shard, rules_.dp, "a parameter bucket") : unit.elements;
+            sharded ? checked_mul(unit.shard, unit.ranks, "a parameter bucket") : unit.elements;
         units_.push_back(std::move(unit));
     }
 
     const Model& model_;
     const std::vector<TensorSplit>& splits_;
     const UnitRules& rules_;
-    std::vector<bool> tied_, partial_;  // per parameter
-    std::vector<Unit> units_;           // in backward order
+    std::vector<bool> tied_, partial_, expert_;  // per parameter
+    std::vector<Unit> units_;                    // in backward order
 };
 
 }  // namespace

@@ -16,6 +16,8 @@ struct UnitRules {
     Bytes bucket;
     int tp = 1;
     bool sequence_parallel = false;
+    int ep = 1;
+    GroupId same_experts = {};  // ranks that hold the same experts; invalid: dp/ep is 1
 };
 
 // ZeRO 3: one unit per layer that holds parameters. Otherwise consecutive layers of a chunk, taken in
@@ -23,7 +25,8 @@ struct UnitRules {
 // `gradient` elements, as PyTorch DDP does. Units come in forward order. Nothing is sharded when dp = 1
 // or zero = 0. `model` is one tensor-parallel rank's; a unit holds first what the rank holds alone, then
 // what all ranks of its tensor-parallel group hold (Unit::shared). A parameter that a layer borrows from
-// a layer of another stage is held by both stages, in a unit of its own (Unit::tied).
+// a layer of another stage is held by both stages, in a unit of its own (Unit::tied). With ep > 1 experts
+// are in units of their own, behind the layers' others: fewer ranks hold them.
 std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,
                              const std::vector<LayerRange>& chunks, const UnitRules& rules);
 

@@ -23,24 +23,35 @@ double weight_elements(const LinearParameters& linear) {
     return static_cast<double>(linear.in) * static_cast<double>(linear.out);
 }
 
+// Of a block's attention, either kind, and of all that a token goes through behind it.
+double matmul_parameters(const BlockLayer& b) {
+    const LatentParameters& l = b.latent;
+    double sum = weight_elements(b.qkv) + weight_elements(b.projection) + weight_elements(b.up) +
+                 weight_elements(b.down);
+    for (const auto* p : {&l.query_down, &l.query_up, &l.kv_down, &l.key_rope, &l.kv_up})
+        sum += weight_elements(*p);
+    const ExpertsParameters& e = b.experts;
+    return sum + weight_elements(e.router) + weight_elements(e.shared_gate) +
+           static_cast<double>(e.per_token) * (weight_elements(e.up) + weight_elements(e.down));
+}
+
 // Weight elements that a matrix multiply reads per token; not the embedding, which is a lookup,
 // but the classifier even when it is the embedding's table.
 double matmul_parameters(const LayerKind& kind) {
-    return std::visit(Overloaded{[](const BlockLayer& b) {
-                                     return weight_elements(b.qkv) + weight_elements(b.projection) +
-                                            weight_elements(b.up) + weight_elements(b.down);
-                                 },
+    return std::visit(Overloaded{[](const BlockLayer& b) { return matmul_parameters(b); },
                                  [](const HeadLayer& h) { return weight_elements(h.classifier); },
                                  [](const LinearLayer& l) { return weight_elements(l.linear); },
                                  [](const auto&) { return 0.0; }},
                       kind);
 }
 
-// Width of the attention's scores and values: heads · head_dim, 0 for other layers.
+// Mean width of the attention's scores and values: heads · head_dim where both are as wide, 0 for other
+// layers.
 double attention_width(const LayerKind& kind) {
     const auto* block = std::get_if<BlockLayer>(&kind);
     if (block == nullptr) return 0.0;
-    return static_cast<double>(block->heads) * static_cast<double>(block->head_dim);
+    return static_cast<double>(block->heads) *
+           static_cast<double>(block->head_dim + block->value_dim) / 2;
 }
 
 // Token ids and labels are 32-bit.
@@ -97,12 +108,39 @@ std::int64_t Model::parameter_count() const {
     return n;
 }
 
+std::int64_t Model::active_parameter_count() const {
+    std::int64_t n = parameter_count();
+    for (const Layer& layer : layers)
+        if (const auto* block = std::get_if<BlockLayer>(&layer.kind);
+            block && block->has_experts()) {
+            const ExpertsParameters& e = block->experts;
+            for (const ParameterId p : {e.up.weight, e.down.weight})
+                n -= parameters[p.index()].elements() / e.count * (e.count - e.per_token);
+        }
+    return n;
+}
+
+bool Model::has_experts() const {
+    return std::ranges::any_of(layers, [](const Layer& layer) {
+        const auto* block = std::get_if<BlockLayer>(&layer.kind);
+        return block != nullptr && block->has_experts();
+    });
+}
+
+bool Model::has_latent_attention() const {
+    return std::ranges::any_of(layers, [](const Layer& layer) {
+        const auto* block = std::get_if<BlockLayer>(&layer.kind);
+        return block != nullptr && block->is_latent();
+    });
+}
+
 // Per sample of s tokens: a weight of n elements costs 2·n·s forward, as much again for its input
 // gradient and as much for its weight gradient: 6·n·s (the first layer's unneeded input gradient is
 // counted too, as everybody does). Attention multiplies q·kᵀ and scores·v, 2·s²·w each forward with
 // w = heads · head_dim; the causal mask leaves half, and the backward pass costs twice the forward:
 // 3 · (4·s²·w) / 2 = 6·s²·w per block. Megatron-LM (training.py, num_floating_point_operations) and
 // llm.c (gpt2_estimate_mfu) count the same; torchtitan and nanotron count the full square, 12·s²·w.
+// Where scores and values differ in width, w is their mean.
 Flops Model::training_flops_per_sample() const {
     const double s = static_cast<double>(seq);
     double flops = 0;

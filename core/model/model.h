@@ -51,6 +51,29 @@ struct LinearParameters {
     TensorParallel parallel = TensorParallel::none;
 };
 
+// A block's experts. One parameter holds a weight of all of them, [count, out, in].
+struct ExpertsParameters {
+    std::int64_t count = 0;  // 0: the block has an MLP instead
+    std::int64_t local = 0;  // of them held by one rank of an expert-parallel group; else count
+    std::int64_t per_token = 0, ffn = 0;
+    double capacity_factor = 1.0;
+    LinearParameters router;  // [count, hidden]
+    LinearParameters up,
+        down;  // of one expert: [2·ffn, hidden], gate rows first, and [hidden, ffn]
+    LinearParameters shared_gate;  // [1, hidden]; weight invalid: none
+};
+
+// What makes queries, keys and values of latent attention. `query_down` and `query_norm` are invalid
+// where queries are not compressed: then query_up reads the block's normalised input.
+struct LatentParameters {
+    std::int64_t kv_rank = 0;  // 0: attention as usual
+    std::int64_t query_rank = 0, nope_dim = 0, rope_dim = 0;
+    LinearParameters query_down, kv_down, key_rope;  // held whole by all tensor-parallel ranks
+    NormParameters query_norm, kv_norm;
+    LinearParameters query_up;  // rows: per head nope_dim, then rope_dim
+    LinearParameters kv_up;     // rows: per head nope_dim of its key, then value_dim
+};
+
 struct EmbeddingLayer {
     std::int64_t vocab = 0, hidden = 0, seq = 0;
     ParameterId table, positions;  // positions invalid: none (rotary models)
@@ -64,17 +87,24 @@ struct EmbeddingLayer {
 // parallel_residual s + mlp(norm(x)).
 struct BlockLayer {
     std::int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, seq = 0;
+    std::int64_t value_dim = 0;   // of a value head; head_dim but in latent attention
     std::int64_t rotary_dim = 0;  // elements of a head that turn with the position; 0: none
     double rope_theta = 10000.0;
     RopeScaling rope_scaling = {};
     Mlp mlp = Mlp::gelu;
     bool parallel_residual = false;
     NormParameters attention_norm, mlp_norm;
-    LinearParameters qkv;  // rows of the weight: q heads, then k heads, then v heads
+    LinearParameters qkv;     // rows of the weight: q heads, then k heads, then v heads
+    LatentParameters latent;  // instead of qkv where kv_rank > 0
     HeadNormParameters head_norm;
     LinearParameters projection;
+    // The MLP; beside experts it is that of the shared ones, and ffn is 0 where there are none.
     LinearParameters up;  // [ffn, hidden]; gated: [2·ffn, hidden], gate rows first
     LinearParameters down;
+    ExpertsParameters experts;
+
+    bool has_experts() const { return experts.count > 0; }
+    bool is_latent() const { return latent.kv_rank > 0; }
 };
 
 bool is_gated(Mlp mlp);
@@ -126,8 +156,14 @@ struct Model {
     std::int64_t classes = 0;      // vocabulary or number of classes
 
     std::int64_t parameter_count() const;
+    // Of them, those that a token goes through: per_token of each layer's experts.
+    std::int64_t active_parameter_count() const;
+    // Whether any block has experts, or latent attention.
+    bool has_experts() const;
+    bool has_latent_attention() const;
     // Forward + backward matrix-multiply FLOPs per sample, attention counted with its causal half
     // (Megatron's and llm.c's convention), recomputation not counted: the numerator of `mfu`.
+    // Of experts, those that a token is sent to.
     Flops training_flops_per_sample() const;
 };
 

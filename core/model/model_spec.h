@@ -37,6 +37,40 @@ double scaled_frequency(const RopeScaling& scaling, double frequency);
 // first layer giving g and u (Shazeer 2020, arXiv:2002.05202); swiglu is with silu(g) = g·σ(g).
 enum class Mlp : std::uint8_t { relu, gelu, gelu_erf, swiglu, geglu, geglu_erf };
 
+// Experts in place of the MLP of some blocks: a router sends every token to a few of them and sums what
+// they give, weighted (Shazeer et al. 2017, arXiv:1701.06538). Beside them a block may have shared
+// experts, an MLP that all tokens go through (DeepSeekMoE, arXiv:2401.06066).
+struct ExpertsSpec {
+    std::int64_t count = 0;       // 0: none, every block is dense
+    std::int64_t per_token = 0;   // experts that a token is sent to
+    std::int64_t ffn = 0;         // inner width of one expert
+    std::int64_t shared_ffn = 0;  // inner width of all shared experts together; 0: none
+    bool shared_gate = false;     // what they give is multiplied by σ(x·w) (Qwen2-MoE)
+    bool router_bias = false;
+    std::int64_t first_dense = 0;  // so many blocks at the beginning keep the MLP
+    std::int64_t every = 1;        // of the others, block i has experts where this divides i + 1
+    // Rows that experts are sent and compute, over tokens · per_token. 1: routing is balanced and
+    // nothing is dropped or padded.
+    double capacity_factor = 1.0;
+
+    bool in_block(std::int64_t i) const {
+        return count > 0 && i >= first_dense && (i + 1) % every == 0;
+    }
+    bool operator==(const ExpertsSpec&) const = default;
+};
+
+// Attention whose keys and values, and where query_rank > 0 queries too, come from a short vector per
+// token, each part of them normalised (DeepSeek-V2, arXiv:2405.04434, section 2.1). A query or key head
+// is nope_dim elements without and rope_dim with a position; the latter part of the key is one for all
+// heads.
+struct LatentAttentionSpec {
+    std::int64_t kv_rank = 0;     // 0: attention as usual
+    std::int64_t query_rank = 0;  // 0: queries come from the block's input
+    std::int64_t nope_dim = 0, rope_dim = 0, value_dim = 0;  // of a head
+
+    bool operator==(const LatentAttentionSpec&) const = default;
+};
+
 // A pre-norm decoder with every choice spelt out. GptSpec and LlamaSpec below are short forms of it.
 struct TransformerSpec {
     std::int64_t layers = 0, hidden = 0, heads = 0, ffn = 0, vocab = 0, seq = 0;
@@ -61,6 +95,8 @@ struct TransformerSpec {
     double embedding_scale = 1.0;  // what rows of the token table are multiplied by
     bool tied_embeddings = false;
     double initial_deviation = 0.02;  // of weights; see transformer.cpp
+    ExpertsSpec experts = {};         // simulated only, as is what follows
+    LatentAttentionSpec latent = {};  // decides head_dim, rotary_dim and kv_heads
 
     bool operator==(const TransformerSpec&) const = default;
 };

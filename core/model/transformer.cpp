@@ -74,6 +74,65 @@ void check_scaling(const RopeScaling& scaling) {
                 "use a larger high_frequency_factor, such as 4 with 1");
 }
 
+[[noreturn]] void refuse_experts(const std::string& message, const std::string& fix) {
+    throw Error("experts", message, fix);
+}
+
+void check_experts(const TransformerSpec& s) {
+    const ExpertsSpec& e = s.experts;
+    if (e.count == 0) return;
+    require_positive(e.count, "experts.count");
+    require_positive(e.ffn, "experts.ffn");
+    require_positive(e.per_token, "experts.per_token");
+    require_positive(e.every, "experts.every");
+    require_positive_number(e.capacity_factor, "experts.capacity_factor");
+    if (e.per_token > e.count)
+        refuse_experts(fmt::format("per_token {} of {} experts", e.per_token, e.count),
+                       fmt::format("use a per_token of at most {}", e.count));
+    if (e.shared_ffn < 0 || e.first_dense < 0)
+        refuse_experts(fmt::format("shared_ffn {}, first_dense {}", e.shared_ffn, e.first_dense),
+                       "use 0 or more");
+    if (e.shared_gate && e.shared_ffn == 0)
+        refuse_experts("shared_gate without shared experts",
+                       "set shared_ffn, or shared_gate: false");
+    if (s.mlp != Mlp::swiglu)
+        refuse_experts("experts compute swiglu, the model's mlp is another", "use mlp: swiglu");
+    if (s.mlp_bias) refuse_experts("experts have no biases", "use mlp_bias: false");
+    if (s.parallel_residual)
+        refuse_experts("experts beside parallel_residual are not supported",
+                       "use parallel_residual: false");
+    for (std::int64_t i = 0; i < s.layers; ++i)
+        if (e.in_block(i)) return;
+    refuse_experts(fmt::format("no block of {} has experts: first_dense {}, every {}", s.layers,
+                               e.first_dense, e.every),
+                   "use a smaller first_dense or every");
+}
+
+void check_latent(const TransformerSpec& s) {
+    const LatentAttentionSpec& l = s.latent;
+    if (l.kv_rank == 0) return;
+    require_positive(l.kv_rank, "latent_attention.kv_rank");
+    require_positive(l.nope_dim, "latent_attention.nope_dim");
+    require_positive(l.rope_dim, "latent_attention.rope_dim");
+    require_positive(l.value_dim, "latent_attention.value_dim");
+    const auto refuse = [](const std::string& message, const std::string& fix) {
+        throw Error("latent-attention", message, fix);
+    };
+    if (l.query_rank < 0) refuse(fmt::format("query_rank is {}", l.query_rank), "use 0 or more");
+    if (s.positions != Positions::rotary)
+        refuse("latent attention needs rotary positions", "use positions: rotary");
+    if (s.kv_heads != s.heads || s.head_dim != l.nope_dim + l.rope_dim ||
+        s.rotary_dim != l.rope_dim)
+        refuse(fmt::format("kv_heads {}, head_dim {} and rotary_dim {} are not what follows from "
+                           "it: {}, {} and {}",
+                           s.kv_heads, s.head_dim, s.rotary_dim, s.heads, l.nope_dim + l.rope_dim,
+                           l.rope_dim),
+               "leave them out");
+    if (s.qk_norm || s.qkv_bias || s.projection_bias)
+        refuse("latent attention has norms of its own and no biases",
+               "use qk_norm, qkv_bias and projection_bias: false");
+}
+
 void check(const TransformerSpec& s) {
     require_positive(s.layers, "layers");
     require_positive(s.hidden, "hidden");
@@ -93,6 +152,8 @@ void check(const TransformerSpec& s) {
     check_heads(s);
     check_positions(s);
     check_scaling(s.rope_scaling);
+    check_experts(s);
+    check_latent(s);
 }
 
 class TransformerBuilder {
@@ -134,27 +195,92 @@ private:
         block.heads = s_.heads;
         block.kv_heads = s_.kv_heads;
         block.head_dim = s_.head_dim;
-        block.ffn = s_.ffn;
+        block.value_dim = s_.latent.kv_rank > 0 ? s_.latent.value_dim : s_.head_dim;
         block.seq = s_.seq;
         block.rotary_dim = s_.rotary_dim;
         block.rope_theta = s_.rope_theta;
         block.rope_scaling = s_.rope_scaling;
         block.mlp = s_.mlp;
         block.parallel_residual = s_.parallel_residual;
-        add_attention(block);
-        const std::int64_t up = is_gated(s_.mlp) ? checked_mul(2, s_.ffn, "2 · ffn") : s_.ffn;
+        block.attention_norm = b_.norm("attention_norm", s_.norm, s_.hidden, s_.norm_epsilon);
+        if (s_.latent.kv_rank > 0)
+            add_latent_attention(block);
+        else
+            add_attention(block);
         block.mlp_norm = b_.norm("mlp_norm", s_.norm, s_.hidden, s_.norm_epsilon);
-        block.up = b_.linear("mlp.up", s_.hidden, up, weights(), bias(s_.mlp_bias));
-        block.down =
-            b_.linear("mlp.down", s_.ffn, s_.hidden, residual_weights(), bias(s_.mlp_bias));
+        if (s_.experts.in_block(i)) {
+            add_experts(block);
+            add_mlp(block, "shared", s_.experts.shared_ffn);
+        } else {
+            add_mlp(block, "mlp", s_.ffn);
+        }
         b_.end_layer(block);
+    }
+
+    void add_mlp(BlockLayer& block, const std::string& name, std::int64_t ffn) {
+        block.ffn = ffn;
+        if (ffn == 0) return;  // no shared experts
+        const std::int64_t up = is_gated(s_.mlp) ? checked_mul(2, ffn, "2 · ffn") : ffn;
+        block.up = b_.linear(name + ".up", s_.hidden, up, weights(), bias(s_.mlp_bias));
+        block.down =
+            b_.linear(name + ".down", ffn, s_.hidden, residual_weights(), bias(s_.mlp_bias));
+    }
+
+    void add_experts(BlockLayer& block) {
+        const ExpertsSpec& spec = s_.experts;
+        ExpertsParameters& e = block.experts;
+        e.count = e.local = spec.count;
+        e.per_token = spec.per_token;
+        e.ffn = spec.ffn;
+        e.capacity_factor = spec.capacity_factor;
+        const auto stacked = [&](const char* name, std::int64_t in, std::int64_t out,
+                                 Initializer init) {
+            LinearParameters linear{in, out, {}, {}};
+            linear.weight = b_.parameter(name, {spec.count, out, in}, init);
+            return linear;
+        };
+        e.router = b_.linear("router", s_.hidden, spec.count, weights(), bias(spec.router_bias));
+        e.up = stacked("experts.up.weight", s_.hidden, checked_mul(2, spec.ffn, "2 · experts.ffn"),
+                       weights());
+        e.down = stacked("experts.down.weight", spec.ffn, s_.hidden, residual_weights());
+        if (spec.shared_gate)
+            e.shared_gate = b_.linear("shared.gate", s_.hidden, 1, weights(), std::nullopt);
+    }
+
+    void add_latent_attention(BlockLayer& block) {
+        const LatentAttentionSpec& spec = s_.latent;
+        LatentParameters& l = block.latent;
+        l.kv_rank = spec.kv_rank;
+        l.query_rank = spec.query_rank;
+        l.nope_dim = spec.nope_dim;
+        l.rope_dim = spec.rope_dim;
+        const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
+            return b_.linear(std::string("attention.") + name, in, out, weights(), std::nullopt);
+        };
+        const auto latent_norm = [&](const char* name, std::int64_t width) {
+            return b_.norm(std::string("attention.") + name, s_.norm, width, s_.norm_epsilon);
+        };
+        const auto heads = [&](std::int64_t width) {
+            return checked_mul(s_.heads, width, "heads · width of a head");
+        };
+        if (spec.query_rank > 0) {
+            l.query_down = linear("query_down", s_.hidden, spec.query_rank);
+            l.query_norm = latent_norm("query_norm", spec.query_rank);
+        }
+        l.query_up = linear("query_up", spec.query_rank > 0 ? spec.query_rank : s_.hidden,
+                            heads(s_.head_dim));
+        l.kv_down = linear("kv_down", s_.hidden, spec.kv_rank);
+        l.key_rope = linear("key_rope", s_.hidden, spec.rope_dim);
+        l.kv_norm = latent_norm("kv_norm", spec.kv_rank);
+        l.kv_up = linear("kv_up", spec.kv_rank, heads(spec.nope_dim + spec.value_dim));
+        block.projection = b_.linear("attention.projection", heads(spec.value_dim), s_.hidden,
+                                     residual_weights(), std::nullopt);
     }
 
     void add_attention(BlockLayer& block) {
         const std::int64_t query = checked_mul(s_.heads, s_.head_dim, "heads · head_dim");
         const std::int64_t key_value =
             checked_mul(2, checked_mul(s_.kv_heads, s_.head_dim, "kv rows"), "kv rows");
-        block.attention_norm = b_.norm("attention_norm", s_.norm, s_.hidden, s_.norm_epsilon);
         block.qkv = b_.linear("attention.qkv", s_.hidden, checked_add(query, key_value, "qkv rows"),
                               weights(), bias(s_.qkv_bias));
         if (s_.qk_norm) {
@@ -202,6 +328,12 @@ private:
 
 TransformerSpec resolved(TransformerSpec s) {
     if (s.kv_heads == 0) s.kv_heads = s.heads;
+    if (s.latent.kv_rank > 0) {
+        const std::int64_t query =
+            checked_add(s.latent.nope_dim, s.latent.rope_dim, "nope_dim + rope_dim");
+        if (s.head_dim == 0) s.head_dim = query;
+        if (s.rotary_dim == 0) s.rotary_dim = s.latent.rope_dim;
+    }
     if (s.head_dim == 0) s.head_dim = default_head_dim(s.hidden, s.heads);
     if (s.positions == Positions::learned) {
         s.rotary_dim = 0;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/model/experts_io.h"
 #include "core/model/spec_limits.h"
 
 namespace shardscope {
@@ -29,6 +30,18 @@ std::string name(const std::array<std::string_view, N>& names, Enum value) {
     return std::string(names[static_cast<std::size_t>(value)]);
 }
 
+// Latent attention decides what other models say with keys of their own.
+void read_latent_sizes(const YamlMap& map, const YamlValue& latent, TransformerSpec& spec) {
+    for (const std::string_view key : {"kv_heads", "head_dim", "rotary_dim"})
+        if (const auto value = map.find(key))
+            value->fail("latent-attention",
+                        fmt::format("\"{}\" follows from \"latent_attention\"", key),
+                        fmt::format("remove \"{}\"", key));
+    spec.latent = read_latent_attention(latent);
+    spec.head_dim = spec.latent.nope_dim + spec.latent.rope_dim;
+    spec.rotary_dim = spec.latent.rope_dim;
+}
+
 void read_sizes(const YamlMap& map, TransformerSpec& spec) {
     spec.layers = map.require("layers").integer(kLayers);
     spec.hidden = map.require("hidden").integer(kWidth);
@@ -38,6 +51,8 @@ void read_sizes(const YamlMap& map, TransformerSpec& spec) {
     spec.seq = map.require("seq").integer(kWidth);
     spec.kv_heads = spec.heads;
     map.read("kv_heads", spec.kv_heads, kHeads);
+    if (const auto latent = map.find("latent_attention"))
+        return read_latent_sizes(map, *latent, spec);
     // Where heads do not divide hidden, head_dim stays 0 and build_model says so.
     if (spec.hidden % spec.heads == 0) spec.head_dim = spec.hidden / spec.heads;
     map.read("head_dim", spec.head_dim, kWidth);
@@ -90,7 +105,7 @@ void read_positions(const YamlMap& map, TransformerSpec& spec) {
         spec.position_rows = spec.position_offset + spec.seq;
         map.read("position_rows", spec.position_rows, kWidth);
     } else {
-        spec.rotary_dim = spec.head_dim;
+        if (spec.latent.kv_rank == 0) spec.rotary_dim = spec.head_dim;
         map.read("rotary_dim", spec.rotary_dim, kWidth);
         map.read("rope_theta", spec.rope_theta, kTheta);
         if (const auto scaling = map.find("rope_scaling"))
@@ -125,7 +140,9 @@ TransformerSpec read_transformer(const YamlValue& value) {
                               "parallel_residual",
                               "embedding_scale",
                               "tied_embeddings",
-                              "initial_deviation"});
+                              "initial_deviation",
+                              "experts",
+                              "latent_attention"});
     TransformerSpec spec;
     read_sizes(map, spec);
     read_positions(map, spec);
@@ -140,6 +157,7 @@ TransformerSpec read_transformer(const YamlValue& value) {
     map.read("embedding_scale", spec.embedding_scale, kScale);
     map.read("tied_embeddings", spec.tied_embeddings);
     map.read("initial_deviation", spec.initial_deviation, kDeviation);
+    if (const auto experts = map.find("experts")) spec.experts = read_experts(*experts);
     return spec;
 }
 
@@ -149,14 +167,15 @@ nlohmann::ordered_json transformer_to_json(const TransformerSpec& s) {
     const auto unless_default = [&out](const char* key, std::int64_t value) {
         if (value != 0) out[key] = value;
     };
-    unless_default("kv_heads", s.kv_heads);
-    unless_default("head_dim", s.head_dim);
+    const bool latent = s.latent.kv_rank > 0;
+    unless_default("kv_heads", latent ? 0 : s.kv_heads);
+    unless_default("head_dim", latent ? 0 : s.head_dim);
     out["positions"] = name(kPositions, s.positions);
     if (s.positions == Positions::learned) {
         unless_default("position_rows", s.position_rows);
         out["position_offset"] = s.position_offset;
     } else {
-        unless_default("rotary_dim", s.rotary_dim);
+        unless_default("rotary_dim", latent ? 0 : s.rotary_dim);
         out["rope_theta"] = s.rope_theta;
         out["rope_scaling"] = scaling_to_json(s.rope_scaling);
     }
@@ -171,6 +190,8 @@ nlohmann::ordered_json transformer_to_json(const TransformerSpec& s) {
     out["embedding_scale"] = s.embedding_scale;
     out["tied_embeddings"] = s.tied_embeddings;
     out["initial_deviation"] = s.initial_deviation;
+    if (s.experts.count > 0) out["experts"] = experts_to_json(s.experts);
+    if (latent) out["latent_attention"] = latent_attention_to_json(s.latent);
     return out;
 }
 

@@ -23,13 +23,17 @@ void for_each_instruction(const RoleProgram& role, Visitor&& visit) {
 }
 
 void check_bounds(const Program& program, const RoleProgram& role) {
-    // Operand::rank_stride counts the index in the data-parallel group, which is the first.
-    const int last = program.groups.empty() ? 0 : program.groups.front().size - 1;
+    // Operand::rank_stride counts the index in the data-parallel group, which is the first, or in one
+    // that the operand names.
+    const auto last = [&](GroupId group) {
+        const std::size_t index = group.valid() ? group.index() : 0;
+        return index < program.groups.size() ? program.groups[index].size - 1 : 0;
+    };
     for_each_instruction(
         role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
             for_each_operand(instruction, [&](const Operand& o, Access) {
                 const Buffer& buffer = role.buffers[o.buffer.index()];
-                const std::int64_t begin = o.offset + last * o.rank_stride;
+                const std::int64_t begin = o.offset + last(o.group) * o.rank_stride;
                 if (o.offset < 0 || begin >= buffer.size().value)
                     throw_program_error("program-bounds",
                                         fmt::format("{}: offset {} lies outside {}", place(body, i),

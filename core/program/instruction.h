@@ -58,6 +58,7 @@ struct Operand {
     BufferId buffer;
     std::int64_t offset = 0;
     std::int64_t rank_stride = 0;
+    GroupId group = {};  // whose index counts instead of the data-parallel group's
     bool valid() const { return buffer.valid(); }
 };
 
@@ -71,7 +72,7 @@ struct Compute {
     MathType multiplies_in() const { return math.value_or(math_of(dtype)); }
 };
 
-enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather };
+enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all };
 std::string_view collective_name(CollectiveKind kind);
 enum class ReduceOp : std::uint8_t { sum, maximum };
 
@@ -80,6 +81,8 @@ enum class ReduceOp : std::uint8_t { sum, maximum };
 //   all_reduce      recv[elements] in place; send unused
 //   reduce_scatter  send[elements] → recv[elements / size]
 //   all_gather      send[elements / size] → recv[elements]
+//   all_to_all      send[elements] → recv[elements], part i of send being part of member i's recv; not
+//                   in place. Simulated only.
 // send may alias this rank's slice of recv (all_gather) or recv this rank's slice of send
 // (reduce_scatter): in place, as NCCL allows.
 struct Collective {

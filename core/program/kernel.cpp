@@ -41,8 +41,10 @@ struct AccessOf {
     }
     Accesses operator()(const Activate&) const { return {R, W}; }
     Accesses operator()(const ActivateGrad&) const { return {R, R, W}; }
-    Accesses operator()(const SwiGlu&) const { return {R, W}; }
-    Accesses operator()(const SwiGluGrad&) const { return {R, R, W}; }
+    Accesses operator()(const SwiGlu& k) const { return {R, W, read_if(k.weighted)}; }
+    Accesses operator()(const SwiGluGrad& k) const {
+        return {R, R, W, read_if(k.weighted), write_if(k.weighted)};
+    }
     Accesses operator()(const GeGlu&) const { return {R, W}; }
     Accesses operator()(const GeGluGrad&) const { return {R, R, W}; }
     Accesses operator()(const Norm& k) const { return {R, R, read_if(has_bias(k.kind)), W, W}; }
@@ -61,6 +63,14 @@ struct AccessOf {
     Accesses operator()(const Rope&) const { return {RW}; }
     Accesses operator()(const Attention&) const { return {R, W, W, W}; }
     Accesses operator()(const AttentionGrad&) const { return {R, R, R, R, W, W}; }
+    Accesses operator()(const LatentQkv&) const { return {R, R, R, W}; }
+    Accesses operator()(const LatentQkvGrad&) const { return {R, W, W, W}; }
+    Accesses operator()(const Route&) const { return {R, W, W, W}; }
+    Accesses operator()(const RouteGrad&) const { return {R, R, R, W}; }
+    Accesses operator()(const Permute&) const { return {R, R, W}; }
+    Accesses operator()(const Unpermute& k) const { return {R, R, read_if(k.residual), W}; }
+    Accesses operator()(const GateRows& k) const { return {R, R, read_if(k.residual), W}; }
+    Accesses operator()(const GateRowsGrad&) const { return {R, R, R, W, W}; }
     Accesses operator()(const SoftmaxCrossEntropy& k) const {
         return {RW, R, write_or_add(k.accumulate_loss)};
     }
@@ -105,6 +115,14 @@ struct NameOf {
     std::string_view operator()(const Rope&) const { return "rope"; }
     std::string_view operator()(const Attention&) const { return "attention"; }
     std::string_view operator()(const AttentionGrad&) const { return "attention_grad"; }
+    std::string_view operator()(const LatentQkv&) const { return "latent_qkv"; }
+    std::string_view operator()(const LatentQkvGrad&) const { return "latent_qkv_grad"; }
+    std::string_view operator()(const Route&) const { return "route"; }
+    std::string_view operator()(const RouteGrad&) const { return "route_grad"; }
+    std::string_view operator()(const Permute&) const { return "permute"; }
+    std::string_view operator()(const Unpermute&) const { return "unpermute"; }
+    std::string_view operator()(const GateRows&) const { return "gate_rows"; }
+    std::string_view operator()(const GateRowsGrad&) const { return "gate_rows_grad"; }
     std::string_view operator()(const SoftmaxCrossEntropy&) const {
         return "softmax_cross_entropy";
     }

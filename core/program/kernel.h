@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -55,10 +56,13 @@ struct EmbeddingGrad {
 
 // y = act(x·Wᵀ + b) + residual: x R, w R, b R?, residual R?, y W, pre W?. `pre` receives the value
 // before the activation where the backward pass needs it (needs_argument; relu uses y).
+// experts > 1, in the three linear kernels alike: the weight is that many [out, in] one after the other,
+// each for its rows/experts of the rows (grouped multiply; simulated only).
 struct Linear {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, residual = false;
     Activation activation = Activation::none;
+    std::int64_t experts = 1;
     bool operator==(const Linear&) const = default;
 };
 // dx = (dy·W) ⊙ act'(aux): dy R, w R, aux R?, dx W. `activation` is that of the layer that produced
@@ -66,12 +70,14 @@ struct Linear {
 struct LinearInputGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     Activation activation = Activation::none;
+    std::int64_t experts = 1;
     bool operator==(const LinearInputGrad&) const = default;
 };
 // dw (+)= dyᵀ·x, db (+)= Σ_rows dy: x R, dy R, dw W, db W?.
 struct LinearWeightGrad {
     std::int64_t rows = 0, in = 0, out = 0;
     bool bias = false, accumulate = false;
+    std::int64_t experts = 1;
     bool operator==(const LinearWeightGrad&) const = default;
 };
 
@@ -96,14 +102,17 @@ struct ActivateGrad {
     bool operator==(const ActivateGrad&) const = default;
 };
 
-// y = silu(gate) ⊙ up: gate_up R [rows, 2·ffn] (gate first), y W [rows, ffn].
+// y = silu(gate) ⊙ up, weighted: times a factor per row (simulated only): gate_up R [rows, 2·ffn] (gate
+// first), y W [rows, ffn], weight R? [rows].
 struct SwiGlu {
     std::int64_t rows = 0, ffn = 0;
+    bool weighted = false;
     bool operator==(const SwiGlu&) const = default;
 };
-// dy R, gate_up R, dgate_up W.
+// dy R, gate_up R, dgate_up W, weight R?, dweight W?.
 struct SwiGluGrad {
     std::int64_t rows = 0, ffn = 0;
+    bool weighted = false;
     bool operator==(const SwiGluGrad&) const = default;
 };
 
@@ -177,11 +186,16 @@ struct Rope {
 };
 
 // Causal self-attention, scores scaled by 1/√head_dim; qkv rows hold q heads, k heads, v heads:
-// qkv R, y W [rows, heads·head_dim], stats W, workspace W?.
+// qkv R, y W [rows, heads·value()], stats W, workspace W?. Values of another width than keys (value_dim,
+// 0: head_dim) are simulated only.
 struct Attention {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
     int tiles = 1;  // in the workspace: as many heads can be worked on at once
+    std::int64_t value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
+    std::int64_t qkv_width() const { return (heads + kv_heads) * head_dim + kv_heads * value(); }
     bool operator==(const Attention&) const = default;
 };
 // dy R, qkv R, y R, stats R, dqkv W, workspace W?.
@@ -189,7 +203,68 @@ struct AttentionGrad {
     std::int64_t samples = 0, seq = 0, heads = 0, kv_heads = 0, head_dim = 0;
     AttentionKind kind = AttentionKind::flash;
     int tiles = 1;  // in the workspace: as many heads can be worked on at once
+    std::int64_t value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
+    std::int64_t qkv_width() const { return (heads + kv_heads) * head_dim + kv_heads * value(); }
     bool operator==(const AttentionGrad&) const = default;
+};
+
+// Queries, keys and values of latent attention from what its layers give, the parts with a position
+// turned: q R [rows, heads·(nope + rope)], kv R [rows, heads·(nope + value)], key R [rows, rope], qkv W as
+// Attention wants it. Simulated only.
+struct LatentQkv {
+    std::int64_t rows = 0, heads = 0, nope = 0, rope = 0, value = 0;
+
+    std::int64_t query() const { return nope + rope; }
+    bool operator==(const LatentQkv&) const = default;
+};
+// dqkv R, dq W, dkv W, dkey W (summed over the rank's heads).
+struct LatentQkvGrad {
+    std::int64_t rows = 0, heads = 0, nope = 0, rope = 0, value = 0;
+
+    std::int64_t query() const { return nope + rope; }
+    bool operator==(const LatentQkvGrad&) const = default;
+};
+
+// The next kernels are those of a mixture of experts; all are simulated only.
+//
+// Which experts tokens go to. A place is a row of what experts are sent, in their order; there are
+// rows · per_token · capacity_factor. logits R [rows, experts], scores W [rows, experts] (their softmax or
+// sigmoid), weights W [places], chosen W (int32 [places]: which token is there). Scores and weights are of
+// the statistics type.
+struct Route {
+    std::int64_t rows = 0, experts = 0, places = 0;
+    bool operator==(const Route&) const = default;
+};
+// dweights R, scores R, chosen R, dlogits W.
+struct RouteGrad {
+    std::int64_t rows = 0, experts = 0, places = 0;
+    bool operator==(const RouteGrad&) const = default;
+};
+// Rows in another order, one token's row copied to each place it goes to: x R [rows, width], chosen R
+// (int32 [places]), y W [places, width]. Also the gradient of Unpermute.
+struct Permute {
+    std::int64_t rows = 0, places = 0, width = 0;
+    bool operator==(const Permute&) const = default;
+};
+// Back: every row of y is the sum of those of its places, and a residual: x R [places, width], chosen R
+// (int32 [places]), residual R? [rows, width], y W [rows, width].
+struct Unpermute {
+    std::int64_t rows = 0, places = 0, width = 0;
+    bool residual = false;
+    bool operator==(const Unpermute&) const = default;
+};
+// y = σ(gate) ⊙ x + residual, one gate per row: x R [rows, width], gate R [rows], residual R?, y W.
+struct GateRows {
+    std::int64_t rows = 0, width = 0;
+    bool residual = false;
+    bool operator==(const GateRows&) const = default;
+};
+// dy R, x R, gate R, dx W, dgate W [rows].
+struct GateRowsGrad {
+    std::int64_t rows = 0, width = 0;
+    bool operator==(const GateRowsGrad&) const = default;
 };
 
 // Replaces logits by scale·(softmax − one-hot) and adds scale·Σ −log p(target) to the loss:
@@ -268,8 +343,15 @@ using Kernel =
     std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
                  BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm,
                  NormInputGrad, NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad,
-                 Rope, Attention, AttentionGrad, SoftmaxCrossEntropy, VocabularyMax, VocabularySum,
-                 VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
+                 Rope, Attention, AttentionGrad, LatentQkv, LatentQkvGrad, Route, RouteGrad,
+                 Permute, Unpermute, GateRows, GateRowsGrad, SoftmaxCrossEntropy, VocabularyMax,
+                 VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
+
+// Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
+template <class K>
+concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
+    std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
+    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

@@ -74,17 +74,17 @@ struct CostOf {
         return cost(
             2 * real(k.rows) * real(k.in) * real(k.out),
             real(y) * ((k.bias ? 1 : 0) + (k.residual ? 1 : 0) + forward_flops(k.activation)),
-            (k.rows * k.in + k.in * k.out + bias + residual) * e, (y + pre) * e);
+            (k.rows * k.in + k.experts * (k.in * k.out + bias) + residual) * e, (y + pre) * e);
     }
     KernelCost operator()(const LinearInputGrad& k) const {
         const std::int64_t dx = k.rows * k.in;
         const std::int64_t aux = k.activation == Activation::none ? 0 : dx;
         return cost(2 * real(k.rows) * real(k.in) * real(k.out),
                     real(dx) * backward_flops(k.activation),
-                    (k.rows * k.out + k.in * k.out + aux) * e, dx * e);
+                    (k.rows * k.out + k.experts * k.in * k.out + aux) * e, dx * e);
     }
     KernelCost operator()(const LinearWeightGrad& k) const {
-        const std::int64_t gradients = k.in * k.out + (k.bias ? k.out : 0);
+        const std::int64_t gradients = k.experts * (k.in * k.out + (k.bias ? k.out : 0));
         return cost(
             2 * real(k.rows) * real(k.in) * real(k.out), k.bias ? real(k.rows) * real(k.out) : 0,
             k.rows * (k.in + k.out) * e + (k.accumulate ? gradients * g : 0), gradients * g);
@@ -102,13 +102,20 @@ struct CostOf {
         return cost(0, real(k.elements) * backward_flops(k.activation), 2 * k.elements * e,
                     k.elements * e);
     }
+    // Of the rows, statistics.
+    template <class Gate>
+    std::int64_t weights(const Gate& k) const {
+        return k.weighted ? k.rows * s : 0;
+    }
     KernelCost operator()(const SwiGlu& k) const {
         const std::int64_t n = k.rows * k.ffn;
-        return cost(0, real(n) * (3 + 2 * kTranscendental), 2 * n * e, n * e);
+        return cost(0, real(n) * (3 + (k.weighted ? 1 : 0) + 2 * kTranscendental),
+                    2 * n * e + weights(k), n * e);
     }
     KernelCost operator()(const SwiGluGrad& k) const {
         const std::int64_t n = k.rows * k.ffn;
-        return cost(0, real(n) * (8 + 2 * kTranscendental), 3 * n * e, 2 * n * e);
+        return cost(0, real(n) * (8 + (k.weighted ? 3 : 0) + 2 * kTranscendental),
+                    3 * n * e + weights(k), 2 * n * e + weights(k));
     }
     KernelCost operator()(const GeGlu& k) const {
         const std::int64_t n = k.rows * k.ffn;
@@ -171,24 +178,67 @@ struct CostOf {
         const std::int64_t queries = k.samples * k.heads * k.seq;
         return k.kind == AttentionKind::flash ? queries : queries * k.seq;
     }
-    // Two multiplies (q·kᵀ, p·v); mask, scale, maximum, exponential and sum per pair. The unfused
+    // Two multiplies, q·kᵀ of head_dim and p·v of value(); mask, scale, maximum, exponential and sum per pair. The unfused
     // kind writes its probabilities and reads them back for p·v.
     KernelCost operator()(const Attention& k) const {
         const std::int64_t rows = k.samples * k.seq;
-        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
+        const std::int64_t qkv = rows * k.qkv_width();
         const std::int64_t again = k.kind == AttentionKind::unfused ? stats(k) * s : 0;
-        return cost(2 * 2 * pairs(k) * real(k.head_dim), pairs(k) * (4 + kTranscendental),
-                    qkv * e + again, rows * k.heads * k.head_dim * e + stats(k) * s);
+        return cost(2 * pairs(k) * real(k.head_dim + k.value()), pairs(k) * (4 + kTranscendental),
+                    qkv * e + again, rows * k.heads * k.value() * e + stats(k) * s);
     }
-    // Four multiplies (dv, dp, dq, dk) and for flash the recomputed scores: 2.5 times forward.
+    // Four multiplies (dv and dp of value(), dq and dk of head_dim) and for flash the recomputed scores:
+    // 2.5 times forward where both are equal.
     KernelCost operator()(const AttentionGrad& k) const {
         const bool flash = k.kind == AttentionKind::flash;
         const std::int64_t rows = k.samples * k.seq;
-        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
-        const std::int64_t y = rows * k.heads * k.head_dim;
-        return cost((flash ? 5 : 4) * 2 * pairs(k) * real(k.head_dim),
+        const std::int64_t qkv = rows * k.qkv_width();
+        const std::int64_t y = rows * k.heads * k.value();
+        return cost(2 * pairs(k) * real((flash ? 3 : 2) * k.head_dim + 2 * k.value()),
                     pairs(k) * (flash ? 6 + kTranscendental : 4) + 2 * real(y),
                     (qkv + 2 * y) * e + stats(k) * s, qkv * e);
+    }
+    // All heads' parts with a position turn, and the one key's.
+    KernelCost operator()(const LatentQkv& k) const {
+        return cost(0, 3 * real(k.rows) * real(k.heads + 1) * real(k.rope),
+                    k.rows * latent_inputs(k) * e, k.rows * latent_qkv(k) * e);
+    }
+    KernelCost operator()(const LatentQkvGrad& k) const {
+        return cost(0, 4 * real(k.rows) * real(k.heads) * real(k.rope), k.rows * latent_qkv(k) * e,
+                    k.rows * latent_inputs(k) * e);
+    }
+    template <class Latent>
+    static std::int64_t latent_inputs(const Latent& k) {
+        return k.heads * (k.query() + k.nope + k.value) + k.rope;
+    }
+    template <class Latent>
+    static std::int64_t latent_qkv(const Latent& k) {
+        return k.heads * (2 * k.query() + k.value);
+    }
+    // An exponential per score, and a pass to find the largest.
+    KernelCost operator()(const Route& k) const {
+        const std::int64_t n = k.rows * k.experts;
+        return cost(0, real(n) * (4 + kTranscendental), n * e, n * s + k.places * (s + 4));
+    }
+    KernelCost operator()(const RouteGrad& k) const {
+        const std::int64_t n = k.rows * k.experts;
+        return cost(0, 4 * real(n), n * s + k.places * (s + 4), n * e);
+    }
+    KernelCost operator()(const Permute& k) const {
+        return cost(0, 0, k.rows * k.width * e + k.places * 4, k.places * k.width * e);
+    }
+    KernelCost operator()(const Unpermute& k) const {
+        const std::int64_t y = k.rows * k.width, x = k.places * k.width;
+        return cost(0, real(x), (x + (k.residual ? y : 0)) * e + k.places * 4, y * e);
+    }
+    KernelCost operator()(const GateRows& k) const {
+        const std::int64_t n = k.rows * k.width;
+        return cost(0, real(n) * (k.residual ? 2 : 1), ((k.residual ? 2 : 1) * n + k.rows) * e,
+                    n * e);
+    }
+    KernelCost operator()(const GateRowsGrad& k) const {
+        const std::int64_t n = k.rows * k.width;
+        return cost(0, 3 * real(n), (2 * n + k.rows) * e, (n + k.rows) * e);
     }
     KernelCost operator()(const SoftmaxCrossEntropy& k) const {
         const std::int64_t n = k.rows * k.classes;

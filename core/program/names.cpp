@@ -47,6 +47,8 @@ std::string_view collective_name(CollectiveKind kind) {
             return "reduce_scatter";
         case CollectiveKind::all_gather:
             return "all_gather";
+        case CollectiveKind::all_to_all:
+            return "all_to_all";
     }
     return "unknown";
 }

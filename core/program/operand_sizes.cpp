@@ -32,8 +32,8 @@ struct SizesOf {
     Sizes operator()(const Linear& k) const {
         const std::int64_t y = k.rows * k.out;
         return {OperandSize{k.rows * k.in},
-                {k.in * k.out},
-                when(k.bias, k.out),
+                {k.experts * k.in * k.out},
+                when(k.bias, k.experts * k.out),
                 when(k.residual, y),
                 {y},
                 when(needs_argument(k.activation), y)};
@@ -41,12 +41,15 @@ struct SizesOf {
     Sizes operator()(const LinearInputGrad& k) const {
         const std::int64_t dx = k.rows * k.in;
         return {OperandSize{k.rows * k.out},
-                {k.in * k.out},
+                {k.experts * k.in * k.out},
                 when(k.activation != Activation::none, dx),
                 {dx}};
     }
     Sizes operator()(const LinearWeightGrad& k) const {
-        return {OperandSize{k.rows * k.in}, {k.rows * k.out}, {k.in * k.out}, when(k.bias, k.out)};
+        return {OperandSize{k.rows * k.in},
+                {k.rows * k.out},
+                {k.experts * k.in * k.out},
+                when(k.bias, k.experts * k.out)};
     }
     Sizes operator()(const BiasResidual& k) const {
         const std::int64_t y = k.rows * k.hidden;
@@ -57,10 +60,14 @@ struct SizesOf {
         return {OperandSize{k.elements}, {k.elements}, {k.elements}};
     }
     Sizes operator()(const SwiGlu& k) const {
-        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
+        return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}, when(k.weighted, k.rows)};
     }
     Sizes operator()(const SwiGluGrad& k) const {
-        return {OperandSize{k.rows * k.ffn}, {2 * k.rows * k.ffn}, {2 * k.rows * k.ffn}};
+        return {OperandSize{k.rows * k.ffn},
+                {2 * k.rows * k.ffn},
+                {2 * k.rows * k.ffn},
+                when(k.weighted, k.rows),
+                when(k.weighted, k.rows)};
     }
     Sizes operator()(const GeGlu& k) const {
         return {OperandSize{2 * k.rows * k.ffn}, {k.rows * k.ffn}};
@@ -119,14 +126,14 @@ struct SizesOf {
     Sizes operator()(const Rope& k) const { return {OperandSize{qkv(k)}}; }
     Sizes operator()(const Attention& k) const {
         const std::int64_t rows = k.samples * k.seq;
-        return {OperandSize{rows * (k.heads + 2 * k.kv_heads) * k.head_dim},
-                {rows * k.heads * k.head_dim},
+        return {OperandSize{rows * k.qkv_width()},
+                {rows * k.heads * k.value()},
                 {attention_stats_elements(k)},
                 {attention_workspace_elements(k)}};
     }
     Sizes operator()(const AttentionGrad& k) const {
-        const std::int64_t rows = k.samples * k.seq, y = rows * k.heads * k.head_dim;
-        const std::int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
+        const std::int64_t rows = k.samples * k.seq, y = rows * k.heads * k.value();
+        const std::int64_t qkv = rows * k.qkv_width();
         const Attention forward{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
         return {OperandSize{y},
                 {qkv},
@@ -134,6 +141,44 @@ struct SizesOf {
                 {attention_stats_elements(forward)},
                 {qkv},
                 {attention_workspace_elements(k)}};
+    }
+    template <class Latent>
+    static std::array<std::int64_t, 4> latent_sizes(const Latent& k) {
+        const std::int64_t rows = k.rows * k.heads;
+        return {rows * k.query(), rows * (k.nope + k.value), k.rows * k.rope,
+                rows * (2 * k.query() + k.value)};
+    }
+    Sizes operator()(const LatentQkv& k) const {
+        const auto [q, kv, key, qkv] = latent_sizes(k);
+        return {OperandSize{q}, {kv}, {key}, {qkv}};
+    }
+    Sizes operator()(const LatentQkvGrad& k) const {
+        const auto [q, kv, key, qkv] = latent_sizes(k);
+        return {OperandSize{qkv}, {q}, {kv}, {key}};
+    }
+    Sizes operator()(const Route& k) const {
+        const std::int64_t scores = k.rows * k.experts;
+        return {OperandSize{scores}, {scores}, {k.places}, indices(k.places, k.rows)};
+    }
+    Sizes operator()(const RouteGrad& k) const {
+        const std::int64_t scores = k.rows * k.experts;
+        return {OperandSize{k.places}, {scores}, indices(k.places, k.rows), {scores}};
+    }
+    Sizes operator()(const Permute& k) const {
+        return {OperandSize{k.rows * k.width}, indices(k.places, k.rows), {k.places * k.width}};
+    }
+    Sizes operator()(const Unpermute& k) const {
+        const std::int64_t y = k.rows * k.width;
+        return {
+            OperandSize{k.places * k.width}, indices(k.places, k.rows), when(k.residual, y), {y}};
+    }
+    Sizes operator()(const GateRows& k) const {
+        const std::int64_t n = k.rows * k.width;
+        return {OperandSize{n}, {k.rows}, when(k.residual, n), {n}};
+    }
+    Sizes operator()(const GateRowsGrad& k) const {
+        const std::int64_t n = k.rows * k.width;
+        return {OperandSize{n}, {n}, {k.rows}, {n}, {k.rows}};
     }
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
         return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};

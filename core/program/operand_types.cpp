@@ -29,6 +29,12 @@ struct TypesOf {
     Types operator()(const HeadNormWeightGrad&) const { return {e, e, s, g, g}; }
     Types operator()(const Attention& k) const { return {e, e, attention_stats(k), s}; }
     Types operator()(const AttentionGrad& k) const { return {e, e, e, attention_stats(k), e, s}; }
+    Types operator()(const SwiGlu&) const { return {e, e, s}; }
+    Types operator()(const SwiGluGrad&) const { return {e, e, e, s, s}; }
+    Types operator()(const Route&) const { return {e, s, s, kIndex}; }
+    Types operator()(const RouteGrad&) const { return {s, s, kIndex, e}; }
+    Types operator()(const Permute&) const { return {e, kIndex, e}; }
+    Types operator()(const Unpermute&) const { return {e, kIndex, e, e}; }
     Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalar}; }
     Types operator()(const VocabularyMax&) const { return {e, s}; }
     Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }

@@ -48,10 +48,10 @@ std::string recompute_text(const Recompute& recompute) {
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
-        const auto& [name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
+        const auto& [name, tp, pp, ep, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
                      sequence_parallel, schedule, virtual_stages, partition, recompute, attention,
                      profile, place] = s;
-        return std::tie(name, tp, pp, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
+        return std::tie(name, tp, pp, ep, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
                         sequence_parallel, schedule, virtual_stages, partition, recompute,
                         attention, profile);
     };
@@ -70,6 +70,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.sequence_parallel) layout += "sp ";
     if (strategy.pp > 1) layout += fmt::format("pp{} ", strategy.pp);
     layout += fmt::format("dp{}", dp);
+    if (strategy.ep > 1) layout += fmt::format(" ep{}", strategy.ep);
     if (strategy.zero > 0) layout += fmt::format(" zero{}", strategy.zero);
     if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);

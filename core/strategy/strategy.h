@@ -60,9 +60,11 @@ enum class AttentionKind : std::uint8_t {
 };
 
 struct Strategy {
-    std::string name;          // unique within a scenario
-    int tp = 1;                // tensor-parallel degree
-    int pp = 1;                // pipeline stages
+    std::string name;  // unique within a scenario
+    int tp = 1;        // tensor-parallel degree
+    int pp = 1;        // pipeline stages
+    int ep =
+        1;  // expert-parallel degree: so many neighbouring data-parallel ranks share the experts
     std::optional<int> dp;     // data-parallel degree; empty: world size / (tp · pp)
     std::optional<int> ranks;  // ranks this strategy uses; empty: all of the cluster's
     int zero = 0;  // ZeRO stage 0 … 3 (1 optimizer states, 2 + gradients, 3 + parameters)

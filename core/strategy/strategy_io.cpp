@@ -103,6 +103,7 @@ std::string derived_name(const Strategy& s) {
     if (s.pp > 1 && s.schedule != Schedule::one_f_one_b)
         name += fmt::format(" {}", schedule_name(s.schedule));
     if (s.virtual_stages > 1) name += fmt::format(" v{}", s.virtual_stages);
+    if (s.ep > 1) name += fmt::format(" ep{}", s.ep);
     if (s.recompute.kind == Recompute::Kind::selective) name += " recompute selective";
     if (s.recompute.kind == Recompute::Kind::full)
         name += s.recompute.every == 1 ? " recompute full"
@@ -132,14 +133,21 @@ RuntimeProfile read_profile(const YamlValue& value) {
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
                        std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(
-        value, {"name", "preset", "deepspeed", "tp", "pp", "dp", "ranks", "zero", "micro_batch",
-                "bucket", "prefetch", "reduce_at", "sequence_parallel", "schedule",
-                "virtual_stages", "partition", "recompute", "attention", "profile"});
+    const YamlMap map(value, {"name",      "preset",
+                              "deepspeed", "tp",
+                              "pp",        "ep",
+                              "dp",        "ranks",
+                              "zero",      "micro_batch",
+                              "bucket",    "prefetch",
+                              "reduce_at", "sequence_parallel",
+                              "schedule",  "virtual_stages",
+                              "partition", "recompute",
+                              "attention", "profile"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);
     map.read("pp", s.pp, kDegree);
+    map.read("ep", s.ep, kDegree);
     read_degree(map, "dp", s.dp);
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
@@ -213,6 +221,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["name"] = s.name;
     out["tp"] = s.tp;
     out["pp"] = s.pp;
+    out["ep"] = s.ep;
     out["dp"] = number_or_auto(s.dp);
     out["ranks"] = number_or_auto(s.ranks);
     out["zero"] = s.zero;

@@ -48,6 +48,7 @@ void check_positive(const Strategy& s, const char* name, std::int64_t value) {
 void check_degrees(const Strategy& s) {
     check_positive(s, "tp", s.tp);
     check_positive(s, "pp", s.pp);
+    check_positive(s, "ep", s.ep);
     check_positive(s, "dp", s.dp.value_or(1));
     check_positive(s, "ranks", s.ranks.value_or(1));
 }
@@ -163,6 +164,14 @@ void check_model_parallel(const Strategy& s) {
     check_partition(s);
 }
 
+void check_expert_parallel(const Strategy& s, int dp) {
+    if (dp % s.ep == 0) return;
+    fail(
+        s, "expert-parallel",
+        fmt::format("ep {} does not divide dp {}: data-parallel ranks share the experts", s.ep, dp),
+        fmt::format("use ep {}", divisors_near(dp, s.ep)));
+}
+
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
     const std::int64_t global = training.global_batch;
     if (global % layout.dp != 0) {
@@ -219,8 +228,10 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
     layout.dp = degree_of(strategy, layout.world, scenario.cluster.world_size());
+    layout.ep = strategy.ep;
     layout.virtual_stages = strategy.virtual_stages;
     check_model_parallel(strategy);
+    check_expert_parallel(strategy, layout.dp);
     split_batch(scenario.training, strategy, layout);
     return layout;
 }

@@ -12,6 +12,7 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
+    int ep = 1;                      // of the dp ranks, so many neighbours share the experts
     int virtual_stages = 1;          // model chunks per pipeline stage
     std::int64_t micro_batch = 0;    // samples per rank and micro-batch
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
@@ -24,7 +25,7 @@ struct Layout {
 // every chunk) is for lowering to refuse. Any number of micro-batches goes with any pp.
 //
 // Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "virtual-stages",
-// "partition", "pattern".
+// "partition", "pattern", "expert-parallel".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
 // The data-parallel degree that goes with a strategy's ranks, tp and pp; throws "range" and "world-size".

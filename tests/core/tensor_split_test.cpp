@@ -23,7 +23,7 @@ void expect_cover(const ModelSpec& spec, int tp) {
         for (int rank = 0; rank < tp; ++rank) {
             std::vector<bool> used(static_cast<std::size_t>(local.model.parameters[p].elements()),
                                    false);
-            for (const ElementRun& run : runs_of(local.splits[p], parameter.shape, tp, rank))
+            for (const ElementRun& run : runs_of(local.splits[p], parameter.shape, {tp, rank}))
                 for (std::int64_t i = 0; i < run.count; ++i) {
                     ++held.at(static_cast<std::size_t>(run.global_first + i));
                     EXPECT_FALSE(used.at(static_cast<std::size_t>(run.local_first + i)));
@@ -73,7 +73,8 @@ TEST(TensorSplit, NeighboursShareKeyAndValueHeads) {
     std::vector<std::int64_t> key_rows;
     for (int rank = 0; rank < 4; ++rank)
         key_rows.push_back(
-            runs_of(local.splits[qkv], model.parameters[qkv].shape, 4, rank)[1].global_first / 24);
+            runs_of(local.splits[qkv], model.parameters[qkv].shape, {4, rank})[1].global_first /
+            24);
     EXPECT_THAT(key_rows, ElementsAre(24, 24, 30, 30));
 }
 
@@ -83,7 +84,7 @@ TEST(TensorSplit, TheVocabularyNeedNotDivide) {
     const LocalModel local = split_model(model, 4);
     std::vector<std::int64_t> rows;
     for (int rank = 0; rank < 4; ++rank)
-        for (const ElementRun& run : runs_of(local.splits[0], model.parameters[0].shape, 4, rank))
+        for (const ElementRun& run : runs_of(local.splits[0], model.parameters[0].shape, {4, rank}))
             rows.push_back(run.count / 24);
     EXPECT_THAT(rows, ElementsAre(13, 13, 13, 11));
 }

@@ -41,6 +41,10 @@ struct Run {
     void indexed(const Kernel& kernel) const {
         run<T>(kernel, operands, context.tensor_index, team);
     }
+    template <SimulatedKernel Kernel>
+    void operator()(const Kernel& kernel) const {
+        throw std::logic_error(std::string(kernel_name(kernel)) + " is simulated only");
+    }
     void operator()(const LoadBatch&) const {
         throw std::logic_error("load_batch is the executor's, not a kernel");
     }

@@ -206,6 +206,8 @@ void NcclCommunicators::collective(const Collective& c, Stream program_stream,
                 return ncclReduceScatter(send, recv, part, type, ncclSum, member.comm(), stream);
             case CollectiveKind::all_gather:
                 return ncclAllGather(send, recv, part, type, member.comm(), stream);
+            case CollectiveKind::all_to_all:
+                throw std::logic_error("all_to_all is simulated only");
         }
         return ncclInvalidArgument;
     });

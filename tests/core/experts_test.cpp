@@ -1,0 +1,322 @@
+// Mixtures of experts and latent attention: parameters, what a rank holds of them, what is kept, sent and
+// computed, and what is refused.
+#include <algorithm>
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/program/check.h"
+#include "core/scenario_io.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::int64_t kHidden = 24, kSeq = 16;
+
+TransformerSpec dense() {
+    TransformerSpec s;
+    s.layers = 3;
+    s.hidden = kHidden;
+    s.heads = 4;
+    s.kv_heads = 2;
+    s.ffn = 36;
+    s.vocab = 50;
+    s.seq = kSeq;
+    return s;
+}
+
+ModelSpec mixture(std::int64_t shared_ffn = 0, bool shared_gate = false) {
+    TransformerSpec s = dense();
+    s.experts = {8, 2, 20, shared_ffn, shared_gate};
+    return {"mixture", s};
+}
+
+ModelSpec latent(std::int64_t query_rank) {
+    TransformerSpec s = dense();
+    s.kv_heads = 0;
+    s.latent = {10, query_rank, 8, 4, 6};
+    s.experts = {8, 3, 20, 12};
+    s.experts.first_dense = 1;
+    return {"latent", s};
+}
+
+struct Degrees {
+    int tp = 1, pp = 1, dp = 1, ep = 1, zero = 0;
+};
+
+Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
+    Scenario s = test::tiny_scenario(model, d.tp * d.pp * d.dp);
+    s.training.global_batch = 4 * d.dp;
+    s.training.micro_batch = 2;
+    s.training.precision = DType::bf16;
+    Strategy& strategy = s.strategies[0];
+    strategy.tp = d.tp;
+    strategy.sequence_parallel = d.tp > 1;
+    strategy.pp = d.pp;
+    strategy.ep = d.ep;
+    strategy.zero = d.zero;
+    strategy.bucket = Bytes(3000);
+    return s;
+}
+
+Plan plan_of(const ModelSpec& model, const Degrees& d) {
+    return test::lower_tiny(scenario_of(model, d));
+}
+
+std::vector<Degrees> layouts() {
+    std::vector<Degrees> list;
+    for (const int zero : {0, 1, 2, 3})
+        for (const Degrees d : {Degrees{1, 1, 4, 1},
+                                {1, 1, 4, 2},
+                                {1, 1, 4, 4},
+                                {2, 1, 4, 2},
+                                {2, 1, 2, 2},
+                                {1, 3, 2, 2},
+                                {2, 3, 4, 2}})
+            list.push_back({d.tp, d.pp, d.dp, d.ep, zero});
+    return list;
+}
+
+std::vector<ModelSpec> models() {
+    return {mixture(), mixture(12), mixture(12, true), latent(0), latent(14)};
+}
+
+TEST(Experts, EveryPlanIsSound) {
+    using Kind = Recompute::Kind;
+    for (const ModelSpec& model : models())
+        for (const Degrees& d : layouts())
+            for (const Kind recompute : {Kind::none, Kind::selective, Kind::full})
+                for (const bool zero_bubble : {false, true}) {
+                    if (zero_bubble && d.pp == 1) continue;
+                    Scenario s = scenario_of(model, d);
+                    s.strategies[0].recompute.kind = recompute;
+                    if (zero_bubble) s.strategies[0].schedule = Schedule::zero_bubble;
+                    SCOPED_TRACE(test::describe(s, s.strategies[0]));
+                    const Plan plan = test::lower_tiny(s);
+                    EXPECT_NO_THROW(check_program(plan.program, plan.memory));
+                }
+}
+
+// Every element of every parameter is on as many ranks as hold it, and each state on exactly one of those
+// that share it.
+TEST(Experts, ShardMapCoversEveryElement) {
+    for (const ModelSpec& model : models())
+        for (const Degrees& d : layouts()) {
+            if (d.tp > 1) continue;  // where shared parameters count once per tensor-parallel rank
+            const Plan plan = plan_of(model, d);
+            SCOPED_TRACE(layout_of(plan.strategy, plan.layout.dp));
+            std::vector<std::vector<int>> held(plan.model->parameters.size()), states = held;
+            for (int r = 0; r < plan.layout.world; ++r)
+                for (const ShardSlice& slice : shard_map(plan, Rank(r))) {
+                    const bool state = slice.tensor == ShardSlice::Tensor::state1;
+                    if (!state && slice.tensor != ShardSlice::Tensor::parameter) continue;
+                    auto& counts = (state ? states : held)[slice.parameter.index()];
+                    counts.resize(static_cast<std::size_t>(
+                        plan.model->parameters[slice.parameter.index()].elements()));
+                    for (std::int64_t i = 0; i < slice.count; ++i)
+                        ++counts[static_cast<std::size_t>(slice.global_first + i)];
+                }
+            for (std::size_t p = 0; p < held.size(); ++p) {
+                const std::string& name = plan.model->parameters[p].name;
+                const bool expert = name.find(".experts.") != std::string::npos;
+                const int ranks = expert ? d.dp / d.ep : d.dp;
+                ASSERT_FALSE(held[p].empty()) << name;
+                for (const int n : held[p]) ASSERT_EQ(n, d.zero == 3 ? 1 : ranks) << name;
+                for (const int n : states[p]) ASSERT_EQ(n, d.zero >= 1 ? 1 : ranks) << name;
+            }
+        }
+}
+
+std::int64_t kept(const RoleProgram& role, Category category) {
+    std::int64_t sum = 0;
+    for (const Buffer& b : role.buffers)
+        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
+    return sum;
+}
+
+// Of E experts' elements a rank holds 1/ep, and of their optimizer states 1/(dp/ep) of that with ZeRO 1;
+// of the others everything and 1/dp. Padding: less than 16 elements per unit and rank.
+TEST(Experts, StatesFollowTheirOwnGroups) {
+    const std::int64_t experts = 3 * 8 * 3 * kHidden * 20;
+    const std::int64_t others = build_model(mixture()).parameter_count() - experts;
+    for (const int ep : {1, 2, 4}) {
+        const Degrees all{1, 1, 4, ep, 0}, sharded{1, 1, 4, ep, 1};
+        const RoleProgram whole = plan_of(mixture(), all).program.roles[0];
+        EXPECT_EQ(kept(whole, Category::parameters), 2 * (others + experts / ep));
+        EXPECT_EQ(kept(whole, Category::gradients), 2 * (others + experts / ep));
+        EXPECT_EQ(kept(whole, Category::optimizer_states), 12 * (others + experts / ep));
+        const Plan plan = plan_of(mixture(), sharded);
+        const std::int64_t states = kept(plan.program.roles[0], Category::optimizer_states);
+        const std::int64_t share = 12 * (others + experts) / 4;
+        EXPECT_GE(states, share);
+        EXPECT_LT(states, share + 12 * 16 * std::ssize(plan.units[0]));
+    }
+}
+
+// Bytes that blocks.1 keeps from the forward to the backward body, with its input instead of its output.
+std::int64_t saved_by_a_block(const Plan& plan) {
+    const RoleProgram& role = plan.program.roles[0];
+    const auto lives = lifetimes(role);
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
+        const std::string& name = role.buffers[i].name;
+        const bool mine = name.starts_with("blocks.1.") && name != "blocks.1.output";
+        if ((mine || name == "blocks.0.output") && lives[i].carried)
+            sum += role.buffers[i].size().value;
+    }
+    return sum;
+}
+
+// docs/memory-model.md: of r rows, bf16; P = 2r places, each with the experts' input, gate and up, and what
+// their second multiply reads; weights (where they come from another rank, there and here) and order.
+TEST(Experts, KeepWhatTheBackwardPassReads) {
+    const std::int64_t rows = 2 * kSeq, places = 2 * rows;
+    const std::int64_t attention =
+        2 * rows * (4 * kHidden + (2 * 4 + 2 * 2) * 6) + 4 * rows * (2 + 4);
+    for (const int ep : {1, 2}) {
+        const std::int64_t routed =
+            2 * places * (kHidden + 3 * 20) + 4 * rows * 8 + 4 * places + 4 * places;
+        Scenario s = scenario_of(mixture(), {1, 1, 2, ep, 0});
+        s.cluster.device.kind = DeviceKind::gpu;
+        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)), attention + routed) << ep;
+        s = scenario_of(mixture(12), {1, 1, 2, ep, 0});
+        s.cluster.device.kind = DeviceKind::gpu;
+        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)), attention + routed + 2 * rows * 3 * 12)
+            << ep;
+    }
+}
+
+// Latent attention keeps its input, both short vectors before and behind their norms, and heads: queries
+// and keys of 8 + 4, values of 6.
+TEST(LatentAttention, KeepsItsShortVectors) {
+    TransformerSpec spec = std::get<TransformerSpec>(latent(14).kind);
+    spec.experts = {};
+    Scenario s = scenario_of({"latent", spec}, {});
+    s.cluster.device.kind = DeviceKind::gpu;
+    const std::int64_t rows = 2 * kSeq;
+    const std::int64_t heads = 4 * (2 * 12 + 6) + 4 * 6, vectors = 2 * 10 + 2 * 14;
+    EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)),
+              2 * rows * (4 * kHidden + heads + vectors + 3 * 36) + 4 * rows * (2 + 2 + 4));
+}
+
+template <class Visit>
+void for_each_instruction(const Plan& plan, Visit&& visit) {
+    for (const RoleProgram& role : plan.program.roles)
+        for (const Task& task : role.schedule)
+            for (const Instruction& i : role.bodies[task.body.index()].instructions) visit(role, i);
+}
+
+// There and back, forward and backward: four times the rows of hidden elements in bf16, and there and back
+// the fp32 weights, per layer and micro-batch.
+TEST(Experts, SendEveryRowFourTimes) {
+    const Plan plan = plan_of(mixture(), {1, 1, 4, 4, 0});
+    std::int64_t bytes = 0, calls = 0;
+    for_each_instruction(plan, [&](const RoleProgram&, const Instruction& i) {
+        const auto* c = std::get_if<Collective>(&i.operation);
+        if (c == nullptr || c->kind != CollectiveKind::all_to_all) return;
+        EXPECT_EQ(plan.program.groups[c->group.index()].name, "ep");
+        EXPECT_EQ(i.stream, Stream::compute);
+        bytes += c->bytes().value;
+        ++calls;
+    });
+    const std::int64_t places = 2 * kSeq * 2, times = 3 * plan.layout.micro_batches;
+    EXPECT_EQ(calls, 6 * times);
+    EXPECT_EQ(bytes, times * places * (4 * kHidden * 2 + 2 * 4));
+}
+
+// FLOPs of multiplies of all ranks in a step.
+double work(const Plan& plan) {
+    double sum = 0;
+    for_each_instruction(plan, [&](const RoleProgram& role, const Instruction& i) {
+        const auto* c = std::get_if<Compute>(&i.operation);
+        if (c != nullptr)
+            sum += cost_of(c->kernel, c->dtype, c->gradient).matmul.value *
+                   static_cast<double>(role.ranks.size());
+    });
+    return sum;
+}
+
+// Every token goes through its own experts wherever they are.
+TEST(Experts, WorkDoesNotDependOnWhereTheyAre) {
+    for (const ModelSpec& model : models()) {
+        const Plan alone = plan_of(model, {1, 1, 4, 1, 0});
+        for (const Degrees d : {Degrees{1, 1, 4, 2}, {1, 1, 4, 4}, {1, 3, 4, 2}}) {
+            const Plan divided = plan_of(model, d);
+            EXPECT_NEAR(work(divided) / work(alone), 1, 1e-12) << model.name << " ep " << d.ep;
+        }
+    }
+}
+
+// A step computes what Model::training_flops_per_sample says, which counts active experts alone. (Flash
+// attention computes its scores again, which is not counted.)
+TEST(Experts, ModelFlopsCountWhatTokensGoThrough) {
+    Scenario s = scenario_of(mixture(12, true), {});
+    s.strategies[0].attention = AttentionKind::unfused;
+    const Plan plan = test::lower_tiny(s);
+    EXPECT_NEAR(work(plan) / (plan.model->training_flops_per_sample().value *
+                              static_cast<double>(s.training.global_batch)),
+                1, 1e-12);
+    const Model model = build_model(mixture());
+    EXPECT_EQ(model.active_parameter_count(),
+              model.parameter_count() - 3 * (8 - 2) * 3 * kHidden * 20);
+    EXPECT_EQ(build_model({"dense", dense()}).active_parameter_count(),
+              build_model({"dense", dense()}).parameter_count());
+}
+
+TEST(Experts, CapacityScalesWhatTheyGet) {
+    TransformerSpec spec = std::get<TransformerSpec>(mixture().kind);
+    const double balanced = work(plan_of({"balanced", spec}, {1, 1, 4, 4, 0}));
+    spec.experts.capacity_factor = 1.5;
+    const double more = work(plan_of({"more", spec}, {1, 1, 4, 4, 0}));
+    const double experts = 6.0 * 2 * (3 * kHidden * 20) * 3 * (4 * 4 * kSeq);
+    EXPECT_NEAR(more - balanced, experts / 2, 1e-6 * experts);
+}
+
+struct Refused {
+    std::string model, strategy, message;
+};
+
+TEST(Experts, RefusesByName) {
+    const std::string sizes = "layers: 3, hidden: 24, heads: 4, ffn: 36, vocab: 50, seq: 16";
+    const std::string eight = ", experts: {count: 8, per_token: 2, ffn: 20}";
+    const Refused cases[] = {
+        {", experts: {count: 8, per_token: 9, ffn: 20}", "",
+         "per_token 9 of 8 experts; use a per_token of at most 8"},
+        {", experts: {count: 8, per_tokn: 2, ffn: 20}", "",
+         "unknown key \"per_tokn\" in model.transformer.experts; use \"per_token\""},
+        {", mlp: gelu" + eight, "", "experts compute swiglu"},
+        {", experts: {count: 8, per_token: 2, ffn: 20, first_dense: 3}", "", "no block of 3"},
+        {", experts: {count: 8, per_token: 2, ffn: 20, shared_gate: true}", "",
+         "shared_gate without shared experts"},
+        {", head_dim: 8, latent_attention: {kv_rank: 4, nope_dim: 4, rope_dim: 4, value_dim: 4}",
+         "", "\"head_dim\" follows from \"latent_attention\""},
+        {", latent_attention: {kv_rank: 4, nope_dim: 4, rope_dim: 3, value_dim: 4}", "",
+         "rotary_dim 3 is odd"},
+        {"", "ep: 2", "the model has no experts to divide"},
+        {eight, "ep: 3", "expert-parallel: test.yaml:4:14: ep 3 does not divide dp 8"},
+        {", experts: {count: 6, per_token: 2, ffn: 20}", "ep: 4",
+         "6 experts do not divide over ep 4; use an ep that divides 6"},
+        {eight, "tp: 2", "without sequence parallelism"},
+    };
+    for (const Refused& c : cases) {
+        const std::string text = "model: {transformer: {" + sizes + c.model +
+                                 "}}\ntraining: {global_batch: 8}\n"
+                                 "cluster: {gpu: h100-sxm, nodes: 1}\nstrategies: [{name: x" +
+                                 (c.strategy.empty() ? "" : ", " + c.strategy) + "}]\n";
+        std::string message = "no error";
+        try {
+            const Scenario s = parse_scenario(text, "test.yaml", {});
+            lower(s, std::make_shared<const Model>(build_model(s.model)), s.strategies[0], {});
+        } catch (const Error& e) {
+            EXPECT_EQ(e.exit_code(), 3);
+            message = e.what();
+        }
+        EXPECT_NE(message.find(c.message), std::string::npos)
+            << text << "  wanted: " << c.message << "\n  got: " << message;
+    }
+}
+
+}  // namespace
+}  // namespace shardscope
