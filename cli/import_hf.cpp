@@ -2,6 +2,7 @@
 
 #include "cli/arguments.h"
 #include "cli/import.h"
+#include "cli/parameters_text.h"
 #include "core/model/hf_import.h"
 #include "core/report/figures.h"
 #include "core/report/text_table.h"
@@ -67,10 +68,9 @@ int import_hf(const Command& self, const Words& words, const Environment& enviro
         environment.out << hf_import_to_json(imported, model);
         return 0;
     }
-    environment.out << fmt::format("{}: {} parameters, {} tokens per sample\n\n{}\n{}{}",
-                                   imported.model_type, format_count(model.parameter_count()),
-                                   format_count(model.seq), parts_text(model), read_text(imported),
-                                   notes_text(imported));
+    environment.out << fmt::format("{}: {}, {} tokens per sample\n\n{}\n{}{}", imported.model_type,
+                                   parameters_text(model), format_count(model.seq),
+                                   parts_text(model), read_text(imported), notes_text(imported));
     return 0;
 }
 

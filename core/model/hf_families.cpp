@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/model/hf_llama.h"
 #include "core/model/spec_limits.h"
 #include "core/nearest.h"
 
@@ -157,10 +158,24 @@ void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fr
                       "use a part that is an even number of elements, at least 2");
 }
 
+// A type with one MLP per block.
+void refuse_experts(HfConfig& config) {
+    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"})
+        if (const auto experts = config.find(key); experts && !experts->is_word("1"))
+            config.refuse(
+                key, fmt::format("\"{}\": models of this type have no mixture of experts", key),
+                "use a type that has: mixtral, qwen2_moe, qwen3_moe, deepseek_v2 or "
+                "deepseek_v3");
+}
+
+}  // namespace
+
 void refuse_switches(HfConfig& config) {
     config.only("is_encoder_decoder", false, "an encoder beside the decoder");
     config.only("add_cross_attention", false, "cross-attention to an encoder");
 }
+
+namespace {
 
 TransformerSpec read_gpt2(HfConfig& config, const HfOptions& options) {
     refuse_switches(config);
@@ -250,16 +265,12 @@ TransformerSpec read_opt(HfConfig& config, const HfOptions& options) {
     return spec;
 }
 
-// What Llama and its relatives have in common, and in what their defaults differ.
-struct LlamaLike {
-    std::optional<std::int64_t> kv_heads = {};  // empty: as many as heads
-    std::optional<std::int64_t> head_dim = {};  // empty: hidden / heads
-    std::int64_t positions = 2048;
-    bool tied = false;
-    const char* act = "silu";
-};
+}  // namespace
 
-// How far back attention looks: 0 all the way. Qwen's layers do so below max_window_layers.
+Mlp read_gated_mlp(HfConfig& config, std::string_view key, const char* otherwise) {
+    return read_mlp(config, key, otherwise, true);
+}
+
 std::int64_t read_window(HfConfig& config, bool switched, std::int64_t otherwise,
                          std::int64_t layers) {
     const bool used = !switched || config.flag("use_sliding_window", false);
@@ -284,10 +295,7 @@ std::int64_t read_window(HfConfig& config, bool switched, std::int64_t otherwise
 
 TransformerSpec read_llama_like(HfConfig& config, const LlamaLike& family) {
     refuse_switches(config);
-    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"})
-        if (const auto experts = config.find(key); experts && !experts->is_word("1"))
-            config.refuse(key, fmt::format("\"{}\": a mixture of experts is not supported", key),
-                          "use a dense model");
+    if (!family.experts) refuse_experts(config);
     TransformerSpec spec;
     spec.layers = config.size("num_hidden_layers", kLayers);
     spec.hidden = config.size("hidden_size", kWidth);
@@ -318,6 +326,8 @@ std::int64_t rotary_seq(HfConfig& config, const HfOptions& options, std::int64_t
     return choose_seq(config, options, "max_position_embeddings", otherwise, Positions::rotary,
                       window);
 }
+
+namespace {
 
 TransformerSpec read_llama(HfConfig& config, const HfOptions& options) {
     TransformerSpec spec = read_llama_like(config, {});
@@ -393,6 +403,11 @@ constexpr HfFamily kFamilies[] = {
     {"qwen2", "Qwen2", read_qwen2},
     {"qwen3", "Qwen3", read_qwen3},
     {"gemma", "Gemma", read_gemma},
+    {"mixtral", "Mixtral", read_mixtral},
+    {"qwen2_moe", "Qwen2Moe", read_qwen2_moe},
+    {"qwen3_moe", "Qwen3Moe", read_qwen3_moe},
+    {"deepseek_v2", "DeepseekV2", read_deepseek_v2},
+    {"deepseek_v3", "DeepseekV3", read_deepseek_v3},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ std::string hf_import_to_json(const HfImport& imported, const Model& model) {
     Json out = {{"model_type", imported.model_type},
                 {"parameters", model.parameter_count()},
                 {"seq", model.seq}};
+    if (model.has_experts()) out["active_parameters"] = model.active_parameter_count();
     out["model"] = model_to_json(imported.model);
     for (const char* list : {"parts", "read", "notes"}) out[list] = Json::array();
     for (const ParameterPart& part : parts_of(model))

@@ -44,7 +44,7 @@ TEST_F(Import, JsonHasTypeAndParameters) {
 TEST_F(Import, RefusesInOneLine) {
     write("broken.json", "{\"model_type\": \"llama\", ");
     for (const std::string& file :
-         {test::source("tests/data/hf/mixtral-8x7b.json"), std::string("broken.json")}) {
+         {test::source("tests/data/hf/opt-350m.json"), std::string("broken.json")}) {
         const auto finished = shardscope({"import", "hf", file});
         EXPECT_EQ(finished.exit_code, 3);
         EXPECT_EQ(finished.out, "");

@@ -103,6 +103,84 @@ TEST(HfImport, CountsParametersExactly) {
     }
 }
 
+// Models with experts: E of width e in each of L layers, whose router is h·E.
+std::int64_t experts_formula(std::int64_t layers, std::int64_t h, std::int64_t experts,
+                             std::int64_t ffn) {
+    return layers * (h * experts + 3 * h * ffn * experts);
+}
+// Latent attention, per block: with r and k the ranks of queries and of keys and values (each with a norm),
+// n + p the width of a query or key head and v that of a value head. r = 0: queries are not compressed.
+std::int64_t latent_formula(std::int64_t h, std::int64_t heads, std::int64_t r, std::int64_t k) {
+    constexpr std::int64_t n = 128, p = 64, v = 128;
+    const std::int64_t queries = r > 0 ? h * r + r + r * heads * (n + p) : h * heads * (n + p);
+    return queries + h * (k + p) + k + k * heads * (n + v) + heads * v * h;
+}
+// V·h twice, L blocks with two norms, d of them with an MLP of width f, the others with experts and shared
+// ones.
+std::int64_t deepseek_formula(std::int64_t v, std::int64_t layers, std::int64_t d, std::int64_t h,
+                              std::int64_t f, std::int64_t attention, std::int64_t experts,
+                              std::int64_t ffn, std::int64_t shared) {
+    return 2 * v * h + h + layers * (attention + 2 * h) + 3 * d * h * f +
+           experts_formula(layers - d, h, experts, ffn) + (layers - d) * 3 * h * ffn * shared;
+}
+
+struct CountedExperts {
+    const char* file;
+    std::int64_t published, formula, inactive;  // experts that a token is not sent to
+};
+
+// DeepSeek-V3 without the block that predicts a second token, and without the 256 numbers per layer that
+// correct its routing, which are no trained weights.
+TEST(HfImport, CountsExpertsExactly) {
+    const auto mixtral = [](std::int64_t layers, std::int64_t h, std::int64_t ffn) {
+        return llama_formula(32000, layers, h, h, 1024, 0, 1) + experts_formula(layers, h, 8, ffn);
+    };
+    const std::int64_t h = 2048;
+    const std::int64_t qwen2 = llama_formula(151936, 24, h, h, h, 5632, 1) + 24 * 3 * h +
+                               experts_formula(24, h, 60, 1408) + 24 * h;  // biases, and the gate
+    const std::int64_t qwen3 = llama_formula(151936, 48, h, 4096, 512, 0, 1) + 48 * 2 * 128 +
+                               experts_formula(48, h, 128, 768);
+    const CountedExperts models[] = {
+        {"mixtral-8x7b", 46702792704, mixtral(32, 4096, 14336), 32 * 6LL * 3 * 4096 * 14336},
+        {"mixtral-8x22b", 140620634112, mixtral(56, 6144, 16384), 56 * 6LL * 3 * 6144 * 16384},
+        {"qwen1.5-moe-a2.7b", 14315784192, qwen2, 24 * 56LL * 3 * h * 1408},
+        {"qwen3-30b-a3b", 30532122624, qwen3, 48 * 120LL * 3 * h * 768},
+        {"deepseek-v2-lite", 15706484224,
+         deepseek_formula(102400, 27, 1, h, 10944, latent_formula(h, 16, 0, 512), 64, 1408, 2),
+         26 * 58LL * 3 * h * 1408},
+        {"deepseek-v2", 235741434880,
+         deepseek_formula(102400, 60, 1, 5120, 12288, latent_formula(5120, 128, 1536, 512), 160,
+                          1536, 2),
+         59 * 154LL * 3 * 5120 * 1536},
+        {"deepseek-v3", 671026404352,
+         deepseek_formula(129280, 61, 3, 7168, 18432, latent_formula(7168, 128, 1536, 512), 256,
+                          2048, 1),
+         58 * 248LL * 3 * 7168 * 2048},
+    };
+    for (const CountedExperts& model : models) {
+        const HfImport imported = fixture(model.file, {.seq = 4096});
+        EXPECT_EQ(parameters(imported), model.published) << model.file;
+        EXPECT_EQ(parameters(imported), model.formula) << model.file;
+        EXPECT_EQ(build_model(imported.model).active_parameter_count(),
+                  model.published - model.inactive)
+            << model.file;
+    }
+}
+
+TEST(HfImport, KnowsWhatRoutesAndCompresses) {
+    const TransformerSpec qwen = spec_of(fixture("qwen1.5-moe-a2.7b"));
+    EXPECT_TRUE((qwen.experts == ExpertsSpec{60, 4, 1408, 5632, true}));
+    EXPECT_TRUE(qwen.qkv_bias);
+    const HfImport v3 = fixture("deepseek-v3", {.seq = 4096});
+    EXPECT_TRUE((spec_of(v3).latent == LatentAttentionSpec{512, 1536, 128, 64, 128}));
+    EXPECT_EQ(spec_of(v3).experts.first_dense, 3);
+    EXPECT_EQ(spec_of(v3).head_dim, 192);
+    EXPECT_NE(note_of(v3, "rope_scaling").find("yarn"), std::string::npos);
+    EXPECT_NE(note_of(v3, "num_nextn_predict_layers").find("left out"), std::string::npos);
+    EXPECT_NE(note_of(v3, "scoring_func").find("routed"), std::string::npos);
+    EXPECT_EQ(spec_of(fixture("deepseek-v2-lite")).latent.query_rank, 0);
+}
+
 TEST(HfImport, KnowsTheStructureOfEachType) {
     const TransformerSpec gpt2 = spec_of(fixture("gpt2"));
     EXPECT_EQ(gpt2.mlp, Mlp::gelu);
@@ -155,8 +233,10 @@ TEST(HfImport, AgreesWithTheNativeForms) {
 }
 
 TEST(HfImport, TheNativeFormReadsBackEqual) {
-    for (const char* name : {"gpt2", "pythia-160m", "opt-125m", "llama-3-8b", "llama-3.1-8b",
-                             "mistral-7b", "qwen2-7b", "qwen3-8b", "gemma-2b"}) {
+    for (const char* name :
+         {"gpt2", "pythia-160m", "opt-125m", "llama-3-8b", "llama-3.1-8b", "mistral-7b", "qwen2-7b",
+          "qwen3-8b", "gemma-2b", "mixtral-8x7b", "qwen1.5-moe-a2.7b", "qwen3-30b-a3b",
+          "deepseek-v2-lite", "deepseek-v3"}) {
         const ModelSpec model = fixture(name).model;
         const std::string text = model_to_json(model).dump();
         const ModelSpec back = read_model(YamlValue::parse(text, "back.yaml"), "");
@@ -236,6 +316,10 @@ TEST(HfImport, PrintsJson) {
     }
 }
 
+const std::string kDeepSeek =
+    "{\"model_type\": \"deepseek_v2\", \"num_hidden_layers\": 2, \"hidden_size\": 64,\n"
+    "\"num_attention_heads\": 4, \"intermediate_size\": 96, \"vocab_size\": 100";
+
 struct Refused {
     std::string text, message;
 };
@@ -247,9 +331,9 @@ TEST(HfImport, RefusesByName) {
         {"[1, 2]", "the file's top level is a list, but must be a map"},
         {"{\"model_type\": ", "yaml"},
         {"{}", "config.json:1:1: the file has no \"model_type\""},
-        {"{\"model_type\": \"mixtral\"}",
-         "unsupported-model: config.json:1:16: models of type \"mixtral\" are not supported: a "
-         "mixture of experts; the nearest supported type is \"mistral\""},
+        {"{\"model_type\": \"olmoe\"}",
+         "unsupported-model: config.json:1:16: models of type \"olmoe\" are not supported: norms "
+         "across all heads of a row; the nearest supported type is \"qwen3_moe\""},
         {"{\"model_type\": \"lama\"}", "use \"llama\""},
         {"{\"model_type\": \"t5\"}", "use one of gpt2, gpt_neox, opt, llama"},
         {"{\"architectures\": [\"BertForMaskedLM\"]}", "\"BertForMaskedLM\" are not supported"},
@@ -275,7 +359,11 @@ TEST(HfImport, RefusesByName) {
          "config.json:3:15: \"rotary_pct\": 0.05 of a head are 0 elements"},
         {llama("\"hidden_act\": \"quick_gelu\""), "\"quick_gelu\" is not supported"},
         {llama("\"hidden_act\": \"relu\""), "\"relu\" is not supported in a gated MLP"},
-        {llama("\"num_local_experts\": 8"), "a mixture of experts"},
+        {llama("\"num_local_experts\": 8"), "no mixture of experts; use a type that has"},
+        {kDeepSeek + ", \"moe_layer_freq\": 2}", "experts in some blocks only"},
+        {kDeepSeek + ", \"attention_bias\": true}", "biases in latent attention"},
+        {kDeepSeek + ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}}",
+         "of type \"dynamic\" is not supported"},
         {llama("\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}"), "of type \"yarn\""},
         {llama("\"partial_rotary_factor\": 0.5"), "partial_rotary_factor"},
         {llama("\"is_encoder_decoder\": true"), "an encoder beside the decoder"},
@@ -285,7 +373,6 @@ TEST(HfImport, RefusesByName) {
         EXPECT_NE(error_of(c.text).find(c.message), std::string::npos)
             << c.text << "\n  wanted: " << c.message << "\n  got: " << error_of(c.text);
     EXPECT_THROW(fixture("opt-350m"), Error);
-    EXPECT_THROW(fixture("mixtral-8x7b"), Error);
     try {
         fixture("missing");
         FAIL();
