@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -52,6 +54,50 @@ std::int64_t padded_vocabulary(std::int64_t vocab, RuntimeProfile profile, int t
     return (vocab + multiple - 1) / multiple * multiple;
 }
 
+// What no column says of released models with experts, by the beginning of their names.
+struct Released {
+    std::string_view name;
+    std::int64_t first_dense,
+        shared;  // blocks without experts; shared experts, each as wide as one
+    LatentAttentionSpec latent;
+};
+constexpr LatentAttentionSpec kDeepSeekAttention{512, 1536, 128, 64, 128};
+constexpr auto kReleased = std::to_array<Released>({
+    {"DeepSeek-V2-Lite", 1, 2, {512, 0, 128, 64, 128}},
+    {"DeepSeek-V2", 1, 2, kDeepSeekAttention},
+    {"DeepSeek-V3", 3, 1, kDeepSeekAttention},
+});
+
+// "… 1 dense layer, …" in the notes of a run with fewer layers than the release.
+std::optional<std::int64_t> dense_layers_in(const std::string& notes) {
+    const std::size_t word = notes.find(" dense layer");
+    if (word == std::string::npos || word == 0) return std::nullopt;
+    const std::size_t before = notes.find_last_not_of("0123456789", word - 1);
+    const std::string digits = notes.substr(before + 1, word - before - 1);
+    if (digits.empty() || digits.size() > 4) return std::nullopt;
+    return std::stoll(digits);
+}
+
+void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assumption>& assumed) {
+    if (run.experts.value_or(1) <= 1) return;
+    ExpertsSpec& experts = spec.experts;
+    experts.count = *run.experts;
+    experts.per_token = require(run.experts_per_token, "experts_per_token");
+    experts.ffn = run.expert_ffn.value_or(spec.ffn);
+    if (!run.expert_ffn) assumed.push_back({"expert_ffn", std::to_string(experts.ffn)});
+    for (const Released& released : kReleased) {
+        if (!run.model.starts_with(released.name)) continue;
+        experts.first_dense = dense_layers_in(run.assumptions).value_or(released.first_dense);
+        experts.shared_ffn = released.shared * experts.ffn;
+        spec.latent = released.latent;
+        assumed.push_back(
+            {"model", fmt::format("{}'s latent attention, {} shared experts, {} "
+                                  "blocks without experts",
+                                  released.name, released.shared, experts.first_dense)});
+        return;
+    }
+}
+
 }  // namespace
 
 ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
@@ -76,6 +122,7 @@ ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
         spec.norm = NormKind::layer_norm;
         spec.qkv_bias = spec.projection_bias = spec.mlp_bias = true;
     }
+    set_experts(run, spec, assumed);
     return {"validation", spec};
 }
 

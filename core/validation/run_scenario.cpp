@@ -65,8 +65,6 @@ private:
             throw Error("not-modelled", fmt::format("{} is not modelled", what),
                         "leave the row out");
         };
-        if (run_.experts.value_or(1) > 1) refuse("a mixture of experts");
-        if (run_.ep.value_or(1) > 1) refuse("expert parallelism");
         if (run_.cp.value_or(1) > 1) refuse("context parallelism");
     }
 
@@ -137,6 +135,7 @@ private:
         set_profile(s, framework_.profile);
         s.tp = number(run_.tp, "tp", 1);
         s.pp = number(run_.pp, "pp", 1);
+        s.ep = static_cast<int>(run_.ep.value_or(1));
         s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);
         set_data_parallel(s);
         set_pipeline(s);

@@ -358,8 +358,7 @@ INSTANTIATE_TEST_SUITE_P(
                 [](MeasuredRun& run) { run.attention = "linear"; }},
         Refused{"unknown-name", "recompute \"some\"",
                 [](MeasuredRun& run) { run.recompute = "some"; }},
-        Refused{"not-modelled", "mixture of experts", [](MeasuredRun& run) { run.experts = 8; }},
-        Refused{"not-modelled", "expert parallelism", [](MeasuredRun& run) { run.ep = 2; }},
+        Refused{"missing-value", "experts_per_token", [](MeasuredRun& run) { run.experts = 8; }},
         Refused{"not-modelled", "context parallelism", [](MeasuredRun& run) { run.cp = 2; }}));
 
 TEST(RunScenario, WithoutMemoryTheLargestOfTheGpuIsTaken) {
