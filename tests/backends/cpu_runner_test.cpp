@@ -378,6 +378,19 @@ TEST(CpuRunner, RefusesWhatIsOnlySimulated) {
     s.training.math.reset();
     s.training.precision = DType::fp16;
     EXPECT_EQ(rule_of(s), "simulated-only");
+    s.training.precision = DType::fp32;
+    TransformerSpec spec;
+    spec.layers = 2;
+    spec.hidden = spec.ffn = spec.vocab = 24;
+    spec.heads = 2;
+    spec.seq = 8;
+    spec.experts = {4, 2, 12};
+    s.model = {"experts", spec};
+    EXPECT_EQ(rule_of(s), "simulated-only");
+    spec.experts = {};
+    spec.latent = {8, 0, 4, 4, 4};
+    s.model = {"latent attention", spec};
+    EXPECT_EQ(rule_of(s), "simulated-only");
 }
 
 }  // namespace

@@ -170,7 +170,7 @@ std::int64_t saved_by_a_block(const Plan& plan) {
 }
 
 // docs/memory-model.md: of r rows, bf16; P = 2r places, each with the experts' input, gate and up, and what
-// their second multiply reads; weights (where they come from another rank, there and here) and order.
+// their second multiply reads; weights where they are used, and order.
 TEST(Experts, KeepWhatTheBackwardPassReads) {
     const std::int64_t rows = 2 * kSeq, places = 2 * rows;
     const std::int64_t attention =
