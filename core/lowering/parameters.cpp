@@ -22,8 +22,8 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
         };
         const int zero = context.zero_of(unit);
         UnitBuffers u;
-        u.value = persistent("parameters", zero >= 3 ? unit.shard : unit.padded, context.stored(unit),
-                             Category::parameters);
+        u.value = persistent("parameters", zero >= 3 ? unit.shard : unit.padded,
+                             context.stored(unit), Category::parameters);
         u.gradient = persistent("gradients", zero >= 2 ? unit.shard : unit.padded, context.gradient,
                                 Category::gradients);
         if (context.rules.keeps_narrow_gradients)

@@ -1,5 +1,7 @@
 // What runtime profiles change in the Program: every profile's plans are sound, and each rule is seen.
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -123,36 +125,111 @@ TEST(Profiles, MegatronReducesAfterTheBackwardPass) {
     }
 }
 
+Bytes bytes_of(const Plan& plan, std::string_view what, std::size_t role = 0) {
+    Bytes sum;
+    for (const Buffer& buffer : plan.program.roles[role].buffers)
+        if (buffer.name.starts_with(what)) sum += buffer.size();
+    return sum;
+}
+
+Scenario half_precision(RuntimeProfile profile, int ranks) {
+    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), ranks);
+    scenario.training.precision = DType::bf16;
+    set_profile(scenario.strategies[0], profile);
+    return scenario;
+}
+
 // What DeepSpeed's optimizers hold beside parameters, gradients and states (stage_1_and_2.py,
 // bf16_optimizer.py): with 16-bit gradients a flat copy of the rank's share and its fp32 copy while it
 // steps; with fp32 gradients autograd's own in 16 bits, all the time.
 TEST(Profiles, DeepSpeedKeepsMoreGradients) {
-    const auto bytes = [](const Plan& plan, std::string_view what) {
-        Bytes sum;
-        for (const Buffer& buffer : plan.program.roles[0].buffers)
-            if (buffer.name.starts_with(what)) sum += buffer.size();
-        return sum;
-    };
-    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), 2);
-    scenario.training.precision = DType::bf16;
+    Scenario scenario = half_precision(RuntimeProfile::megatron_deepspeed, 2);
     Strategy& s = scenario.strategies[0];
     s.zero = 1;
-    set_profile(s, RuntimeProfile::megatron_deepspeed);
     const Plan fp32 = test::lower_tiny(scenario);  // BF16_Optimizer's default
-    const Bytes parameters = bytes(fp32, "parameters ");
-    EXPECT_EQ(bytes(fp32, "gradients ").value, 2 * parameters.value);
-    EXPECT_EQ(bytes(fp32, "narrow gradients "), parameters);
-    EXPECT_EQ(bytes(fp32, "wide gradients "), Bytes(0));
+    const Bytes parameters = bytes_of(fp32, "parameters ");
+    EXPECT_EQ(bytes_of(fp32, "gradients ").value, 2 * parameters.value);
+    EXPECT_EQ(bytes_of(fp32, "narrow gradients "), parameters);
+    EXPECT_EQ(bytes_of(fp32, "wide gradients "), Bytes(0));
     scenario.training.gradient_dtype = DType::bf16;
     const Plan bf16 = test::lower_tiny(scenario);
-    EXPECT_EQ(bytes(bf16, "narrow gradients "), Bytes(0));
-    EXPECT_EQ(2 * bytes(bf16, "flat gradients ").value, parameters.value) << "of two ranks";
-    EXPECT_EQ(bytes(bf16, "wide gradients "), parameters);
-    EXPECT_GT(bytes(bf16, "copied "), Bytes(0)) << "what is reduced is a copy";
+    EXPECT_EQ(bytes_of(bf16, "narrow gradients "), Bytes(0));
+    EXPECT_EQ(2 * bytes_of(bf16, "flat gradients ").value, parameters.value) << "of two ranks";
+    EXPECT_EQ(bytes_of(bf16, "wide gradients "), parameters);
+    EXPECT_GT(bytes_of(bf16, "copied "), Bytes(0)) << "what is reduced is a copy";
     set_profile(s, RuntimeProfile::shardscope);
     const Plan ours = test::lower_tiny(scenario);
     for (const char* what : {"narrow gradients ", "flat gradients ", "wide gradients ", "copied "})
-        EXPECT_EQ(bytes(ours, what), Bytes(0)) << what;
+        EXPECT_EQ(bytes_of(ours, what), Bytes(0)) << what;
+}
+
+// FSDP keeps 16 bytes of a parameter's: fp32 parameters, gradients and two moments. What is gathered is a
+// 16-bit copy of a layer's shard.
+TEST(Profiles, FsdpShardsAreTheMasterWeights) {
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 2);
+    scenario.strategies[0].zero = 3;
+    const Plan plan = test::lower_tiny(scenario);
+    EXPECT_EQ(bytes_of(plan, "master "), Bytes(0));
+    for (const char* what : {"gradients ", "state1 ", "state2 "})
+        EXPECT_EQ(bytes_of(plan, what), bytes_of(plan, "parameters ")) << what;
+    EXPECT_GT(bytes_of(plan, "cast "), Bytes(0));
+    scenario.strategies[0].profile = RuntimeProfile::shardscope;
+    const Plan ours = test::lower_tiny(scenario);
+    EXPECT_EQ(2 * bytes_of(ours, "parameters ").value, bytes_of(plan, "parameters ").value);
+    EXPECT_EQ(bytes_of(ours, "master "), bytes_of(plan, "parameters "));
+    EXPECT_EQ(bytes_of(ours, "cast "), Bytes(0));
+}
+
+// With a pipeline FSDP gathers a stage once: whole parameters and gradients, sharded states.
+TEST(Profiles, FsdpWithAPipelineIsZero1) {
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 4);
+    scenario.strategies[0].pp = 2;
+    scenario.strategies[0].zero = 3;
+    const Plan stage3 = test::lower_tiny(scenario);
+    EXPECT_EQ(stage3.strategy.zero, 1);
+    scenario.strategies[0].zero = 1;
+    const Plan stage1 = test::lower_tiny(scenario);
+    ASSERT_EQ(stage3.memory.size(), stage1.memory.size());
+    for (std::size_t role = 0; role < stage1.memory.size(); ++role)
+        EXPECT_EQ(stage3.memory[role].live_peak, stage1.memory[role].live_peak);
+    scenario.strategies[0].zero = 3;
+    scenario.strategies[0].profile = RuntimeProfile::shardscope;
+    EXPECT_EQ(test::lower_tiny(scenario).strategy.zero, 3) << "ours gathers for every micro-batch";
+}
+
+// One placeholder per shape of a block's weights, whatever the number of blocks.
+TEST(Profiles, MegatronKeepsPlaceholdersOfGradients) {
+    const Plan plan = test::lower_tiny(half_precision(RuntimeProfile::megatron, 1));
+    std::set<std::pair<std::int64_t, std::int64_t>> shapes;
+    for (const Layer& layer : plan.model->layers)
+        if (const auto* b = std::get_if<BlockLayer>(&layer.kind))
+            for (const LinearParameters* l : {&b->qkv, &b->projection, &b->up, &b->down})
+                shapes.emplace(l->in, l->out);
+    std::int64_t expected = 0;
+    for (const auto& [in, out] : shapes) expected += 2 * in * out;
+    EXPECT_GT(expected, 0);
+    EXPECT_EQ(bytes_of(plan, "placeholder gradients ").value, expected);
+    EXPECT_GT(bytes_of(plan, "placeholder gradient").value, expected) << "and the classifier's";
+    const Plan deepspeed = test::lower_tiny(half_precision(RuntimeProfile::deepspeed, 1));
+    EXPECT_EQ(bytes_of(deepspeed, "placeholder"), Bytes(0));
+}
+
+// Each fp32 copy of the logits that a loss holds at once adds its whole size to what is allocated.
+TEST(Profiles, CopiesOfTheLogitsLiveTogether) {
+    const auto allocated = [](RuntimeProfile profile) {
+        Scenario scenario = half_precision(profile, 1);
+        std::get<GptSpec>(scenario.model.kind).vocab = 4096;  // so that the loss is the peak
+        const Plan plan = test::lower_tiny(scenario);
+        return plan.memory[0].live_peak.value;
+    };
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 1);
+    const std::int64_t rows =
+        test::lower_tiny(scenario).layout.micro_batch * std::get<GptSpec>(scenario.model.kind).seq;
+    // Eager PyTorch's three; none where the loss is compiled. 512 bytes of rounding for each, and what
+    // else is live at the two peaks.
+    EXPECT_NEAR(static_cast<double>(allocated(RuntimeProfile::fsdp) -
+                                    allocated(RuntimeProfile::fsdp_compile)),
+                3.0 * 4 * static_cast<double>(rows) * 4096, 0.2 * static_cast<double>(rows) * 4096);
 }
 
 TEST(Profiles, BucketsGoWithTheProfileUnlessTheyWereChosen) {

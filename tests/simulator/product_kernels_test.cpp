@@ -184,6 +184,39 @@ TEST(ProductKernels, StepsOfSmallKernelsAreAsLongAsTheirLaunches) {
     }
 }
 
+// Two stages of kernels that take no time; the second one's host is ahead by the time that the first one
+// sends, so that a pass of the engine is seen once.
+TEST(ProductKernels, PipelineEnginesTakeTheirTimePerPass) {
+    const auto transfer = [](int peer, bool send) {
+        return Exchange::Transfer{GroupId(0), peer, send, 1, DType::fp32, {}};
+    };
+    Compute gate;
+    gate.kernel = SwiGlu{1, 1};
+    std::vector<testing::BodyText> stages(2);
+    stages[0].body.instructions.assign(10, Instruction{gate});
+    stages[0].exchange({transfer(1, true)}, Stream::compute);
+    stages[1].exchange({transfer(0, false)}, Stream::compute);
+    const Program program = testing::one_rank_each(stages);
+    Cluster cluster = testing::round_cluster();
+    cluster.gpus_per_node = 2;
+    cluster.device.host_cost = Seconds(1e-3);
+    const RuntimeProfile profile = RuntimeProfile::megatron_deepspeed;
+    const auto wall = [&](double pass, bool spans) {
+        ProfileConstants constants = fitted_constants(profile);
+        constants.pass = Seconds(pass);
+        cluster.device.profiles[profile] = constants;
+        return simulate_step(program, cluster, spans, profile)[1].time.wall.value;
+    };
+    const double launch = launch_cost(profile, cluster.device).value;
+    for (const bool spans : {false, true})
+        EXPECT_NEAR(wall(50e-3, spans) - wall(0, spans), 50e-3, launch) << "whole launches";
+    // A step without transfers has no engine.
+    testing::BodyText alone;
+    alone.body.instructions.assign(10, Instruction{gate});
+    const Program single = testing::one_role(alone, 1);
+    EXPECT_LT(simulate_step(single, cluster, false, profile)[0].time.wall.value, 30 * launch);
+}
+
 TEST(ProductKernels, AttentionDependsOnTheLibrary) {
     const auto time = [](const char* gpu, RuntimeProfile profile) {
         const Compute c = half(Attention{4, 8192, 32, 32, 128});
