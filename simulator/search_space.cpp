@@ -1,6 +1,7 @@
 #include "simulator/search_space.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
@@ -191,9 +192,27 @@ private:
             strategy.pp = pp;
             strategy.name = fmt::format("tp{} pp{}", tp, pp);
             int dp = 1;
-            if (allowed([&] { dp = data_parallel_degree(scenario_.cluster, strategy); }))
-                add_degrees(strategy, dp, *local);
+            if (!allowed([&] { dp = data_parallel_degree(scenario_.cluster, strategy); })) continue;
+            for (const int ep : expert_degrees(dp)) {
+                Strategy divided = strategy;
+                divided.ep = ep;
+                add_degrees(divided, dp, *local);
+            }
         }
+    }
+
+    // Degrees that divide dp and the number of experts.
+    std::vector<int> expert_degrees(int dp) const {
+        std::int64_t experts = 1;
+        for (const Layer& layer : model_.layers)
+            if (const auto* block = std::get_if<BlockLayer>(&layer.kind);
+                block != nullptr && block->has_experts())
+                experts = block->experts.count;
+        std::vector<int> degrees;
+        for (const std::int64_t ep : divisors_of(std::gcd(std::int64_t{dp}, experts)))
+            if (space_.ep.empty() || std::ranges::find(space_.ep, ep) != space_.ep.end())
+                degrees.push_back(static_cast<int>(ep));
+        return degrees;
     }
 
     void add_degrees(const Strategy& strategy, int dp, const LocalModel& local) {
@@ -300,9 +319,8 @@ private:
     }
 
     std::vector<bool> sequence_parallel_of(const Layout& layout) const {
-        const auto& asked = space_.sequence_parallel;
-        if (layout.tp > 1) return asked;
-        return {false};
+        if (layout.tp == 1) return {false};
+        return model_.has_experts() ? std::vector<bool>{true} : space_.sequence_parallel;
     }
 
     std::vector<Sharding> shardings_of(const Layout& layout, const Cut& cut,

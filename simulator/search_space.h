@@ -12,7 +12,7 @@
 
 namespace shardscope {
 
-// The values to try; candidates are all their combinations that mean something. tp, pp and micro_batch
+// The values to try; candidates are all their combinations that mean something. tp, pp, ep and micro_batch
 // may be empty: every value that divides what it has to (ranks, the samples of a rank).
 struct SearchSpace {
     // How a pipeline works. Kept together because only 1f1b interleaves.
@@ -24,7 +24,10 @@ struct SearchSpace {
 
     std::vector<int> tp, pp;
     std::vector<std::int64_t> micro_batch;
-    std::vector<bool> sequence_parallel{false};           // where tp > 1
+    // Models with experts: expert-parallel degrees; empty: every one that divides dp and the experts.
+    std::vector<int> ep;
+    // Where tp > 1; a mixture of experts needs it there.
+    std::vector<bool> sequence_parallel{false};
     std::vector<Pipelining> pipelining{{}};               // where pp > 1
     std::vector<Partition> partition{{}};                 // where pp > 1
     std::vector<int> zero{0, 1, 2, 3};                    // where dp > 1
@@ -62,7 +65,7 @@ public:
     CandidateList(const Scenario& scenario, const Model& model, const SearchSpace& space);
 
     std::uint64_t size() const { return size_; }
-    // Candidate `index` < size(), with tp, pp and micro_batch set; dp follows from the cluster. Its name
+    // Candidate `index` < size(), with tp, pp, ep and micro_batch set; dp follows from the cluster. Its name
     // says all that distinguishes it from others.
     Strategy strategy(std::uint64_t index) const;
 

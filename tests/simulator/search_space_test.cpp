@@ -268,5 +268,36 @@ TEST(SearchSpace, ThoroughHoldsTheUsual) {
         EXPECT_TRUE(names.contains(usual.strategy(i).name)) << usual.strategy(i).name;
 }
 
+// Of a mixture, every expert-parallel degree that divides what it must, each of which lowers.
+TEST(SearchSpace, ExpertsAreDivided) {
+    TransformerSpec spec;
+    spec.layers = 2;
+    spec.hidden = 24;
+    spec.heads = 4;
+    spec.ffn = 36;
+    spec.vocab = 50;
+    spec.seq = 16;
+    spec.experts = {6, 2, 20};
+    const Given g = given({"experts", spec}, 8);
+    SearchSpace space;
+    space.micro_batch = {1};
+    space.zero = {0, 1};
+    const CandidateList list(g.scenario, *g.model, space);
+    std::set<std::string> degrees;
+    for (std::uint64_t i = 0; i < list.size(); ++i) {
+        const Strategy s = list.strategy(i);
+        EXPECT_NO_THROW(lower(g.scenario, g.model, s, {})) << s.name;
+        degrees.insert("tp" + std::to_string(s.tp) + " pp" + std::to_string(s.pp) + " ep" +
+                       std::to_string(s.ep));
+    }
+    // dp is 8, 4, 2 or 1; six experts divide by 1 and 2 of its divisors.
+    EXPECT_THAT(degrees, ::testing::IsSupersetOf({"tp1 pp1 ep1", "tp1 pp1 ep2", "tp2 pp2 ep2",
+                                                  "tp4 pp2 ep1", "tp2 pp1 ep2"}));
+    EXPECT_FALSE(degrees.contains("tp4 pp2 ep2"));
+    space.ep = {2};
+    const CandidateList two(g.scenario, *g.model, space);
+    for (std::uint64_t i = 0; i < two.size(); ++i) EXPECT_EQ(two.strategy(i).ep, 2);
+}
+
 }  // namespace
 }  // namespace shardscope
