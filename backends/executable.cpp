@@ -21,6 +21,16 @@ void expect_executable(const Plan& plan) {
     };
     if (plan.model->has_experts()) refuse("a mixture of experts");
     if (plan.model->has_latent_attention()) refuse("latent attention");
+    if (plan.layout.cp > 1)
+        throw Error("simulated-only",
+                    place_of(plan.strategy) + ": context parallelism (cp " +
+                        std::to_string(plan.layout.cp) + ") can be simulated, not run",
+                    "use cp 1, or simulate");
+    if (plan.layout.shards < plan.layout.replicas())
+        throw Error("simulated-only",
+                    place_of(plan.strategy) + ": sharding over groups of " +
+                        std::to_string(plan.layout.shards) + " ranks can be simulated, not run",
+                    "leave shard_group out, or simulate");
     if (training.math || training.precision == DType::fp16)
         throw Error("simulated-only",
                     "precision " + std::string(name_of(training.arithmetic())) +

@@ -36,9 +36,9 @@ double AttentionCost::fused(const AttentionShape& shape, double flops,
     const AttentionRates& rates = rates_of(generation_, library);
     const auto head_dim = static_cast<double>(shape.head_dim);
     const double padded = std::ceil(head_dim / kHeadStep) * kHeadStep / head_dim;
-    const double rate = precision.peak * rate_of(rates, head_dim, shape.backward);
-    const double ramp = 1 + rates.half_sequence / shape.seq;
-    const double blocks = shape.samples * shape.heads * std::max(1.0, shape.seq / kQueries);
+    const double rate = precision.peak * rate_of(rates, head_dim, shape.backward) * shape.rate;
+    const double ramp = 1 + rates.half_sequence / shape.keys;
+    const double blocks = shape.samples * shape.heads * std::max(1.0, shape.queries / kQueries);
     return flops * padded * ramp / rate * std::max(1.0, multiprocessors_ / blocks);
 }
 
@@ -48,7 +48,7 @@ double AttentionCost::unfused(const AttentionShape& shape, const MatmulPrecision
         precision.operand_bytes > 2 || row_alignment(shape.head_dim, precision.operand_bytes) >= 16;
     MatmulPrecision used = aligned ? precision : fp32;
     if (!aligned) used.efficiency = kMisalignedUse;
-    const double batch = shape.samples * shape.heads, s = shape.seq;
+    const double batch = shape.samples * shape.heads, s = shape.keys;
     const auto d = static_cast<double>(shape.head_dim),
                v = shape.value_dim > 0 ? static_cast<double>(shape.value_dim) : d;
     const double result = precision.operand_bytes;

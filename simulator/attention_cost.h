@@ -8,12 +8,14 @@
 
 namespace shardscope {
 
-// Causal self-attention of one layer, as Attention and AttentionGrad describe it.
+// Causal attention of one layer, as Attention and AttentionGrad describe it, or of a context-parallel rank's
+// queries to some keys.
 struct AttentionShape {
-    double samples = 0, seq = 0, heads = 0;
+    double samples = 0, queries = 0, keys = 0, heads = 0;  // queries, keys: per sample
     std::int64_t head_dim = 0;
     bool backward = false;
     std::int64_t value_dim = 0;  // of a value head; 0: head_dim
+    double rate = 1;             // part of the library's
 };
 
 // Immutable after construction; safe to share between threads. Holds no reference to the device.

@@ -121,12 +121,12 @@ Channels::Part Channels::collective(std::size_t role, Stream stream, const Colle
 Channels::Part Channels::transfer(std::size_t role, Stream stream,
                                   const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
-    const Rank peer = group.member(first_rank(role), transfer.peer);
+    const Rank peer = group.peer(first_rank(role), transfer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
     // The role's ranks transfer at the same time and go on together: the farthest pair decides.
     const auto& ranks = program_.roles[role].ranks;
     const auto leaves = [&](Rank rank) {
-        return rank.value / per_node != group.member(rank, transfer.peer).value / per_node;
+        return rank.value / per_node != group.peer(rank, transfer).value / per_node;
     };
     const bool same_node = std::none_of(ranks.begin(), ranks.end(), leaves);
     const int node = first_rank(role).value / per_node;

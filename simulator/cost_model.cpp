@@ -80,12 +80,26 @@ int linear_alignment(const Kernel& kernel, double bytes) {
 
 template <class Kernel>
 AttentionShape attention_shape(const Kernel& k, bool backward) {
+    const auto seq = static_cast<double>(k.seq);
     return {static_cast<double>(k.samples),
-            static_cast<double>(k.seq),
+            seq,
+            seq,
             static_cast<double>(k.heads),
             k.head_dim,
             backward,
             k.value()};
+}
+
+template <class Kernel>
+AttentionShape context_shape(const Kernel& k, bool backward, RuntimeProfile profile) {
+    return {static_cast<double>(k.samples),
+            static_cast<double>(k.queries),
+            static_cast<double>(k.keys),
+            static_cast<double>(k.heads),
+            k.head_dim,
+            backward,
+            0,
+            context_attention_rate(profile)};
 }
 
 bool in_graphs(const Device& device, RuntimeProfile profile) {
@@ -131,6 +145,10 @@ double CostModel::fused(const Compute& compute) const {
         otherwise = attention(compute, attention_shape(*f, false), f->kind);
     else if (const auto* b = std::get_if<AttentionGrad>(&compute.kernel))
         otherwise = attention(compute, attention_shape(*b, true), b->kind);
+    else if (const auto* c = std::get_if<ContextAttention>(&compute.kernel))
+        otherwise = attention(compute, context_shape(*c, false, profile_), AttentionKind::flash);
+    else if (const auto* g = std::get_if<ContextAttentionGrad>(&compute.kernel))
+        otherwise = attention(compute, context_shape(*g, true, profile_), AttentionKind::flash);
     else
         otherwise = moving(cost_of(compute.kernel, compute.dtype, compute.gradient)) + overhead_;
     return measured(calibration_name(compute.kernel), compute.dtype, calibration_work(compute),

@@ -14,6 +14,7 @@ struct Style {
     bool fused_rope = false;
     bool fused_gradients = false;  // weight gradients are summed by their multiply
     bool dropout = false;          // by default 0.1 of attention's probabilities and of residuals
+    bool fused_merge = false;      // two parts of attention are joined by one kernel, in place
     bool fused_loss = false;       // softmax, its logarithm and gradient are one kernel
     bool vocabulary_loss = false;  // they are a row of element-wise kernels on fp32 logits
     bool fused_casts = false;      // to 8 bits: one kernel writes the operand and its transpose
@@ -38,6 +39,7 @@ constexpr Style kMegatron{.fused_gate = true,
                           .fused_rope = true,
                           .fused_gradients = true,
                           .dropout = true,
+                          .fused_merge = true,
                           .vocabulary_loss = true,
                           .fused_casts = true,
                           .optimizer_bytes = 8,
@@ -171,6 +173,17 @@ struct InProduct {
                 scores * (passes - 4) + 2 * copies(k)};
     }
 
+    // As above for flash; keys and values are laid out by one kernel each.
+    ProductKernel operator()(const ContextAttention&) const { return {2, 0}; }
+    ProductKernel operator()(const ContextAttentionGrad&) const { return {3, 0}; }
+    ProductKernel operator()(const TakeKeyValues& k) const { return {k.copies > 1 ? 3 : 1, 0}; }
+    // Of the outputs and of the log-sum-exps. PyTorch joins them in fp32, tensor by tensor: the part made
+    // wider, its difference from the sum, that times a factor per row, the sum.
+    ProductKernel operator()(const MergeAttention& k) const {
+        if (style.fused_merge) return {2, 0};
+        return {8, n(k.rows, k.heads * k.head_dim) * ((e + 4) + 12 + 8 + 12 - 3 * e)};
+    }
+
     // Logarithm of the softmax and its gradient, each a pass of its own. The copies of the logits in
     // fp32 and the gradient's way back are kernels of the Program (ProfileRules::loss_copies).
     ProductKernel operator()(const SoftmaxCrossEntropy& k) const {
@@ -296,6 +309,12 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
 
 Seconds launch_cost(RuntimeProfile profile, const Device& device) {
     return device.host_cost + device.constants_of(profile).launch;
+}
+
+// PyTorch's context parallelism calls attention from Python for every block, on slices of queries and keys.
+double context_attention_rate(RuntimeProfile profile) {
+    constexpr double kByBlocks = 0.6;  // fitted to torchtitan's rows of 65,536 to 262,144 tokens
+    return is_fsdp(profile) ? kByBlocks : 1;
 }
 
 // Transformer Engine and our own module call the vendor's, as PyTorch does on Blackwell, for which its copy

@@ -26,4 +26,7 @@ Seconds launch_cost(RuntimeProfile profile, const Device& device);
 
 AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture);
 
+// The part of that library's rate that attention to a context-parallel group's keys reaches.
+double context_attention_rate(RuntimeProfile profile);
+
 }  // namespace shardscope

@@ -101,7 +101,8 @@ constexpr std::array<Row, 45> kRows{{
     {"zeropp_loco_param", "", Kind::section, "null", true, "not used",
      "quantised gradients (LoCo) are not there"},
     {"mics_shard_size", "", Kind::number, "-1", true, "shards over all data-parallel ranks",
-     "shards over a part of the data-parallel ranks (MiCS) are not there"},
+     "shards over a part of the data-parallel ranks (MiCS) are simulated only: shard_group in a "
+     "scenario's strategy"},
     {"mics_hierarchical_params_gather", "", Kind::flag, "false", true, "not used", ""},
     {"memory_efficient_linear", "", Kind::flag, "true", true,
      "the backward pass reads the weights themselves", ""},

@@ -12,22 +12,26 @@
 namespace shardscope {
 
 struct LoweringContext {
-    const Model& model;  // one tensor-parallel rank's (core/lowering/tensor_split.h)
+    const Model& model;  // one rank's (core/lowering/tensor_split.h, context_split.h)
     const TrainingSpec& training;
     const Strategy& strategy;
     const ExecutionTarget& target;
     Layout layout;
-    int zero = 0;                    // effective stage: 0 when dp is 1
-    DType storage;                   // activations and the parameters that kernels read
-    DType gradient;                  // parameter gradients
-    DType state;                     // moments, master weights, statistics: fp32, or fp64 in fp64
-    GroupId dp, tp, pp, ep;          // invalid where the group has one rank
-    int stage = 0;                   // of the pipeline
+    int zero = 0;            // effective stage: 0 without replicas
+    DType storage;           // activations and the parameters that kernels read
+    DType gradient;          // parameter gradients
+    DType state;             // moments, master weights, statistics: fp32, or fp64 in fp64
+    GroupId dp, tp, pp, ep;  // invalid where the group has one rank; dp: of all replicas, cp's
+                             // among them, or of the shard group
+    int stage = 0;           // of the pipeline
     std::vector<LayerRange> chunks;  // of this stage, in model order
     std::vector<Unit> units;
     std::vector<Place> places;  // per parameter; no unit: not on this stage
     RoleBuilder builder;
     ProfileRules rules;
+    GroupId cp;  // invalid without context parallelism
+    GroupId
+        replicas;  // ranks with the same shards in other shard groups; invalid without such groups
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }

@@ -33,7 +33,8 @@ bool is_weight_gradient(const Kernel& kernel, bool norms) {
 
 // What the core of attention makes.
 bool is_attentions(std::string_view what) {
-    return what == "attention" || what == "attention.stats";
+    return what == "attention" || what == "attention.stats" || what == "attention.of heads" ||
+           what == "qkv.of heads";
 }
 
 bool has_loss(const Layer& layer) {
@@ -345,8 +346,8 @@ void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_para
 void LayerLowering::loss_from(std::size_t l, BufferId logits, bool vocabulary_parallel,
                               std::int64_t columns) {
     const std::int64_t rows = context_.rows(), classes = context_.model.classes;
-    const double scale =
-        1.0 / static_cast<double>(context_.training.global_batch * context_.model.seq);
+    const double scale = 1.0 / static_cast<double>(context_.training.global_batch *
+                                                   context_.model.seq * context_.layout.cp);
     if (!vocabulary_parallel) {
         emit(SoftmaxCrossEntropy{rows, classes, scale, true},
              {at(logits), at(batch_targets_), at(loss_)});

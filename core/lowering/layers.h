@@ -7,6 +7,8 @@
 #pragma once
 
 #include <array>
+#include <set>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -131,6 +133,28 @@ private:
     // Query, key and value from the normalised input, and what happens to them before attention.
     void block_qkv(std::size_t l, const BlockLayer& layer, BufferId y1);
     void block_attention(std::size_t l, const BlockLayer& layer);
+    // The same where each rank has a part of the tokens (layers_context.cpp), and the gradient dqkv.
+    struct ContextShape;
+    ContextShape context_shape(const BlockLayer& layer) const;
+    void context_attention(std::size_t l, const BlockLayer& layer);
+    BufferId context_attention_backward(std::size_t l, const BlockLayer& layer, BufferId d_o);
+    // The buffer of block `i` of something that comes in blocks.
+    BufferId block_buffer(std::size_t l, const char* what, int i, std::int64_t elements, DType type,
+                          Category category);
+    BufferId key_block(std::size_t l, const ContextShape& shape, int i);
+    Operand keys_of(std::size_t l, const ContextShape& shape, int i);
+    // Both return the event that what was asked for is there, the buffers filled.
+    EventId pass_on(BufferId from, BufferId to, std::int64_t elements);
+    EventId gather_keys(std::size_t l, const ContextShape& shape);
+    EventId fetch_keys(std::size_t l, const ContextShape& shape, int i);
+    BufferId context_stats(std::size_t l, const ContextShape& shape);
+    void merge_block(std::size_t l, const ContextShape& shape, int i);
+    // Ulysses: the same with all tokens of a part of the heads.
+    void ulysses_attention(std::size_t l, const BlockLayer& layer);
+    BufferId ulysses_attention_backward(std::size_t l, const BlockLayer& layer, BufferId d_o);
+    void all_to_all(std::size_t l, const char* what, BufferId from, BufferId to,
+                    std::initializer_list<std::int64_t> widths);
+    BufferId scatter_key_gradients(std::size_t l, const ContextShape& shape, BufferId whole);
     void block_mlp_inner(std::size_t l, const BlockLayer& layer);
     // block_qkv of latent attention (layers_latent.cpp), and its gradient: that of the block's
     // normalised input, local rows.
@@ -194,6 +218,8 @@ private:
                                       BufferId dresidual);
     // The gradient of block_qkv's input, local rows.
     BufferId qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
+    // The gradient of what attention proper read.
+    BufferId attention_core_backward(std::size_t l, const BlockLayer& layer, BufferId d_o);
     // The gradient before block_qkv's head norm and rotation; dqkv is overwritten.
     BufferId block_qkv_backward(std::size_t l, const BlockLayer& layer, BufferId dqkv);
     // The gradient before the activation of `x` where no kernel could fuse it.
@@ -209,6 +235,7 @@ private:
 
     LoweringContext& context_;
     ParameterBuffers& parameters_;
+    std::set<std::string> block_words_;                        // that words_ has views of
     std::unordered_map<std::string_view, std::size_t> words_;  // every `what` so far, numbered
     std::vector<std::array<BufferId, 3>> named_;               // [number of `what`][layer][variant]
     std::vector<Value> inputs_;                                // per layer

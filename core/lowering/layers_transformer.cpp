@@ -65,6 +65,7 @@ BufferId LayerLowering::saved_up(std::size_t l, const BlockLayer& b) {
 }
 
 void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
+    if (context_.cp.valid()) return context_attention(l, b);
     const std::int64_t rows = context_.rows();
     Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     a.tiles = context_.target.threads;
@@ -196,24 +197,32 @@ BufferId LayerLowering::qkv_backward(std::size_t l, const BlockLayer& b, BufferI
     return dy1;
 }
 
-BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b,
-                                                 BufferId dy_all, BufferId dresidual) {
-    const std::int64_t rows = context_.rows(), q = b.heads * b.value_dim;
-    const std::int64_t local = context_.local_rows() * b.hidden;
+BufferId LayerLowering::attention_core_backward(std::size_t l, const BlockLayer& b, BufferId d_o) {
+    const std::int64_t rows = context_.rows();
     const Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     const AttentionGrad g{
         a.samples,  a.seq, a.heads, a.kv_heads, a.head_dim, a.kind, context_.target.threads,
         a.value_dim};
     const bool tiled = context_.target.tiled_attention_workspace;
+    const BufferId dqkv = temporary(l, "d qkv", rows * a.qkv_width());
+    emit(g, {at(d_o), at(saved(l, "qkv", rows * a.qkv_width())),
+             at(saved(l, "attention", rows * b.heads * b.value_dim)), at(attention_stats(l, a)),
+             at(dqkv),
+             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
+                          context_.state))});
+    return dqkv;
+}
+
+BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer& b,
+                                                 BufferId dy_all, BufferId dresidual) {
+    const std::int64_t rows = context_.rows(), q = b.heads * b.value_dim;
+    const std::int64_t local = context_.local_rows() * b.hidden;
     const BufferId o = saved(l, "attention", rows * q);
     linear_weight_grad(b.projection, o, dy_all);
     const BufferId d_o = temporary(l, "d attention", rows * q);
     linear_input_grad(b.projection, dy_all, d_o);
-    const BufferId dqkv = temporary(l, "d qkv", rows * a.qkv_width());
-    emit(g, {at(d_o), at(saved(l, "qkv", rows * a.qkv_width())), at(o), at(attention_stats(l, a)),
-             at(dqkv),
-             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
-                          context_.state))});
+    const BufferId dqkv = context_.cp.valid() ? context_attention_backward(l, b, d_o)
+                                              : attention_core_backward(l, b, d_o);
     const BufferId dy1 = qkv_backward(l, b, dqkv);
     const BufferId dx = temporary(l, "d input", local);
     norm_grad(b.attention_norm, b.hidden, dy1, inputs_[l].buffer,

@@ -1,5 +1,5 @@
-// The pipeline of passes: layout → tensor parallel → stages, and per stage: units → parameters → layers
-// with gather, reduction and transfers around them → schedule → optimizer → memory.
+// The pipeline of passes: layout → tensor and context parallel → stages, and per stage: units →
+// parameters → layers with gather, reduction and transfers around them → schedule → optimizer → memory.
 #include <algorithm>
 #include <cmath>
 
@@ -7,6 +7,7 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/lowering/context_split.h"
 #include "core/lowering/plan.h"
 #include "core/lowering/stage_lowering.h"
 #include "core/lowering/stages.h"
@@ -72,11 +73,16 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
                     "leave out sequence_parallel");
     const std::int64_t rows = layout.micro_batch * model.seq;
     if (rows % layout.tp != 0)
-        throw Error("sequence-parallel",
-                    fmt::format("micro_batch {} × seq {} = {} rows do not divide over tp {}",
-                                layout.micro_batch, model.seq, rows, layout.tp),
-                    fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
+        throw Error(
+            "sequence-parallel",
+            fmt::format("micro_batch {} × seq {}{} = {} rows do not divide over tp {}",
+                        layout.micro_batch, model.seq * layout.cp,
+                        layout.cp > 1 ? fmt::format(" / cp {}", layout.cp) : "", rows, layout.tp),
+            fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
 }
+
+// Whether ranks have a model of other shapes than the scenario's.
+bool is_divided(const Layout& layout) { return layout.tp > 1 || layout.cp > 1; }
 
 // Schedules are lists of tasks, and simulating takes time for each.
 void check_tasks(const Layout& layout) {
@@ -104,18 +110,27 @@ std::int64_t kv_heads_of(const Model& model) {
     return 0;
 }
 
-// In the order of kDataGroup … kHeadGroup.
+// In the order of kDataGroup … kHeadGroup, then those that have names.
 std::vector<Group> groups_of(const Model& model, const Layout& layout) {
-    std::vector<Group> groups = {{"dp", layout.dp, layout.tp},
+    const int replicas = layout.replicas();
+    const bool grouped = layout.shards < replicas;
+    std::vector<Group> groups = {{grouped         ? "shard"
+                                  : layout.cp > 1 ? "dp-cp"
+                                                  : "dp",
+                                  layout.shards, layout.tp},
                                  {"tp", layout.tp, 1},
-                                 {"pp", layout.pp, layout.tp * layout.dp}};
+                                 {"pp", layout.pp, layout.tp * replicas}};
     const std::int64_t kv_heads = kv_heads_of(model);
     if (kv_heads > 0 && kv_heads < layout.tp)
         groups.push_back({"kv", layout.tp / static_cast<int>(kv_heads), 1});
     if (layout.ep > 1) groups.push_back({std::string(kExpertGroup), layout.ep, layout.tp});
-    if (layout.ep > 1 && layout.dp > layout.ep)
+    if (layout.ep > 1 && replicas > layout.ep)
         groups.push_back(
-            {std::string(kExpertDataGroup), layout.dp / layout.ep, layout.tp * layout.ep});
+            {std::string(kExpertDataGroup), replicas / layout.ep, layout.tp * layout.ep});
+    if (layout.cp > 1) groups.push_back({std::string(kContextGroup), layout.cp, layout.tp});
+    if (grouped)
+        groups.push_back(
+            {std::string(kReplicaGroup), replicas / layout.shards, layout.tp * layout.shards});
     return groups;
 }
 
@@ -132,11 +147,11 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             plan.strategy,
                             target,
                             layout,
-                            layout.dp > 1 ? plan.strategy.zero : 0,
+                            layout.shards > 1 ? plan.strategy.zero : 0,
                             storage,
                             gradient,
                             storage == DType::fp64 ? DType::fp64 : DType::fp32,
-                            group(kDataGroup, layout.dp),
+                            group(kDataGroup, layout.shards),
                             group(kTensorGroup, layout.tp),
                             group(kPipelineGroup, layout.pp),
                             group_named(plan.program, kExpertGroup),
@@ -145,10 +160,12 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             {},
                             {},
                             {},
-                            rules_of(plan.strategy, storage, gradient)};
+                            rules_of(plan.strategy, storage, gradient),
+                            group_named(plan.program, kContextGroup),
+                            group_named(plan.program, kReplicaGroup)};
     context.units = make_units(
         local, plan.splits, context.chunks,
-        {context.zero, layout.dp, context.gradient, plan.strategy.bucket, layout.tp,
+        {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,
          context.sequence_parallel(), layout.ep, group_named(plan.program, kExpertDataGroup)});
     context.places = places_of(local, context.units);
     StageLowering(context).run();
@@ -157,7 +174,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
     role.name = layout.pp > 1      ? fmt::format("stage {}", stage)
                 : layout.world > 1 ? "all ranks"
                                    : "rank 0";
-    const int ranks = layout.tp * layout.dp;
+    const int ranks = layout.tp * layout.replicas();
     for (int r = 0; r < ranks; ++r) role.ranks.push_back(Rank(stage * ranks + r));
     plan.units.push_back(std::move(context.units));
     plan.program.roles.push_back(std::move(role));
@@ -202,14 +219,19 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.training = scenario.training;
     plan.target = target;
     plan.model = model;
-    const bool divided = plan.layout.tp > 1 || plan.layout.ep > 1;
-    LocalModel split;  // empty where nothing is divided: the model itself is not copied
+    const Layout& layout = plan.layout;
+    const bool split_parameters = layout.tp > 1 || layout.ep > 1;
+    const bool divided = split_parameters || layout.cp > 1;
+    LocalModel split;  // empty where ranks have the model as it is: it is not copied
     located(strategy, [&] {
-        check_tasks(plan.layout);
-        check_sizes(*model, plan.layout, strategy.attention);
-        check_rows(*model, plan.layout, strategy);
-        check_experts(*model, plan.layout, strategy);
-        if (divided) split = split_model(*model, plan.layout.tp, plan.layout.ep);
+        check_tasks(layout);
+        check_sizes(*model, layout, strategy.attention);
+        check_experts(*model, layout, strategy);
+        if (split_parameters) split = split_model(*model, layout.tp, layout.ep);
+        if (layout.cp > 1)
+            split.model =
+                divide_sequence(split_parameters ? std::move(split.model) : *model, strategy);
+        check_rows(divided ? split.model : *model, layout, strategy);
     });
     const Model& local = divided ? split.model : *model;
     plan.splits = std::move(split.splits);

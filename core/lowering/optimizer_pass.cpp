@@ -85,7 +85,7 @@ private:
     // Without sharding the sum goes over the ranks that share experts, each of which has the whole of
     // everything else.
     double weight(const Unit& unit) const {
-        const bool everywhere = unit.ranks == context_.layout.dp;
+        const bool everywhere = unit.ranks == context_.layout.shards;
         return context_.zero == 0 && everywhere ? 1.0 / context_.layout.ep : 1.0;
     }
 

@@ -68,12 +68,17 @@ struct ShardSlice {
 };
 
 // Program::groups of every plan. Ranks are numbered with the tensor-parallel index fastest, then the
-// data-parallel one, then the stage.
+// context-parallel one, then the data-parallel one, then the stage. The data group has all ranks that hold
+// the same parameters, those of context parallelism among them; or where ZeRO shards over groups, one of
+// those.
 constexpr std::size_t kDataGroup = 0, kTensorGroup = 1, kPipelineGroup = 2;
 constexpr std::size_t kHeadGroup = 3;  // ranks that share key and value heads (kv_heads < tp)
 // By name, where there are any: ranks that divide experts among them, neighbours among the data-parallel
 // ones, and those that hold the same experts.
 constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp";
+// By name, where there are any: ranks that divide the tokens of each sample, and those that hold the same
+// shards in other shard groups.
+constexpr std::string_view kContextGroup = "cp", kReplicaGroup = "replicas";
 // Invalid where there is none of that name.
 GroupId group_named(const Program& program, std::string_view name);
 

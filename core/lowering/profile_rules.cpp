@@ -30,6 +30,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.loss_copies = 1;
             rules.widens_gradients = narrow;
             rules.placeholder_gradients = true;
+            rules.keeps_ring_blocks = true;
             break;
         case RuntimeProfile::fsdp:
         case RuntimeProfile::fsdp_compile_blocks:
@@ -39,6 +40,8 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
                                 : strategy.tp > 1                                ? 4
                                                                                  : 3;
             rules.casts_before_gather = strategy.zero == 3 && size_of(storage) == 2;
+            rules.attends_by_blocks = true;
+            rules.repeats_key_values = true;
             break;
     }
     return rules;

@@ -35,6 +35,13 @@ struct ProfileRules {
     // get_dummy_wgrad), and the classifier's while its gradient is computed (Megatron's
     // LinearWithGradAccumulationAndAsyncCommunication).
     bool placeholder_gradients = false;
+    // Context parallelism. Attention to gathered keys and values goes block by block, a rank's at a time,
+    // as if they went round (PyTorch's context_parallel); with those of grouped queries repeated for every
+    // head (torchtitan's repeat_kv). Of a ring, every block and its result are kept until the last has been
+    // merged (Transformer Engine's out_per_step).
+    bool attends_by_blocks = false;
+    bool repeats_key_values = false;
+    bool keeps_ring_blocks = false;
     // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
     // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials, its
     // fused one (--cross-entropy-loss-fusion) computes in place,

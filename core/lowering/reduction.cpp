@@ -66,6 +66,17 @@ void Reduction::sum_shared(const Unit& unit, BufferId whole) {
     }
 }
 
+// Between shard groups: what has been summed within them.
+void Reduction::sum_over_replicas(const Unit& unit, const Collective& summed) {
+    if (!context_.replicas.valid()) return;
+    Collective c;
+    c.group = context_.replicas;
+    c.elements = summed.kind == CollectiveKind::reduce_scatter ? unit.shard : unit.padded;
+    c.dtype = summed.dtype;
+    c.recv = summed.recv;
+    context_.builder.collective(Stream::reduce, c);
+}
+
 void Reduction::reduce(UnitId id) {
     auto& b = context_.builder;
     const Unit& unit = context_.units[id.index()];
@@ -105,6 +116,7 @@ void Reduction::reduce(UnitId id) {
         }
     }
     b.collective(Stream::reduce, c);
+    sum_over_replicas(unit, c);
     flight.done = b.record(Stream::reduce);
     flights_.push_back(flight);
     if (whole != store) finish(1);

@@ -9,7 +9,8 @@
 namespace shardscope {
 
 // Issues the reduction of a unit as soon as its last gradient of the micro-batch is written: an
-// all-reduce in stage 0, a reduce-scatter into this rank's shard above; before it, what
+// all-reduce in stage 0, a reduce-scatter into this rank's shard above, with the all-reduce between shard
+// groups behind it; before it, what
 // tensor-parallel ranks hold in common but computed in parts is summed over them. When reductions come with
 // every micro-batch, gradients go to a transient bucket, of which at most two are alive (one being
 // written, one being reduced). Products that do not overlap (ProfileRules) reduce where the body ends.
@@ -35,6 +36,7 @@ private:
     // Whether the unit's gradients of this body go to a transient bucket.
     bool uses_bucket(const Unit& unit) const;
     void sum_shared(const Unit& unit, BufferId whole);
+    void sum_over_replicas(const Unit& unit, const Collective& summed);
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
     Operand own_slice(UnitId unit) const;

@@ -94,7 +94,8 @@ std::map<Channel, Ends> channels_of(const Program& program) {
             const auto* x = std::get_if<Exchange>(&i.operation);
             if (x == nullptr) return;
             for (const auto& t : x->transfers) {
-                if (t.peer < 0 || t.peer >= program.groups[t.group.index()].size)
+                const int size = program.groups[t.group.index()].size;
+                if (t.peer >= size || t.peer < (t.around ? 1 - size : 0))
                     throw_program_error("program-exchange",
                                         fmt::format("role \"{}\": peer {} is no member of \"{}\"",
                                                     program.roles[r].name, t.peer,

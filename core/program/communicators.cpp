@@ -53,7 +53,7 @@ std::set<Edge> edges_of(const Program& program) {
                 if (exchange == nullptr) continue;
                 for (const auto& t : exchange->transfers)
                     for (const Rank rank : role.ranks) {
-                        const Rank peer = program.groups[t.group.index()].member(rank, t.peer);
+                        const Rank peer = program.groups[t.group.index()].peer(rank, t);
                         const auto [from, to] =
                             t.send ? std::pair(rank, peer) : std::pair(peer, rank);
                         edges.emplace(from.value, to.value, transfer_lane(i.stream));

@@ -17,7 +17,8 @@ namespace shardscope {
 // that a reduce-scatter cannot block the prefetch behind it. Tensor-parallel collectives of activations
 // go on the compute stream: nothing could run beside them. A pipeline stage has a queue per direction and end:
 // activations come in and go on to the next stage, gradients come in and go back to the one before, so
-// that a transfer only ever waits for its own peer.
+// that a transfer only ever waits for its own peer. Keys and values on their way around a context-parallel
+// group have a queue beside the attention that they overlap.
 enum class Stream : std::uint8_t {
     compute,
     gather,
@@ -26,8 +27,9 @@ enum class Stream : std::uint8_t {
     activations_out,
     gradients_in,
     gradients_out,
+    context,
 };
-constexpr std::size_t kStreams = 7;
+constexpr std::size_t kStreams = 8;
 std::string_view stream_name(Stream stream);
 
 // What a transfer's stream makes it a part of: activations, gradients, or neither. The streams of the
@@ -108,6 +110,9 @@ struct Exchange {
         std::int64_t elements = 0;
         DType dtype = DType::fp32;
         Operand operand;
+        // `peer` counts from the rank's own index, around the group: 1 is the next rank, −1 the one
+        // before. Only simulated.
+        bool around = false;
     };
     std::vector<Transfer> transfers;
 };

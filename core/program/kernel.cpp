@@ -71,6 +71,11 @@ struct AccessOf {
     Accesses operator()(const Unpermute& k) const { return {R, R, read_if(k.residual), W}; }
     Accesses operator()(const GateRows& k) const { return {R, R, read_if(k.residual), W}; }
     Accesses operator()(const GateRowsGrad&) const { return {R, R, R, W, W}; }
+    Accesses operator()(const TakeKeyValues&) const { return {R, W}; }
+    Accesses operator()(const ContextAttention&) const { return {R, R, W, W}; }
+    Accesses operator()(const ContextAttentionGrad&) const { return {R, R, R, R, R, W, W}; }
+    Accesses operator()(const MergeAttention&) const { return {RW, RW, R, R}; }
+    Accesses operator()(const PutGradients&) const { return {R, R, W}; }
     Accesses operator()(const SoftmaxCrossEntropy& k) const {
         return {RW, R, write_or_add(k.accumulate_loss)};
     }
@@ -123,6 +128,13 @@ struct NameOf {
     std::string_view operator()(const Unpermute&) const { return "unpermute"; }
     std::string_view operator()(const GateRows&) const { return "gate_rows"; }
     std::string_view operator()(const GateRowsGrad&) const { return "gate_rows_grad"; }
+    std::string_view operator()(const TakeKeyValues&) const { return "take_key_values"; }
+    std::string_view operator()(const ContextAttention&) const { return "context_attention"; }
+    std::string_view operator()(const ContextAttentionGrad&) const {
+        return "context_attention_grad";
+    }
+    std::string_view operator()(const MergeAttention&) const { return "merge_attention"; }
+    std::string_view operator()(const PutGradients&) const { return "put_gradients"; }
     std::string_view operator()(const SoftmaxCrossEntropy&) const {
         return "softmax_cross_entropy";
     }

@@ -267,6 +267,39 @@ struct GateRowsGrad {
     bool operator==(const GateRowsGrad&) const = default;
 };
 
+// Context parallelism: a rank has the queries of 1/cp of each sample's tokens and meets keys and values of
+// other ranks. Tokens are dealt in zig-zag, rank i of cp having pieces i and 2·cp − 1 − i of 2·cp, so that
+// of every rank's pairs of queries and keys half are causal, whichever ranks' keys they are (of Llama 3's
+// and Megatron's load balancing). Simulated only, as are the four kernels that follow.
+//
+// kv W := keys and values of qkv, every head `copies` times (products that repeat them for grouped queries):
+// qkv R, kv W [samples, queries, 2·copies·kv_heads·head_dim].
+struct TakeKeyValues {
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1;
+    bool operator==(const TakeKeyValues&) const = default;
+};
+// Attention of the rank's queries to `keys` keys per sample: qkv R (its queries), kv R, y W, stats W.
+struct ContextAttention {
+    std::int64_t samples = 0, queries = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    bool operator==(const ContextAttention&) const = default;
+};
+// dy R, qkv R, kv R, y R, stats R, dq W [rows, heads·head_dim], dkv W (as kv).
+struct ContextAttentionGrad {
+    std::int64_t samples = 0, queries = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    bool operator==(const ContextAttentionGrad&) const = default;
+};
+// Joins attention to some keys with attention to others by their log-sum-exps: y RW, stats RW, y of the
+// others R, their stats R.
+struct MergeAttention {
+    std::int64_t rows = 0, heads = 0, head_dim = 0;
+    bool operator==(const MergeAttention&) const = default;
+};
+// dqkv W := dq and dkv side by side, the gradients of `copies` added: dq R, dkv R, dqkv W.
+struct PutGradients {
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1;
+    bool operator==(const PutGradients&) const = default;
+};
+
 // Replaces logits by scale·(softmax − one-hot) and adds scale·Σ −log p(target) to the loss:
 // logits RW, targets R, loss W (one double). `scale` = 1/(rows of the global batch) carries the
 // whole 1/(accumulation · dp) factor, so every later reduction is a plain sum.
@@ -344,18 +377,23 @@ using Kernel =
                  BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm,
                  NormInputGrad, NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad,
                  Rope, Attention, AttentionGrad, LatentQkv, LatentQkvGrad, Route, RouteGrad,
-                 Permute, Unpermute, GateRows, GateRowsGrad, SoftmaxCrossEntropy, VocabularyMax,
-                 VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares, OptimizerStep>;
+                 Permute, Unpermute, GateRows, GateRowsGrad, TakeKeyValues, ContextAttention,
+                 ContextAttentionGrad, MergeAttention, PutGradients, SoftmaxCrossEntropy,
+                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares,
+                 OptimizerStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
-concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
-    std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
-    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad>;
+concept SimulatedKernel =
+    std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> || std::same_as<K, Route> ||
+    std::same_as<K, RouteGrad> || std::same_as<K, Permute> || std::same_as<K, Unpermute> ||
+    std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> || std::same_as<K, TakeKeyValues> ||
+    std::same_as<K, ContextAttention> || std::same_as<K, ContextAttentionGrad> ||
+    std::same_as<K, MergeAttention> || std::same_as<K, PutGradients>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 
-constexpr std::size_t kMaxOperands = 6;
+constexpr std::size_t kMaxOperands = 7;
 
 // How the kernel uses each operand, in order; Access::none past the last and for absent optional
 // operands whose absence the kernel's own fields decide.

@@ -240,6 +240,40 @@ struct CostOf {
         const std::int64_t n = k.rows * k.width;
         return cost(0, 3 * real(n), (2 * n + k.rows) * e, (n + k.rows) * e);
     }
+    KernelCost operator()(const TakeKeyValues& k) const {
+        const std::int64_t n = k.rows * 2 * k.kv_heads * k.head_dim;
+        return cost(0, 0, n * e, n * k.copies * e);
+    }
+    // As above, of queries and keys in different numbers.
+    template <class Kernel>
+    static double context_pairs(const Kernel& k) {
+        return real(k.samples) * real(k.heads) * real(k.queries) * real(k.keys) / 2;
+    }
+    KernelCost operator()(const ContextAttention& k) const {
+        const double pairs = context_pairs(k);
+        const std::int64_t queries = k.samples * k.queries * k.heads;
+        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
+        return cost(2 * 2 * pairs * real(k.head_dim), pairs * (4 + kTranscendental),
+                    (queries * k.head_dim + kv) * e, queries * (k.head_dim * e + s));
+    }
+    KernelCost operator()(const ContextAttentionGrad& k) const {
+        const double pairs = context_pairs(k);
+        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
+        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
+        return cost(5 * 2 * pairs * real(k.head_dim), pairs * (6 + kTranscendental) + 2 * real(y),
+                    (3 * y + kv) * e + queries * s, (y + kv) * e);
+    }
+    // The two outputs, each by a factor of its row and head, and their sum.
+    KernelCost operator()(const MergeAttention& k) const {
+        const std::int64_t heads = k.rows * k.heads, y = heads * k.head_dim;
+        return cost(0, 3 * real(y) + 4 * kTranscendental * real(heads), 2 * (y * e + heads * s),
+                    y * e + heads * s);
+    }
+    KernelCost operator()(const PutGradients& k) const {
+        const std::int64_t q = k.rows * k.heads * k.head_dim;
+        const std::int64_t kv = k.rows * 2 * k.kv_heads * k.head_dim;
+        return cost(0, real(kv) * real(k.copies - 1), (q + kv * k.copies) * e, (q + kv) * e);
+    }
     KernelCost operator()(const SoftmaxCrossEntropy& k) const {
         const std::int64_t n = k.rows * k.classes;
         return cost(0, real(n) * (4 + kTranscendental),

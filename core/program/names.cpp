@@ -19,6 +19,8 @@ std::string_view stream_name(Stream stream) {
             return "bwd-in";
         case Stream::gradients_out:
             return "bwd-out";
+        case Stream::context:
+            return "context";
     }
     return "unknown";
 }

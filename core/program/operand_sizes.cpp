@@ -180,6 +180,27 @@ struct SizesOf {
         const std::int64_t n = k.rows * k.width;
         return {OperandSize{n}, {n}, {k.rows}, {n}, {k.rows}};
     }
+    Sizes operator()(const TakeKeyValues& k) const {
+        return {OperandSize{qkv(k)}, {k.rows * 2 * k.copies * k.kv_heads * k.head_dim}};
+    }
+    Sizes operator()(const ContextAttention& k) const {
+        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
+        return {OperandSize{y}, {k.samples * k.keys * 2 * k.kv_heads * k.head_dim}, {y}, {queries}};
+    }
+    Sizes operator()(const ContextAttentionGrad& k) const {
+        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
+        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
+        return {OperandSize{y}, {y}, {kv}, {y}, {queries}, {y}, {kv}};
+    }
+    Sizes operator()(const MergeAttention& k) const {
+        const std::int64_t heads = k.rows * k.heads, y = heads * k.head_dim;
+        return {OperandSize{y}, {heads}, {y}, {heads}};
+    }
+    Sizes operator()(const PutGradients& k) const {
+        return {OperandSize{k.rows * k.heads * k.head_dim},
+                {k.rows * 2 * k.copies * k.kv_heads * k.head_dim},
+                {qkv(k)}};
+    }
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
         return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};
     }

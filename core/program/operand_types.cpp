@@ -35,6 +35,9 @@ struct TypesOf {
     Types operator()(const RouteGrad&) const { return {s, s, kIndex, e}; }
     Types operator()(const Permute&) const { return {e, kIndex, e}; }
     Types operator()(const Unpermute&) const { return {e, kIndex, e, e}; }
+    Types operator()(const ContextAttention&) const { return {e, e, e, s}; }
+    Types operator()(const ContextAttentionGrad&) const { return {e, e, e, e, s, e, e}; }
+    Types operator()(const MergeAttention&) const { return {e, s, e, s}; }
     Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalar}; }
     Types operator()(const VocabularyMax&) const { return {e, s}; }
     Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }
@@ -43,7 +46,9 @@ struct TypesOf {
     Types operator()(const OptimizerStep&) const { return {g, kScalar, e, s, s, s}; }
     template <class Other>
     Types operator()(const Other&) const {
-        return {e, e, e, e, e, e};
+        Types types;
+        types.fill(e);
+        return types;
     }
 };
 

@@ -65,6 +65,10 @@ struct Group {
     Rank member(Rank rank, int index) const {
         return Rank(rank.value + (index - index_of(rank)) * stride);
     }
+    Rank peer(Rank rank, const Exchange::Transfer& transfer) const {
+        if (!transfer.around) return member(rank, transfer.peer);
+        return member(rank, ((index_of(rank) + transfer.peer) % size + size) % size);
+    }
 };
 
 struct RoleProgram {

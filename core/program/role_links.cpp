@@ -33,7 +33,7 @@ Channel channel_of(const Program& program, std::size_t role, Stream stream,
                    const Exchange::Transfer& transfer) {
     const Group& group = program.groups[transfer.group.index()];
     const Rank self = program.roles[role].ranks.front();
-    const std::size_t peer = program.role_of(group.member(self, transfer.peer));
+    const std::size_t peer = program.role_of(group.peer(self, transfer));
     const TransferLane lane = transfer_lane(stream);
     return transfer.send ? Channel{transfer.group, lane, role, peer}
                          : Channel{transfer.group, lane, peer, role};

@@ -21,7 +21,35 @@ std::string_view schedule_name(Schedule schedule) {
     return "unknown";
 }
 
+std::string_view name_of(ContextKind kind) {
+    switch (kind) {
+        case ContextKind::ring:
+            return "ring";
+        case ContextKind::all_gather:
+            return "all-gather";
+        case ContextKind::ulysses:
+            return "ulysses";
+    }
+    return "unknown";
+}
+
 namespace {
+
+ContextKind context_kind_of(RuntimeProfile profile) {
+    switch (profile) {
+        case RuntimeProfile::deepspeed:
+        case RuntimeProfile::megatron_deepspeed:
+            return ContextKind::ulysses;
+        case RuntimeProfile::fsdp:
+        case RuntimeProfile::fsdp_compile_blocks:
+        case RuntimeProfile::fsdp_compile:
+            return ContextKind::all_gather;
+        case RuntimeProfile::shardscope:
+        case RuntimeProfile::megatron:
+            break;
+    }
+    return ContextKind::ring;
+}
 
 Strategy named(std::string_view name, int zero) {
     Strategy strategy;
@@ -43,17 +71,27 @@ std::string recompute_text(const Recompute& recompute) {
                                 : fmt::format(", recompute every {}", recompute.every);
 }
 
+// The kind where it is not the profile's own.
+std::string context_text(const Strategy& s) {
+    const bool named = context_kind(s) != context_kind_of(s.profile);
+    return fmt::format("cp{}{} ", s.cp, named ? fmt::format(" {}", name_of(context_kind(s))) : "");
+}
+
 }  // namespace
+
+ContextKind context_kind(const Strategy& strategy) {
+    return strategy.cp_kind.value_or(context_kind_of(strategy.profile));
+}
 
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
-        const auto& [name, tp, pp, ep, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
-                     sequence_parallel, schedule, virtual_stages, partition, recompute, attention,
-                     profile, place] = s;
-        return std::tie(name, tp, pp, ep, dp, ranks, zero, micro_batch, bucket, prefetch, reduce_at,
-                        sequence_parallel, schedule, virtual_stages, partition, recompute,
-                        attention, profile);
+        const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
+                     bucket, prefetch, reduce_at, sequence_parallel, schedule, virtual_stages,
+                     partition, recompute, attention, profile, place] = s;
+        return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
+                        bucket, prefetch, reduce_at, sequence_parallel, schedule, virtual_stages,
+                        partition, recompute, attention, profile);
     };
     return values(a) == values(b);
 }
@@ -68,10 +106,13 @@ std::string layout_of(const Strategy& strategy, int dp) {
     std::string layout;
     if (strategy.tp > 1) layout += fmt::format("tp{} ", strategy.tp);
     if (strategy.sequence_parallel) layout += "sp ";
+    if (strategy.cp > 1) layout += context_text(strategy);
     if (strategy.pp > 1) layout += fmt::format("pp{} ", strategy.pp);
     layout += fmt::format("dp{}", dp);
     if (strategy.ep > 1) layout += fmt::format(" ep{}", strategy.ep);
     if (strategy.zero > 0) layout += fmt::format(" zero{}", strategy.zero);
+    if (strategy.shard_group > 0) layout += fmt::format(" over {}", strategy.shard_group);
+    if (strategy.shard_group < 0) layout += " over a node";
     if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";

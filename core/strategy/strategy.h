@@ -59,15 +59,29 @@ enum class AttentionKind : std::uint8_t {
     unfused,  // stores the probabilities, [samples, heads, seq, seq]
 };
 
+// How attention meets the keys and values of a context-parallel group's other ranks.
+enum class ContextKind : std::uint8_t {
+    ring,  // they go round, a rank's at a time, beside the attention to those before (Liu et al. 2023)
+    all_gather,  // every rank gathers all of them for the layer (Llama 3, section 3.3.2)
+    ulysses,     // all-to-all: a rank has all tokens of 1/cp of the heads (Jacobs et al. 2023)
+};
+
 struct Strategy {
     std::string name;  // unique within a scenario
     int tp = 1;        // tensor-parallel degree
-    int pp = 1;        // pipeline stages
+    int cp = 1;        // context-parallel degree: ranks that divide each sample's tokens
+    std::optional<ContextKind> cp_kind;  // empty: what the profile does (context_kind)
+    int pp = 1;                          // pipeline stages
     int ep =
-        1;  // expert-parallel degree: so many neighbouring data-parallel ranks share the experts
-    std::optional<int> dp;     // data-parallel degree; empty: world size / (tp · pp)
+        1;  // expert-parallel degree: so many neighbours of those with the same other parameters
+            // share the experts
+    std::optional<int> dp;     // data-parallel degree; empty: world size / (tp · cp · pp)
     std::optional<int> ranks;  // ranks this strategy uses; empty: all of the cluster's
     int zero = 0;  // ZeRO stage 0 … 3 (1 optimizer states, 2 + gradients, 3 + parameters)
+    // Ranks that ZeRO shards over: among so many neighbours of those that hold the same parameters; between
+    // such groups gradients are all-reduced (FSDP's HSDP, MiCS). 0: all of them; kWholeNode: those of a node.
+    int shard_group = 0;
+    static constexpr int kWholeNode = -1;
     std::optional<std::int64_t>
         micro_batch;  // samples per rank and micro-batch; empty: training.micro_batch
     Bytes bucket{25 * 1024 *
@@ -93,6 +107,10 @@ struct Strategy {
 // Takes on the profile, and its default bucket where the strategy has the default of its old one.
 void set_profile(Strategy& strategy, RuntimeProfile profile);
 
+// What the strategy's context parallelism is: its own word, or the profile's. Megatron passes keys and
+// values round (--cp-comm-type p2p), FSDP's stack, torchtitan, gathers them, DeepSpeed has Ulysses.
+ContextKind context_kind(const Strategy& strategy);
+
 // Of the values: `place` does not count.
 bool operator==(const Strategy& a, const Strategy& b);
 
@@ -101,5 +119,6 @@ std::string layout_of(const Strategy& strategy, int dp);
 
 // The words that scenarios use: "1f1b", "zb-h1", …
 std::string_view schedule_name(Schedule schedule);
+std::string_view name_of(ContextKind kind);  // "all-gather"
 
 }  // namespace shardscope

@@ -97,8 +97,12 @@ Recompute read_recompute(const YamlValue& value) {
 // What sets strategies of one file apart most often; the rest takes a `name`.
 std::string derived_name(const Strategy& s) {
     std::string name = s.zero > 0 ? fmt::format("zero-{}", s.zero) : "ddp";
+    if (s.shard_group > 0) name += fmt::format(" over {}", s.shard_group);
+    if (s.shard_group < 0) name += " over a node";
     if (s.tp > 1) name += fmt::format(" tp{}", s.tp);
     if (s.sequence_parallel) name += " sp";
+    if (s.cp > 1) name += fmt::format(" cp{}", s.cp);
+    if (s.cp > 1 && s.cp_kind) name += fmt::format(" {}", name_of(*s.cp_kind));
     if (s.pp > 1) name += fmt::format(" pp{}", s.pp);
     if (s.pp > 1 && s.schedule != Schedule::one_f_one_b)
         name += fmt::format(" {}", schedule_name(s.schedule));
@@ -110,6 +114,30 @@ std::string derived_name(const Strategy& s) {
                                        : fmt::format(" recompute every {}", s.recompute.every);
     if (s.profile != RuntimeProfile::shardscope) name += fmt::format(" {}", name_of(s.profile));
     return name;
+}
+
+int read_shard_group(const YamlValue& value) {
+    if (value.is_word("all")) return 0;
+    if (value.is_word("node")) return Strategy::kWholeNode;
+    return static_cast<int>(value.integer(kDegree));
+}
+
+nlohmann::ordered_json shard_group_to_json(int group) {
+    if (group == 0) return "all";
+    return group < 0 ? nlohmann::ordered_json("node") : nlohmann::ordered_json(group);
+}
+
+// `auto` is the profile's kind.
+void read_context_parallel(const YamlMap& map, Strategy& s) {
+    map.read("cp", s.cp, kDegree);
+    const auto found = map.find("cp_kind");
+    if (!found) return;
+    s.cp_kind.reset();
+    if (found->is_word("auto")) return;
+    std::array<std::string_view, kContextKinds.size()> names;
+    std::transform(kContextKinds.begin(), kContextKinds.end(), names.begin(),
+                   [](ContextKind kind) { return name_of(kind); });
+    s.cp_kind = kContextKinds[found->choice(names, "kind of context parallelism")];
 }
 
 // The keys of tensor and pipeline parallelism, and of what activations cost.
@@ -133,24 +161,39 @@ RuntimeProfile read_profile(const YamlValue& value) {
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
                        std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(value, {"name",      "preset",
-                              "deepspeed", "tp",
-                              "pp",        "ep",
-                              "dp",        "ranks",
-                              "zero",      "micro_batch",
-                              "bucket",    "prefetch",
-                              "reduce_at", "sequence_parallel",
-                              "schedule",  "virtual_stages",
-                              "partition", "recompute",
-                              "attention", "profile"});
+    const YamlMap map(value, {"name",
+                              "preset",
+                              "deepspeed",
+                              "tp",
+                              "cp",
+                              "cp_kind",
+                              "pp",
+                              "ep",
+                              "dp",
+                              "ranks",
+                              "zero",
+                              "shard_group",
+                              "micro_batch",
+                              "bucket",
+                              "prefetch",
+                              "reduce_at",
+                              "sequence_parallel",
+                              "schedule",
+                              "virtual_stages",
+                              "partition",
+                              "recompute",
+                              "attention",
+                              "profile"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);
+    read_context_parallel(map, s);
     map.read("pp", s.pp, kDegree);
     map.read("ep", s.ep, kDegree);
     read_degree(map, "dp", s.dp);
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
+    if (const auto found = map.find("shard_group")) s.shard_group = read_shard_group(*found);
     if (const auto found = map.find("micro_batch")) s.micro_batch = read_micro_batch(*found);
     if (const auto found = map.find("profile")) set_profile(s, read_profile(*found));
     map.read("bucket", s.bucket, kBucket);
@@ -220,11 +263,14 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     nlohmann::ordered_json out;
     out["name"] = s.name;
     out["tp"] = s.tp;
+    out["cp"] = s.cp;
+    out["cp_kind"] = s.cp_kind ? nlohmann::ordered_json(name_of(*s.cp_kind)) : "auto";
     out["pp"] = s.pp;
     out["ep"] = s.ep;
     out["dp"] = number_or_auto(s.dp);
     out["ranks"] = number_or_auto(s.ranks);
     out["zero"] = s.zero;
+    out["shard_group"] = shard_group_to_json(s.shard_group);
     out["micro_batch"] = number_or_auto(s.micro_batch);
     out["bucket"] = s.bucket.value;
     out["prefetch"] = s.prefetch;

@@ -20,6 +20,8 @@ inline constexpr std::size_t kMostStrategies = 1000;
 
 inline constexpr std::array kSchedules = {Schedule::gpipe, Schedule::one_f_one_b,
                                           Schedule::zero_bubble};
+inline constexpr std::array kContextKinds = {ContextKind::ring, ContextKind::all_gather,
+                                             ContextKind::ulysses};
 // In the order of Recompute::Kind.
 inline constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
 

@@ -47,6 +47,7 @@ void check_positive(const Strategy& s, const char* name, std::int64_t value) {
 
 void check_degrees(const Strategy& s) {
     check_positive(s, "tp", s.tp);
+    check_positive(s, "cp", s.cp);
     check_positive(s, "pp", s.pp);
     check_positive(s, "ep", s.ep);
     check_positive(s, "dp", s.dp.value_or(1));
@@ -81,8 +82,22 @@ int world_of(const Cluster& cluster, const Strategy& s) {
     return s.ranks.value_or(world);
 }
 
+// "tp 4 × pp 3", with cp between them where there is any.
+std::string degrees_text(const Strategy& s) {
+    return s.cp == 1 ? fmt::format("tp {} × pp {}", s.tp, s.pp)
+                     : fmt::format("tp {} × cp {} × pp {}", s.tp, s.cp, s.pp);
+}
+
+// The cp that lets tp · cp · pp divide `world`; without tp and pp where those alone do not.
+std::string context_degree_that_divides(const Strategy& s, int world) {
+    const std::int64_t others = std::int64_t{s.tp} * s.pp;
+    if (world % others == 0) return fmt::format("use cp {}", divisors_near(world / others, s.cp));
+    return fmt::format("use degrees whose product divides {}", world);
+}
+
 // Which degree to change so that tp · pp divides `world`.
 std::string degrees_that_divide(const Strategy& s, int world) {
+    if (s.cp > 1) return context_degree_that_divides(s, world);
     if (world % s.pp == 0 && s.pp > 1)
         return fmt::format("use tp {}", divisors_near(world / s.pp, s.tp));
     if (world % s.tp == 0) return fmt::format("use pp {}", divisors_near(world / s.tp, s.pp));
@@ -91,25 +106,52 @@ std::string degrees_that_divide(const Strategy& s, int world) {
                        divisors_near(world, s.tp), world);
 }
 
-// Resolves dp so that tp · pp · dp = world.
+// Resolves dp so that tp · cp · pp · dp = world.
 int degree_of(const Strategy& s, int world, int cluster) {
-    const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
+    const std::int64_t model_parallel = std::int64_t{s.tp} * s.cp * s.pp;
     if (world % model_parallel != 0) {
-        fail(s, "world-size",
-             fmt::format("tp {} × pp {} = {} does not divide {} ranks", s.tp, s.pp, model_parallel,
-                         world),
-             degrees_that_divide(s, world));
+        fail(
+            s, "world-size",
+            fmt::format("{} = {} does not divide {} ranks", degrees_text(s), model_parallel, world),
+            degrees_that_divide(s, world));
     }
     const std::int64_t dp = world / model_parallel;
     if (s.dp.value_or(static_cast<int>(dp)) != dp) {
         const std::int64_t product = model_parallel * *s.dp;
         fail(s, "world-size",
-             fmt::format("tp {} × pp {} × dp {} = {} is not the {} ranks it runs on", s.tp, s.pp,
-                         *s.dp, product, world),
+             fmt::format("{} × dp {} = {} is not the {} ranks it runs on", degrees_text(s), *s.dp,
+                         product, world),
              product <= cluster ? fmt::format("use dp {}, or ranks: {}", dp, product)
                                 : fmt::format("use dp {}, or a cluster of {}", dp, product));
     }
     return static_cast<int>(dp);
+}
+
+// Ranks of a shard group: those of a node that differ in their data, or as many as asked for.
+int shards_of(const Cluster& cluster, const Strategy& s, int replicas) {
+    if (s.shard_group == 0) return replicas;
+    if (s.zero == 0)
+        fail(s, "shard-group", "shard_group with zero 0: nothing is sharded",
+             "use zero 1, 2 or 3, or leave shard_group out");
+    int group = s.shard_group;
+    if (group == Strategy::kWholeNode) {
+        if (cluster.gpus_per_node % s.tp != 0)
+            fail(s, "shard-group",
+                 fmt::format("tp {} does not divide the {} GPUs of a node: no group lies on one",
+                             s.tp, cluster.gpus_per_node),
+                 "give shard_group as a number");
+        group = std::min(cluster.gpus_per_node / s.tp, replicas);
+    }
+    if (group < 2)
+        fail(s, "shard-group", "a shard group of 1 rank shards nothing",
+             "use zero 0, or a larger shard_group");
+    if (replicas % group != 0)
+        fail(
+            s, "shard-group",
+            fmt::format("shard_group {} does not divide the {} ranks that hold the same parameters",
+                        group, replicas),
+            fmt::format("use shard_group {}", divisors_near(replicas, group)));
+    return group;
 }
 
 void check_schedule(const Strategy& s) {
@@ -160,16 +202,29 @@ void check_model_parallel(const Strategy& s) {
              "group",
              "use tp 2 or more, or sequence_parallel: false");
     }
+    if (s.cp > 1 && s.attention != AttentionKind::flash) {
+        fail(s, "context-parallel",
+             fmt::format(
+                 "cp {} with unfused attention: attention to some of the keys goes on with its "
+                 "log-sum-exps, which only flash has",
+                 s.cp),
+             "use attention: flash, or cp 1");
+    }
     check_schedule(s);
     check_partition(s);
 }
 
-void check_expert_parallel(const Strategy& s, int dp) {
-    if (dp % s.ep == 0) return;
-    fail(
-        s, "expert-parallel",
-        fmt::format("ep {} does not divide dp {}: data-parallel ranks share the experts", s.ep, dp),
-        fmt::format("use ep {}", divisors_near(dp, s.ep)));
+// `replicas`: ranks with the same parameters but for experts.
+void check_expert_parallel(const Strategy& s, int replicas) {
+    if (s.ep > 1 && s.shard_group != 0)
+        fail(s, "shard-group",
+             fmt::format("shard_group with ep {}: experts have groups of their own", s.ep),
+             "leave out one of them");
+    if (replicas % s.ep == 0) return;
+    fail(s, "expert-parallel",
+         fmt::format("ep {} does not divide dp{} {}: data-parallel ranks share the experts", s.ep,
+                     s.cp > 1 ? " · cp" : "", replicas),
+         fmt::format("use ep {}", divisors_near(replicas, s.ep)));
 }
 
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
@@ -182,7 +237,7 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
         fail(s, "batch",
              fmt::format("global_batch {} does not divide over dp {}", global, layout.dp),
              fmt::format("use global_batch {}, or ranks: {} (dp {})", above,
-                         below * layout.tp * layout.pp, below));
+                         below * layout.tp * layout.cp * layout.pp, below));
     }
     const std::int64_t per_rank = global / layout.dp;
     std::int64_t micro = s.micro_batch.value_or(training.micro_batch);
@@ -227,11 +282,13 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.world = world_of(scenario.cluster, strategy);
     layout.tp = strategy.tp;
     layout.pp = strategy.pp;
+    layout.cp = strategy.cp;
     layout.dp = degree_of(strategy, layout.world, scenario.cluster.world_size());
     layout.ep = strategy.ep;
+    layout.shards = shards_of(scenario.cluster, strategy, layout.replicas());
     layout.virtual_stages = strategy.virtual_stages;
     check_model_parallel(strategy);
-    check_expert_parallel(strategy, layout.dp);
+    check_expert_parallel(strategy, layout.replicas());
     split_batch(scenario.training, strategy, layout);
     return layout;
 }

@@ -12,10 +12,14 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
-    int ep = 1;                      // of the dp ranks, so many neighbours share the experts
+    int ep = 1;                      // of the replicas, so many neighbours share the experts
+    int cp = 1;                      // ranks that divide the tokens of each sample
+    int shards = 1;                  // ranks that ZeRO shards over, neighbours among the replicas
     int virtual_stages = 1;          // model chunks per pipeline stage
     std::int64_t micro_batch = 0;    // samples per rank and micro-batch
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
+    // Ranks that hold the same parameters, over which gradients are summed and ZeRO shards.
+    int replicas() const { return dp * cp; }
     // Model chunks in all: chunk c belongs to stage c mod pp.
     std::int64_t chunks() const { return std::int64_t{pp} * virtual_stages; }
 };
@@ -24,11 +28,11 @@ struct Layout {
 // not divide 16 ranks; use pp 1, 2 or 4". What depends on the model (heads that tp divides, layers for
 // every chunk) is for lowering to refuse. Any number of micro-batches goes with any pp.
 //
-// Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "virtual-stages",
-// "partition", "pattern", "expert-parallel".
+// Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "context-parallel",
+// "virtual-stages", "partition", "pattern", "expert-parallel", "shard-group".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
-// The data-parallel degree that goes with a strategy's ranks, tp and pp; throws "range" and "world-size".
+// The data-parallel degree that goes with a strategy's ranks, tp, cp and pp; throws "range" and "world-size".
 int data_parallel_degree(const Cluster& cluster, const Strategy& strategy);
 
 // Where a strategy stands, for messages: its file and line, or its name.

@@ -35,7 +35,6 @@ public:
         : run_(run), constants_(constants) {}
 
     MappedRun map() {
-        refuse_what_is_not_modelled();
         framework_ = find_framework();
         Scenario& scenario = mapped_.scenario;
         scenario.name = "validation";
@@ -59,14 +58,6 @@ private:
     }
 
     int tp() const { return static_cast<int>(run_.tp.value_or(1)); }
-
-    void refuse_what_is_not_modelled() const {
-        const auto refuse = [](const char* what) {
-            throw Error("not-modelled", fmt::format("{} is not modelled", what),
-                        "leave the row out");
-        };
-        if (run_.cp.value_or(1) > 1) refuse("context parallelism");
-    }
 
     // torch.compile has no column; rows that used it say so in their notes, or are of a program that
     // compiles unless told otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan
@@ -136,6 +127,7 @@ private:
         s.tp = number(run_.tp, "tp", 1);
         s.pp = number(run_.pp, "pp", 1);
         s.ep = static_cast<int>(run_.ep.value_or(1));
+        set_context_parallel(s);
         s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);
         set_data_parallel(s);
         set_pipeline(s);
@@ -145,13 +137,20 @@ private:
         return s;
     }
 
+    // How keys and values travel is the product's default: no column says it.
+    void set_context_parallel(Strategy& s) {
+        s.cp = static_cast<int>(run_.cp.value_or(1));
+        if (s.cp > 1) assume("cp_kind", std::string(name_of(context_kind(s))));
+    }
+
     void set_data_parallel(Strategy& s) {
         if (run_.dp) s.dp = static_cast<int>(*run_.dp);
         const std::int64_t gpus = require(run_.gpus, "gpus");
-        const std::int64_t model_parallel = std::int64_t{s.tp} * s.pp;
+        const std::int64_t model_parallel = std::int64_t{s.tp} * s.cp * s.pp;
         if (gpus % model_parallel != 0 || (s.dp && *s.dp * model_parallel != gpus))
             throw Error("world-size",
-                        fmt::format("tp {} × pp {}{} is not the {} GPUs", s.tp, s.pp,
+                        fmt::format("tp {} × {}pp {}{} is not the {} GPUs", s.tp,
+                                    s.cp > 1 ? fmt::format("cp {} × ", s.cp) : "", s.pp,
                                     s.dp ? fmt::format(" × dp {}", *s.dp) : "", gpus),
                         "correct one of them");
         s.dp = static_cast<int>(gpus / model_parallel);

@@ -59,7 +59,7 @@ Strategy filled_in(Strategy strategy, const TrainingSpec& training, int world) {
     if (!strategy.micro_batch && training.micro_batch > 0)
         strategy.micro_batch = training.micro_batch;
     if (!strategy.ranks) strategy.ranks = world;
-    const int rest = strategy.tp * strategy.pp;
+    const int rest = strategy.tp * strategy.cp * strategy.pp;
     if (!strategy.dp && *strategy.ranks % rest == 0) strategy.dp = *strategy.ranks / rest;
     return strategy;
 }

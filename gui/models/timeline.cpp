@@ -119,7 +119,7 @@ std::optional<Party> party_of(const Plan& plan, Rank rank, const Operation& oper
                               Stream stream) {
     if (const auto* x = std::get_if<Exchange>(&operation); x && x->transfers.size() == 1) {
         const Exchange::Transfer& t = x->transfers.front();
-        const Rank peer = plan.program.groups[t.group.index()].member(rank, t.peer);
+        const Rank peer = plan.program.groups[t.group.index()].peer(rank, t);
         const Rank from = t.send ? rank : peer, to = t.send ? peer : rank;
         const auto lane = static_cast<std::int32_t>(transfer_lane(stream));
         return Party{{from.value, to.value, lane}, t.send ? 0u : 1u, 2};

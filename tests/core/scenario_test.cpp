@@ -168,6 +168,29 @@ TEST(Scenario, StrategiesReadModelParallelism) {
     EXPECT_EQ(strategy("{attention: unfused}").attention, AttentionKind::unfused);
 }
 
+TEST(Scenario, StrategiesReadContextParallelism) {
+    EXPECT_EQ(strategy("ddp").cp, 1);
+    EXPECT_EQ(context_kind(strategy("{cp: 2}")), ContextKind::ring);
+    EXPECT_EQ(context_kind(strategy("{cp: 2, profile: megatron}")), ContextKind::ring);
+    EXPECT_EQ(context_kind(strategy("{cp: 2, profile: fsdp}")), ContextKind::all_gather);
+    EXPECT_EQ(context_kind(strategy("{cp: 2, profile: deepspeed}")), ContextKind::ulysses);
+    EXPECT_EQ(strategy("{cp: 2, cp_kind: all-gather}").cp_kind, ContextKind::all_gather);
+    EXPECT_EQ(strategy("{cp: 2, cp_kind: auto}").cp_kind, std::nullopt);
+    const Strategy s = strategy("{tp: 2, cp: 4, cp_kind: ulysses, zero: 1}");
+    EXPECT_EQ(s.name, "zero-1 tp2 cp4 ulysses");
+    EXPECT_EQ(layout_of(s, 8), "tp2 cp4 ulysses dp8 zero1");
+    EXPECT_EQ(layout_of(strategy("{cp: 4}"), 1), "cp4 dp1");
+}
+
+TEST(Scenario, StrategiesReadShardGroups) {
+    EXPECT_EQ(strategy("{zero: 3}").shard_group, 0);
+    EXPECT_EQ(strategy("{zero: 3, shard_group: all}").shard_group, 0);
+    EXPECT_EQ(strategy("{zero: 3, shard_group: 8}").shard_group, 8);
+    const Strategy s = strategy("{zero: 3, shard_group: node}");
+    EXPECT_EQ(s.shard_group, Strategy::kWholeNode);
+    EXPECT_EQ(layout_of(s, 16), "dp16 zero3 over a node");
+}
+
 TEST(Scenario, PartitionsTakeEveryForm) {
     using Kind = Partition::Kind;
     const auto partition = [](const std::string& text) {
@@ -246,7 +269,9 @@ TEST(Scenario, RoundTripsThroughYamlAndJson) {
         "  - {tp: 2, sequence_parallel: true, pp: 4, virtual_stages: 2, partition: uniform}\n"
         "  - {pp: 2, schedule: zb-h1, partition: [5, 9], recompute: selective}\n"
         "  - {pp: 2, schedule: gpipe, partition: {pattern: '\\.[0-9]+$'}, recompute: {every: 2}}\n"
-        "  - {recompute: full, attention: unfused, partition: parameters}\n"));
+        "  - {recompute: full, attention: unfused, partition: parameters}\n"
+        "  - {cp: 2, cp_kind: all-gather, zero: 3, shard_group: 4}\n"
+        "  - {cp: 4, zero: 1, shard_group: node}\n"));
 }
 
 TEST(Scenario, RoundTripKeepsTheValues) {

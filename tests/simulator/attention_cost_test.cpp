@@ -13,10 +13,10 @@ MatmulPrecision precision_of(const Device& device, MathType math) {
     return {device.peak_of(math).value, device.matmul_efficiency_of(math), 2};
 }
 AttentionShape layer(double seq, std::int64_t head_dim, bool backward = false) {
-    return {4, seq, 32, head_dim, backward};
+    return {4, seq, seq, 32, head_dim, backward};
 }
 double causal_flops(const AttentionShape& s) {
-    const double pairs = s.samples * s.heads * s.seq * s.seq / 2;
+    const double pairs = s.samples * s.heads * s.queries * s.keys / 2;
     return (s.backward ? 5 : 2) * 2 * pairs * static_cast<double>(s.head_dim);
 }
 
@@ -44,7 +44,7 @@ TEST_F(AttentionOnA100, FusedRatesByHeadSizeSequenceAndDirection) {
 }
 
 TEST_F(AttentionOnA100, FewHeadsLeaveMultiprocessorsIdle) {
-    const AttentionShape few{1, 512, 2, 128, false}, many{64, 512, 32, 128, false};
+    const AttentionShape few{1, 512, 512, 2, 128, false}, many{64, 512, 512, 32, 128, false};
     EXPECT_NEAR(fused_rate(few) / fused_rate(many), 2 * 4 / 108.0, 1e-9) << "blocks of 128 queries";
 }
 
@@ -52,7 +52,7 @@ TEST_F(AttentionOnA100, NeverLongerForShorterSequences) {
     for (const bool backward : {false, true}) {
         double last = 0;
         for (double seq = 1; seq < 100'000; seq = std::floor(seq * 1.2) + 1) {
-            const AttentionShape shape{1, seq, 4, 64, backward};
+            const AttentionShape shape{1, seq, seq, 4, 64, backward};
             const double time =
                 cost_.fused(shape, causal_flops(shape), half_, AttentionLibrary::vendor);
             EXPECT_GE(time, last);

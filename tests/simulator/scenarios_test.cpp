@@ -70,7 +70,7 @@ TEST_P(SimulatedScenario, SlowerLinksAreNeverFaster) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, SimulatedScenario,
-                         ::testing::Values("gpt2-h100", "llama-3-8b-zero3-1024"),
+                         ::testing::Values("gpt2-h100", "llama-3-8b-zero3-1024", "llama-3-8b-128k"),
                          [](const auto& tested) {
                              std::string name = tested.param;
                              for (char& c : name) c = c == '-' ? '_' : c;

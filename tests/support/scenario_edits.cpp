@@ -56,7 +56,16 @@ void change(Partition& partition, std::mt19937& random) {
 }
 
 void change_model_parallel(Strategy& s, std::mt19937& random) {
-    switch (random() % 6) {
+    switch (random() % 8) {
+        case 6:
+            s.cp = any_of(random, {1, 2, 4});
+            s.cp_kind = any_of<std::optional<ContextKind>>(
+                random,
+                {std::nullopt, ContextKind::ring, ContextKind::all_gather, ContextKind::ulysses});
+            break;
+        case 7:
+            s.shard_group = any_of(random, {0, 2, 8, Strategy::kWholeNode});
+            break;
         case 0:
             s.sequence_parallel = !s.sequence_parallel;
             break;

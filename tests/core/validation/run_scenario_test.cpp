@@ -344,6 +344,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"nodes", "12 GPUs do not fill nodes of 8", [](MeasuredRun& run) { run.gpus = 12; }},
         Refused{"world-size", "tp 2 × pp 2 × dp 3 is not the 16 GPUs",
                 [](MeasuredRun& run) { run.dp = 3; }},
+        Refused{"world-size", "tp 2 × cp 3 × pp 2 × dp 4 is not the 16 GPUs",
+                [](MeasuredRun& run) { run.cp = 3; }},
         Refused{"unknown-name", "framework \"megatrn\"",
                 [](MeasuredRun& run) { run.framework = "megatrn"; }},
         Refused{"unknown-name", "precision \"fp7\"",
@@ -358,8 +360,25 @@ INSTANTIATE_TEST_SUITE_P(
                 [](MeasuredRun& run) { run.attention = "linear"; }},
         Refused{"unknown-name", "recompute \"some\"",
                 [](MeasuredRun& run) { run.recompute = "some"; }},
-        Refused{"missing-value", "experts_per_token", [](MeasuredRun& run) { run.experts = 8; }},
-        Refused{"not-modelled", "context parallelism", [](MeasuredRun& run) { run.cp = 2; }}));
+        Refused{"missing-value", "experts_per_token", [](MeasuredRun& run) { run.experts = 8; }}));
+
+TEST(RunScenario, ContextParallelismIsTheProductsKind) {
+    const MappedRun ring = mapped([](MeasuredRun& r) {
+        r.cp = 2;
+        r.dp = 2;
+    });
+    const Strategy& megatron = ring.scenario.strategies[0];
+    EXPECT_EQ(megatron.cp, 2);
+    EXPECT_EQ(megatron.dp, 2);
+    EXPECT_EQ(context_kind(megatron), ContextKind::ring);
+    EXPECT_THAT(ring.assumed, Contains((Assumption{"cp_kind", "ring"})));
+    const MappedRun gathered = mapped([](MeasuredRun& r) {
+        r.framework = "fsdp2";
+        r.cp = 2;
+        r.dp = 2;
+    });
+    EXPECT_EQ(context_kind(gathered.scenario.strategies[0]), ContextKind::all_gather);
+}
 
 TEST(RunScenario, WithoutMemoryTheLargestOfTheGpuIsTaken) {
     const MappedRun run = mapped([](MeasuredRun& r) { r.gpu_memory_gb.reset(); });

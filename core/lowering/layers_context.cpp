@@ -1,0 +1,279 @@
+// Attention over a context-parallel group: the queries of this rank's tokens and everybody's keys.
+#include <fmt/format.h>
+
+#include "core/lowering/layers.h"
+
+namespace shardscope {
+namespace {
+
+Operand at(BufferId buffer) { return {buffer, 0, 0}; }
+
+std::int64_t qkv_width(const BlockLayer& b) { return (b.heads + 2 * b.kv_heads) * b.head_dim; }
+
+}  // namespace
+
+struct LayerLowering::ContextShape {
+    std::int64_t samples = 0, queries = 0, rows = 0;
+    std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+    std::int64_t copies = 1;    // of each key and value head
+    bool gathered = false;      // keys and values, by one collective for the layer
+    int blocks = 1;             // that attention goes over one by one: 1 or cp
+    std::int64_t keys = 0;      // per sample and block
+    bool keeps_blocks = false;  // until the last has been merged
+    std::int64_t kv_heads_used() const { return kv_heads * copies; }
+    std::int64_t y() const { return rows * heads * head_dim; }
+    std::int64_t kv() const { return rows * 2 * kv_heads_used() * head_dim; }  // of one rank
+};
+
+LayerLowering::ContextShape LayerLowering::context_shape(const BlockLayer& b) const {
+    const int cp = context_.layout.cp;
+    ContextShape c;
+    c.samples = context_.layout.micro_batch;
+    c.queries = b.seq;
+    c.rows = context_.rows();
+    c.heads = b.heads;
+    c.kv_heads = b.kv_heads;
+    c.head_dim = b.head_dim;
+    c.gathered = context_kind(context_.strategy) == ContextKind::all_gather;
+    if (context_.rules.repeats_key_values) c.copies = b.heads / b.kv_heads;
+    c.blocks = c.gathered && !context_.rules.attends_by_blocks ? 1 : cp;
+    c.keys = b.seq * (c.blocks == 1 ? cp : 1);
+    c.keeps_blocks = context_.rules.keeps_ring_blocks && !c.gathered;
+    return c;
+}
+
+BufferId LayerLowering::block_buffer(std::size_t l, const char* what, int i, std::int64_t elements,
+                                     DType type, Category category) {
+    const std::string& word = *block_words_.insert(fmt::format("{} {}", what, i)).first;
+    return named(l, word.c_str(), Variant::plain, elements, type, category);
+}
+
+// Ours go round between two buffers.
+BufferId LayerLowering::key_block(std::size_t l, const ContextShape& c, int i) {
+    const bool kept = c.keeps_blocks && !backward_;
+    return block_buffer(l, "keys and values", kept ? i : i % 2, c.kv(), context_.storage,
+                        Category::communication);
+}
+
+// Where attention finds block `i`; of gathered ones the rank's own is there before the others.
+Operand LayerLowering::keys_of(std::size_t l, const ContextShape& c, int i) {
+    if (!c.gathered || (i == 0 && c.blocks > 1)) return at(key_block(l, c, i));
+    const BufferId all =
+        named(l, "all keys and values", Variant::plain, c.kv() * context_.layout.cp,
+              context_.storage, Category::communication);
+    return {all, i * c.kv() * size_of(context_.storage), 0};
+}
+
+EventId LayerLowering::pass_on(BufferId from, BufferId to, std::int64_t elements) {
+    auto& b = context_.builder;
+    b.wait(Stream::context, b.record(Stream::compute));
+    Exchange::Transfer send;
+    send.group = context_.cp;
+    send.peer = 1;
+    send.around = true;
+    send.send = true;
+    send.elements = elements;
+    send.dtype = context_.storage;
+    send.operand = at(from);
+    Exchange::Transfer receive = send;
+    receive.peer = -1;
+    receive.send = false;
+    receive.operand = at(to);
+    b.exchange(Stream::context, {{send, receive}});
+    return b.record(Stream::context);
+}
+
+EventId LayerLowering::gather_keys(std::size_t l, const ContextShape& c) {
+    auto& b = context_.builder;
+    b.wait(Stream::context, b.record(Stream::compute));
+    Collective gather;
+    gather.kind = CollectiveKind::all_gather;
+    gather.group = context_.cp;
+    gather.elements = c.kv() * context_.layout.cp;
+    gather.dtype = context_.storage;
+    gather.send = at(key_block(l, c, 0));
+    gather.recv = {keys_of(l, c, c.blocks > 1 ? 1 : 0).buffer, 0, 0};
+    b.collective(Stream::context, gather);
+    return b.record(Stream::context);
+}
+
+// Sets out, before attention to block `i`, what the blocks behind it need; invalid: nothing.
+EventId LayerLowering::fetch_keys(std::size_t l, const ContextShape& c, int i) {
+    if (c.gathered) return i == 0 ? gather_keys(l, c) : EventId();
+    if (i + 1 == c.blocks) return {};
+    return pass_on(key_block(l, c, i), key_block(l, c, i + 1), c.kv());
+}
+
+BufferId LayerLowering::context_stats(std::size_t l, const ContextShape& c) {
+    return saved(l, "attention.stats", c.rows * c.heads, context_.state);
+}
+
+void LayerLowering::merge_block(std::size_t l, const ContextShape& c, int i) {
+    const int k = c.keeps_blocks ? i : 1;
+    emit(
+        MergeAttention{c.rows, c.heads, c.head_dim},
+        {at(saved(l, "attention", c.y())), at(context_stats(l, c)),
+         at(block_buffer(l, "attention of block", k, c.y(), context_.storage, Category::workspace)),
+         at(block_buffer(l, "stats of block", k, c.rows * c.heads, context_.state,
+                         Category::workspace))});
+}
+
+void LayerLowering::context_attention(std::size_t l, const BlockLayer& layer) {
+    if (context_kind(context_.strategy) == ContextKind::ulysses) return ulysses_attention(l, layer);
+    const ContextShape c = context_shape(layer);
+    auto& b = context_.builder;
+    const BufferId qkv = saved(l, "qkv", c.rows * qkv_width(layer));
+    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+         {at(qkv), at(key_block(l, c, 0))});
+    const ContextAttention kernel{c.samples, c.queries,         c.keys,
+                                  c.heads,   c.kv_heads_used(), c.head_dim};
+    for (int i = 0; i < c.blocks; ++i) {
+        const EventId fetched = fetch_keys(l, c, i);
+        if (fetched.valid() && c.blocks == 1) b.wait(Stream::compute, fetched);
+        const int k = c.keeps_blocks ? i : 1;
+        const BufferId y = i == 0 ? saved(l, "attention", c.y())
+                                  : block_buffer(l, "attention of block", k, c.y(),
+                                                 context_.storage, Category::workspace);
+        const BufferId stats = i == 0 ? context_stats(l, c)
+                                      : block_buffer(l, "stats of block", k, c.rows * c.heads,
+                                                     context_.state, Category::workspace);
+        emit(kernel, {at(qkv), keys_of(l, c, i), at(y), at(stats)});
+        if (i > 0 && !c.keeps_blocks) merge_block(l, c, i);
+        if (fetched.valid() && c.blocks > 1) b.wait(Stream::compute, fetched);
+    }
+    for (int i = 1; c.keeps_blocks && i < c.blocks; ++i) merge_block(l, c, i);
+}
+
+// Of gradients of all keys and values, this rank's.
+BufferId LayerLowering::scatter_key_gradients(std::size_t l, const ContextShape& c,
+                                              BufferId whole) {
+    auto& b = context_.builder;
+    const BufferId own = temporary(l, "d keys and values", c.kv());
+    b.wait(Stream::context, b.record(Stream::compute));
+    Collective scatter;
+    scatter.kind = CollectiveKind::reduce_scatter;
+    scatter.group = context_.cp;
+    scatter.elements = c.kv() * context_.layout.cp;
+    scatter.dtype = context_.storage;
+    scatter.send = at(whole);
+    scatter.recv = at(own);
+    b.collective(Stream::context, scatter);
+    b.wait(Stream::compute, b.record(Stream::context));
+    return own;
+}
+
+// Keys and values come as in the forward pass. The gradients of another rank's set out for the next rank,
+// which adds its own, and so on until they are home.
+BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLayer& layer,
+                                                   BufferId d_o) {
+    if (context_kind(context_.strategy) == ContextKind::ulysses)
+        return ulysses_attention_backward(l, layer, d_o);
+    const ContextShape c = context_shape(layer);
+    auto& b = context_.builder;
+    const BufferId qkv = saved(l, "qkv", c.rows * qkv_width(layer));
+    const BufferId dqkv = temporary(l, "d qkv", c.rows * qkv_width(layer));
+    if (part_ == BackwardPart::weight) return dqkv;
+    const auto part = [&](const char* what, int i, std::int64_t elements, Category category) {
+        return block_buffer(l, what, i, elements, context_.storage, category);
+    };
+    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+         {at(qkv), at(key_block(l, c, 0))});
+    const BufferId dq = temporary(l, "d queries", c.y());
+    BufferId dkv = c.blocks > 1
+                       ? temporary(l, "d keys and values", c.kv())
+                       : temporary(l, "d all keys and values", c.kv() * context_.layout.cp);
+    const ContextAttentionGrad kernel{c.samples, c.queries,         c.keys,
+                                      c.heads,   c.kv_heads_used(), c.head_dim};
+    BufferId received;
+    EventId returned;
+    const auto add_received = [&](BufferId to) {
+        b.wait(Stream::compute, returned);
+        emit(Add{c.kv()}, {at(to), at(received)});
+    };
+    for (int i = 0; i < c.blocks; ++i) {
+        const EventId fetched = fetch_keys(l, c, i);
+        if (fetched.valid() && c.blocks == 1) b.wait(Stream::compute, fetched);
+        const BufferId dq_part =
+            i == 0 ? dq : part("d queries of block", 1, c.y(), Category::workspace);
+        const BufferId dkv_part =
+            i == 0 ? dkv
+                   : part("d keys and values to send", i % 2, c.kv(), Category::communication);
+        emit(kernel, {at(d_o), at(qkv), keys_of(l, c, i), at(saved(l, "attention", c.y())),
+                      at(context_stats(l, c)), at(dq_part), at(dkv_part)});
+        if (i > 0) emit(Add{c.y()}, {at(dq), at(dq_part)});
+        if (i > 1) add_received(dkv_part);
+        if (i > 0) {
+            received = part("d keys and values received", i % 2, c.kv(), Category::communication);
+            returned = pass_on(dkv_part, received, c.kv());
+        }
+        if (fetched.valid() && c.blocks > 1) b.wait(Stream::compute, fetched);
+    }
+    if (c.blocks > 1)
+        add_received(dkv);
+    else
+        dkv = scatter_key_gradients(l, c, dkv);
+    emit(PutGradients{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+         {at(dq), at(dkv), at(dqkv)});
+    return dqkv;
+}
+
+// Divides what rows and heads a rank has: tensors of so many elements per row lie one behind the other in
+// `from`. Each goes on its own; what a rank sends to one other has to be laid out in one piece before, and
+// what it receives behind one another after.
+void LayerLowering::all_to_all(std::size_t l, const char* what, BufferId from, BufferId to,
+                               std::initializer_list<std::int64_t> widths) {
+    auto& b = context_.builder;
+    const std::int64_t rows = context_.rows();
+    std::int64_t elements = 0;
+    for (const std::int64_t width : widths) elements += rows * width;
+    const auto piece = [&](int i) {
+        return block_buffer(l, what, i, elements, context_.storage, Category::communication);
+    };
+    emit(Copy{elements}, {at(from), at(piece(0))});
+    std::int64_t offset = 0;
+    for (const std::int64_t width : widths) {
+        Collective c;
+        c.kind = CollectiveKind::all_to_all;
+        c.group = context_.cp;
+        c.elements = rows * width;
+        c.dtype = context_.storage;
+        c.send = {piece(0), offset, 0};
+        c.recv = {piece(1), offset, 0};
+        b.collective(Stream::compute, c);
+        offset += rows * width * size_of(context_.storage);
+    }
+    emit(Copy{elements}, {at(piece(1)), at(to)});
+}
+
+void LayerLowering::ulysses_attention(std::size_t l, const BlockLayer& layer) {
+    const std::int64_t rows = context_.rows(), cp = context_.layout.cp;
+    const std::int64_t q = layer.heads * layer.head_dim, kv = layer.kv_heads * layer.head_dim;
+    const BufferId mine = saved(l, "qkv.of heads", rows * (q + 2 * kv));
+    all_to_all(l, "queries, keys and values", saved(l, "qkv", rows * (q + 2 * kv)), mine,
+               {q, kv, kv});
+    const Attention a{context_.layout.micro_batch, layer.seq * cp, layer.heads / cp,
+                      layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
+    const BufferId o = saved(l, "attention.of heads", rows * q);
+    emit(a, {at(mine), at(o), at(attention_stats(l, a))});
+    all_to_all(l, "outputs", o, saved(l, "attention", rows * q), {q});
+}
+
+BufferId LayerLowering::ulysses_attention_backward(std::size_t l, const BlockLayer& layer,
+                                                   BufferId d_o) {
+    const std::int64_t rows = context_.rows(), cp = context_.layout.cp;
+    const std::int64_t q = layer.heads * layer.head_dim, kv = layer.kv_heads * layer.head_dim;
+    const BufferId dqkv = temporary(l, "d qkv", rows * (q + 2 * kv));
+    if (part_ == BackwardPart::weight) return dqkv;
+    const BufferId dy = temporary(l, "d attention.of heads", rows * q);
+    all_to_all(l, "d outputs", d_o, dy, {q});
+    const Attention a{context_.layout.micro_batch, layer.seq * cp, layer.heads / cp,
+                      layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
+    const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
+    const BufferId d_mine = temporary(l, "d qkv.of heads", rows * (q + 2 * kv));
+    emit(g, {at(dy), at(saved(l, "qkv.of heads", rows * (q + 2 * kv))),
+             at(saved(l, "attention.of heads", rows * q)), at(attention_stats(l, a)), at(d_mine)});
+    all_to_all(l, "d queries, keys and values", d_mine, dqkv, {q, kv, kv});
+    return dqkv;
+}
+
+}  // namespace shardscope

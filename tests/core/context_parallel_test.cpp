@@ -1,0 +1,245 @@
+// Context parallelism: what a rank of the group keeps, sends and computes, against formulas; and what is
+// refused. Sizes are chosen here, so that every expectation is computed from them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/program/check.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::int64_t kHidden = 64, kHeads = 8, kKvHeads = 4, kDim = 8, kFfn = 96, kSeq = 64;
+constexpr std::int64_t kLayers = 2, kBatch = 2;
+constexpr std::int64_t kStorage = 2, kState = 4;  // bytes: bf16, fp32
+
+Scenario llama(int ranks, std::int64_t samples_per_rank = kBatch) {
+    LlamaSpec spec;
+    spec.layers = kLayers;
+    spec.hidden = kHidden;
+    spec.heads = kHeads;
+    spec.kv_heads = kKvHeads;
+    spec.ffn = kFfn;
+    spec.vocab = 128;
+    spec.seq = kSeq;
+    Scenario s = test::tiny_scenario({"llama", spec}, ranks);
+    s.cluster.device.kind = DeviceKind::gpu;
+    s.training.precision = DType::bf16;
+    s.training.micro_batch = kBatch;
+    s.training.global_batch = samples_per_rank;
+    return s;
+}
+
+Scenario divided(int cp, ContextKind kind, int tp = 1, int dp = 1) {
+    Scenario s = llama(cp * tp * dp, kBatch * dp);
+    Strategy& strategy = s.strategies[0];
+    strategy.cp = cp;
+    strategy.cp_kind = kind;
+    strategy.tp = tp;
+    return s;
+}
+
+constexpr ContextKind kKinds[] = {ContextKind::ring, ContextKind::all_gather, ContextKind::ulysses};
+
+template <class Visit>
+void for_each_scheduled(const RoleProgram& role, Visit visit) {
+    for (const Task& task : role.schedule)
+        for (const Instruction& i : role.bodies[task.body.index()].instructions) visit(i);
+}
+
+double matmul_flops(const Plan& plan) {
+    double sum = 0;
+    for (const RoleProgram& role : plan.program.roles)
+        for_each_scheduled(role, [&](const Instruction& i) {
+            if (const auto* c = std::get_if<Compute>(&i.operation))
+                sum += static_cast<double>(role.ranks.size()) *
+                       cost_of(c->kernel, c->dtype, c->gradient).matmul.value;
+        });
+    return sum;
+}
+
+// Bytes that a rank sends to others of its context-parallel group in a step.
+std::int64_t bytes_sent(const Plan& plan) {
+    const GroupId cp = group_named(plan.program, kContextGroup);
+    const std::int64_t ranks = plan.layout.cp;
+    std::int64_t sum = 0;
+    for_each_scheduled(plan.program.roles[0], [&](const Instruction& i) {
+        if (const auto* x = std::get_if<Exchange>(&i.operation)) {
+            for (const auto& t : x->transfers)
+                if (t.group == cp && t.send) sum += t.elements * size_of(t.dtype);
+        } else if (const auto* c = std::get_if<Collective>(&i.operation); c && c->group == cp) {
+            sum += c->bytes().value * (ranks - 1) / ranks;
+        }
+    });
+    return sum;
+}
+
+std::int64_t kept_by_a_block(const Plan& plan) {
+    const RoleProgram& role = plan.program.roles[0];
+    const auto lives = lifetimes(role);
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < role.buffers.size(); ++i)
+        if (role.buffers[i].name.starts_with("blocks.0.") && lives[i].carried)
+            sum += role.buffers[i].size().value;
+    return sum;
+}
+
+std::string refusal(const Scenario& scenario) {
+    try {
+        test::lower_tiny(scenario);
+    } catch (const Error& e) {
+        EXPECT_EQ(e.exit_code(), 3);
+        return e.what();
+    }
+    return "accepted";
+}
+
+// docs/memory-model.md: a block keeps what it keeps of seq/cp tokens; Ulysses the outputs of all tokens for
+// a part of the heads as well.
+TEST(ContextParallel, ABlockKeepsItsPartOfTheTokens) {
+    for (const ContextKind kind : kKinds)
+        for (const int cp : {1, 2, 4}) {
+            SCOPED_TRACE(testing::Message() << name_of(kind) << " cp " << cp);
+            const std::int64_t rows = kBatch * kSeq / cp;
+            const std::int64_t per_row = kStorage * (4 * kHidden + (kHeads + 2 * kKvHeads) * kDim +
+                                                     kHeads * kDim + 3 * kFfn) +
+                                         kState * (2 + kHeads);
+            const bool both = kind == ContextKind::ulysses && cp > 1;
+            const std::int64_t outputs = both ? kStorage * kHeads * kDim : 0;
+            EXPECT_EQ(kept_by_a_block(test::lower_tiny(divided(cp, kind))),
+                      rows * (per_row + outputs));
+        }
+}
+
+// With local keys and values of kv bytes, of queries q: the ring passes kv on cp − 1 times and in the backward
+// pass kv and its gradient; gathering takes cp − 1 others' kv twice and scatters the gradients; Ulysses
+// keeps 1/cp of what it divides.
+TEST(ContextParallel, BytesPerLink) {
+    for (const int tp : {1, 2})
+        for (const std::int64_t cp : {2, 4}) {
+            SCOPED_TRACE(testing::Message() << "tp " << tp << " cp " << cp);
+            const std::int64_t row = kBatch * kSeq / cp * kStorage * kDim / tp;
+            const std::int64_t kv = 2 * kKvHeads * row, q = kHeads * row;
+            const auto sent = [&](ContextKind kind) {
+                return bytes_sent(test::lower_tiny(divided(static_cast<int>(cp), kind, tp)));
+            };
+            EXPECT_EQ(sent(ContextKind::ring), kLayers * 3 * (cp - 1) * kv);
+            EXPECT_EQ(sent(ContextKind::all_gather), kLayers * 3 * (cp - 1) * kv);
+            if (kKvHeads / tp % cp != 0) continue;
+            EXPECT_EQ(sent(ContextKind::ulysses), kLayers * 2 * (2 * q + kv) * (cp - 1) / cp);
+        }
+}
+
+// Also where a product repeats keys and values: their copies travel, the multiplies are the same.
+TEST(ContextParallel, AllRanksTogetherComputeWhatOneDoes) {
+    const double alone = matmul_flops(test::lower_tiny(llama(1)));
+    for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::fsdp})
+        for (const ContextKind kind : kKinds)
+            for (const int cp : {2, 4}) {
+                Scenario s = divided(cp, kind);
+                set_profile(s.strategies[0], profile);
+                EXPECT_DOUBLE_EQ(matmul_flops(test::lower_tiny(s)), alone)
+                    << name_of(kind) << " cp " << cp << " " << name_of(profile);
+            }
+    Scenario half = divided(2, ContextKind::ring);
+    half.training.global_batch /= 2;
+    half.training.micro_batch = half.training.global_batch;
+    EXPECT_LT(matmul_flops(test::lower_tiny(half)), 0.6 * alone) << "counts what is computed";
+}
+
+TEST(ContextParallel, StatesAreShardedOverDataAndContext) {
+    for (const int zero : {1, 2, 3}) {
+        Scenario s = divided(4, ContextKind::ring, 1, 2);
+        s.strategies[0].zero = zero;
+        const Plan plan = test::lower_tiny(s);
+        EXPECT_EQ(plan.layout.dp, 2);
+        for (const Unit& unit : plan.units[0]) EXPECT_EQ(unit.padded, unit.shard * 4 * 2);
+        EXPECT_EQ(plan.program.groups[kDataGroup].size, 8);
+    }
+}
+
+TEST(ContextParallel, NeighboursAreTensorThenContextRanks) {
+    const Plan plan = test::lower_tiny(divided(4, ContextKind::ring, 2, 2));
+    const Group& cp = plan.program.groups[group_named(plan.program, kContextGroup).index()];
+    EXPECT_EQ(cp.member(Rank(1), 3), Rank(7));
+    Exchange::Transfer next;
+    next.around = true;
+    next.peer = 1;
+    EXPECT_EQ(cp.peer(Rank(1), next), Rank(3));
+    EXPECT_EQ(cp.peer(Rank(7), next), Rank(1)) << "around";
+    next.peer = -1;
+    EXPECT_EQ(cp.peer(Rank(8), next), Rank(14));
+}
+
+// Events, transfers and the arena of every kind, with all that surrounds attention.
+TEST(ContextParallel, ProgramsHold) {
+    for (const ContextKind kind : kKinds)
+        for (const Schedule schedule : {Schedule::one_f_one_b, Schedule::zero_bubble})
+            for (const auto recompute :
+                 {Recompute::Kind::none, Recompute::Kind::selective, Recompute::Kind::full})
+                for (const int zero : {0, 3}) {
+                    Scenario s = llama(16, 8 * kBatch);
+                    Strategy& strategy = s.strategies[0];
+                    strategy.cp = 2;
+                    strategy.cp_kind = kind;
+                    strategy.tp = 2;
+                    strategy.pp = 2;
+                    strategy.sequence_parallel = true;
+                    strategy.schedule = schedule;
+                    strategy.recompute.kind = recompute;
+                    strategy.zero = zero;
+                    SCOPED_TRACE(test::describe(s, strategy));
+                    const Plan plan = test::lower_tiny(s);
+                    EXPECT_NO_THROW(check_program(plan.program, plan.memory)) << name_of(kind);
+                }
+}
+
+TEST(ContextParallel, AttentionThatDoesNotWaitIsFound) {
+    Plan plan = test::lower_tiny(divided(4, ContextKind::ring));
+    EXPECT_NO_THROW(check_program(plan.program, plan.memory));
+    for (Body& body : plan.program.roles[0].bodies)
+        std::erase_if(body.instructions, [](const Instruction& i) {
+            return i.stream == Stream::context && std::holds_alternative<WaitEvent>(i.operation);
+        });
+    EXPECT_THROW(check_program(plan.program, plan.memory), Error);
+}
+
+TEST(ContextParallel, OfOneRankIsNone) {
+    Scenario s = llama(2, 2 * kBatch);
+    const std::string without = to_text(test::lower_tiny(s).program);
+    s.strategies[0].cp_kind = ContextKind::ulysses;
+    EXPECT_EQ(to_text(test::lower_tiny(s).program), without);
+}
+
+TEST(ContextParallel, RefusesWhatDoesNotDivide) {
+    const auto with = [](int cp, ContextKind kind, auto change) {
+        Scenario s = divided(cp, kind);
+        change(s);
+        return refusal(s);
+    };
+    const auto seq = [](std::int64_t tokens) {
+        return [tokens](Scenario& s) { std::get<LlamaSpec>(s.model.kind).seq = tokens; };
+    };
+    EXPECT_THAT(
+        with(4, ContextKind::ring, seq(60)),
+        HasSubstr("context-parallel: strategy ddp: seq 60 does not divide into 2 × cp 4 = 8 "
+                  "pieces; use seq 56 or 64, or another cp"));
+    EXPECT_EQ(with(4, ContextKind::ulysses, seq(60)), "accepted") << "needs no zig-zag";
+    EXPECT_THAT(
+        with(8, ContextKind::ulysses, [](Scenario&) {}),
+        HasSubstr("blocks.0: 4 key-value heads per rank (tp 1) do not divide over cp 8; use "
+                  "a cp that divides 4, or cp_kind ring or all-gather"));
+    EXPECT_THAT(with(2, ContextKind::ring,
+                     [](Scenario& s) { s.strategies[0].attention = AttentionKind::unfused; }),
+                HasSubstr("cp 2 with unfused attention"));
+    EXPECT_THAT(with(2, ContextKind::ring, [](Scenario& s) { s.model = test::tiny_mlp(); }),
+                HasSubstr("the model has no sequence to divide"));
+    EXPECT_THAT(with(2, ContextKind::ring, [](Scenario& s) { s.strategies[0].cp = 3; }),
+                HasSubstr("tp 1 × cp 3 × pp 1 = 3 does not divide 2 ranks; use cp 1 or 2"));
+}
+
+}  // namespace
+}  // namespace shardscope
