@@ -161,6 +161,14 @@ Seconds CostModel::kernel(const Compute& compute, int threads) const {
     return std::min(alone, alone / threads + Seconds(fork_join_));
 }
 
+// Products multiply one expert after the other: none shares a wave of tiles with the next.
+double CostModel::tiled(const MatmulShape& shape, const MatmulPrecision& precision) const {
+    if (profile_ == RuntimeProfile::shardscope) return matmul_.seconds(shape, precision);
+    MatmulShape one = shape;
+    one.batch = 1;
+    return shape.batch * matmul_.seconds(one, precision);
+}
+
 double CostModel::linear(const Compute& compute, const MatmulShape& shape) const {
     if (!(shape.flops() > 0)) return overhead_;
     const MathType math = compute.multiplies_in();
@@ -172,7 +180,7 @@ double CostModel::linear(const Compute& compute, const MatmulShape& shape) const
     const MatmulPrecision used = precision(math);
     double multiply = shape.flops() / (used.peak * used.efficiency);
     if (kind_ == DeviceKind::gpu)
-        multiply = matmul_.seconds(shape, used) *
+        multiply = tiled(shape, used) *
                    misalignment_factor(linear_alignment(compute.kernel, used.operand_bytes));
     return std::max(multiply, moving(cost_of(compute.kernel, compute.dtype, compute.gradient))) +
            overhead_;

@@ -39,6 +39,7 @@ public:
 private:
     double fused(const Compute& compute) const;
     double linear(const Compute& compute, const MatmulShape& shape) const;
+    double tiled(const MatmulShape& shape, const MatmulPrecision& precision) const;
     double attention(const Compute& compute, const AttentionShape& shape, AttentionKind kind) const;
     double epilogue(const Compute& compute) const;
     double moving(const KernelCost& cost) const;

@@ -79,7 +79,7 @@ struct InProduct {
     // The bias is part of the multiply. An activation is a kernel of its own, and so are bias, dropout
     // and residual; what ours do while the multiply goes on counts with them in full.
     ProductKernel operator()(const Linear& k) const {
-        ProductKernel p;
+        ProductKernel p{calls(k), 0};
         const double y = n(k.rows, k.out);
         if (k.activation != Activation::none) {
             p.launches += 1;
@@ -89,13 +89,13 @@ struct InProduct {
         return p;
     }
     ProductKernel operator()(const LinearInputGrad& k) const {
-        if (k.activation == Activation::none) return {};
+        if (k.activation == Activation::none) return {calls(k), 0};
         return {2, n(k.rows, k.in) * 3 * e};
     }
     // The bias's gradient reads dy once more; sums that the multiply does not do are a kernel that
     // reads both and writes.
     ProductKernel operator()(const LinearWeightGrad& k) const {
-        ProductKernel p;
+        ProductKernel p{calls(k), 0};
         if (k.bias) {
             p.launches += 1;
             p.bytes += n(k.rows, k.out) * e;
@@ -136,17 +136,22 @@ struct InProduct {
         return {8, n(k.rows, (k.heads + k.kv_heads) * k.turned()) * 16};
     }
 
-    // Slices, their rotation in fp32 unless it is fused, and the parts side by side.
+    // Slices, their rotation by element-wise kernels (Megatron does not fuse it here), and the parts side
+    // by side.
     ProductKernel operator()(const LatentQkv& k) const { return latent(k); }
     ProductKernel operator()(const LatentQkvGrad& k) const { return latent(k); }
 
     // Softmax, top-k, masks and counts; the gradient scatters into the scores.
     ProductKernel operator()(const Route& k) const { return {12, n(k.rows, k.experts) * 8}; }
     ProductKernel operator()(const RouteGrad& k) const { return {5, n(k.rows, k.experts) * 4}; }
-    // By index, with the indices and the weights' order made on the way; sums into fp32 zeros.
-    ProductKernel operator()(const Permute&) const { return {4, 0}; }
+    // By index, which reads a token's row once per place, with the indices made on the way; back by adding
+    // into zeros, which reads and writes the sum once per place.
+    ProductKernel operator()(const Permute& k) const {
+        return {4, n(k.places - k.rows, k.width) * e};
+    }
     ProductKernel operator()(const Unpermute& k) const {
-        return {4, n(k.rows, k.width) * (k.residual ? 3 * e : e)};
+        const double back = n(k.places, k.width) * 2 * e;
+        return {4, back + n(k.rows, k.width) * (k.residual ? 3 * e : e)};
     }
     ProductKernel operator()(const GateRows& k) const { return {3, n(k.rows, k.width) * 2 * e}; }
     ProductKernel operator()(const GateRowsGrad& k) const {
@@ -210,6 +215,11 @@ struct InProduct {
     }
 
 private:
+    // One per expert, issued from a loop in C++, which takes about a quarter of a call from Python.
+    template <class LinearKernel>
+    static int calls(const LinearKernel& k) {
+        return static_cast<int>(1 + (k.experts - 1) / 4);
+    }
     static void add(ProductKernel& to, const ProductKernel& more) {
         to.launches += more.launches;
         to.bytes += more.bytes;
@@ -232,10 +242,10 @@ private:
         if (style.fused_norm || kind == NormKind::layer_norm) return {};
         return {7, y * (32 - 2 * e + 2)};
     }
+    // Of what turns: pairs apart, both products, the sum, each read and written.
     template <class LatentKernel>
     ProductKernel latent(const LatentKernel& k) const {
-        const double turned = n(k.rows, (k.heads + 1) * k.rope) * 16;
-        return style.fused_rope ? ProductKernel{3, 0} : ProductKernel{12, turned};
+        return {12, n(k.rows, (k.heads + 1) * k.rope) * 12 * e};
     }
     template <class HeadNormKernel>
     ProductKernel head_norm(const HeadNormKernel& k) const {

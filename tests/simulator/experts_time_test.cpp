@@ -57,6 +57,19 @@ TEST(ExpertsTime, GroupedMultipliesAreBetweenOneAndAll) {
     }
 }
 
+// Products multiply one expert after the other. 5 µs: what a kernel of its own takes to start.
+TEST(ExpertsTime, ProductsMultiplyOneAfterTheOther) {
+    const Device device = mixture("ep: 8").cluster.device;
+    const CostModel ours(device), product(device, RuntimeProfile::megatron);
+    for (const std::int64_t rows : {16, 160, 1000, 4096}) {
+        Linear grouped{16 * rows, 2048, 2816};
+        grouped.experts = 16;
+        const double one = seconds(product, Linear{rows, 2048, 2816});
+        EXPECT_NEAR(seconds(product, grouped), 16 * one, 16 * 5e-6) << rows;
+        EXPECT_GE(seconds(product, grouped), seconds(ours, grouped)) << rows;
+    }
+}
+
 // Spans of collectives on the compute stream, in seconds.
 double on_the_compute_stream(const Simulated& s) {
     const RoleProgram& role = s.plan.program.roles[0];
