@@ -45,7 +45,10 @@ void ParameterBuffers::add_placeholders() {
         for (std::size_t l = chunk.first; l < chunk.last; ++l)
             if (const auto* block = std::get_if<BlockLayer>(&context_.model.layers[l].kind))
                 for (const LinearParameters* linear :
-                     {&block->qkv, &block->projection, &block->up, &block->down})
+                     {&block->qkv, &block->projection, &block->up, &block->down,
+                      &block->latent.query_down, &block->latent.query_up, &block->latent.kv_down,
+                      &block->latent.key_rope, &block->latent.kv_up, &block->experts.up,
+                      &block->experts.down})
                     shapes.emplace(linear->out, linear->in);
     for (const auto& [out, in] : shapes)
         context_.builder.buffer(fmt::format("placeholder gradients {} × {}", out, in), out * in,

@@ -104,5 +104,41 @@ TEST(GoldenProgram, Hybrids) {
     expect_plan(tied, "gpt_pp2_zero1_tied.program");
 }
 
+ModelSpec small_mixture() {
+    TransformerSpec spec;
+    spec.layers = 1;
+    spec.hidden = 24;
+    spec.heads = 4;
+    spec.kv_heads = 2;
+    spec.ffn = 36;
+    spec.vocab = 50;
+    spec.seq = 16;
+    spec.experts = {4, 2, 20, 12, true};
+    return {"mixture", spec};
+}
+
+TEST(GoldenProgram, Experts) {
+    Scenario s = model_parallel(small_mixture(), 1, 1, 4, 6);
+    s.training.clip = 1.0;
+    s.strategies[0].zero = 1;
+    s.strategies[0].ep = 2;
+    expect_plan(s, "experts_ep2_zero1_clip.program");
+    s = model_parallel(small_mixture(), 2, 1, 2, 12);
+    s.strategies[0].sequence_parallel = true;
+    s.strategies[0].ep = 2;
+    expect_plan(s, "experts_tp2_ep2.program");
+}
+
+TEST(GoldenProgram, LatentAttention) {
+    ModelSpec model = small_mixture();
+    auto& spec = std::get<TransformerSpec>(model.kind);
+    spec.experts = {};
+    spec.kv_heads = 0;
+    spec.latent = {10, 14, 8, 4, 6};
+    Scenario s = model_parallel(model, 2, 1, 1, 24);
+    s.strategies[0].sequence_parallel = true;
+    expect_plan(s, "latent_tp2_sp.program");
+}
+
 }  // namespace
 }  // namespace shardscope
