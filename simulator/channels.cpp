@@ -11,10 +11,25 @@ constexpr std::int32_t kCollectives = 0, kTransfers = 1;
 
 }  // namespace
 
-Channels::Channels(const Program& program, const Cluster& cluster)
-    : program_(program), cluster_(cluster), cost_(cluster) {
-    for (std::size_t role = 0; role < program.roles.size(); ++role)
-        for (const Rank rank : program.roles[role].ranks) {
+std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks) {
+    std::vector<LockStep> steps;
+    for (std::size_t role = 0; role < program.roles.size(); ++role) {
+        const std::span<const Rank> ranks = program.roles[role].ranks;
+        if (!separate_ranks) steps.push_back({role, ranks});
+        for (std::size_t i = 0; separate_ranks && i < ranks.size(); ++i)
+            steps.push_back({role, ranks.subspan(i, 1)});
+    }
+    return steps;
+}
+
+Channels::Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps)
+    : program_(program),
+      cluster_(cluster),
+      steps_(std::move(steps)),
+      separate_(steps_.size() > program.roles.size()),
+      cost_(cluster) {
+    for (std::size_t role = 0; role < steps_.size(); ++role)
+        for (const Rank rank : steps_[role].ranks) {
             if (rank.index() >= role_of_.size()) role_of_.resize(rank.index() + 1, -1);
             role_of_[rank.index()] = static_cast<std::int32_t>(role);
         }
@@ -22,15 +37,15 @@ Channels::Channels(const Program& program, const Cluster& cluster)
 
 // The role's ranks may be in several sets of the group; they go on together when the slowest has
 // finished: the one that lies on most nodes.
-GroupShape Channels::widest_shape(const Group& group, const RoleProgram& role) const {
-    const int index = group.index_of(role.ranks.front());
+GroupShape Channels::widest_shape(const Group& group, std::span<const Rank> ranks) const {
+    const int index = group.index_of(ranks.front());
     GroupShape widest;
-    for (const Rank rank : role.ranks) {
+    for (const Rank rank : ranks) {
         if (group.index_of(rank) != index) continue;  // in a set that is looked at already
         const GroupShape shape = shape_of(group, rank, cluster_);
         const bool wider = shape.nodes > widest.nodes ||
                            (shape.nodes == widest.nodes && shape.per_node < widest.per_node);
-        if (rank == role.ranks.front() || wider) widest = shape;
+        if (rank == ranks.front() || wider) widest = shape;
     }
     return widest;
 }
@@ -39,9 +54,11 @@ GroupShape Channels::widest_shape(const Group& group, const RoleProgram& role) c
 int Channels::groups_at_once(const Group& group, const std::vector<std::int32_t>& roles,
                              int node) const {
     const int per_node = std::max(1, cluster_.gpus_per_node);
-    std::set<int> sets;  // by their first member
+    std::set<int> sets;          // by their first member
+    std::set<std::size_t> seen;  // of the program's roles
     for (const std::int32_t role : roles) {
-        const auto& ranks = program_.roles[static_cast<std::size_t>(role)].ranks;
+        if (!seen.insert(steps_[static_cast<std::size_t>(role)].role).second) continue;
+        const auto& ranks = siblings(static_cast<std::size_t>(role));
         const auto first = std::lower_bound(ranks.begin(), ranks.end(), Rank(node * per_node));
         for (auto rank = first; rank != ranks.end() && rank->value / per_node == node; ++rank)
             sets.insert(group.member(*rank, 0).value);
@@ -55,7 +72,7 @@ const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
     if (!added) return use;
     const Group& g = program_.groups[group.index()];
     const Rank rank = first_rank(role);
-    use.shape = widest_shape(g, program_.roles[role]);
+    use.shape = widest_shape(g, steps_[role].ranks);
     for (int i = 0; i < g.size; ++i) use.roles.push_back(role_of_[g.member(rank, i).index()]);
     std::sort(use.roles.begin(), use.roles.end());
     use.roles.erase(std::unique(use.roles.begin(), use.roles.end()), use.roles.end());
@@ -75,7 +92,7 @@ std::int32_t Channels::node_link(std::size_t role) {
     const int node = first_rank(role).value / std::max(1, cluster_.gpus_per_node);
     const auto next = static_cast<std::int32_t>(nodes_.size());
     const std::int32_t number = nodes_.try_emplace(node, next).first->second;
-    return device_link(program_.roles.size()) + 2 * number;
+    return device_link(steps_.size()) + 2 * number;
 }
 
 // The mean over the group's ranks and nodes, in both directions. Roles are alike on all of their
@@ -94,9 +111,9 @@ LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
     };
     add(device_link(role), traffic.intra / shape.size, cost_.links().device_bandwidth());
     if (traffic.inter > 0)
-        add(node_link(role), traffic.inter / shape.nodes * shape.at_once,
+        add(node_link(role), traffic.inter / shape.nodes * in_flow(shape.at_once),
             cost_.links().node_bandwidth());
-    load.transfers = shape.at_once;
+    load.transfers = in_flow(shape.at_once);
     load.channels = cost_.links().channels(shape);
     return load;
 }
@@ -124,26 +141,25 @@ Channels::Part Channels::transfer(std::size_t role, Stream stream,
     const Rank peer = group.peer(first_rank(role), transfer);
     const int per_node = std::max(1, cluster_.gpus_per_node);
     // The role's ranks transfer at the same time and go on together: the farthest pair decides.
-    const auto& ranks = program_.roles[role].ranks;
     const auto leaves = [&](Rank rank) {
         return rank.value / per_node != group.peer(rank, transfer).value / per_node;
     };
-    const bool same_node = std::none_of(ranks.begin(), ranks.end(), leaves);
+    const bool same_node = std::ranges::none_of(steps_[role].ranks, leaves);
     const int node = first_rank(role).value / per_node;
     const auto beside = [&](Rank rank) { return rank.value / per_node == node && leaves(rank); };
     const int at_once =
-        std::max(1, static_cast<int>(std::count_if(ranks.begin(), ranks.end(), beside)));
+        std::max(1, static_cast<int>(std::ranges::count_if(siblings(role), beside)));
     const Bytes bytes(transfer.elements * size_of(transfer.dtype));
     const double seconds = cost_.transfer(bytes, same_node, at_once).value;
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     LinkLoad load;
     if (shares_links() && !cost_.measured_transfers(same_node) && seconds > 0) {
-        const double moved = static_cast<double>(bytes.value) * (same_node ? 1 : at_once);
+        const double moved = static_cast<double>(bytes.value) * (same_node ? 1 : in_flow(at_once));
         const double full =
             same_node ? cost_.links().device_bandwidth() : cost_.links().node_bandwidth();
         const std::int32_t link = same_node ? device_link(role) : node_link(role);
         const double share = std::min(1.0, moved / seconds / full);
-        load.transfers = at_once;
+        load.transfers = in_flow(at_once);
         if (share > 0) load.uses.push_back({link + (transfer.send ? 0 : 1), share});
     }
     if (other == self) return {-1, seconds, std::move(load)};

@@ -1,11 +1,13 @@
 // Which lanes of which roles meet when ranks communicate.
 //
 // Ranks of one role go in lock-step, so what only they take part in needs no meeting: it starts when
-// the role arrives. Everything else meets on a channel, found by who takes part.
+// the role arrives. Everything else meets on a channel, found by who takes part. Where every rank is
+// simulated by itself it is its own lock-step, and all communication meets.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -16,9 +18,18 @@
 
 namespace shardscope {
 
+// Ranks that do the same at the same time in a simulation, by a number of their own.
+struct LockStep {
+    std::size_t role = 0;  // of the program
+    std::span<const Rank> ranks;
+};
+// The program's roles, or every rank by itself. Refers to `program`.
+std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks);
+
 class Channels {
 public:
-    Channels(const Program& program, const Cluster& cluster);
+    // A "role" of the members below is the number of one of `steps`.
+    Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps);
 
     // What a role's part in a communication takes; channel −1: no other role takes part. The load is
     // empty where times were measured, and of CPUs.
@@ -32,7 +43,7 @@ public:
     Part transfer(std::size_t role, Stream stream, const Exchange::Transfer& transfer);
 
     // Links that the loads name: of every role its devices', and the ports of nodes; two directions.
-    std::size_t links() const { return 2 * (program_.roles.size() + nodes_.size()); }
+    std::size_t links() const { return 2 * (steps_.size() + nodes_.size()); }
 
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }
 
@@ -41,7 +52,7 @@ private:
         GroupShape shape;
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
-    GroupShape widest_shape(const Group& group, const RoleProgram& role) const;
+    GroupShape widest_shape(const Group& group, std::span<const Rank> ranks) const;
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
@@ -51,10 +62,18 @@ private:
     std::int32_t device_link(std::size_t role) const { return static_cast<std::int32_t>(2 * role); }
     std::int32_t node_link(std::size_t role);
     bool shares_links() const { return cluster_.device.kind == DeviceKind::gpu; }
-    Rank first_rank(std::size_t role) const { return program_.roles[role].ranks.front(); }
+    Rank first_rank(std::size_t role) const { return steps_[role].ranks.front(); }
+    // Those that do the same at the same time, simulated together or not.
+    const std::vector<Rank>& siblings(std::size_t role) const {
+        return program_.roles[steps_[role].role].ranks;
+    }
+    // Of sets or transfers that run at once on a node, those that one flow stands for.
+    int in_flow(int at_once) const { return separate_ ? 1 : at_once; }
 
     const Program& program_;
     const Cluster& cluster_;
+    std::vector<LockStep> steps_;
+    bool separate_;  // every rank by itself
     CollectiveCost cost_;
     std::vector<std::int32_t> role_of_;  // by rank
     std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;

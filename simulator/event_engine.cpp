@@ -1,6 +1,7 @@
 #include "simulator/event_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "core/error.h"
@@ -8,6 +9,7 @@
 #include "simulator/kernel_progress.h"
 #include "simulator/lane_program.h"
 #include "simulator/link_sharing.h"
+#include "simulator/log_normal.h"
 
 namespace shardscope {
 namespace {
@@ -34,6 +36,7 @@ struct Lane {
     double ready = 0;                    // clock: end of the operation, as known so far
     double own = 0;                      // clock: of `ready`, what no flow in `flows` decides
     double delay = 0;                    // seconds that sharing has added to the operation
+    double stretch = 1;                  // of the operation's kernels by noise
     // Kernels of a separate host, and for how many seconds they keep the device busy.
     KernelProgress kernels;
     double busy = 0;
@@ -60,8 +63,13 @@ struct RoleState {
 
 class Engine {
 public:
-    Engine(const LaneProgram& program, CoreSharing sharing, int nodes, bool record_spans)
-        : program_(program), sharing_(sharing), record_spans_(record_spans), links_(program.links) {
+    Engine(const LaneProgram& program, CoreSharing sharing, int nodes, bool record_spans,
+           const StepNoise* noise)
+        : program_(program),
+          sharing_(sharing),
+          noise_(noise),
+          record_spans_(record_spans),
+          links_(program.links) {
         for (const LaneProgram::Role& role : program.roles) {
             RoleState& state = roles_.emplace_back();
             state.recorded.resize(role.events.size());
@@ -183,7 +191,8 @@ private:
     }
 
     bool start_run(Lane& lane) {
-        double until = clock_ + lane.op->work;
+        lane.stretch = noise_ != nullptr ? stretch_of(lane) : 1;
+        double until = clock_ + lane.op->work * lane.stretch;
         lane.since = now_;
         if (!program_.inline_host) {
             const double issue = issue_time(lane);
@@ -193,7 +202,7 @@ private:
         lane.delay = 0;
         if (is_kernel(lane)) {
             begin_kernels(lane);
-            if (state(lane).channels > 0) until = end_of_kernels(lane);
+            if (state(lane).channels > 0 || noise_ != nullptr) until = end_of_kernels(lane);
         }
         active_ += threads_of(lane);
         // Nobody else can act before this ends: no need to sleep.
@@ -216,7 +225,19 @@ private:
     // Collectives beside a kernel take multiprocessors from it.
     double kernel_rate(const Lane& lane) const {
         const double taken = state(lane).channels / static_cast<double>(program_.multiprocessors);
-        return 1 - std::min(kMostTaken, taken);
+        return (1 - std::min(kMostTaken, taken)) / lane.stretch;
+    }
+    // Of the kernels of the operation that the lane begins.
+    double stretch_of(const Lane& lane) const {
+        const Op& op = *lane.op;
+        if (op.communication) return 1;
+        const auto role = static_cast<std::size_t>(lane.role);
+        const double factor = noise_->factors.empty() ? 1 : noise_->factors[role];
+        if (!(noise_->kernel_jitter > 0) || !(op.busy > 0)) return factor;
+        const double deviation = noise_->kernel_jitter * std::sqrt(op.squares) / op.busy;
+        const auto task = static_cast<std::uint64_t>(lane.task - prepared(lane).tasks.data());
+        const auto number = static_cast<std::uint64_t>(lane.op - prepared(lane).ops.data());
+        return factor * log_normal(noise_->seed, role, task << 32 | number, deviation);
     }
     static bool is_kernel(const Lane& lane) { return lane.op->kernels > 0; }
     void begin_kernels(Lane& lane) {
@@ -391,8 +412,9 @@ private:
             count(lane, Span::Kind::communication, lane.since, now_);
         } else {
             // An inline host spends the first part of the operation on itself.
-            double busy = is_kernel(lane) ? lane.busy : op.busy + lane.delay;
-            if (program_.inline_host && op.work > 0) busy *= (now_ - lane.since) / op.work;
+            double busy = is_kernel(lane) ? lane.busy : op.busy * lane.stretch + lane.delay;
+            if (program_.inline_host && op.work > 0)
+                busy *= (now_ - lane.since) / (op.work * lane.stretch);
             const auto kind = op.communication ? Span::Kind::communication : Span::Kind::compute;
             count(lane, kind, now_ - busy, now_);
         }
@@ -514,6 +536,7 @@ private:
 
     const LaneProgram& program_;
     const CoreSharing sharing_;
+    const StepNoise* const noise_;
     const bool record_spans_;
     std::vector<Lane> lanes_;  // role·kStreams + stream
     std::vector<RoleState> roles_;
@@ -537,8 +560,8 @@ std::vector<RoleTimeline> simulate_step(const Program& program, const Cluster& c
 }
 
 std::vector<RoleTimeline> simulate_step(const LaneProgram& program, const Cluster& cluster,
-                                        bool record_spans) {
-    return Engine(program, CoreSharing::of(cluster), cluster.nodes, record_spans).run();
+                                        bool record_spans, const StepNoise* noise) {
+    return Engine(program, CoreSharing::of(cluster), cluster.nodes, record_spans, noise).run();
 }
 
 }  // namespace shardscope

@@ -7,6 +7,7 @@
 // lower lane number.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "core/cluster/cluster.h"
@@ -28,8 +29,19 @@ std::vector<RoleTimeline> simulate_step(const Program& program, const Cluster& c
                                         bool record_spans = false,
                                         RuntimeProfile profile = RuntimeProfile::shardscope);
 
+// How the kernels of one step differ from what they take on average.
+struct StepNoise {
+    // Relative standard deviation of every kernel by itself, log-normal with mean 1. Of kernels that are one
+    // operation the sum's, which is log-normal nearly enough: L. Fenton, "The sum of log-normal
+    // probability distributions in scatter transmission systems", IRE Trans. CS-8 (1960).
+    double kernel_jitter = 0;
+    std::vector<double> factors;  // of all kernels of a role, by LaneProgram::roles; empty: 1
+    std::uint64_t seed = 1;       // the same seed gives the same step
+};
+
 // The same for a program prepared before (with `separate_kernels` when spans are wanted).
 std::vector<RoleTimeline> simulate_step(const LaneProgram& program, const Cluster& cluster,
-                                        bool record_spans = false);
+                                        bool record_spans = false,
+                                        const StepNoise* noise = nullptr);
 
 }  // namespace shardscope

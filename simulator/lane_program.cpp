@@ -61,15 +61,17 @@ public:
           threads_(settings.threads),
           pass_launches_(pass_launches) {}
 
-    LaneProgram::Role prepare(const Program& program, std::size_t role) {
-        index_ = role;
-        out_.program = &program.roles[role];
+    // `number`: of the ranks' lock-step.
+    LaneProgram::Role prepare(const Program& program, std::size_t number, const LockStep& step) {
+        index_ = number;
+        out_.program = &program.roles[step.role];
+        out_.rank = step.ranks.front();
         origins_ = event_origins(*out_.program);
         const auto bodies = static_cast<std::int32_t>(out_.program->bodies.size());
         for (const EventOrigin& origin : origins_)
             out_.events.push_back(
                 {origin.body.valid() ? origin.body.value : bodies, wait_kind(origin.stream)});
-        out_.multiplicity = static_cast<int>(out_.program->ranks.size());
+        out_.multiplicity = static_cast<int>(step.ranks.size());
         for (const Body& body : out_.program->bodies) prepare_body(body);
         number_tasks();
         return std::move(out_);
@@ -213,6 +215,7 @@ private:
         if (!communication && !inline_host_ && stream == Stream::compute) add_kernel(*op, seconds);
         op->communication = communication;
         op->work += host + seconds;
+        if (!communication) op->squares += seconds * seconds;
         op->busy += seconds;
         const double issued = (launch_ - op->launch) * host_cost_;
         const double last =
@@ -278,7 +281,7 @@ private:
 }  // namespace
 
 LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels,
-                    RuntimeProfile profile) {
+                    RuntimeProfile profile, bool separate_ranks) {
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
     result.host_cost = profile == RuntimeProfile::shardscope
@@ -290,10 +293,12 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
         static_cast<std::int32_t>(result.host_cost > 0 ? std::lround(pass / result.host_cost) : 0);
     const CostModel costs(cluster.device, profile);
     KernelTimes times(costs);
-    Channels channels(program, cluster);
-    for (std::size_t role = 0; role < program.roles.size(); ++role) {
-        RolePreparer preparer(result, times, channels, separate_kernels, profile, pass_launches);
-        result.roles.push_back(preparer.prepare(program, role));
+    const std::vector<LockStep> steps = lock_steps(program, separate_ranks);
+    Channels channels(program, cluster, steps);
+    for (std::size_t number = 0; number < steps.size(); ++number) {
+        RolePreparer preparer(result, times, channels, separate_kernels, profile,
+                              pass_launches);
+        result.roles.push_back(preparer.prepare(program, number, steps[number]));
     }
     result.channels = channels.take_participants();
     result.links = channels.links();

@@ -45,8 +45,9 @@ struct Op {
     std::int32_t load = -1;        // run: of LaneProgram::Role::loads; −1: shares no link
     // Run of a separate host's compute stream: its kernels, of LaneProgram::Role::kernels.
     std::int32_t first_kernel = 0, kernels = 0;
-    double work = 0;  // seconds when the lane has a core (or device) of its own
-    double busy = 0;  // the part of `work` that is not host time
+    double work = 0;     // seconds when the lane has a core (or device) of its own
+    double squares = 0;  // run: sum of its kernels' seconds squared, by which their jitter adds up
+    double busy = 0;     // the part of `work` that is not host time
     // Separate host: shortest time from the first launch to the end of the last kernel, that is max
     // over launches j of (j − first)·host_cost + the durations from j on.
     double issue_to_end = 0;
@@ -87,7 +88,8 @@ struct LaneProgram {
         std::vector<Body> bodies;
         std::vector<Task> tasks;    // as scheduled, and one past the end
         std::vector<Event> events;  // the role's own and those of inline-host copies
-        int multiplicity = 1;       // ranks that it stands for
+        Rank rank;                  // the first one that it stands for
+        int multiplicity = 1;       // how many those are
     };
     std::vector<Role> roles;
     std::vector<std::int32_t> channels;  // how many lanes meet at each
@@ -98,8 +100,10 @@ struct LaneProgram {
     int threads = 1;       // inline host: that divide the kernels of the compute stream
 };
 
-// `separate_kernels` keeps one operation per instruction, for spans. The result refers to `program`.
+// `separate_kernels` keeps one operation per instruction, for spans. `separate_ranks`: a role of the
+// result is one rank, so that ranks may go differently; for few ranks. The result refers to `program`.
 LaneProgram prepare(const Program& program, const Cluster& cluster, bool separate_kernels,
-                    RuntimeProfile profile = RuntimeProfile::shardscope);
+                    RuntimeProfile profile = RuntimeProfile::shardscope,
+                    bool separate_ranks = false);
 
 }  // namespace shardscope

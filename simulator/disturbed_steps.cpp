@@ -1,0 +1,67 @@
+#include "simulator/disturbed_steps.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "simulator/event_engine.h"
+#include "simulator/log_normal.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::uint64_t kWholeStep = ~std::uint64_t{0};  // no operation has this number
+
+void check(const Plan& plan, const Disturbance& disturbance) {
+    const int ranks = plan.layout.world;
+    if (ranks > kSeparateRanks)
+        throw Error("separate-ranks",
+                    fmt::format("with jitter or stragglers every rank is simulated by itself: {} "
+                                "ranks, at most {}",
+                                ranks, kSeparateRanks),
+                    fmt::format("use a strategy of at most {} ranks", kSeparateRanks));
+    for (const Straggler& straggler : disturbance.stragglers)
+        if (straggler.rank.value < 0 || straggler.rank.value >= ranks)
+            throw Error(
+                "straggler",
+                fmt::format("there is no rank {} among {} ranks", straggler.rank.value, ranks),
+                fmt::format("use a rank from 0 to {}", ranks - 1));
+}
+
+std::vector<double> factors_of(const LaneProgram& program, const Disturbance& disturbance,
+                               std::uint64_t seed) {
+    std::vector<double> factors;
+    for (std::size_t role = 0; role < program.roles.size(); ++role) {
+        double factor = log_normal(seed, role, kWholeStep, disturbance.rank_jitter);
+        for (const Straggler& straggler : disturbance.stragglers)
+            if (straggler.rank == program.roles[role].rank) factor *= straggler.factor;
+        factors.push_back(factor);
+    }
+    return factors;
+}
+
+}  // namespace
+
+StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
+                                 const Disturbance& disturbance, int steps) {
+    check(plan, disturbance);
+    const LaneProgram program =
+        prepare(plan.program, scenario.cluster, false, plan.strategy.profile, true);
+    std::vector<Seconds> times;
+    for (int step = 0; step < steps; ++step) {
+        StepNoise noise;
+        noise.kernel_jitter = disturbance.kernel_jitter;
+        noise.seed = disturbance.seed + static_cast<std::uint64_t>(step);
+        noise.factors = factors_of(program, disturbance, noise.seed);
+        Seconds slowest;
+        for (const RoleTimeline& rank : simulate_step(program, scenario.cluster, false, &noise))
+            slowest = std::max(slowest, rank.time.wall);
+        times.push_back(slowest);
+    }
+    StepVariation variation = variation_of(std::move(times));
+    variation.disturbance = disturbance;
+    return variation;
+}
+
+}  // namespace shardscope
