@@ -13,6 +13,7 @@
 #include "core/report/figures.h"
 #include "core/report/report_io.h"
 #include "core/scenario_io.h"
+#include "simulator/disturbed_steps.h"
 
 namespace shardscope {
 namespace {
@@ -133,11 +134,29 @@ EvaluatedCandidate Evaluation::plan(const Strategy& strategy) const {
     return {plan_strategy(report_.scenario, model_, strategy, cudnn_attention_), {}, {}};
 }
 
+void Evaluation::add_estimates(const EvaluatedCandidate& candidate, Result& result) const {
+    result.run = estimate_run(report_.scenario, *model_, result);
+    result.basis = basis_of(report_.scenario, candidate.plan->strategy, accuracy_);
+}
+
 void Evaluation::simulate(EvaluatedCandidate& candidate) {
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
     auto trace = simulate_candidate(report_.scenario, candidate, *make_simulator(), options);
+    if (auto& result = candidate.report.simulated) add_estimates(candidate, *result);
     if (options.record_spans) candidate.simulated = std::move(trace);
+}
+
+void Evaluation::vary(EvaluatedCandidate& candidate, const Disturbance& disturbance, int steps) {
+    std::optional<Result>& result = candidate.report.simulated;
+    if (!result) return;
+    Disturbance seeded = disturbance;
+    seeded.seed = report_.scenario.training.seed;
+    try {
+        result->variation = simulate_disturbed(report_.scenario, *candidate.plan, seeded, steps);
+    } catch (const Error& error) {
+        note(fmt::format("{}: no jitter or stragglers: {}", candidate.report.name, error.what()));
+    }
 }
 
 // Whether all processes can run it; with an error where one of them is gone, so that what was measured

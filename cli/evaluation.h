@@ -53,6 +53,8 @@ public:
     // Each fills its part of the candidate's report; errors become its status. What does not fit is
     // simulated, but not run.
     void simulate(EvaluatedCandidate& candidate);
+    // Fills the variation of a candidate that was simulated; a plan for which that cannot be is noted.
+    void vary(EvaluatedCandidate& candidate, const Disturbance& disturbance, int steps);
     void measure(EvaluatedCandidate& candidate, const Measuring& how);
     void add(EvaluatedCandidate candidate);
 
@@ -64,6 +66,7 @@ public:
 
 private:
     bool all_ready(StrategyReport& report);
+    void add_estimates(const EvaluatedCandidate& candidate, Result& result) const;
     bool told_to_stop(const Measuring& how);
     void run(EvaluatedCandidate& candidate, const Measuring& how);
     void note_cancelled(const StrategyReport& report);
@@ -79,6 +82,7 @@ private:
     Processes* processes_;
     Report report_;
     std::shared_ptr<const Model> model_;
+    std::vector<AccuracyRow> accuracy_ = shipped_accuracy();
     bool cudnn_attention_ = false;  // of bf16
     bool cancelled_ = false;
     std::string trace_;  // the text of --trace; empty: nothing to write yet

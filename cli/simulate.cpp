@@ -1,5 +1,6 @@
 #include "cli/arguments.h"
 #include "cli/evaluation.h"
+#include "cli/variation_arguments.h"
 #include "core/cluster/cluster_source.h"
 #include "core/report/report_text.h"
 
@@ -10,6 +11,8 @@ int simulate(const Command& self, const Words& words, const Environment& environ
     ReportArguments arguments;
     arguments.add_to(parser.app(), environment);
     arguments.add_profile_to(parser.app());
+    VariationArguments variation;
+    variation.add_to(parser.app());
     if (!parser.parse(words, environment)) return 0;
 
     Evaluation evaluation(arguments, environment);
@@ -22,6 +25,8 @@ int simulate(const Command& self, const Words& words, const Environment& environ
             progress.update("simulating " + strategy.name);
             EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
+            if (variation.asked())
+                evaluation.vary(candidate, variation.disturbance, variation.steps);
             evaluation.add(std::move(candidate));
         }
     }

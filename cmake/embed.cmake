@@ -1,7 +1,7 @@
 # Script mode: writes the .cpp that implements core/catalogue.h with the text of every file inside.
 #
 #   cmake -D OUTPUT=FILE -D SOURCE_DIR=DIR -D CLUSTERS=A.yaml|B.yaml -D MODELS=C.yaml
-#         -D SCENARIOS=D.yaml -P embed.cmake
+#         -D SCENARIOS=D.yaml -D ACCURACY=E.csv -P embed.cmake
 #
 # The lists hold paths relative to SOURCE_DIR, separated by "|".
 
@@ -31,5 +31,6 @@ string(APPEND generated "#include \"core/catalogue.h\"\n\nnamespace shardscope {
 append_catalogue(cluster_catalogue "${CLUSTERS}")
 append_catalogue(model_catalogue "${MODELS}")
 append_catalogue(scenario_catalogue "${SCENARIOS}")
+append_catalogue(accuracy_catalogue "${ACCURACY}")
 string(APPEND generated "}  // namespace shardscope\n")
 file(WRITE "${OUTPUT}" "${generated}")

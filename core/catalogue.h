@@ -1,5 +1,5 @@
 // The clusters, models and ready scenarios that come with the program, embedded at build time from
-// scenarios/clusters/*.yaml, scenarios/models/*.yaml and scenarios/*.yaml, so that the binary works without its
+// scenarios/clusters/*.yaml, scenarios/models/*.yaml, scenarios/*.yaml and scenarios/accuracy.csv, so that the binary works without its
 // source tree. cmake/embed.cmake writes the implementation.
 #pragma once
 
@@ -19,5 +19,7 @@ struct CatalogueEntry {
 std::span<const CatalogueEntry> cluster_catalogue();
 std::span<const CatalogueEntry> model_catalogue();
 std::span<const CatalogueEntry> scenario_catalogue();
+// One file: scenarios/accuracy.csv (core/report/basis.h).
+std::span<const CatalogueEntry> accuracy_catalogue();
 
 }  // namespace shardscope

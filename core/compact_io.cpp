@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/model/model_io.h"
 #include "core/model/model_source.h"
+#include "core/published_io.h"
 #include "core/strategy/presets.h"
 #include "core/strategy/strategy_io.h"
 #include "core/training_io.h"
@@ -120,6 +121,7 @@ Json compact(const Scenario& scenario, const ParseOptions& options) {
     out["strategies"] = Json::array();
     for (const Strategy& strategy : scenario.strategies)
         out["strategies"].push_back(compact_strategy(strategy));
+    if (!scenario.published.empty()) out["published"] = published_to_json(scenario.published);
     return out;
 }
 

@@ -12,6 +12,7 @@
 #include "core/cluster/cluster.h"
 #include "core/dtype.h"
 #include "core/model/model_spec.h"
+#include "core/published.h"
 #include "core/strategy/strategy.h"
 
 namespace shardscope {
@@ -60,6 +61,9 @@ struct TrainingSpec {
     std::int64_t micro_batch =
         0;  // samples per rank and micro-batch; 0: as large as global_batch/dp allows
     std::int64_t steps = 20;
+    double tokens =
+        0;  // of the whole training run, for what it costs; 0: `steps` steps are the run
+    std::optional<Seconds> checkpoint_interval;  // empty: the best one (core/report/goodput.h)
     DType precision =
         DType::fp32;  // storage: fp32, fp64, or bf16 and fp16 with master weights in fp32
     // What the linear layers of transformer blocks multiply in; empty: as they are stored. Other than
@@ -89,6 +93,7 @@ struct Scenario {
     TrainingSpec training;
     Cluster cluster;
     std::vector<Strategy> strategies;
+    std::vector<PublishedFigure> published;  // of these strategies, to be shown beside ours
 
     bool operator==(const Scenario&) const = default;
 };

@@ -6,6 +6,7 @@
 
 #include "core/cluster/cluster_io.h"
 #include "core/model/model_io.h"
+#include "core/published_io.h"
 #include "core/strategy/strategy_io.h"
 #include "core/training_io.h"
 #include "core/yaml_text.h"
@@ -25,6 +26,7 @@ nlohmann::ordered_json to_json(const Scenario& scenario) {
     for (const Strategy& strategy : scenario.strategies) {
         out["strategies"].push_back(strategy_to_json(strategy));
     }
+    if (!scenario.published.empty()) out["published"] = published_to_json(scenario.published);
     return out;
 }
 
@@ -36,7 +38,8 @@ std::string folder_of(const std::string& file) {
 
 Scenario read_scenario(const YamlValue& value, const std::string& folder,
                        const ParseOptions& options) {
-    const YamlMap map(value, {"name", "model", "data", "training", "cluster", "strategies"});
+    const YamlMap map(value,
+                      {"name", "model", "data", "training", "cluster", "strategies", "published"});
     Scenario scenario;
     if (const auto name = map.find("name")) scenario.name = name->name();
     scenario.model = read_model(map.require("model"), folder);
@@ -55,6 +58,8 @@ Scenario read_scenario(const YamlValue& value, const std::string& folder,
         read_cluster_of();
         read_deepspeed_training(map.find("training"), list.deepspeed, scenario);
     }
+    if (const auto published = map.find("published"))
+        scenario.published = read_published(*published, scenario.strategies);
     return scenario;
 }
 

@@ -11,6 +11,8 @@ namespace {
 
 constexpr IntegerRange kSamples{1, 1'000'000'000'000};
 constexpr IntegerRange kSteps{1, 1'000'000'000};
+constexpr NumberRange kTokens{0, 1e18, true};
+constexpr NumberRange kInterval{0, 1e9, true};  // seconds
 
 constexpr std::array<std::string_view, 4> kPrecisions = {"fp32", "fp64", "bf16", "fp16"};
 constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
@@ -132,8 +134,9 @@ std::optional<std::int64_t> read_micro_batch(const YamlValue& value) {
 TrainingDefaults::TrainingDefaults() { spec.optimizer = defaults_of(OptimizerKind::adamw); }
 
 TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defaults) {
-    const YamlMap map(value, {"global_batch", "micro_batch", "steps", "precision", "gradient_dtype",
-                              "optimizer", "clip", "seed"});
+    const YamlMap map(value,
+                      {"global_batch", "micro_batch", "steps", "tokens", "checkpoint_interval",
+                       "precision", "gradient_dtype", "optimizer", "clip", "seed"});
     TrainingSpec spec = defaults.spec;
     if (defaults.needs_batch || map.find("global_batch"))
         spec.global_batch = map.require("global_batch").integer(kBatchRange);
@@ -141,6 +144,9 @@ TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defau
         spec.micro_batch = read_micro_batch(*found).value_or(0);
     }
     map.read("steps", spec.steps, kSteps);
+    map.read("tokens", spec.tokens, kTokens);
+    if (const auto found = map.find("checkpoint_interval"); found && !found->is_word("auto"))
+        spec.checkpoint_interval = Seconds(found->number(kInterval, QuantityUnit::seconds));
     if (const auto found = map.find("precision")) read_training_precision(*found, spec);
     if (const auto found = map.find("gradient_dtype"); found && !found->is_word("auto")) {
         spec.gradient_dtype = read_gradient_dtype(*found, spec.precision);
@@ -179,6 +185,8 @@ nlohmann::ordered_json training_to_json(const TrainingSpec& spec) {
     out["micro_batch"] = "auto";
     if (spec.micro_batch > 0) out["micro_batch"] = spec.micro_batch;
     out["steps"] = spec.steps;
+    if (spec.tokens > 0) out["tokens"] = spec.tokens;
+    if (spec.checkpoint_interval) out["checkpoint_interval"] = spec.checkpoint_interval->value;
     out["precision"] = name_of(spec.arithmetic());
     out["gradient_dtype"] = spec.gradient_dtype ? name_of(*spec.gradient_dtype) : "auto";
     out["optimizer"] = optimizer_to_json(spec.optimizer);

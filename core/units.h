@@ -1,7 +1,8 @@
 // Physical quantities as types, so that no bare double stands for seconds or bytes in an interface.
 //
 // Bytes are whole (64-bit); everything else is a double in SI base units: seconds, floating-point
-// operations (one multiply-add counts as two), bytes per second, operations per second, hertz, watts.
+// operations (one multiply-add counts as two), bytes per second, operations per second, hertz, watts,
+// joules.
 #pragma once
 
 #include <compare>
@@ -48,10 +49,12 @@ using BytesPerSecond = Quantity<struct BytesPerSecondTag, double>;
 using FlopsPerSecond = Quantity<struct FlopsPerSecondTag, double>;
 using Hertz = Quantity<struct HertzTag, double>;
 using Watts = Quantity<struct WattsTag, double>;
+using Joules = Quantity<struct JoulesTag, double>;
 
 constexpr Seconds operator/(Bytes b, BytesPerSecond r) {
     return Seconds(static_cast<double>(b.value) / r.value);
 }
+constexpr Joules operator*(Watts p, Seconds t) { return Joules(p.value * t.value); }
 constexpr Seconds operator/(Flops f, FlopsPerSecond r) { return Seconds(f.value / r.value); }
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;  // memory is printed in GiB

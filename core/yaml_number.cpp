@@ -34,7 +34,8 @@ constexpr UnitSuffix kFlopsSuffixes[] = {
 };
 constexpr UnitSuffix kClockSuffixes[] = {{"Hz", 1}, {"MHz", 1e6}, {"GHz", 1e9}};
 constexpr UnitSuffix kPowerSuffixes[] = {{"W", 1}, {"kW", 1e3}};
-constexpr UnitSuffix kTimeSuffixes[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}};
+constexpr UnitSuffix kTimeSuffixes[] = {{"s", 1},    {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9},
+                                        {"min", 60}, {"h", 3600},  {"d", 86400}};
 
 std::string_view without_plus(std::string_view text) {
     const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';

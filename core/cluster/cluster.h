@@ -108,6 +108,7 @@ struct Device {
     Seconds memory_latency;     // until the memory's rate is reached; a kernel waits for it once
     Watts power;                // of one device, data sheet (TDP); 0: not known
     Watts power_limit;          // where it is set below `power`; 0: it is not
+    Watts idle_power;           // of one device that waits; 0: not known
     Seconds host_cost;          // host time to issue one instruction
     Seconds kernel_overhead;    // device time of an empty kernel
     int threads = 1;            // CPUs: that a rank divides its kernels over
@@ -151,6 +152,17 @@ struct Link {
     bool operator==(const Link&) const = default;
 };
 
+// What running the cluster costs, and how often it fails. Zero: not known, and nothing is said of it.
+struct ClusterOperation {
+    double price_per_gpu_hour = 0;     // in whatever currency
+    Watts node_power;                  // of a node beside its GPUs, on average
+    double pue = 1;                    // power usage effectiveness: what the site draws over that
+    Seconds node_mtbf;                 // mean time between failures of one node
+    BytesPerSecond storage_bandwidth;  // of all ranks together, writing checkpoints
+    Seconds restart_time;              // from a failure until training goes on from a checkpoint
+    bool operator==(const ClusterOperation&) const = default;
+};
+
 struct Cluster {
     std::string name;
     Device device;
@@ -159,6 +171,7 @@ struct Cluster {
     int cores = 0;  // CPUs: cores that all ranks of a node share; 0: every rank has its own device
     Link intra_node;
     Link inter_node;
+    ClusterOperation operation;
     bool this_machine = false;  // ranks are threads or processes of it; see `calibrate`
     std::string transport =
         "threads";  // this machine: "threads", "tcp", "mpi"; "nccl": GPUs that were measured

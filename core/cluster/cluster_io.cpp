@@ -20,7 +20,7 @@ constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads,
 // Every form knows the keys of a description; `more` are the form's own.
 std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
     more.insert(more.end(), {"nodes", "gpus_per_node", "name", "device", "cores", "intra_node",
-                             "inter_node", "calibration"});
+                             "inter_node", "operation", "calibration"});
     return more;
 }
 
@@ -108,6 +108,7 @@ void add_gpu(const Device& d, nlohmann::ordered_json& out) {
     if (d.memory_latency.value > 0) out["memory_latency"] = d.memory_latency.value;
     if (d.power.value > 0) out["power"] = d.power.value;
     if (d.power_limit.value > 0) out["power_limit"] = d.power_limit.value;
+    if (d.idle_power.value > 0) out["idle_power"] = d.idle_power.value;
 }
 
 nlohmann::ordered_json device_to_json(const Device& d) {
@@ -143,6 +144,20 @@ nlohmann::ordered_json device_to_json(const Device& d) {
                                                           {"process", constants.process.value},
                                                           {"scratch", constants.scratch}};
     if (!d.source.empty()) out["source"] = d.source;
+    return out;
+}
+
+nlohmann::ordered_json operation_to_json(const ClusterOperation& operation) {
+    nlohmann::ordered_json out;
+    const auto add = [&out](const char* key, double value) {
+        if (value > 0) out[key] = value;
+    };
+    add("price_per_gpu_hour", operation.price_per_gpu_hour);
+    add("node_power", operation.node_power.value);
+    if (operation.pue > 1) out["pue"] = operation.pue;
+    add("node_mtbf", operation.node_mtbf.value);
+    add("storage_bandwidth", operation.storage_bandwidth.value);
+    add("restart_time", operation.restart_time.value);
     return out;
 }
 
@@ -211,6 +226,7 @@ nlohmann::ordered_json cluster_to_json(const Cluster& c) {
     out["device"] = device_to_json(c.device);
     out["intra_node"] = link_to_json(c.intra_node);
     out["inter_node"] = link_to_json(c.inter_node);
+    if (c.operation != ClusterOperation{}) out["operation"] = operation_to_json(c.operation);
     out["calibration"] = calibration_to_json(c.device.calibration);
     return out;
 }

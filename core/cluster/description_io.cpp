@@ -23,6 +23,9 @@ constexpr NumberRange kWork{0, 1e30, true};
 constexpr NumberRange kTime{0, 1e6};          // seconds
 constexpr NumberRange kClock{0, 1e12, true};  // hertz
 constexpr NumberRange kPower{0, 1e6, true};   // watts
+constexpr NumberRange kPrice{0, 1e6, true};   // per GPU and hour
+constexpr NumberRange kPue{1, 10};
+constexpr NumberRange kFailureTime{0, 1e11, true};  // seconds
 constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
@@ -62,6 +65,15 @@ void read_nccl(const YamlValue& value, NcclMemory& nccl) {
     map.read("receive", nccl.receive, kSomeMemory);
 }
 
+void read_idle_power(const YamlValue& value, Device& device) {
+    device.idle_power = Watts(value.number(kPower, QuantityUnit::watts));
+    if (device.power.value > 0 && device.idle_power > device.power)
+        value.fail("idle-power",
+                   fmt::format("a device that waits draws {:g} W, but its power is {:g} W",
+                               device.idle_power.value, device.power.value),
+                   "state less");
+}
+
 void read_gpu(const YamlMap& map, Device& device) {
     if (const auto found = map.find("architecture"))
         device.architecture =
@@ -72,6 +84,7 @@ void read_gpu(const YamlMap& map, Device& device) {
     map.read("memory_latency", device.memory_latency, kTime);
     map.read("power", device.power, kPower);
     map.read("power_limit", device.power_limit, kPower);
+    if (const auto idle = map.find("idle_power")) read_idle_power(*idle, device);
 }
 
 void read_device(const YamlValue& value, Device& device) {
@@ -91,6 +104,7 @@ void read_device(const YamlValue& value, Device& device) {
                               "memory_latency",
                               "power",
                               "power_limit",
+                              "idle_power",
                               "host_cost",
                               "kernel_overhead",
                               "threads",
@@ -230,6 +244,17 @@ void read_calibration(const YamlValue& value, Calibration& calibration) {
     }
 }
 
+void read_operation(const YamlValue& value, ClusterOperation& operation) {
+    const YamlMap map(value, {"price_per_gpu_hour", "node_power", "pue", "node_mtbf",
+                              "storage_bandwidth", "restart_time"});
+    map.read("price_per_gpu_hour", operation.price_per_gpu_hour, kPrice);
+    map.read("node_power", operation.node_power, kPower);
+    map.read("pue", operation.pue, kPue);
+    map.read("node_mtbf", operation.node_mtbf, kFailureTime);
+    map.read("storage_bandwidth", operation.storage_bandwidth, kRate);
+    map.read("restart_time", operation.restart_time, kTime);
+}
+
 }  // namespace
 
 std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value) {
@@ -258,6 +283,7 @@ void apply_description(const YamlMap& map, Cluster& cluster) {
     map.read("cores", cluster.cores, kCores);
     if (const auto link = map.find("intra_node")) read_link(*link, false, cluster.intra_node);
     if (const auto link = map.find("inter_node")) read_link(*link, true, cluster.inter_node);
+    if (const auto operation = map.find("operation")) read_operation(*operation, cluster.operation);
     if (const auto calibration = map.find("calibration")) {
         read_calibration(*calibration, cluster.device.calibration);
     }
@@ -276,6 +302,10 @@ void check_complete(const YamlValue& value, const Cluster& cluster) {
         value.fail("missing-key", fmt::format("the cluster has no {}", key),
                    fmt::format("add \"{}: {}\"", key, example));
     };
+    const ClusterOperation& operation = cluster.operation;
+    const bool fails = operation.node_mtbf.value > 0;  // and then writes checkpoints
+    need(!fails || operation.storage_bandwidth.value > 0, "operation.storage_bandwidth", "100GB/s");
+    need(!fails || operation.restart_time.value > 0, "operation.restart_time", "10min");
     if (cluster.this_machine) return;
     const Device& device = cluster.device;
     need(device.memory.value > 0, "device.memory", "80GB");

@@ -105,6 +105,12 @@ const MemoryUse& Result::peak_memory() const {
     return none;
 }
 
+int Result::gpus() const {
+    int count = 0;
+    for (const RankTrace& trace : ranks) count += trace.multiplicity;
+    return count;
+}
+
 std::vector<std::string> all_notes(const Report& report) {
     std::vector<std::string> notes;
     const auto add = [&](const std::vector<std::string>& more) {

@@ -7,6 +7,9 @@
 
 #include "core/error.h"
 #include "core/lowering/plan.h"
+#include "core/report/basis.h"
+#include "core/report/run_estimate.h"
+#include "core/report/step_variation.h"
 #include "core/report/trace.h"
 #include "core/scenario.h"
 
@@ -29,7 +32,13 @@ struct Result {
         ranks;      // memory and times without spans, by rank (or one per role when simulated)
     StepTime time;  // parts of the slowest rank's median step
     std::vector<std::string> notes;
+    // Of simulated results, where they were asked for.
+    std::optional<RunEstimate> run;
+    std::optional<StepVariation> variation;
+    std::optional<Basis> basis;
+
     const MemoryUse& peak_memory() const;
+    int gpus() const;  // that its ranks have
 };
 
 enum class Status { fits, does_not_fit, invalid, failed };

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/report/estimate_io.h"
 #include "core/scenario_io.h"
 #include "core/yaml_reader.h"
 #include "core/yaml_text.h"
@@ -128,7 +129,7 @@ void read_memory(const YamlValue& value, bool measured, Result& result) {
 std::optional<Result> read_result(const YamlValue& value, bool measured) {
     if (value.is_null()) return std::nullopt;
     const YamlMap map(value, {"step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "mfu",
-                              "losses", "memory", "time"});
+                              "losses", "memory", "time", "run", "variation", "basis"});
     Result result;
     result.step_time = seconds(map, "step_time_s");
     result.tokens_per_s = number(map.require("tokens_per_s"));
@@ -145,6 +146,7 @@ std::optional<Result> read_result(const YamlValue& value, bool measured) {
     result.time.exposed_communication = seconds(time, "exposed_communication_s");
     result.time.bubble = seconds(time, "bubble_s");
     result.time.optimizer = seconds(time, "optimizer_s");
+    read_estimates(map, result);
     return result;
 }
 
@@ -218,7 +220,8 @@ Report report_from_json(const std::string& text, const std::string& path) {
     expect_json(text, path);
     const YamlValue file = YamlValue::parse(text, path);
     expect_version(file);
-    const YamlMap map(file, {"schema_version", "context", "scenario", "strategies"});
+    // What is published follows from the rest.
+    const YamlMap map(file, {"schema_version", "context", "scenario", "strategies", "published"});
     Report report;
     report.context = read_context(map.require("context"));
     report.scenario = read_scenario(map.require("scenario"), "", {});

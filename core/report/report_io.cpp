@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/published_io.h"
 #include "core/report/csv_text.h"
+#include "core/report/published_comparison.h"
 #include "core/report/result_io.h"
 #include "core/scenario_io.h"
 
@@ -68,6 +70,13 @@ std::vector<std::string> csv_columns() {
     return columns;
 }
 
+Json published_json(const PublishedComparison& comparison) {
+    Json json = published_to_json({comparison.figure}).front();
+    json["simulated"] = comparison.ours ? Json(*comparison.ours) : Json(nullptr);
+    json["difference"] = comparison.difference ? Json(*comparison.difference) : Json(nullptr);
+    return json;
+}
+
 // The fields between `result` and the error; as many empty ones where there is no result.
 std::vector<std::string> csv_result(const Result* result) {
     if (!result) return std::vector<std::string>(csv_columns().size() - 7);
@@ -114,6 +123,8 @@ std::string report_to_json(const Report& report) {
     json["strategies"] = Json::array();
     for (const StrategyReport& strategy : report.strategies)
         json["strategies"].push_back(strategy_json(strategy));
+    for (const PublishedComparison& comparison : compare_published(report))
+        json["published"].push_back(published_json(comparison));
     // Paths and host names are bytes to the operating system; JSON must be UTF-8 all the same.
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }

@@ -8,9 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "core/report/basis_text.h"
 #include "core/report/figures.h"
+#include "core/report/published_comparison.h"
+#include "core/report/run_text.h"
 #include "core/report/runtime_text.h"
 #include "core/report/text_table.h"
+#include "core/report/variation_text.h"
 
 namespace shardscope {
 namespace {
@@ -313,7 +317,8 @@ std::string remarks_text(const Report& report) {
 std::string simulation_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::simulated;
     return heading(report) + results_table(report, pick, false).to_string(colours) +
-           ranks_text(report, pick, units_of(report)) + remarks(report);
+           ranks_text(report, pick, units_of(report)) + variation_text(report) + run_text(report) +
+           published_text(report) + basis_text(report) + remarks(report);
 }
 
 std::string measurement_text(const Report& report, bool colours) {

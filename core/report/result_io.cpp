@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/report/estimate_io.h"
+
 namespace shardscope {
 namespace {
 
@@ -55,6 +57,7 @@ Json result_to_json(const std::optional<Result>& result, bool measured) {
     time["exposed_communication_s"] = number_to_json(result->time.exposed_communication.value);
     time["bubble_s"] = number_to_json(result->time.bubble.value);
     time["optimizer_s"] = number_to_json(result->time.optimizer.value);
+    add_estimates(*result, json);
     return json;
 }
 

@@ -16,7 +16,7 @@ using Simulate = test::CommandLine;
 
 std::vector<std::string> shipped_scenarios() {
     std::vector<std::string> paths;
-    for (const std::string folder : {"", "gpu/", "tutorial/"})
+    for (const std::string folder : {"", "gpu/", "published/", "tutorial/"})
         for (const auto& entry :
              std::filesystem::directory_iterator(test::source("scenarios/" + folder)))
             if (entry.path().extension() == ".yaml")
@@ -200,6 +200,57 @@ TEST_F(Simulate, PipesAndDevicesAreWrittenToNotReplaced) {
         {"simulate", "tiny.yaml", "--output", "/dev/full", "--calibration", calibration()});
     EXPECT_EQ(full.exit_code, 2);
     test::expect_one_line_error(full);
+}
+
+constexpr const char* kEightGpus =
+    "name: eight\nmodel: gpt2-124m\ntraining: {global_batch: 64, micro_batch: 1, precision: bf16, "
+    "tokens: 1e9}\ncluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 8, operation: "
+    "{price_per_gpu_hour: 2, node_mtbf: 1d, storage_bandwidth: 1GB/s, restart_time: 5min}}\n"
+    "strategies: [{name: z1, zero: 1}]\npublished: [{quantity: mfu, value: 50, source: "
+    "somebody}]\n";
+
+TEST_F(Simulate, SaysWhatTheRunCostsAndWhatOthersPublished) {
+    write("eight.yaml", kEightGpus);
+    const auto text = shardscope({"simulate", "eight.yaml"});
+    EXPECT_EQ(text.exit_code, 0) << text.err;
+    for (const char* part :
+         {"The whole run of 1,000,000,000 tokens", "Failures and checkpoints",
+          "Published figures beside ours", "somebody", "What the figures rest on", "z1: fits, ",
+          " ± ", "Constants: none was measured"})
+        EXPECT_THAT(text.out, HasSubstr(part));
+    const auto finished = shardscope({"simulate", "eight.yaml", "--json"});
+    const json report = json::parse(finished.out);
+    const json& result = report["strategies"][0]["simulated"];
+    EXPECT_EQ(result["run"]["steps"], 15259);  // of 64 · 1024 tokens
+    EXPECT_NEAR(result["run"]["price"], 2 * result["run"]["gpu_hours"].get<double>(), 1e-6);
+    EXPECT_GT(result["run"]["goodput"]["goodput"], 0.5);
+    EXPECT_GT(result["basis"]["time"]["rows"], 0);
+    EXPECT_TRUE(report["published"][0]["difference"].is_number());
+    EXPECT_FALSE(result.contains("variation"));
+}
+
+TEST_F(Simulate, JitterAndStragglersAreSetBesideTheStep) {
+    write("eight.yaml", kEightGpus);
+    const std::vector<std::string> line{
+        "simulate", "eight.yaml",        "--jitter",       "0.1", "--straggler",
+        "3=2",      "--straggler=5=1.5", "--jitter-steps", "10"};
+    const auto text = shardscope(line);
+    EXPECT_EQ(text.exit_code, 0) << text.err;
+    EXPECT_THAT(text.out, HasSubstr("10 steps, kernels ± 10 %, rank 3 × 2, rank 5 × 1.5, seed 1"));
+    std::vector<std::string> as_json = line;
+    as_json.push_back("--json");
+    const json report = json::parse(shardscope(as_json).out);
+    const json& result = report["strategies"][0]["simulated"];
+    EXPECT_GT(result["variation"]["mean_s"], result["step_time_s"]);
+    EXPECT_EQ(result["variation"]["steps"], 10);
+    for (const char* wrong : {"3", "x=2", "3=", "-1=2", "3=0"}) {
+        const auto failed = shardscope({"simulate", "eight.yaml", "--straggler", wrong});
+        EXPECT_EQ(failed.exit_code, 2) << wrong;
+        EXPECT_THAT(failed.err, HasSubstr("--straggler 3=1.5")) << wrong;
+    }
+    const auto far = shardscope({"simulate", "eight.yaml", "--straggler", "8=2"});
+    EXPECT_EQ(far.exit_code, 0);
+    EXPECT_THAT(far.out, HasSubstr("there is no rank 8 among 8 ranks"));
 }
 
 TEST_F(Simulate, AnotherMachinesCalibrationIsNoted) {

@@ -44,6 +44,36 @@ Result measured_result() {
     return result;
 }
 
+// What only simulated results have; of the run, a part that cannot be counted out.
+void add_estimates(Result& result) {
+    RunEstimate& run = result.run.emplace();
+    run.steps = 1'000'000;
+    run.ideal = Seconds(1e6);
+    run.expected = Seconds(std::numeric_limits<double>::infinity());
+    run.gpu_hours = run.expected.value;
+    run.gpu_power = Watts(350.5);
+    run.power = Watts(7000);
+    run.step_energy = Joules(700);
+    Goodput& goodput = run.goodput.emplace();
+    goodput.mtbf = Seconds(1234.5);
+    goodput.checkpoint = Bytes(9'007'199'254'740'993);
+    goodput.write = Seconds(1);
+    goodput.interval = Seconds(1.0 / 3);
+    goodput.best_interval = true;
+    goodput.restart = Seconds(60);
+    goodput.expected = run.expected;
+    goodput.failures = run.expected.value;
+    StepVariation& variation = result.variation.emplace();
+    variation.disturbance = {0.05, 0.1, {{Rank(1), 1.5}}, 18'446'744'073'709'551'615u};
+    variation.steps = 10;
+    variation.mean = Seconds(0.11);
+    variation.p5 = Seconds(0.1);
+    variation.p50 = Seconds(0.105);
+    variation.p95 = Seconds(0.125);
+    result.basis = Basis{AccuracyRow{"fsdp", "", "time", 7, 0.05, 0.1, -0.01}, std::nullopt,
+                         "Constants: \"none\""};
+}
+
 Report sample() {
     Report report;
     report.context = {"host", "2026-01-02T03:04:05Z", "1.2", "gcc", "cpu", "", {"first"}};
@@ -67,6 +97,8 @@ Report sample() {
     add("both", Status::fits)->measured = measured_result();
     report.strategies[0].simulated = measured_result();
     for (RankTrace& rank : report.strategies[0].simulated->ranks) rank.memory.outside_plan = {};
+    add_estimates(*report.strategies[0].simulated);
+    report.scenario.published = {{"both", PublishedQuantity::mfu, 40, "%", {}, "a paper"}};
     Result untimed = measured_result();
     untimed.step_time = Seconds(std::numeric_limits<double>::quiet_NaN());
     untimed.mfu = 0;
@@ -105,6 +137,12 @@ TEST(ReportImport, ReadsBackWhatWasWritten) {
     EXPECT_TRUE(std::isnan(result.losses[1]));
     EXPECT_EQ(result.losses[2], 1.0 / 3);  // to the bit
     EXPECT_EQ(result.ranks[1].memory.runtime.workspace, Bytes(20));
+    const Result &simulated = *read.strategies[0].simulated,
+                 &wanted = *sample().strategies[0].simulated;
+    EXPECT_EQ(simulated.run, wanted.run);
+    EXPECT_EQ(simulated.variation, wanted.variation);
+    EXPECT_EQ(simulated.basis, wanted.basis);
+    EXPECT_EQ(read.scenario.published, sample().scenario.published);
     EXPECT_TRUE(std::isnan(read.strategies[1].simulated->step_time.value));
     EXPECT_EQ(read.strategies[1].simulated->mfu, 0);
     EXPECT_EQ(read.strategies[2].error->kind, ErrorKind::invalid_input);

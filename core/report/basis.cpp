@@ -1,0 +1,144 @@
+#include "core/report/basis.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/catalogue.h"
+#include "core/csv_reader.h"
+#include "core/error.h"
+#include "core/yaml_number.h"
+
+namespace shardscope {
+namespace {
+
+constexpr std::array<std::string_view, 7> kColumns = {"profile", "architecture", "quantity", "rows",
+                                                      "mape",    "p90",          "bias"};
+
+class AccuracyReader {
+public:
+    AccuracyReader(const CsvTable& table, const std::string& file) : file_(file) {
+        for (std::size_t i = 0; i < kColumns.size(); ++i) {
+            const auto found = std::ranges::find(table.columns, kColumns[i]);
+            if (found == table.columns.end()) fail(table.line, "there is no column", kColumns[i]);
+            place_[i] = static_cast<std::size_t>(found - table.columns.begin());
+        }
+    }
+
+    AccuracyRow read(const CsvRow& row) const {
+        AccuracyRow out;
+        out.profile = text(row, 0);
+        out.architecture = text(row, 1);
+        out.quantity = text(row, 2);
+        out.rows = static_cast<std::size_t>(number(row, 3));
+        out.mape = number(row, 4) / 100;
+        out.p90 = number(row, 5) / 100;
+        out.bias = number(row, 6) / 100;
+        if (out.rows == 0 || out.mape < 0 || out.p90 < 0)
+            fail(row.line, "errors and counts of runs are above zero, not", text(row, 3));
+        return out;
+    }
+
+private:
+    const std::string& text(const CsvRow& row, std::size_t column) const {
+        return row.fields[place_[column]];
+    }
+    double number(const CsvRow& row, std::size_t column) const {
+        const auto value = parse_number(text(row, column));
+        if (!value) fail(row.line, "this is no number:", text(row, column));
+        return *value;
+    }
+    [[noreturn]] void fail(int line, const char* what, std::string_view word) const {
+        throw Error("accuracy", fmt::format("{}:{}: {} \"{}\"", file_, line, what, word),
+                    "make the table anew with scripts/accuracy");
+    }
+
+    std::string file_;
+    std::array<std::size_t, kColumns.size()> place_{};
+};
+
+// Means weighted by runs.
+void add(const AccuracyRow& row, AccuracyRow& together) {
+    const auto before = static_cast<double>(together.rows), more = static_cast<double>(row.rows);
+    const auto mean = [&](double a, double b) { return (a * before + b * more) / (before + more); };
+    together.mape = mean(together.mape, row.mape);
+    together.bias = mean(together.bias, row.bias);
+    together.p90 = std::max(together.p90, row.p90);
+    together.rows += row.rows;
+}
+
+std::string plural(std::size_t count, const char* noun) {
+    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string constants_of(const Cluster& cluster) {
+    const Calibration& calibration = cluster.device.calibration;
+    if (calibration.empty())
+        return fmt::format(
+            "Constants: none was measured on this machine; peaks, bandwidths and "
+            "efficiencies are the cluster description's ({})",
+            cluster.device.source.empty() ? "no source stated" : cluster.device.source);
+    std::size_t collectives = calibration.collectives.size();
+    for (const auto& [name, transport] : calibration.transports)
+        collectives += transport.collectives.size();
+    return fmt::format("Constants: measured {}: {}, {}, {}; the rest is the cluster description's",
+                       calibration.date, plural(calibration.matmul.size(), "multiply rate"),
+                       plural(calibration.kernels.size(), "kernel rate"),
+                       plural(collectives, "collective time"));
+}
+
+}  // namespace
+
+std::vector<AccuracyRow> read_accuracy(std::string_view text, const std::string& file) {
+    const CsvTable table = parse_csv(text, file);
+    const AccuracyReader reader(table, file);
+    std::vector<AccuracyRow> rows;
+    for (const CsvRow& row : table.rows) rows.push_back(reader.read(row));
+    return rows;
+}
+
+std::vector<AccuracyRow> shipped_accuracy() {
+    const CatalogueEntry& entry = accuracy_catalogue().front();
+    return read_accuracy(entry.text, std::string(entry.path));
+}
+
+std::optional<AccuracyRow> comparable(const std::vector<AccuracyRow>& table,
+                                      std::string_view profile, std::string_view architecture,
+                                      std::string_view quantity) {
+    using Wanted = std::pair<std::string_view, std::string_view>;  // empty: any
+    for (const auto& [of, on] : {Wanted{profile, architecture}, Wanted{profile, {}}, Wanted{}}) {
+        AccuracyRow together;
+        together.profile = of;
+        together.architecture = on;
+        together.quantity = quantity;
+        for (const AccuracyRow& row : table)
+            if (row.quantity == quantity && (of.empty() || row.profile == of) &&
+                (on.empty() || row.architecture == on))
+                add(row, together);
+        if (together.rows > 0) return together;
+    }
+    return std::nullopt;
+}
+
+Basis basis_of(const Scenario& scenario, const Strategy& strategy,
+               const std::vector<AccuracyRow>& accuracy) {
+    Basis basis;
+    const Cluster& cluster = scenario.cluster;
+    basis.constants = constants_of(cluster);
+    // The runs of the table are of GPUs.
+    if (cluster.device.kind != DeviceKind::gpu) return basis;
+    const std::string_view profile = name_of(strategy.profile);
+    const std::string_view on =
+        kArchitectures[static_cast<std::size_t>(cluster.device.architecture)];
+    basis.time = comparable(accuracy, profile, on, "time");
+    // The peak is a process's; but what is of this profile says more than what is of a process.
+    for (const std::string_view quantity : {"process", "reserved", "allocated"}) {
+        const auto row = comparable(accuracy, profile, on, quantity);
+        if (row && (!basis.memory || (basis.memory->profile.empty() && !row->profile.empty())))
+            basis.memory = row;
+    }
+    return basis;
+}
+
+}  // namespace shardscope

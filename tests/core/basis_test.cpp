@@ -1,0 +1,119 @@
+#include "core/report/basis.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/report/basis_text.h"
+#include "core/report/report.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kTable =
+    "profile,architecture,quantity,rows,mape,p90,bias\n"
+    "megatron,ampere,time,30,4.0,9.0,-1.0\n"
+    "megatron,ampere,process,20,3.0,6.0,2.0\n"
+    "megatron,hopper,time,10,8.0,12.0,3.0\n"
+    "fsdp,hopper,time,60,6.0,10.0,0.5\n"
+    "fsdp,hopper,reserved,5,2.0,3.0,-0.5\n";
+
+std::vector<AccuracyRow> table() { return read_accuracy(kTable, "accuracy.csv"); }
+
+Scenario scenario_on(const std::string& gpu, const std::string& profile) {
+    return parse_scenario("name: b\nmodel: gpt2-124m\ntraining: {global_batch: 8}\ncluster: " +
+                              gpu + "\nstrategies: [{name: run, profile: " + profile + "}]\n",
+                          "", {});
+}
+
+Basis basis_on(const std::string& gpu, const std::string& profile) {
+    const Scenario scenario = scenario_on(gpu, profile);
+    return basis_of(scenario, scenario.strategies[0], table());
+}
+
+TEST(Basis, TakesTheNearestComparableRuns) {
+    const Basis same = basis_on("a100-80gb", "megatron");
+    ASSERT_TRUE(same.time && same.memory);
+    EXPECT_DOUBLE_EQ(same.time->mape, 0.04);
+    EXPECT_DOUBLE_EQ(same.time->bias, -0.01);
+    EXPECT_EQ(same.time->rows, 30u);
+    EXPECT_EQ(same.memory->quantity, "process");
+    // No V100 in the table: all of the profile's, by their number.
+    const Basis profile = basis_on("v100-32gb", "megatron");
+    EXPECT_EQ(profile.time->rows, 40u);
+    EXPECT_DOUBLE_EQ(profile.time->mape, (30 * 0.04 + 10 * 0.08) / 40);
+    EXPECT_DOUBLE_EQ(profile.time->p90, 0.12);
+    EXPECT_EQ(profile.time->architecture, "");
+    // Our own profile is in none: all of them.
+    const Basis any = basis_on("h100-sxm", "shardscope");
+    EXPECT_EQ(any.time->rows, 100u);
+    EXPECT_DOUBLE_EQ(any.time->bias, (30 * -0.01 + 10 * 0.03 + 60 * 0.005) / 100);
+    EXPECT_EQ(any.memory->quantity, "process");
+    // What is of the profile comes before what is of a process.
+    EXPECT_EQ(basis_on("h100-sxm", "fsdp").memory->quantity, "reserved");
+}
+
+TEST(Basis, NothingIsComparableWithAnEmptyTable) {
+    const Scenario scenario = scenario_on("h100-sxm", "megatron");
+    const Basis basis = basis_of(scenario, scenario.strategies[0], {});
+    EXPECT_FALSE(basis.time || basis.memory);
+    EXPECT_THAT(basis.constants, HasSubstr("none was measured"));
+}
+
+TEST(Basis, SaysWhatWasMeasured) {
+    Scenario scenario = scenario_on("h100-sxm", "shardscope");
+    Calibration& calibration = scenario.cluster.device.calibration;
+    calibration.date = "2026-01-02";
+    calibration.matmul.resize(3);
+    calibration.kernels.resize(1);
+    const Basis basis = basis_of(scenario, scenario.strategies[0], table());
+    EXPECT_THAT(basis.constants, HasSubstr("measured 2026-01-02: 3 multiply rates, 1 kernel rate"));
+}
+
+TEST(Basis, IsPrintedAsErrorBars) {
+    Report report;
+    report.scenario = scenario_on("a100-80gb", "megatron");
+    StrategyReport& strategy = report.strategies.emplace_back();
+    strategy.name = "run";
+    strategy.simulated.emplace();
+    Result& result = *strategy.simulated;
+    result.step_time = Seconds(12.34);
+    result.ranks.emplace_back().rank = Rank(0);
+    result.ranks[0].memory.peak = Bytes(static_cast<std::int64_t>(71.25 * kGiB));
+    result.peak_rank = Rank(0);
+    result.basis = basis_on("a100-80gb", "megatron");
+    EXPECT_EQ(memory_with_error(result), "71.25 ± 2.14 GiB");
+    EXPECT_EQ(time_with_error(result), "12.34 s ± 4.0 %");
+    const std::string text = basis_text(report);
+    EXPECT_THAT(text, HasSubstr("run: fits, 71.25 ± 2.14 GiB; step time 12.34 s ± 4.0 %"));
+    EXPECT_THAT(text, HasSubstr("over 20 runs of megatron on ampere"));
+    result.basis->memory.reset();
+    EXPECT_EQ(memory_with_error(result), "71.25 GiB");
+    EXPECT_THAT(basis_text(report), HasSubstr("memory: no measured run"));
+}
+
+TEST(Basis, MalformedTablesAreNamedWithTheirLine) {
+    const auto error = [](const std::string& text) -> std::string {
+        try {
+            read_accuracy(text, "a.csv");
+        } catch (const Error& e) {
+            return e.what();
+        }
+        return "none";
+    };
+    const std::string header = "profile,architecture,quantity,rows,mape,p90,bias\n";
+    EXPECT_THAT(error("profile,architecture,quantity,rows,mape,bias\n"), HasSubstr("\"p90\""));
+    EXPECT_THAT(error(header + "a,b,time,3,x,1,1\n"), HasSubstr("a.csv:2: this is no number"));
+    EXPECT_THAT(error(header + "a,b,time,0,1,1,1\n"), HasSubstr("a.csv:2:"));
+}
+
+TEST(Basis, TheShippedTableIsRead) {
+    const auto shipped = shipped_accuracy();
+    EXPECT_FALSE(shipped.empty());
+    EXPECT_TRUE(comparable(shipped, "megatron", "ampere", "time"));
+}
+
+}  // namespace
+}  // namespace shardscope

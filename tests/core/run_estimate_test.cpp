@@ -1,0 +1,151 @@
+#include "core/report/run_estimate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/model/model.h"
+#include "core/report/report.h"
+#include "core/report/run_text.h"
+#include "core/scenario_io.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+// 16 GPUs of 700 W on nodes of 8; a step of 2 s is 8 · 1024 tokens.
+Scenario scenario_with(const std::string& cluster, const std::string& training = "") {
+    return parse_scenario(
+        "name: r\nmodel: {gpt: {layers: 2, hidden: 64, heads: 4, vocab: 100, seq: 1024}}\n"
+        "training: {global_batch: 8" +
+            training +
+            "}\n"
+            "cluster: {gpu: h100-sxm, nodes: 2, gpus_per_node: 8" +
+            cluster + "}\nstrategies: [ddp]\n",
+        "r.yaml", {});
+}
+
+// Half of the ranks compute for 1.5 s of a step, the others for 0.5 s.
+Result result_of_two_seconds() {
+    Result result;
+    result.step_time = Seconds(2);
+    for (const double busy : {1.5, 0.5}) {
+        RankTrace& trace = result.ranks.emplace_back();
+        trace.rank = Rank(busy > 1 ? 0 : 8);
+        trace.multiplicity = 8;
+        StepTime step;
+        step.wall = Seconds(2);
+        step.compute = Seconds(busy - 0.1);
+        step.optimizer = Seconds(0.1);
+        trace.steps = {step};
+    }
+    return result;
+}
+
+std::optional<RunEstimate> estimate(const Scenario& scenario) {
+    return estimate_run(scenario, build_model(scenario.model), result_of_two_seconds());
+}
+
+TEST(RunEstimate, NothingIsSaidWhereNothingIsAsked) { EXPECT_FALSE(estimate(scenario_with(""))); }
+
+TEST(RunEstimate, EnergyAndPriceByHand) {
+    const Scenario scenario = scenario_with(
+        ", device: {idle_power: 100W}, operation: {price_per_gpu_hour: 2.5, node_power: 2kW, pue: "
+        "1.25}",
+        ", tokens: 8191999");
+    const auto run = estimate(scenario);
+    ASSERT_TRUE(run);
+    EXPECT_EQ(run->steps, 1000);  // the last one is short of a token
+    EXPECT_EQ(run->ideal, Seconds(2000));
+    EXPECT_EQ(run->expected, Seconds(2000));
+    EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.5, 1e-9);
+    const double power = 1.25 * (16 * 400 + 2 * 2000);
+    EXPECT_NEAR(run->power.value, power, 1e-6);
+    EXPECT_NEAR(run->step_energy.value, 2 * power, 1e-6);
+    EXPECT_NEAR(run->energy.value, 2000 * power, 1e-3);
+    EXPECT_NEAR(run->gpu_hours, 16 * 2000 / 3600.0, 1e-9);
+    EXPECT_NEAR(run->price, 2.5 * 16 * 2000 / 3600.0, 1e-9);
+    EXPECT_FALSE(run->goodput);
+}
+
+TEST(RunEstimate, PowerStaysBelowTheLimit) {
+    const auto power = [](const std::string& device) {
+        return estimate(scenario_with(device + ", operation: {pue: 1.1}"))->gpu_power.value;
+    };
+    EXPECT_NEAR(power(", device: {idle_power: 100W, power_limit: 500W}"), 100 + 400 * 0.5, 1e-9);
+    EXPECT_NEAR(power(", device: {idle_power: 300W, power_limit: 200W}"), 200, 1e-9);
+    EXPECT_NEAR(power(""), 70 + 630 * 0.5, 1e-9);  // a tenth where it is not said
+}
+
+TEST(RunEstimate, FailuresLengthenTheRunAndItsPrice) {
+    const std::string operation =
+        ", operation: {price_per_gpu_hour: 1, node_mtbf: 10d, storage_bandwidth: 1MB/s, "
+        "restart_time: 5min}";
+    const Scenario scenario = scenario_with(operation, ", steps: 1000000");
+    const auto run = estimate(scenario);
+    ASSERT_TRUE(run && run->goodput);
+    const Goodput& goodput = *run->goodput;
+    const Model model = build_model(scenario.model);
+    EXPECT_EQ(goodput.mtbf, Seconds(5 * 86400));                        // of two nodes
+    EXPECT_EQ(goodput.checkpoint.value, model.parameter_count() * 12);  // fp32 and two moments
+    EXPECT_NEAR(goodput.write.value, static_cast<double>(goodput.checkpoint.value) / 1e6, 1e-9);
+    EXPECT_TRUE(goodput.best_interval);
+    EXPECT_EQ(goodput.interval, best_checkpoint_interval(goodput.write, goodput.mtbf));
+    EXPECT_EQ(run->expected, goodput.expected);
+    EXPECT_GT(run->expected, run->ideal);
+    EXPECT_NEAR(goodput.part, run->ideal / run->expected, 1e-12);
+    EXPECT_NEAR(run->price, run->gpu_hours, 1e-9);
+    EXPECT_NEAR(run->gpu_hours, 16 * run->expected.value / 3600, 1e-6);
+    EXPECT_GT(goodput.runs, 0);
+    const auto fixed =
+        estimate(scenario_with(operation, ", steps: 1000000, checkpoint_interval: 1h"));
+    EXPECT_EQ(fixed->goodput->interval, Seconds(3600));
+    EXPECT_FALSE(fixed->goodput->best_interval);
+    EXPECT_GT(fixed->expected, run->expected);
+}
+
+TEST(RunEstimate, CheckpointsHoldEveryStateOnce) {
+    Scenario scenario = scenario_with("");
+    const Model model = build_model(scenario.model);
+    const auto per_parameter = [&](DType precision, OptimizerKind kind) {
+        scenario.training.precision = precision;
+        scenario.training.optimizer.kind = kind;
+        return checkpoint_size(model, scenario.training).value / model.parameter_count();
+    };
+    EXPECT_EQ(per_parameter(DType::bf16, OptimizerKind::adamw), 2 + 4 + 8);
+    EXPECT_EQ(per_parameter(DType::fp32, OptimizerKind::adamw), 4 + 8);
+    EXPECT_EQ(per_parameter(DType::fp64, OptimizerKind::adamw), 8 + 16);
+    EXPECT_EQ(per_parameter(DType::bf16, OptimizerKind::sgd), 2 + 4);
+}
+
+TEST(RunEstimate, FailuresNeedWhatTheyTake) {
+    const auto error = [](const std::string& operation) -> std::string {
+        try {
+            scenario_with(", operation: {" + operation + "}");
+        } catch (const Error& e) {
+            return e.what();
+        }
+        return "none";
+    };
+    EXPECT_THAT(error("node_mtbf: 30d"), HasSubstr("operation.storage_bandwidth"));
+    EXPECT_THAT(error("node_mtbf: 30d, storage_bandwidth: 1GB/s"),
+                HasSubstr("operation.restart_time"));
+    EXPECT_THAT(error("pue: 0.9"), HasSubstr("range"));
+    EXPECT_THAT(error("price_per_gpu_hours: 1"), HasSubstr("price_per_gpu_hour"));
+}
+
+TEST(RunEstimate, IsPrintedWithWhatWasAssumed) {
+    Report report;
+    report.scenario = scenario_with(", operation: {price_per_gpu_hour: 2}", ", tokens: 1e9");
+    report.strategies.emplace_back().name = "ddp";
+    report.strategies[0].simulated = result_of_two_seconds();
+    report.strategies[0].simulated->run = estimate(report.scenario);
+    const std::string text = run_text(report);
+    EXPECT_THAT(text, HasSubstr("The whole run of 1,000,000,000 tokens"));
+    EXPECT_THAT(text, HasSubstr("10 % of its power"));
+    EXPECT_THAT(text, HasSubstr("GPUs alone"));
+    EXPECT_THAT(text, testing::Not(HasSubstr("Failures")));
+}
+
+}  // namespace
+}  // namespace shardscope
