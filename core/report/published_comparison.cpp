@@ -63,8 +63,9 @@ PublishedComparison compare(const PublishedFigure& figure, const StrategyReport&
     if (!strategy.simulated) return comparison;
     const auto ours = ours_in_base_units(figure, *strategy.simulated, scenario);
     if (!ours) return comparison;
-    comparison.difference = *ours / in_base_units(figure) - 1;
-    comparison.ours = figure.value * (1 + *comparison.difference);
+    const double published = in_base_units(figure);
+    comparison.ours = *ours * (figure.value / published);
+    comparison.difference = *ours / published - 1;
     return comparison;
 }
 
