@@ -137,8 +137,9 @@ TEST(ReportImport, ReadsBackWhatWasWritten) {
     EXPECT_TRUE(std::isnan(result.losses[1]));
     EXPECT_EQ(result.losses[2], 1.0 / 3);  // to the bit
     EXPECT_EQ(result.ranks[1].memory.runtime.workspace, Bytes(20));
+    const Report written = sample();
     const Result &simulated = *read.strategies[0].simulated,
-                 &wanted = *sample().strategies[0].simulated;
+                 &wanted = *written.strategies[0].simulated;
     EXPECT_EQ(simulated.run, wanted.run);
     EXPECT_EQ(simulated.variation, wanted.variation);
     EXPECT_EQ(simulated.basis, wanted.basis);
