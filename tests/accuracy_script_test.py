@@ -19,8 +19,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = '''#!{python}
 import csv, re, sys
 arguments = sys.argv[1:]
-text = open(arguments[arguments.index("--constants") + 1]).read()
-def value(path, otherwise):
+text = open(arguments[arguments.index("--constants") + 1]).read() if "--constants" in arguments else ""
+own = {own}
+def value(path):
+    otherwise = own[path]
     top, name, key = path
     section = re.search("^" + top + ":\\n((?:  .*\\n)*)", text, re.M)
     found = section and re.search("^  " + name + ": .*\\\\b" + key + ": ([-+0-9.e]+)", section[1], re.M)
@@ -31,9 +33,9 @@ out.writerow(["id", "family", "model", "cluster", "layout", "predicted_step_time
               "memory_kind", "predicted_peak_gib", "measured_peak_gib"])
 for row in csv.DictReader(open(arguments[1])):
     architecture = {{"a100": "ampere", "b200": "blackwell"}}[row["cluster"]]
-    efficiency = value(("architectures", architecture, "training_efficiency"), 1)
-    launch = value(("profiles", row["profile"], "launch"), 0)
-    process = value(("profiles", row["profile"], "process"), 0) / 2**30
+    efficiency = value(("architectures", architecture, "training_efficiency"))
+    launch = value(("profiles", row["profile"], "launch"))
+    process = value(("profiles", row["profile"], "process")) / 2**30 if row["memory"] else 0
     out.writerow([row["id"], row["family"], row["model"], row["cluster"], "dp8, " + row["profile"] + ", 1 x 1",
                   float(row["work"]) / efficiency + float(row["launches"]) * launch, row["time"],
                   "process" if row["memory"] else "", float(row["plan"]) + process if row["memory"] else "",
@@ -73,7 +75,9 @@ class AccuracyScript(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.program = self.folder / "program"
-        self.program.write_text(PROGRAM.format(python=sys.executable))
+        self.script = load_script()
+        own = {c.path: c.shipped for c in self.script.CONSTANTS}
+        self.program.write_text(PROGRAM.format(python=sys.executable, own=own))
         self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
         self.runs = self.folder / "runs.csv"
         rows = world()
@@ -81,7 +85,6 @@ class AccuracyScript(unittest.TestCase):
             writer = csv.DictWriter(out, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
-        self.script = load_script()
 
     def fit(self, rows, program, start):
         self.script.measure_curves(program, rows, start)
