@@ -296,8 +296,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
     const std::vector<LockStep> steps = lock_steps(program, separate_ranks);
     Channels channels(program, cluster, steps);
     for (std::size_t number = 0; number < steps.size(); ++number) {
-        RolePreparer preparer(result, times, channels, separate_kernels, profile,
-                              pass_launches);
+        RolePreparer preparer(result, times, channels, separate_kernels, profile, pass_launches);
         result.roles.push_back(preparer.prepare(program, number, steps[number]));
     }
     result.channels = channels.take_participants();

@@ -20,10 +20,9 @@ std::string runs_text(const AccuracyRow& row) {
 
 std::string comparable_text(const std::optional<AccuracyRow>& row, const char* what) {
     if (!row) return fmt::format("{}: no measured run to compare with", what);
-    const std::string_view of = row->quantity == what ? "" : row->quantity;
-    return fmt::format("{}{}{}: mean error {:.1f} %, bias {:+.1f} % over {}", of,
-                       of.empty() ? "" : " ", what, 100 * row->mape, 100 * row->bias,
-                       runs_text(*row));
+    const std::string of = row->quantity == what ? "" : row->quantity + ' ';
+    return fmt::format("{}{}: mean error {:.1f} %, bias {:+.1f} % over {}", of, what,
+                       100 * row->mape, 100 * row->bias, runs_text(*row));
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ TEST(Basis, IsPrintedAsErrorBars) {
     EXPECT_EQ(time_with_error(result), "12.34 s ± 4.0 %");
     const std::string text = basis_text(report);
     EXPECT_THAT(text, HasSubstr("run: fits, 71.25 ± 2.14 GiB; step time 12.34 s ± 4.0 %"));
-    EXPECT_THAT(text, HasSubstr("over 20 runs of megatron on ampere"));
+    EXPECT_THAT(text, HasSubstr("\nprocess memory: mean error 3.0 %, bias +2.0 % over 20 runs of "
+                                "megatron on ampere\ntime: mean error 4.0 %, bias -1.0 % over 30"));
     result.basis->memory.reset();
     EXPECT_EQ(memory_with_error(result), "71.25 GiB");
     EXPECT_THAT(basis_text(report), HasSubstr("memory: no measured run"));

@@ -98,7 +98,7 @@ TEST(Conservation, LinksCarryWhatCollectivesMove) {
     for (int trial = 0; trial < 60; ++trial) {
         const int nodes = 1 + static_cast<int>(random() % 4);
         const char* strategy = (random() % 2) != 0 ? "{zero: 3}" : "{tp: 2, pp: 2}";
-        const Scenario scenario = scenario_with(strategy, nodes, 64, "a100-80gb");  // no NVLS
+        const Scenario scenario = scenario_with(strategy, nodes, 192, "a100-80gb");  // no NVLS
         const Plan plan = plan_of(scenario);
         const Cluster& cluster = scenario.cluster;
         const CollectiveCost cost(cluster);
