@@ -24,10 +24,12 @@ std::vector<std::int64_t> divisors_of(std::int64_t n) {
     return divisors;
 }
 
-// The divisors of `n` around `wanted`, as "1, 2 or 4"; at most six, so that a message stays short.
-std::string divisors_near(std::int64_t n, std::int64_t wanted) {
+// The divisors of `n` around `wanted`, as "1, 2 or 4"; at most six, so that a message stays short. None
+// is below `least`.
+std::string divisors_near(std::int64_t n, std::int64_t wanted, std::int64_t least = 1) {
     constexpr std::ptrdiff_t kEachSide = 3;
-    const std::vector<std::int64_t> all = divisors_of(n);
+    std::vector<std::int64_t> all = divisors_of(n);
+    std::erase_if(all, [&](std::int64_t d) { return d < least; });
     const auto middle = std::lower_bound(all.begin(), all.end(), wanted);
     const auto first = middle - std::min(kEachSide, middle - all.begin());
     const auto last = middle + std::min(kEachSide, all.end() - middle);
@@ -150,7 +152,8 @@ int shards_of(const Cluster& cluster, const Strategy& s, int replicas) {
             s, "shard-group",
             fmt::format("shard_group {} does not divide the {} ranks that hold the same parameters",
                         group, replicas),
-            fmt::format("use shard_group {}", divisors_near(replicas, group)));
+            replicas > 1 ? fmt::format("use shard_group {}", divisors_near(replicas, group, 2))
+                         : "leave shard_group out");
     return group;
 }
 
