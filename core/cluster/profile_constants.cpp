@@ -12,10 +12,10 @@ constexpr std::array<ProfileConstants, kRuntimeProfiles.size()> kFitted{{
     {},  // shardscope: measured, see `calibrate`
     {Seconds(20e-6), Seconds(3.9e-3), Bytes(6400 * kMiB), 23},  // deepspeed: as megatron-deepspeed
     {Seconds(44e-6), Seconds(3.9e-3), Bytes(6400 * kMiB), 23},  // megatron-deepspeed
-    {Seconds(20e-6), {}, Bytes(2048 * kMiB), 0},              // megatron
-    {Seconds(12e-6), {}, Bytes(1024 * kMiB), 0},              // fsdp
-    {Seconds(8e-6), {}, Bytes(1024 * kMiB), 0},               // fsdp-compile-blocks
-    {Seconds(8e-6), {}, Bytes(1024 * kMiB), 0},               // fsdp-compile
+    {Seconds(20e-6), {}, Bytes(2048 * kMiB), 0},                // megatron
+    {Seconds(12e-6), {}, Bytes(1024 * kMiB), 0},                // fsdp
+    {Seconds(8e-6), {}, Bytes(1024 * kMiB), 0},                 // fsdp-compile-blocks
+    {Seconds(8e-6), {}, Bytes(1024 * kMiB), 0},                 // fsdp-compile
 }};
 
 }  // namespace

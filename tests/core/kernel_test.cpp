@@ -31,7 +31,8 @@ TEST(Kernel, AccessesFollowTheFields) {
     EXPECT_EQ(accesses(LinearWeightGrad{4, 3, 5, true, true})[3], read_write);
 
     OptimizerStep step{10, OptimizerSpec{}, 0.0, false};
-    EXPECT_EQ(accesses(step), (std::array{read, none, read_write, none, read_write, read_write, none}));
+    EXPECT_EQ(accesses(step),
+              (std::array{read, none, read_write, none, read_write, read_write, none}));
     step.clip = 1;
     step.master = true;
     step.spec.kind = OptimizerKind::sgd;
