@@ -134,16 +134,11 @@ EvaluatedCandidate Evaluation::plan(const Strategy& strategy) const {
     return {plan_strategy(report_.scenario, model_, strategy, cudnn_attention_), {}, {}};
 }
 
-void Evaluation::add_estimates(const EvaluatedCandidate& candidate, Result& result) const {
-    result.run = estimate_run(report_.scenario, *model_, result);
-    result.basis = basis_of(report_.scenario, candidate.plan->strategy, accuracy_);
-}
-
 void Evaluation::simulate(EvaluatedCandidate& candidate) {
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
     auto trace = simulate_candidate(report_.scenario, candidate, *make_simulator(), options);
-    if (auto& result = candidate.report.simulated) add_estimates(candidate, *result);
+    add_estimates(report_.scenario, candidate, accuracy_);
     if (options.record_spans) candidate.simulated = std::move(trace);
 }
 

@@ -66,7 +66,6 @@ public:
 
 private:
     bool all_ready(StrategyReport& report);
-    void add_estimates(const EvaluatedCandidate& candidate, Result& result) const;
     bool told_to_stop(const Measuring& how);
     void run(EvaluatedCandidate& candidate, const Measuring& how);
     void note_cancelled(const StrategyReport& report);

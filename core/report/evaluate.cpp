@@ -71,6 +71,14 @@ std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& can
     }
 }
 
+void add_estimates(const Scenario& scenario, Candidate& candidate,
+                   const std::vector<AccuracyRow>& accuracy) {
+    if (!candidate.plan || !candidate.report.simulated) return;
+    Result& result = *candidate.report.simulated;
+    result.run = estimate_run(scenario, *candidate.plan->model, result);
+    result.basis = basis_of(scenario, candidate.plan->strategy, accuracy);
+}
+
 Result summarise(const Trace& trace, const Plan& plan, const Cluster& cluster) {
     return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
 }

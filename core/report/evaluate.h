@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/machine.h"
+#include "core/report/basis.h"
 #include "core/report/report.h"
 #include "core/runner.h"
 
@@ -35,6 +37,11 @@ Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Mo
 // one whose run() is.
 std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& candidate,
                                         Runner& simulator, const RunOptions& options = {});
+
+// What the run as a whole takes, and what the figures rest on, to a simulated report; nothing to others.
+// `accuracy`: shipped_accuracy().
+void add_estimates(const Scenario& scenario, Candidate& candidate,
+                   const std::vector<AccuracyRow>& accuracy);
 
 // summarise() for the scenario's cluster.
 Result summarise(const Trace& trace, const Plan& plan, const Cluster& cluster);

@@ -34,12 +34,13 @@ Error unexpected(const std::exception& problem) {
 // Plans and simulates as `shardscope simulate` does. Without spans: with them the same times are summed
 // in another order, and differ in their last digits.
 Candidate simulate(const Scenario& scenario, const std::shared_ptr<const Model>& model,
-                   const Strategy& strategy) {
+                   const Strategy& strategy, const std::vector<AccuracyRow>& accuracy) {
     Candidate candidate;
     try {
         candidate = plan_strategy(scenario, model, strategy);
         EventRunner simulator;
         simulate_candidate(scenario, candidate, simulator);
+        add_estimates(scenario, candidate, accuracy);
     } catch (const std::exception& problem) {
         candidate = {};
         candidate.report.name = strategy.name;
@@ -113,6 +114,7 @@ private:
     Clock::time_point began_;
     Clock::time_point detailed_;  // when the last StepDetail was published
     StrategyCache cache_;
+    const std::vector<AccuracyRow> accuracy_ = shipped_accuracy();
     std::optional<Plan> plan_;  // of the selected strategy, if the request made it
 
     std::jthread thread_;  // the last, so that it ends first
@@ -193,7 +195,8 @@ bool Evaluator::Worker::simulate_missing(Evaluation& evaluation) {
     const auto take = [&] {
         for (std::size_t i = taken++; i < missing.size() && !dropped(); i = taken++) {
             const std::size_t row = missing[i];
-            Candidate candidate = simulate(request_.scenario, evaluation.model, strategies[row]);
+            Candidate candidate =
+                simulate(request_.scenario, evaluation.model, strategies[row], accuracy_);
             reports[row] = std::move(candidate.report);
             if (is_selected(row)) plan_ = std::move(candidate.plan);
             done[i] = 1;

@@ -110,7 +110,7 @@ TEST_F(Simulate, ProfilesAreComparedOrChosen) {
         return bytes;
     };
     const auto all = peaks("all");
-    EXPECT_EQ(all.size(), 6u);
+    EXPECT_EQ(all.size(), 7u);
     EXPECT_GT(all.at("z2, deepspeed"), all.at("z2, shardscope"));
     EXPECT_EQ(peaks("deepspeed").at("z2"), all.at("z2, deepspeed"));
     const auto unknown = shardscope({"simulate", "gpt2.yaml", "--profile", "horovod"});

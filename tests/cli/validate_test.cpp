@@ -25,7 +25,7 @@ TEST_F(Validate, PrintsErrorsByFamilyAndWhatItLeftOut) {
     EXPECT_THAT(finished.out, HasSubstr("10 runs, 8 predicted, 2 skipped\n"));
     for (const char* family : {"\ndense ", "\npipeline ", "\nsharded ", "\nall "})
         EXPECT_THAT(finished.out, HasSubstr(family));
-    EXPECT_THAT(finished.out, HasSubstr("a mixture of experts is not modelled"));
+    EXPECT_THAT(finished.out, HasSubstr("experts compute swiglu"));
     EXPECT_THAT(finished.out, HasSubstr("(experts-1)\n"));
     EXPECT_THAT(finished.out, HasSubstr("12 GPUs do not fill nodes of 8 GPUs"));
 }

@@ -30,6 +30,11 @@ protected:
     void TearDown() override { EXPECT_EQ(host_device::live(), host_device::Live{}); }
 };
 
+template <class... Kernels>
+constexpr std::size_t executed(const std::variant<Kernels...>*) {
+    return (std::size_t{!SimulatedKernel<Kernels>} + ...);
+}
+
 TEST_F(KernelCheck, EveryKernelGivesTheResultsOfTheCpu) {
     const CheckOptions options{.seed = seed()};
     std::map<std::string, int> cases;
@@ -38,8 +43,8 @@ TEST_F(KernelCheck, EveryKernelGivesTheResultsOfTheCpu) {
         EXPECT_TRUE(result.passed()) << describe(result, options.seed);
     });
     EXPECT_TRUE(host_device::problems().empty()) << host_device::problems().front();
-    // All of core/program/kernel.h but LoadBatch.
-    EXPECT_EQ(cases.size(), std::variant_size_v<Kernel> - 1);
+    // All of core/program/kernel.h but LoadBatch and those that are simulated only.
+    EXPECT_EQ(cases.size(), executed(static_cast<const Kernel*>(nullptr)) - 1);
     for (const auto& [kernel, count] : cases) EXPECT_GE(count, 2) << kernel;
 }
 

@@ -17,13 +17,13 @@ TEST(StepBars, PrintsTheComparison) {
         to_text(step_bars(comparison())),
         R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
 -----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
-DDP                   6.02                   0.01    0.00       0.21  6.24 s · 69 %  –         does not fit
-ZeRO-1                6.00                   0.14    0.00       0.02  6.15 s · 70 %  –         does not fit
-ZeRO-2                6.05                   0.16    0.00       0.02  6.22 s · 69 %  –
-ZeRO-3                6.35                   0.05    0.00       0.01  6.42 s · 67 %  –
-TP8, ZeRO-1           5.99                   2.48    0.00       0.01  8.48 s · 51 %  –
-TP4 × PP4             6.12                   0.84    0.78       0.01  7.76 s · 56 %  –
-TP2 × PP4, ZeRO-1     7.20                   0.36    1.17       0.02  8.74 s · 49 %  –
+DDP                   6.26                   0.01    0.00       0.21  6.48 s · 67 %  –         does not fit
+ZeRO-1                6.24                   0.14    0.00       0.02  6.39 s · 67 %  –         does not fit
+ZeRO-2                6.29                   0.16    0.00       0.02  6.46 s · 67 %  –
+ZeRO-3                6.59                   0.05    0.00       0.01  6.66 s · 65 %  –
+TP8, ZeRO-1           6.23                   2.48    0.00       0.01  8.73 s · 49 %  –
+TP4 × PP4             6.36                   0.84    0.81       0.01  8.03 s · 54 %  –
+TP2 × PP4, ZeRO-1     7.49                   0.36    1.21       0.02  9.08 s · 48 %  –
 TP8 × PP3                –                      –       –          –  –              –         world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
 )");
 }
@@ -71,7 +71,7 @@ TEST(StepBars, TooltipHasEveryPartAndItsShare) {
         share += line.section('\t', 2).remove(" %").toDouble();
     }
     EXPECT_NEAR(share, 100, 4 * 0.05 + 1e-9) << "four figures with one decimal";
-    EXPECT_TRUE(lines[5].startsWith("Step time\t7.7")) << lines[5].toStdString();
+    EXPECT_TRUE(lines[5].startsWith("Step time\t8.0")) << lines[5].toStdString();
     EXPECT_THAT(lines[6].toStdString(),
                 testing::MatchesRegex("Throughput\t[0-9,]+ tokens/s per GPU"));
 }
