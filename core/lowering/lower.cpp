@@ -81,9 +81,6 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
             fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
 }
 
-// Whether ranks have a model of other shapes than the scenario's.
-bool is_divided(const Layout& layout) { return layout.tp > 1 || layout.cp > 1; }
-
 // Schedules are lists of tasks, and simulating takes time for each.
 void check_tasks(const Layout& layout) {
     constexpr std::int64_t kMost = 2'000'000;
