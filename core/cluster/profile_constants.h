@@ -1,5 +1,6 @@
-// What a runtime profile costs on a machine beside what its Program and its kernels say. These are fitted to
-// measured training, one set per profile (docs/accuracy.md has the procedure, the rows and the errors).
+// What a runtime profile costs on a machine beside what its Program and its kernels say. One set per
+// profile, fitted to measured training where runs depend on it and assumed where none does
+// (docs/accuracy.md has the procedure and the errors; the .cpp says which is which).
 #pragma once
 
 #include "core/strategy/runtime_profile.h"
