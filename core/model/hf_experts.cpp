@@ -69,9 +69,7 @@ void read_deepseek_rope(HfConfig& config, TransformerSpec& spec) {
         const auto value = config.find(key);
         if (!value) continue;
         const YamlMap map = YamlMap::open(*value);
-        auto type = map.find("rope_type");
-        if (!type) type = map.find("type");
-        const std::string name = type ? type->name() : "default";
+        const std::string name = rope_type(map);
         map.read("rope_theta", spec.rope_theta, kTheta);
         if (name != "default" && name != "yarn")
             config.refuse(

@@ -131,9 +131,7 @@ void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fr
         const auto value = config.find(key);
         if (!value) continue;
         const YamlMap map = YamlMap::open(*value);
-        auto type = map.find("rope_type");
-        if (!type) type = map.find("type");
-        const std::string name = type ? type->name() : "default";
+        const std::string name = rope_type(map);
         if (name == "linear" || name == "llama3")
             spec.rope_scaling = read_scaling(map, name);
         else if (name != "default")
@@ -266,6 +264,12 @@ TransformerSpec read_opt(HfConfig& config, const HfOptions& options) {
 }
 
 }  // namespace
+
+std::string rope_type(const YamlMap& scaling) {
+    auto type = scaling.find("rope_type");
+    if (!type) type = scaling.find("type");
+    return type ? type->name() : "default";
+}
 
 Mlp read_gated_mlp(HfConfig& config, std::string_view key, const char* otherwise) {
     return read_mlp(config, key, otherwise, true);

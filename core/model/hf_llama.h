@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/model/hf_config.h"
@@ -30,6 +31,8 @@ std::int64_t read_window(HfConfig& config, bool switched, std::int64_t otherwise
                          std::int64_t layers);
 // The gated MLP whose activation `key` names.
 Mlp read_gated_mlp(HfConfig& config, std::string_view key, const char* otherwise);
+// The type that a map of rotary scaling states, under its new or its old key; "default" without one.
+std::string rope_type(const YamlMap& scaling);
 // An encoder beside the decoder.
 void refuse_switches(HfConfig& config);
 

@@ -15,26 +15,14 @@ namespace {
 
 constexpr std::int64_t kHidden = 24, kSeq = 16;
 
-TransformerSpec dense() {
-    TransformerSpec s;
-    s.layers = 3;
-    s.hidden = kHidden;
-    s.heads = 4;
-    s.kv_heads = 2;
-    s.ffn = 36;
-    s.vocab = 50;
-    s.seq = kSeq;
-    return s;
-}
-
 ModelSpec mixture(std::int64_t shared_ffn = 0, bool shared_gate = false) {
-    TransformerSpec s = dense();
+    TransformerSpec s = test::tiny_transformer();
     s.experts = {8, 2, 20, shared_ffn, shared_gate};
     return {"mixture", s};
 }
 
 ModelSpec latent(std::int64_t query_rank) {
-    TransformerSpec s = dense();
+    TransformerSpec s = test::tiny_transformer();
     s.kv_heads = 0;
     s.latent = {10, query_rank, 8, 4, 6};
     s.experts = {8, 3, 20, 12};
@@ -155,20 +143,6 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
     }
 }
 
-// Bytes that blocks.1 keeps from the forward to the backward body, with its input instead of its output.
-std::int64_t saved_by_a_block(const Plan& plan) {
-    const RoleProgram& role = plan.program.roles[0];
-    const auto lives = lifetimes(role);
-    std::int64_t sum = 0;
-    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
-        const std::string& name = role.buffers[i].name;
-        const bool mine = name.starts_with("blocks.1.") && name != "blocks.1.output";
-        if ((mine || name == "blocks.0.output") && lives[i].carried)
-            sum += role.buffers[i].size().value;
-    }
-    return sum;
-}
-
 // docs/memory-model.md: of r rows, bf16; P = 2r places, each with the experts' input, gate and up, and what
 // their second multiply reads; weights where they are used, and order.
 TEST(Experts, KeepWhatTheBackwardPassReads) {
@@ -180,10 +154,11 @@ TEST(Experts, KeepWhatTheBackwardPassReads) {
             2 * places * (kHidden + 3 * 20) + 4 * rows * 8 + 4 * places + 4 * places;
         Scenario s = scenario_of(mixture(), {1, 1, 2, ep, 0});
         s.cluster.device.kind = DeviceKind::gpu;
-        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)), attention + routed) << ep;
+        EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)), attention + routed) << ep;
         s = scenario_of(mixture(12), {1, 1, 2, ep, 0});
         s.cluster.device.kind = DeviceKind::gpu;
-        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)), attention + routed + 2 * rows * 3 * 12)
+        EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)),
+                  attention + routed + 2 * rows * 3 * 12)
             << ep;
     }
 }
@@ -197,7 +172,7 @@ TEST(LatentAttention, KeepsItsShortVectors) {
     s.cluster.device.kind = DeviceKind::gpu;
     const std::int64_t rows = 2 * kSeq;
     const std::int64_t heads = 4 * (2 * 12 + 6) + 4 * 6, vectors = 2 * 10 + 2 * 14;
-    EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)),
+    EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)),
               2 * rows * (4 * kHidden + heads + vectors + 3 * 36) + 4 * rows * (2 + 2 + 4));
 }
 

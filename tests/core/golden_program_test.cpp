@@ -105,14 +105,8 @@ TEST(GoldenProgram, Hybrids) {
 }
 
 ModelSpec small_mixture() {
-    TransformerSpec spec;
+    TransformerSpec spec = test::tiny_transformer();
     spec.layers = 1;
-    spec.hidden = 24;
-    spec.heads = 4;
-    spec.kv_heads = 2;
-    spec.ffn = 36;
-    spec.vocab = 50;
-    spec.seq = 16;
     spec.experts = {4, 2, 20, 12, true};
     return {"mixture", spec};
 }

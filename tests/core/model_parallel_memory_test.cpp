@@ -33,21 +33,6 @@ Scenario gpt_scenario(int tp, int pp, int dp, std::int64_t micro_batches = 1) {
     return s;
 }
 
-// Bytes of what blocks.1 keeps from the forward to the backward body, with its input instead of its
-// output.
-std::int64_t saved_by_a_block(const Plan& plan) {
-    const RoleProgram& role = plan.program.roles[0];
-    const auto lives = lifetimes(role);
-    std::int64_t sum = 0;
-    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
-        const std::string& name = role.buffers[i].name;
-        const bool mine = name.starts_with("blocks.1.") && name != "blocks.1.output";
-        if ((mine || name == "blocks.0.output") && lives[i].carried)
-            sum += role.buffers[i].size().value;
-    }
-    return sum;
-}
-
 struct Formula {
     int tp = 1;
     bool sequence_parallel = false;
@@ -69,7 +54,7 @@ void expect_block(const Formula& f) {
                             4 * static_cast<double>(f.statistics) * local +
                             4 * static_cast<double>(f.row_heads) * rows * kHeads / f.tp;
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
-    EXPECT_EQ(static_cast<double>(saved_by_a_block(test::lower_tiny(s))), expected);
+    EXPECT_EQ(static_cast<double>(test::saved_by_a_block(test::lower_tiny(s))), expected);
 }
 
 // docs/memory-model.md, "What lives within a step", for every choice that a block can make.
@@ -84,7 +69,7 @@ TEST(ActivationFormulas, HoldForEveryFamily) {
         const std::int64_t elements = (t.parallel_residual ? 3 : 4) * t.hidden +
                                       (2 * t.heads + 2 * t.kv_heads + normed) * t.head_dim +
                                       widths * t.ffn;
-        EXPECT_EQ(saved_by_a_block(test::lower_tiny(s)),
+        EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)),
                   4 * rows * (elements + statistics + t.heads + normed))
             << model.name;
     }

@@ -270,13 +270,8 @@ TEST(SearchSpace, ThoroughHoldsTheUsual) {
 
 // Of a mixture, every expert-parallel degree that divides what it must, each of which lowers.
 TEST(SearchSpace, ExpertsAreDivided) {
-    TransformerSpec spec;
+    TransformerSpec spec = test::tiny_transformer();
     spec.layers = 2;
-    spec.hidden = 24;
-    spec.heads = 4;
-    spec.ffn = 36;
-    spec.vocab = 50;
-    spec.seq = 16;
     spec.experts = {6, 2, 20};
     const Given g = given({"experts", spec}, 8);
     SearchSpace space;

@@ -34,6 +34,18 @@ ModelSpec tiny_llama() {
     return {"llama", spec};
 }
 
+TransformerSpec tiny_transformer() {
+    TransformerSpec spec;
+    spec.layers = 3;
+    spec.hidden = 24;
+    spec.heads = 4;
+    spec.kv_heads = 2;
+    spec.ffn = 36;
+    spec.vocab = 50;
+    spec.seq = 16;
+    return spec;
+}
+
 ModelSpec deep_gpt() {
     ModelSpec spec = tiny_gpt();
     spec.name = "deep gpt";
@@ -76,6 +88,19 @@ Plan lower_tiny(const Scenario& scenario, std::size_t index) {
     const auto model = std::make_shared<const Model>(build_model(scenario.model));
     return lower(scenario, model, scenario.strategies.at(index),
                  ExecutionTarget::of(scenario.cluster.device));
+}
+
+std::int64_t saved_by_a_block(const Plan& plan) {
+    const RoleProgram& role = plan.program.roles[0];
+    const auto lives = lifetimes(role);
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < role.buffers.size(); ++i) {
+        const std::string& name = role.buffers[i].name;
+        const bool mine = name.starts_with("blocks.1.") && name != "blocks.1.output";
+        if ((mine || name == "blocks.0.output") && lives[i].carried)
+            sum += role.buffers[i].size().value;
+    }
+    return sum;
 }
 
 std::string describe(const Scenario& scenario, const Strategy& strategy) {
