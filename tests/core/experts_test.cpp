@@ -236,8 +236,8 @@ TEST(Experts, ModelFlopsCountWhatTokensGoThrough) {
     const Model model = build_model(mixture());
     EXPECT_EQ(model.active_parameter_count(),
               model.parameter_count() - 3 * (8 - 2) * 3 * kHidden * 20);
-    EXPECT_EQ(build_model({"dense", dense()}).active_parameter_count(),
-              build_model({"dense", dense()}).parameter_count());
+    EXPECT_EQ(build_model({"dense", test::tiny_transformer()}).active_parameter_count(),
+              build_model({"dense", test::tiny_transformer()}).parameter_count());
 }
 
 TEST(Experts, CapacityScalesWhatTheyGet) {
