@@ -31,6 +31,11 @@ void expect_executable(const Plan& plan) {
                     place_of(plan.strategy) + ": sharding over groups of " +
                         std::to_string(plan.layout.shards) + " ranks can be simulated, not run",
                     "leave shard_group out, or simulate");
+    if (plan.layout.tp > 1 && tensor_overlap(plan.strategy) == TensorOverlap::pieces)
+        throw Error("simulated-only",
+                    place_of(plan.strategy) +
+                        ": tensor-parallel multiplies in pieces can be simulated, not run",
+                    "use tp_overlap: gradients, or simulate");
     if (training.math || training.precision == DType::fp16)
         throw Error("simulated-only",
                     "precision " + std::string(name_of(training.arithmetic())) +

@@ -6,8 +6,9 @@
 namespace shardscope {
 
 // Throws Error (invalid_input, "simulated-only") where the plan is one that only the simulator runs:
-// another product's profile, context parallelism, sharding over a part of the replicas, fp16, multiplies in
-// another format than operands are stored in, a mixture of experts, or latent attention.
+// another product's profile, context parallelism, tensor-parallel multiplies in pieces, sharding over a part of
+// the replicas, fp16, multiplies in another format than operands are stored in, a mixture of experts, or latent
+// attention.
 void expect_executable(const Plan& plan);
 
 }  // namespace shardscope

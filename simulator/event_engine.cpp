@@ -54,9 +54,10 @@ struct Channel {
 // What the lanes of one role share.
 struct RoleState {
     std::vector<std::int32_t> recorded;  // by event: executions of its body that have recorded it
-    std::vector<std::uint8_t> waiting;   // by event: streams that sleep on it, one bit each
-    double weight = 1;                   // ranks of a node that one lane stands for
-    int channels = 0;                    // multiprocessors that collectives take at the moment
+    std::vector<std::uint16_t> waiting;  // by event: streams that sleep on it, one bit each
+    static_assert(kStreams <= 16);
+    double weight = 1;  // ranks of a node that one lane stands for
+    int channels = 0;   // multiprocessors that collectives take at the moment
     StepTime time;
     std::vector<Span> spans;
 };
@@ -379,7 +380,7 @@ private:
         }
         lane.since = program_.inline_host ? now_ : std::max(now_, issue_time(lane));
         lane.sleep = Sleep::event;
-        role.waiting[event] |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(lane.stream));
+        role.waiting[event] |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(lane.stream));
         return false;
     }
 
@@ -392,7 +393,7 @@ private:
             if ((waiting & 1u) == 0) continue;
             Lane& sleeper = lane_of(lane, stream);
             if (sleeper.awaited > role.recorded[event]) continue;
-            role.waiting[event] &= static_cast<std::uint8_t>(~(1u << stream));
+            role.waiting[event] &= static_cast<std::uint16_t>(~(1u << stream));
             count(sleeper, prepared(lane).events[event].wait, sleeper.since, now_);
             wake(sleeper);
         }

@@ -67,7 +67,8 @@ Json strategy_json(const DeepSpeedSummary& summary) {
     const Strategy& s = summary.strategy;
     Json json = strategy_to_json(s);
     for (const char* key : {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule",
-                            "virtual_stages", "attention", "cp", "cp_kind", "ep", "shard_group"})
+                            "virtual_stages", "attention", "cp", "cp_kind", "ep", "shard_group",
+                            "overlap_reduce", "overlap_gather", "tp_overlap"})
         json.erase(key);  // not the file's
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");

@@ -16,6 +16,9 @@ public:
     BufferId buffer(std::string name, std::int64_t elements, DType dtype, Category category,
                     Residence residence = Residence::transient);
 
+    // Instructions may touch the buffer piece by piece from now on.
+    void divide(BufferId buffer, int pieces) { role.buffers[buffer.index()].pieces = pieces; }
+
     // Starts a body of a chunk (−1: of the whole role); later instructions go to it until the next
     // begin_body.
     BodyId begin_body(std::string name, int chunk);

@@ -42,6 +42,11 @@ struct LoweringContext {
     bool keeps_master(const Unit& unit) const { return master() && !casts(unit); }
     // Of parameters between steps.
     DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
+    // What backward kernels write of whole gradients.
+    DType written() const {
+        const bool narrow = rules.widens_before_reduction && zero >= 2 && layout.ep == 1;
+        return narrow ? storage : gradient;
+    }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.
     std::int64_t local_rows() const { return sequence_parallel() ? rows() / layout.tp : rows(); }

@@ -6,6 +6,56 @@
 
 namespace shardscope {
 
+void gather_updated(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
+    const Unit& unit = context.units[id.index()];
+    const BufferId value = parameters.unit(id).value;
+    Collective c;
+    c.kind = CollectiveKind::all_gather;
+    c.group = unit.group;
+    c.elements = unit.padded;
+    c.dtype = context.storage;
+    c.send = {value, 0, unit.shard * size_of(context.storage), unit.group};
+    c.recv = {value, 0, 0};
+    context.builder.collective(Stream::gather, c);
+}
+
+bool Gather::overlaps_updates() const {
+    return context_.strategy.overlap_gather && (context_.zero == 1 || context_.zero == 2);
+}
+
+std::vector<UnitId> Gather::units_of(std::size_t layer) const {
+    std::vector<UnitId> units;
+    const Layer& l = context_.model.layers[layer];
+    for (const auto* list : {&l.parameters, &l.borrowed})
+        for (ParameterId p : *list) {
+            const UnitId unit = context_.places[p.index()].unit;
+            if (std::find(units.begin(), units.end(), unit) == units.end()) units.push_back(unit);
+        }
+    return units;
+}
+
+void Gather::begin_updated(const LayerRange& range) {
+    auto& b = context_.builder;
+    gathered_.resize(context_.units.size());
+    updated_.resize(context_.units.size());
+    b.wait(Stream::gather, b.record(Stream::compute));
+    for (std::size_t l = range.first; l < range.last; ++l)
+        for (const UnitId unit : units_of(l)) {
+            if (gathered_[unit.index()] || !context_.units[unit.index()].group.valid()) continue;
+            gathered_[unit.index()] = true;
+            gather_updated(context_, parameters_, unit);
+            updated_[unit.index()] = b.record(Stream::gather);
+        }
+}
+
+void Gather::await_updated(std::size_t layer) {
+    for (const UnitId unit : units_of(layer)) {
+        EventId& event = updated_[unit.index()];
+        if (event.valid()) context_.builder.wait(Stream::compute, event);
+        event = {};
+    }
+}
+
 void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bool kept) {
     if (context_.zero < 3) return;
     direction_ = direction;
@@ -26,14 +76,9 @@ Gather::Weights& Gather::weights_of(std::size_t layer) {
     Weights& weights = weights_[layer];
     if (!weights.units.empty()) return weights;
     weights.layer = layer;
-    const Layer& l = context_.model.layers[layer];
-    for (const auto* list : {&l.parameters, &l.borrowed})
-        for (ParameterId p : *list) {
-            const UnitId unit = context_.places[p.index()].unit;
-            if (context_.zero_of(context_.units[unit.index()]) < 3) continue;  // held whole
-            if (std::find(weights.units.begin(), weights.units.end(), unit) == weights.units.end())
-                weights.units.push_back(unit);
-        }
+    for (const UnitId unit : units_of(layer))
+        if (context_.zero_of(context_.units[unit.index()]) >= 3)  // others are held whole
+            weights.units.push_back(unit);
     return weights;
 }
 

@@ -1,4 +1,5 @@
-// Pass "gather" (ZeRO 3): brings each layer's weights together shortly before it computes.
+// Pass "gather": brings each layer's weights together shortly before it computes (ZeRO 3), or what ranks have
+// updated of all of them (ZeRO 1 and 2).
 #pragma once
 
 #include <array>
@@ -9,6 +10,9 @@
 #include "core/lowering/parameters.h"
 
 namespace shardscope {
+
+// On the gather stream: all of a unit, of which each rank has updated its share. The unit has a group.
+void gather_updated(LoweringContext& context, ParameterBuffers& parameters, UnitId unit);
 
 // Gathers layers of one body in the order they compute. The gather of the layer that is `prefetch`
 // places ahead is issued when a layer starts, and waits until the layer before that one has computed:
@@ -27,7 +31,15 @@ public:
     void before_layer(std::size_t layer);
     void after_layer(std::size_t layer);
 
+    // ZeRO 1 and 2 with Strategy::overlap_gather: the first micro-batch's forward bodies gather what the
+    // step before has updated of their layers, in their order, each layer waiting for its own.
+    bool overlaps_updates() const;
+    void begin_updated(const LayerRange& layers);
+    void await_updated(std::size_t layer);
+
 private:
+    // Whose parameters the layer reads.
+    std::vector<UnitId> units_of(std::size_t layer) const;
     // The units whose weights a layer reads, and the buffers that hold them gathered; forward and
     // backward have their own.
     struct Weights {
@@ -49,8 +61,10 @@ private:
         ready_;  // per entry of layers_: the gather is complete; invalid: nothing to wait for
     Direction direction_ = Direction::forward;
     bool kept_ = false;
-    std::size_t next_ = 0;     // the next entry to issue
-    std::size_t current_ = 0;  // the entry that computes next
+    std::size_t next_ = 0;          // the next entry to issue
+    std::size_t current_ = 0;       // the entry that computes next
+    std::vector<bool> gathered_;    // by unit: some body has gathered its update
+    std::vector<EventId> updated_;  // that it is there, until a layer has waited for it
 };
 
 }  // namespace shardscope

@@ -49,8 +49,10 @@ std::int64_t output_width(const Layer& layer) { return std::visit(WidthOf{}, lay
 LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& parameters)
     : context_(context),
       parameters_(parameters),
+      overlap_(context.tp.valid() ? tensor_overlap(context.strategy) : TensorOverlap::none),
       inputs_(context.model.layers.size() + 1),
       norm_gradients_wait_(context.dp.valid() && context.strategy.reduces_every_micro_batch()) {
+    find_parts();
     auto& b = context.builder;
     const Model& m = context.model;
     const std::int64_t samples = context.layout.micro_batch;
@@ -96,6 +98,7 @@ void LayerLowering::forward(std::size_t layer) {
     inputs_[layer + 1] =
         std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
                    context_.model.layers[layer].kind);
+    await_all();
 }
 
 void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part) {
@@ -111,6 +114,7 @@ void LayerLowering::backward(std::size_t layer) {
     begin(Phase::backward, layer);
     gradient_ = std::visit([&](const auto& kind) { return backward_layer(layer, kind, gradient_); },
                            context_.model.layers[layer].kind);
+    await_all();
 }
 
 // Runs a block's forward again, into the buffers that the forward body let go.
@@ -124,6 +128,7 @@ void LayerLowering::recompute(std::size_t layer) {
         forward_layer(layer, *block, inputs_[layer]);
     else if (recomputes_attention())
         block_attention(layer, *block);
+    await_all();
     recomputing_ = false;
 }
 
@@ -177,13 +182,16 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> operands) {
     const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
     if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
+    for (const Operand& operand : operands) await(operand.buffer);
     const bool in_block = builds_block_ && is_linear(kernel);
-    context_.builder.compute(kernel, context_.storage, context_.gradient, operands,
+    context_.builder.compute(kernel, context_.storage, context_.written(), operands,
                              in_block ? context_.training.math : std::nullopt);
 }
 
 void LayerLowering::collective(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
                                std::int64_t elements, DType type, ReduceOp reduce) {
+    await(from);
+    await(to);
     Collective c;
     c.kind = kind;
     c.group = group;
@@ -206,84 +214,26 @@ void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elem
     collective(context_.tp, CollectiveKind::reduce_scatter, from, to, elements, context_.storage);
 }
 
+BufferId LayerLowering::gathered(std::size_t layer, const char* what, std::int64_t width) {
+    return named(
+        layer, what, Variant::all_rows, context_.rows() * width, context_.storage,
+        context_.rules.keeps_gathered_rows ? Category::activations : Category::communication);
+}
+
 BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
                                  std::int64_t width, For reader) {
     if (!context_.sequence_parallel()) return local;
     if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
     const std::int64_t elements = context_.rows() * width;
-    const BufferId whole =
-        named(layer, what, Variant::all_rows, elements, context_.storage, Category::communication);
-    collective(context_.tp, CollectiveKind::all_gather, local, whole, elements, context_.storage);
-    return whole;
-}
-
-void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Activation activation,
-                           BufferId pre) {
-    emit(Linear{context_.rows(), p.in, p.out, p.bias.valid(), false, activation},
-         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y), at(pre)});
-}
-
-void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
-                                  BufferId residual) {
-    const std::int64_t rows = context_.rows(), local = context_.local_rows();
-    if (p.parallel != TensorParallel::row) {
-        emit(Linear{rows, p.in, p.out, p.bias.valid(), residual.valid(), Activation::none},
-             {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(residual), at(y)});
-        return;
-    }
-    const bool scatter = context_.sequence_parallel();
-    const BufferId partial = scatter ? temporary(l, "partial sum", rows * p.out) : y;
-    emit(Linear{rows, p.in, p.out}, {at(x), parameters_.value(p.weight), {}, {}, at(partial)});
-    if (scatter)
-        reduce_scatter(partial, y, rows * p.out);
+    const BufferId whole = gathered(layer, what, width);
+    if (overlaps_gradients() && reader == For::weight_gradient)
+        collective_beside(CollectiveKind::all_gather, local, whole, elements);
+    else if (in_pieces() && part_ != BackwardPart::weight)
+        gather_in_pieces(local, whole, elements);
     else
-        all_reduce(y, rows * p.out, context_.storage);
-    if (p.bias.valid() || residual.valid())
-        emit(BiasResidual{local, p.out, p.bias.valid(), residual.valid()},
-             {at(y), parameters_.value(p.bias), at(residual)});
-}
-
-void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows) {
-    emit(Linear{rows.count, p.in, p.out, p.bias.valid(), false, Activation::none, rows.experts},
-         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y)});
-}
-
-void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy,
-                                       Rows rows) {
-    if (part_ == BackwardPart::input) return;
-    const auto dw = parameters_.gradient(p.weight);
-    const auto db = parameters_.gradient(p.bias);
-    emit(LinearWeightGrad{rows.count, p.in, p.out, p.bias.valid(), dw.accumulate, rows.experts},
-         {at(x), at(dy), dw.operand, db.operand});
-}
-
-void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
-                                      Rows rows) {
-    emit(LinearInputGrad{rows.count, p.in, p.out, Activation::none, rows.experts},
-         {at(dy), parameters_.value(p.weight), {}, at(dx)});
-}
-
-void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
-    emit(Add{elements}, {at(to), at(x)});
-}
-
-void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
-                                      Activation activation, BufferId aux) {
-    emit(LinearInputGrad{context_.rows(), p.in, p.out, activation},
-         {at(dy), parameters_.value(p.weight), at(aux), at(dx)});
-}
-
-void LayerLowering::summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
-                                      BufferId dy, BufferId dx) {
-    const std::int64_t elements = context_.rows() * p.in;
-    if (p.parallel == TensorParallel::column && context_.sequence_parallel()) {
-        const BufferId sum = temporary(l, partial, elements);
-        linear_input_grad(p, dy, sum);
-        reduce_scatter(sum, dx, elements);
-        return;
-    }
-    linear_input_grad(p, dy, dx);
-    if (p.parallel == TensorParallel::column) all_reduce(dx, elements, context_.storage);
+        collective(context_.tp, CollectiveKind::all_gather, local, whole, elements,
+                   context_.storage);
+    return whole;
 }
 
 std::int64_t LayerLowering::stats_elements(const NormParameters& p) const {

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -70,6 +72,9 @@ private:
                    DType type, Category category);
     void emit(const Kernel& kernel, std::initializer_list<Operand> operands);
 
+    // Before the compute stream reads or writes what a collective beside it has not finished with.
+    void await(BufferId buffer);
+    void await_all();
     // On the compute stream. `elements` are those of the whole.
     void collective(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
                     std::int64_t elements, DType type, ReduceOp reduce = ReduceOp::sum);
@@ -77,9 +82,26 @@ private:
     void all_reduce(BufferId buffer, std::int64_t elements, DType type,
                     ReduceOp reduce = ReduceOp::sum);
     void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);
+    // Beside the compute stream: who reads `to` next waits for it.
+    void collective_beside(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements);
+    // Multiplies in pieces (layers_linear.cpp): forward, and the input gradients of row-parallel layers. All rows come rank by rank, the rank's own first; a sum goes
+    // out in as many pieces, each with some rows of every rank. `elements` are those of all rows.
+    void gather_in_pieces(BufferId local, BufferId whole, std::int64_t elements);
+    using PieceKernel = std::function<void(std::int64_t rows, std::int64_t piece)>;
+    // Calls `multiply` for all rows, or, where `x` comes in pieces, for each of them as it is there.
+    void for_pieces(BufferId x, const PieceKernel& multiply);
+    void sum_in_pieces(BufferId partial, BufferId sum, std::int64_t width,
+                       const PieceKernel& multiply);
+    bool overlaps_gradients() const {
+        return overlap_ != TensorOverlap::none && context_.rules.overlaps_input_sums;
+    }
+    bool in_pieces() const { return overlap_ == TensorOverlap::pieces; }
+    // `buffer` from the first element of row `piece · rows of a piece` on.
+    Operand piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const;
     // With sequence parallelism all rows of `local`, gathered, else `local` itself. Where weight
     // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
     enum class For { all, weight_gradient };
+    BufferId gathered(std::size_t layer, const char* what, std::int64_t width);
     BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width,
                       For reader = For::all);
 
@@ -106,6 +128,18 @@ private:
     void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy, Rows rows);
     void linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx, Rows rows);
     void add(BufferId to, BufferId x, std::int64_t elements);
+    // Multiplies that a product makes of one of ours (ProfileRules::separate_projections): outputs
+    // [first, first + out) of the layer's, which lie one behind the other. One part where it has one multiply.
+    struct Part {
+        std::int64_t first = 0, out = 0;
+    };
+    std::vector<Part> parts_of(const LinearParameters& p) const;
+    void find_parts();
+    // The input gradient as the sum of those of the parts.
+    void input_grad_of_parts(std::size_t l, const LinearParameters& p, BufferId dy, BufferId dx);
+    // Both gradients of a layer that is whole or column parallel: `x` is its input, local rows, called `what`.
+    void column_gradients(std::size_t l, const char* what, const char* partial,
+                          const LinearParameters& p, BufferId x, BufferId dy, BufferId dx);
     // The same with the sum taken: dx has the local rows.
     void summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
                            BufferId dy, BufferId dx);
@@ -121,6 +155,7 @@ private:
     }
     BufferId head_norm_stats(std::size_t layer, const BlockLayer& block);
     BufferId saved_up(std::size_t layer, const BlockLayer& block);
+    BufferId kept_product(std::size_t layer, const BlockLayer& block);
     BufferId attention_stats(std::size_t layer, const Attention& attention);
 
     Value forward_layer(std::size_t l, const EmbeddingLayer& layer, const Value& x);
@@ -235,6 +270,10 @@ private:
 
     LoweringContext& context_;
     ParameterBuffers& parameters_;
+    TensorOverlap overlap_;                           // none without a group
+    std::map<ParameterId, std::vector<Part>> parts_;  // by weight
+    // What is on its way on the tensor stream: events, of pieces in their order.
+    std::map<BufferId, std::vector<EventId>> on_the_way_;
     std::set<std::string> block_words_;                        // that words_ has views of
     std::unordered_map<std::string_view, std::size_t> words_;  // every `what` so far, numbered
     std::vector<std::array<BufferId, 3>> named_;               // [number of `what`][layer][variant]

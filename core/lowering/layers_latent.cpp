@@ -73,11 +73,8 @@ BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, 
     const auto through = [&](const LinearParameters& up, const LinearParameters& down,
                              const NormParameters& p_norm, std::array<const char*, 6> what,
                              std::int64_t rank, BufferId dup, BufferId to) {
-        const BufferId normed =
-            all_rows(l, what[0], saved(l, what[0], local * rank), rank, For::weight_gradient);
-        linear_weight_grad(up, normed, dup);
         const BufferId dnormed = temporary(l, what[1], local * rank);
-        summed_input_grad(l, what[2], up, dup, dnormed);
+        column_gradients(l, what[0], what[2], up, saved(l, what[0], local * rank), dup, dnormed);
         const BufferId ddown = temporary(l, what[3], local * rank);
         norm_grad(p_norm, rank, dnormed, saved(l, what[4], local * rank),
                   norm_stats(l, what[5], p_norm), {}, ddown);
@@ -97,9 +94,7 @@ BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, 
                  "d attention.query_down", "attention.query_down", "attention.query_norm.stats"},
                 p.query_rank, dq, part);
     } else {
-        linear_weight_grad(p.query_up,
-                           all_rows(l, "attention_norm", y1, b.hidden, For::weight_gradient), dq);
-        summed_input_grad(l, "d attention_norm partial", p.query_up, dq, part);
+        column_gradients(l, "attention_norm", "d attention_norm partial", p.query_up, y1, dq, part);
     }
     add(dy1, part, local * b.hidden);
     return dy1;

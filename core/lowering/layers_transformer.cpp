@@ -130,10 +130,22 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     return {out, h, Activation::none, {}};
 }
 
+// What the second linear layer read, for its weight gradient.
+BufferId LayerLowering::kept_product(std::size_t l, const BlockLayer& b) {
+    const std::int64_t rows = context_.rows();
+    if (!context_.rules.multiplies_gates_again || b.mlp != Mlp::swiglu || recomputed_[l])
+        return saved(l, "mlp.act", rows * b.ffn);
+    const BufferId act =
+        named(l, "mlp.act", Variant::again, rows * b.ffn, context_.storage, Category::activations);
+    emit(SwiGlu{rows, b.ffn}, {at(saved_up(l, b)), at(act)});
+    return act;
+}
+
 BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy_all) {
     const std::int64_t rows = context_.rows(), local = context_.local_rows() * b.hidden;
-    const BufferId act = saved(l, "mlp.act", rows * b.ffn);
-    linear_weight_grad(b.down, act, dy_all);
+    const BufferId act = kept_product(l, b);
+    // Of rows that come in pieces the input gradient can begin with the first.
+    if (!in_pieces()) linear_weight_grad(b.down, act, dy_all);
     const BufferId dup = temporary(l, "d mlp.up", rows * b.up.out);
     const Activation activation = activation_of(b.mlp);
     if (is_gated(b.mlp)) {
@@ -146,11 +158,10 @@ BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferI
         linear_input_grad(b.down, dy_all, dup, activation,
                           needs_argument(activation) ? saved_up(l, b) : act);
     }
-    const BufferId y2 =
-        all_rows(l, "mlp_norm", saved(l, "mlp_norm", local), b.hidden, For::weight_gradient);
-    linear_weight_grad(b.up, y2, dup);
+    if (in_pieces()) linear_weight_grad(b.down, act, dy_all);
     const BufferId dy2 = temporary(l, "d mlp_norm", local);
-    summed_input_grad(l, "d mlp_norm partial", b.up, dup, dy2);
+    column_gradients(l, "mlp_norm", "d mlp_norm partial", b.up, saved(l, "mlp_norm", local), dup,
+                     dy2);
     return dy2;
 }
 
@@ -189,11 +200,9 @@ BufferId LayerLowering::qkv_backward(std::size_t l, const BlockLayer& b, BufferI
     if (b.is_latent()) return latent_qkv_backward(l, b, dqkv);
     const std::int64_t local = context_.local_rows() * b.hidden;
     const BufferId dx1 = block_qkv_backward(l, b, dqkv);
-    const BufferId y1 = all_rows(l, "attention_norm", saved(l, "attention_norm", local), b.hidden,
-                                 For::weight_gradient);
-    linear_weight_grad(b.qkv, y1, dx1);
     const BufferId dy1 = temporary(l, "d attention_norm", local);
-    summed_input_grad(l, "d attention_norm partial", b.qkv, dx1, dy1);
+    column_gradients(l, "attention_norm", "d attention_norm partial", b.qkv,
+                     saved(l, "attention_norm", local), dx1, dy1);
     return dy1;
 }
 
@@ -218,9 +227,10 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
     const std::int64_t rows = context_.rows(), q = b.heads * b.value_dim;
     const std::int64_t local = context_.local_rows() * b.hidden;
     const BufferId o = saved(l, "attention", rows * q);
-    linear_weight_grad(b.projection, o, dy_all);
+    if (!in_pieces()) linear_weight_grad(b.projection, o, dy_all);
     const BufferId d_o = temporary(l, "d attention", rows * q);
     linear_input_grad(b.projection, dy_all, d_o);
+    if (in_pieces()) linear_weight_grad(b.projection, o, dy_all);
     const BufferId dqkv = context_.cp.valid() ? context_attention_backward(l, b, d_o)
                                               : attention_core_backward(l, b, d_o);
     const BufferId dy1 = qkv_backward(l, b, dqkv);
@@ -250,17 +260,15 @@ Value LayerLowering::forward_layer(std::size_t l, const HeadLayer& head, const V
 
 BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, BufferId) {
     const std::int64_t local = context_.local_rows() * head.hidden;
-    const BufferId y =
-        all_rows(l, "norm", saved(l, "norm", local), head.hidden, For::weight_gradient);
     const BufferId dlogits = saved(l, "logits", context_.rows() * head.vocab);
     if (context_.rules.placeholder_gradients) {
         const BufferId placeholder =
             temporary(l, "placeholder gradient", head.classifier.in * head.classifier.out);
         emit(Zero{1}, {at(placeholder)});
     }
-    linear_weight_grad(head.classifier, y, dlogits);
     const BufferId dy = temporary(l, "d norm", local);
-    summed_input_grad(l, "d norm partial", head.classifier, dlogits, dy);
+    column_gradients(l, "norm", "d norm partial", head.classifier, saved(l, "norm", local), dlogits,
+                     dy);
     const BufferId dx = temporary(l, "d input", local);
     norm_grad(head.norm, head.hidden, dy, inputs_[l].buffer, norm_stats(l, "norm.stats", head.norm),
               {}, dx);

@@ -79,6 +79,12 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
                         layout.micro_batch, model.seq * layout.cp,
                         layout.cp > 1 ? fmt::format(" / cp {}", layout.cp) : "", rows, layout.tp),
             fmt::format("use a micro_batch that is a multiple of {}", layout.tp));
+    if (tensor_overlap(strategy) == TensorOverlap::pieces && rows % (layout.tp * layout.tp) != 0)
+        throw Error("tp-overlap",
+                    fmt::format("{} rows do not divide into {} pieces with as many rows of each of "
+                                "tp {} ranks",
+                                rows, layout.tp, layout.tp),
+                    "use tp_overlap: gradients, or another micro_batch");
 }
 
 // Schedules are lists of tasks, and simulating takes time for each.
@@ -249,9 +255,10 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
             predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
         add_product(runtime, plan, scenario.cluster.device);
         const RoleProgram& mine = plan.program.roles[role];
-        plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope
-                                  ? plan_memory(mine, runtime.total(), packer)
-                                  : plan_caching_memory(mine, runtime.total()));
+        plan.memory.push_back(
+            strategy.profile == RuntimeProfile::shardscope
+                ? plan_memory(mine, runtime.total(), packer)
+                : plan_caching_memory(mine, runtime.total(), segments_of(strategy.profile)));
         plan.memory.back().runtime_parts = runtime;
     }
     return plan;

@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/lowering/gather.h"
+
 namespace shardscope {
 namespace {
 
@@ -169,22 +171,6 @@ void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId
          {buffers.state2, 0, 0}});
 }
 
-void lower_gather(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
-    auto& b = context.builder;
-    const Unit& unit = context.units[id.index()];
-    if (!unit.group.valid()) return;
-    const BufferId value = parameters.unit(id).value;
-    b.wait(Stream::gather, b.record(Stream::compute));
-    Collective c;
-    c.kind = CollectiveKind::all_gather;
-    c.group = unit.group;
-    c.elements = unit.padded;
-    c.dtype = context.storage;
-    c.send = {value, 0, unit.shard * size_of(context.storage), unit.group};
-    c.recv = {value, 0, 0};
-    b.collective(Stream::gather, c);
-}
-
 }  // namespace
 
 BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, BufferId loss) {
@@ -194,11 +180,15 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
     for (std::size_t u = 0; u < context.units.size(); ++u)
         if (context.units[u].tied) lower_tied(context, parameters, UnitId(u));
     const BufferId norm = context.training.clip > 0 ? lower_norm(context, parameters) : BufferId();
-    const bool gathers = context.zero == 1 || context.zero == 2;
+    const bool gathers =
+        (context.zero == 1 || context.zero == 2) && !context.strategy.overlap_gather;
     const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {
         lower_update(context, parameters, UnitId(u), norm, wide[u]);
-        if (gathers) lower_gather(context, parameters, UnitId(u));
+        if (gathers && context.units[u].group.valid()) {
+            b.wait(Stream::gather, b.record(Stream::compute));
+            gather_updated(context, parameters, UnitId(u));
+        }
     }
     if (gathers) b.wait(Stream::compute, b.record(Stream::gather));
     if (loss.valid()) b.copy_to_host(CopyToHost::What::loss, {loss, 0, 0});

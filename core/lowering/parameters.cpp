@@ -81,7 +81,7 @@ ParameterBuffers::Target ParameterBuffers::gradient(ParameterId p) {
     const Place& place = context_.places[p.index()];
     const bool accumulate = !fresh_[p.index()];
     fresh_[p.index()] = false;
-    return {{gradient_[place.unit.index()], place.offset * size_of(context_.gradient), 0},
+    return {{gradient_[place.unit.index()], place.offset * size_of(context_.written()), 0},
             accumulate};
 }
 

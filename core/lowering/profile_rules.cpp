@@ -15,7 +15,9 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.overlaps_reduction = strategy.zero == 3;
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
+            rules.divides_transfers = true;
             rules.loss_copies = strategy.profile == RuntimeProfile::deepspeed ? 3 : 2;
+            rules.separate_projections = strategy.profile == RuntimeProfile::deepspeed;
             rules.widens_gradients = narrow;
             rules.flattens_gradients = narrow && (strategy.zero == 1 || strategy.zero == 2);
             rules.keeps_narrow_gradients = strategy.zero <= 1 && size_of(storage) == 2 && !narrow;
@@ -27,6 +29,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             // send_forward_recv_backward waits for both; the interleaved schedule does not with
             // --overlap-p2p-communication, its default.
             rules.blocking_transfers = strategy.virtual_stages == 1;
+            rules.divides_transfers = true;
             rules.loss_copies = 1;
             rules.widens_gradients = narrow;
             rules.placeholder_gradients = true;
@@ -36,14 +39,20 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             rules.recomputes_whole_blocks = true;
-            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 0
+            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 1
                                 : strategy.tp > 1                                ? 4
                                                                                  : 3;
+            rules.widens_before_reduction = size_of(storage) < size_of(gradient);
+            rules.multiplies_gates_again = strategy.profile != RuntimeProfile::fsdp;
             rules.casts_before_gather = strategy.zero == 3 && size_of(storage) == 2;
             rules.attends_by_blocks = true;
             rules.repeats_key_values = true;
+            rules.separate_projections = true;
+            rules.keeps_gathered_rows = true;
+            rules.overlaps_input_sums = false;
             break;
     }
+    rules.overlaps_reduction = strategy.overlap_reduce.value_or(rules.overlaps_reduction);
     return rules;
 }
 
@@ -51,6 +60,10 @@ Strategy as_executed(const Strategy& strategy) {
     Strategy executed = strategy;
     if (is_fsdp(strategy.profile) && strategy.zero == 3 && strategy.pp > 1) executed.zero = 1;
     return executed;
+}
+
+Segments segments_of(RuntimeProfile profile) {
+    return is_fsdp(profile) ? Segments::expandable : Segments::fixed;
 }
 
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {

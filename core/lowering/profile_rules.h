@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/dtype.h"
+#include "core/program/caching_allocator.h"
 #include "core/scenario.h"
 #include "core/strategy/strategy.h"
 
@@ -27,6 +28,10 @@ struct ProfileRules {
     bool reduces_copies = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;
+    // Between stages without sequence parallelism each rank of a tensor-parallel group sends its part of the
+    // rows, which the next stage's gather (DeepSpeed's pipe_partitioned and grad_partitioned, Megatron's
+    // scatter_gather_tensors_in_pipeline: defaults).
+    bool divides_transfers = false;
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;
@@ -35,6 +40,15 @@ struct ProfileRules {
     // get_dummy_wgrad), and the classifier's while its gradient is computed (Megatron's
     // LinearWithGradAccumulationAndAsyncCommunication).
     bool placeholder_gradients = false;
+    // Models with a gated MLP multiply for queries, keys, values, gate and up one by one (torchtitan's and
+    // transformers' Llama); those without have one Wqkv (MPT, GPT-2, NeoX), as Megatron always has.
+    bool separate_projections = false;
+    // Rows that were gathered for a layer are kept for its weight gradient, not gathered again (PyTorch's
+    // tensor parallelism gives the linear layer the whole tensor, and autograd saves that).
+    bool keeps_gathered_rows = false;
+    // Where tensor-parallel collectives overlap, the sum of a column-parallel layer's input gradient goes on
+    // beside its weight gradient. PyTorch's async TP does not find it, as it follows a sum of multiplies.
+    bool overlaps_input_sums = true;
     // Context parallelism. Attention to gathered keys and values goes block by block, a rank's at a time,
     // as if they went round (PyTorch's context_parallel); with those of grouped queries repeated for every
     // head (torchtitan's repeat_kv). Of a ring, every block and its result are kept until the last has been
@@ -45,9 +59,15 @@ struct ProfileRules {
     // Copies of the logits in fp32 that live at once while the loss is computed, beside the stored ones:
     // Megatron's vocab_parallel_cross_entropy(logits.float()) has the logits and their exponentials, its
     // fused one (--cross-entropy-loss-fusion) computes in place,
-    // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too; compiled, the
-    // gradient alone.
+    // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too;
+    // compiled, the logits in fp32 alone.
     int loss_copies = 0;
+    // What the backward pass writes of whole gradients is of the parameters' type; a copy of it in the gradients'
+    // type is reduce-scattered (FSDP's reduce_dtype).
+    bool widens_before_reduction = false;
+    // gate ⊙ up is not kept for the backward pass, which has both of them and multiplies again: what
+    // torch.compile's partitioner cuts.
+    bool multiplies_gates_again = false;
 };
 
 // `storage`: of activations and parameters; `gradient`: of gradients.
@@ -57,6 +77,9 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
 // once for all micro-batches and reduces its gradients after the last one (torchtitan's
 // reshard_after_forward and set_requires_gradient_sync), which is ZeRO 1.
 Strategy as_executed(const Strategy& strategy);
+
+// torchtitan's run_train.sh sets expandable_segments:True; the other products leave PyTorch's default.
+Segments segments_of(RuntimeProfile profile);
 
 // The type in which gradients are kept and reduced where the scenario does not say.
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy);

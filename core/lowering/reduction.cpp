@@ -9,6 +9,7 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
       parameters_(parameters),
       last_writer_(context.units.size(), -1),
       bucket_(context.units.size()),
+      wide_(context.units.size()),
       reduced_(context.units.size()),
       copy_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
@@ -41,7 +42,7 @@ void Reduction::begin_body(MicroBatchKind kind) {
         if (!uses_bucket(unit)) continue;
         if (!bucket_[u].valid())
             bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
-                                                 context_.gradient, Category::communication);
+                                                 context_.written(), Category::communication);
         parameters_.set_gradient(UnitId(u), bucket_[u]);
     }
 }
@@ -50,8 +51,8 @@ void Reduction::clear_padding(UnitId unit, BufferId bucket) {
     const Unit& u = context_.units[unit.index()];
     if (u.padded == u.elements) return;
     // Buckets reuse memory: without this, padding would carry garbage into norms and states.
-    context_.builder.compute(Zero{u.padded - u.elements}, context_.gradient, context_.gradient,
-                             {{bucket, u.elements * size_of(context_.gradient), 0}});
+    context_.builder.compute(Zero{u.padded - u.elements}, context_.written(), context_.written(),
+                             {{bucket, u.elements * size_of(context_.written()), 0}});
 }
 
 void Reduction::sum_shared(const Unit& unit, BufferId whole) {
@@ -85,8 +86,11 @@ void Reduction::reduce(UnitId id) {
     if (!unit.group.valid() && !partial) return;
     const BufferId store = parameters_.unit(id).gradient;
     const bool bucket = uses_bucket(unit);
-    const BufferId whole = bucket ? bucket_[id.index()] : copied(id, store);
-    if (bucket) clear_padding(id, whole);
+    BufferId whole = bucket ? bucket_[id.index()] : copied(id, store);
+    if (bucket) {
+        clear_padding(id, whole);
+        whole = widened(id, whole);
+    }
     b.wait(Stream::reduce, b.record(Stream::compute));
     sum_shared(unit, whole);
     if (!unit.group.valid()) {
@@ -120,6 +124,19 @@ void Reduction::reduce(UnitId id) {
     flight.done = b.record(Stream::reduce);
     flights_.push_back(flight);
     if (whole != store) finish(1);
+}
+
+// The bucket in the type that is reduced.
+BufferId Reduction::widened(UnitId id, BufferId bucket) {
+    if (context_.written() == context_.gradient) return bucket;
+    const Unit& unit = context_.units[id.index()];
+    BufferId& wide = wide_[id.index()];
+    if (!wide.valid())
+        wide = context_.builder.buffer("wide bucket " + unit.name, unit.padded, context_.gradient,
+                                       Category::communication);
+    context_.builder.compute(Copy{unit.padded}, context_.gradient, context_.gradient,
+                             {{bucket, 0, 0}, {wide, 0, 0}});
+    return wide;
 }
 
 // What is summed instead of the stored gradients, where a product sums a copy.

@@ -40,6 +40,7 @@ private:
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
     Operand own_slice(UnitId unit) const;
+    BufferId widened(UnitId unit, BufferId bucket);
     BufferId copied(UnitId unit, BufferId store);
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
@@ -47,6 +48,7 @@ private:
     ParameterBuffers& parameters_;
     std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it
     std::vector<BufferId> bucket_;           // per unit, made by the first body that uses buckets
+    std::vector<BufferId> wide_;             // per unit, the bucket in the type that is reduced
     std::vector<BufferId> reduced_;          // per unit, what is to be added; made at first use
     std::vector<BufferId> copy_;             // per unit, what a product reduces instead
     std::vector<Flight> flights_;

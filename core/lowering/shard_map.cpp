@@ -69,7 +69,11 @@ std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
                 unit, tensor, find_buffer(role, what, unit),
                 zero < whole_below ? Window{0, unit.padded, 0} : Window{first, unit.shard, 0});
         };
-        add(Tensor::parameter, "parameters", 3);
+        if (plan.strategy.overlap_gather && zero >= 1)  // the others' are those of the step before
+            collector.add(unit, Tensor::parameter, find_buffer(role, "parameters", unit),
+                          {first, unit.shard, first});
+        else
+            add(Tensor::parameter, "parameters", 3);
         if (zero == 1)  // the buffer holds all gradients, but only the own slice is reduced
             collector.add(unit, Tensor::gradient, find_buffer(role, "gradients", unit),
                           {first, unit.shard, first});

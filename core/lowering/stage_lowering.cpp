@@ -46,21 +46,28 @@ StageLowering::StageLowering(LoweringContext& context)
       gather_(context, parameters_),
       reduction_(context, parameters_),
       transfers_(context),
+      input_(context.chunks.size()),
       received_(context.chunks.size()) {}
 
 void StageLowering::run() {
     // Backward bodies refer to what the forward bodies left.
-    for (std::size_t c = 0; c < context_.chunks.size(); ++c)
-        forward_.push_back(lower_forward(static_cast<int>(c)));
     const std::int64_t micro_batches = context_.layout.micro_batches;
+    for (std::size_t c = 0; c < context_.chunks.size(); ++c) {
+        const BodyId first = lower_forward(static_cast<int>(c), true);
+        const bool differs = gather_.overlaps_updates() && micro_batches > 1;
+        first_forward_.push_back(first);
+        forward_.push_back(differs ? lower_forward(static_cast<int>(c), false) : first);
+    }
     const std::vector<StageTask> tasks =
         stage_schedule(context_.strategy, context_.stage, context_.layout.pp, micro_batches);
     std::vector<BodyId> bodies;
     bodies.reserve(tasks.size());
-    for (const StageTask& task : tasks)
+    for (const StageTask& task : tasks) {
+        const auto& forward = task.micro_batch == 0 ? first_forward_ : forward_;
         bodies.push_back(task.kind == TaskKind::forward
-                             ? forward_[static_cast<std::size_t>(task.chunk)]
+                             ? forward[static_cast<std::size_t>(task.chunk)]
                              : backward_body(task));
+    }
     for (std::size_t t = 0; t < tasks.size(); ++t) schedule(tasks[t], bodies[t]);
     const BodyId optimizer = lower_optimizer(context_, parameters_, layers_.loss());
     context_.builder.role.schedule.push_back(
@@ -71,27 +78,33 @@ std::string StageLowering::body_name(const char* what, int chunk) const {
     return context_.chunks.size() == 1 ? what : fmt::format("{}, chunk {}", what, chunk);
 }
 
-BodyId StageLowering::lower_forward(int chunk) {
+BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
     const LayerRange& range = layers_of(chunk);
     auto& b = context_.builder;
-    const BodyId body = b.begin_body(body_name("forward", chunk), chunk);
+    const bool gathers = first_micro_batch && gather_.overlaps_updates();
+    const BodyId body =
+        b.begin_body(body_name("forward", chunk) + (gathers ? " (first)" : ""), chunk);
     b.at(Phase::forward, -1);
     parameters_.begin_body({});
+    if (gathers) gather_.begin_updated(range);
     gather_.begin_body(Gather::Direction::forward, reading_layers(layers_, range, false), false);
     const bool first = range.first == 0, last = range.last == context_.model.layers.size();
     layers_.load_batch(first, last);
     if (!first) {
         b.at(Phase::forward, static_cast<std::int32_t>(range.first));
         const Layer& before = context_.model.layers[range.first - 1];
-        const BufferId input = b.buffer(context_.model.layers[range.first].name + ".input",
-                                        transfers_.elements(Port::activations_in, chunk),
-                                        context_.storage, Category::activations);
+        BufferId& input = input_[static_cast<std::size_t>(chunk)];
+        if (!input.valid())
+            input = b.buffer(context_.model.layers[range.first].name + ".input",
+                             transfers_.elements(Port::activations_in, chunk), context_.storage,
+                             Category::activations);
         transfers_.take(Port::activations_in, chunk, input);
         layers_.set_input(range.first, {input, output_width(before), Activation::none, {}});
     }
     for (std::size_t l = range.first; l < range.last; ++l) {
         b.at(Phase::forward, static_cast<std::int32_t>(l));
         gather_.before_layer(l);
+        if (gathers) gather_.await_updated(l);
         layers_.forward(l);
         gather_.after_layer(l);
     }

@@ -23,7 +23,7 @@ public:
     void run();
 
 private:
-    BodyId lower_forward(int chunk);
+    BodyId lower_forward(int chunk, bool first_micro_batch);
     BodyId lower_backward(int chunk, BackwardPart part, MicroBatchKind kind);
     // The body of a task of the schedule, lowered at its first use.
     BodyId backward_body(const StageTask& task);
@@ -41,8 +41,9 @@ private:
     Gather gather_;
     Reduction reduction_;
     Transfers transfers_;
-    std::vector<BufferId> received_;  // per chunk: the output's gradient; made at first use
-    std::vector<BodyId> forward_;     // per chunk
+    std::vector<BufferId> input_, received_;  // per chunk: its input, and its output's gradient;
+                                              // made at first use
+    std::vector<BodyId> first_forward_, forward_;  // per chunk: of the first micro-batch, of others
     std::map<std::tuple<int, BackwardPart, bool, bool>, BodyId> backward_;
     std::map<std::pair<Transfers::Port, int>, BodyId> transfer_bodies_;
     std::map<std::pair<int, BackwardPart>, std::int64_t> done_;  // micro-batches seen so far

@@ -16,7 +16,10 @@ constexpr std::array<const char*, 4> kBodies = {"receive activations", "send act
 
 }  // namespace
 
-Transfers::Transfers(LoweringContext& context) : context_(context) {
+Transfers::Transfers(LoweringContext& context)
+    : context_(context),
+      divided_(context.rules.divides_transfers && context.tp.valid() &&
+               !context.sequence_parallel() && context.rows() % context.layout.tp == 0) {
     using enum Port;
     const int stages = context.layout.pp;
     const int before = (context.stage + stages - 1) % stages, after = (context.stage + 1) % stages;
@@ -40,21 +43,33 @@ Transfers::Transfers(LoweringContext& context) : context_(context) {
             largest = std::max(largest, e.elements.back());
         }
         e.buffer =
-            context.builder.buffer(kNames[static_cast<std::size_t>(port)], largest, context.storage,
-                                   Category::communication, Residence::persistent);
+            context.builder.buffer(kNames[static_cast<std::size_t>(port)], part_of(largest),
+                                   context.storage, Category::communication, Residence::persistent);
     }
 }
 
-void Transfers::copy(BufferId from, BufferId to, std::int64_t elements) {
+void Transfers::copy(const Operand& from, BufferId to, std::int64_t elements) {
     context_.builder.compute(Copy{elements}, context_.storage, context_.gradient,
-                             {{from, 0, 0}, {to, 0, 0}});
+                             {from, {to, 0, 0}});
 }
 
 void Transfers::take(Port port, int chunk, BufferId to) {
     End& e = end(port);
     auto& b = context_.builder;
     b.wait(Stream::compute, e.done[index(chunk)]);
-    copy(e.buffer, to, e.elements[index(chunk)]);
+    const std::int64_t elements = e.elements[index(chunk)];
+    if (divided_) {
+        Collective c;
+        c.kind = CollectiveKind::all_gather;
+        c.group = context_.tp;
+        c.elements = elements;
+        c.dtype = context_.storage;
+        c.send = {e.buffer, 0, 0};
+        c.recv = {to, 0, 0};
+        b.collective(Stream::compute, c);
+    } else {
+        copy({e.buffer, 0, 0}, to, elements);
+    }
     e.ready[index(chunk)].push_back(b.record(Stream::compute));
 }
 
@@ -63,7 +78,9 @@ void Transfers::fill(Port port, int chunk, BufferId from) {
     auto& b = context_.builder;
     for (const EventId done : e.done)
         if (done.valid()) b.wait(Stream::compute, done);
-    copy(from, e.buffer, e.elements[index(chunk)]);
+    const std::int64_t part = part_of(e.elements[index(chunk)]);
+    const std::int64_t stride = divided_ ? part * size_of(context_.storage) : 0;
+    copy({from, 0, stride, divided_ ? context_.tp : GroupId()}, e.buffer, part);
     e.ready[index(chunk)].push_back(b.record(Stream::compute));
 }
 
@@ -82,7 +99,7 @@ BodyId Transfers::lower_body(Port port, int chunk) {
     transfer.group = context_.pp;
     transfer.peer = e.peer;
     transfer.send = e.send;
-    transfer.elements = e.elements[index(chunk)];
+    transfer.elements = part_of(e.elements[index(chunk)]);
     transfer.dtype = context_.storage;
     transfer.operand = {e.buffer, 0, 0};
     b.exchange(e.stream, {{transfer}});

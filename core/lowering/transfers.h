@@ -12,6 +12,9 @@ namespace shardscope {
 // direction lies one buffer between transfers and kernels: the stage computes on while its last output
 // is on the way and while the next input comes in. Every transfer is a body of its own, scheduled
 // before the task that takes what it brings, or behind the one that filled its buffer.
+//
+// Where a product divides them (ProfileRules::divides_transfers), each rank of a tensor-parallel group, all of
+// which hold the same rows, sends its part of them, and those of the next stage gather the parts.
 class Transfers {
 public:
     enum class Port { activations_in, activations_out, gradients_in, gradients_out };
@@ -20,7 +23,7 @@ public:
 
     // The chunk receives and sends nothing at the model's ends.
     bool has(Port port, int chunk) const { return end(port).elements[index(chunk)] > 0; }
-    // Elements of the chunk's transfer.
+    // Elements that the chunk gives or takes.
     std::int64_t elements(Port port, int chunk) const { return end(port).elements[index(chunk)]; }
 
     // In a body of the chunk: copies what has come in to `to`, once it has come.
@@ -46,9 +49,14 @@ private:
     const End& end(Port port) const { return ends_[static_cast<std::size_t>(port)]; }
     End& end(Port port) { return ends_[static_cast<std::size_t>(port)]; }
     static std::size_t index(int chunk) { return static_cast<std::size_t>(chunk); }
-    void copy(BufferId from, BufferId to, std::int64_t elements);
+    void copy(const Operand& from, BufferId to, std::int64_t elements);
+    // Of `elements`, those that one rank sends.
+    std::int64_t part_of(std::int64_t elements) const {
+        return divided_ ? elements / context_.layout.tp : elements;
+    }
 
     LoweringContext& context_;
+    bool divided_ = false;
     std::array<End, 4> ends_;
 };
 

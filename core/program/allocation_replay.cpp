@@ -4,8 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "core/program/caching_allocator.h"
-
 namespace shardscope {
 namespace {
 
@@ -84,8 +82,12 @@ std::int32_t most_in_flight(const RoleProgram& role) {
 
 class Replay {
 public:
-    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives)
-        : role_(role), lives_(lives), events_(events_of(role, lives)), streams_(streams_of(role)) {
+    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, Segments segments)
+        : role_(role),
+          lives_(lives),
+          events_(events_of(role, lives)),
+          streams_(streams_of(role)),
+          allocator_(segments) {
         for (std::size_t i = 0; i < role.buffers.size(); ++i)
             if (role.buffers[i].residence == Residence::persistent)
                 allocator_.allocate(role.buffers[i].size(), 0);
@@ -140,8 +142,9 @@ private:
 
 }  // namespace
 
-AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives) {
-    Replay replay(role, lives);
+AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
+                                    Segments segments) {
+    Replay replay(role, lives, segments);
     const std::int32_t micro_batches = most_in_flight(role) + kRepeats;
     for (int step = 0; step < 2; ++step) replay.step(micro_batches);
     return replay.result();

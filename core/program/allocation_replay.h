@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "core/program/caching_allocator.h"
 #include "core/program/memory_plan.h"
 
 namespace shardscope {
@@ -17,6 +18,7 @@ struct AllocationReplay {
 // Buffers are of the stream that first touches them. Of many micro-batches only the first ones, enough
 // that as many are in flight as ever, and the last one are replayed: those between repeat them.
 // `lives` is lifetimes(role).
-AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives);
+AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
+                                    Segments segments);
 
 }  // namespace shardscope

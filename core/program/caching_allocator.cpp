@@ -53,18 +53,47 @@ void CachingAllocator::split(Block block, std::int64_t size) {
     if (whole.after != kNone) pieces_[whole.after].before = next;
     pieces_[block].size = size;
     pieces_[block].after = next;
+    set_end(next);
     pool_of(pieces_[next]).insert({rest, next});
+}
+
+CachingAllocator::Block CachingAllocator::new_segment(std::int64_t size, int stream, bool small) {
+    const std::int64_t segment = segment_for(size);
+    reserved_ += segment;
+    return new_piece({segment, kNone, kNone, stream, small, false});
+}
+
+CachingAllocator::Block CachingAllocator::grow(std::int64_t size, int stream, bool small) {
+    const auto [at, fresh] = ends_.try_emplace({stream, small}, kNone);
+    const Block end = at->second;
+    const bool free_end = end != kNone && pieces_[end].free;
+    const std::int64_t more =
+        round_up(size - (free_end ? pieces_[end].size : 0), small ? kSmallSegment : kLargeSegment);
+    reserved_ += more;
+    if (free_end) {
+        pool_of(pieces_[end]).erase({pieces_[end].size, end});
+        pieces_[end].size += more;
+        return end;
+    }
+    const Block block = new_piece({more, end, kNone, stream, small, false});
+    if (end != kNone) pieces_[end].after = block;
+    set_end(block);
+    return block;
+}
+
+void CachingAllocator::set_end(Block block) {
+    const Piece& piece = pieces_[block];
+    if (segments_ == Segments::expandable && piece.after == kNone)
+        ends_[{piece.stream, piece.small}] = block;
 }
 
 CachingAllocator::Block CachingAllocator::allocate(Bytes bytes, int stream) {
     const std::int64_t size = rounded(bytes.value);
     const bool small = size <= kSmallSize;
     Block block = take(pools_[{stream, small}], size);
-    if (block == kNone) {
-        const std::int64_t segment = segment_for(size);
-        reserved_ += segment;
-        block = new_piece({segment, kNone, kNone, stream, small, false});
-    }
+    if (block == kNone)
+        block = segments_ == Segments::fixed ? new_segment(size, stream, small)
+                                             : grow(size, stream, small);
     split(block, size);
     Piece& piece = pieces_[block];
     piece.free = false;
@@ -80,6 +109,7 @@ void CachingAllocator::join(Block block, Block next) {
     first.size += second.size;
     first.after = second.after;
     if (first.after != kNone) pieces_[first.after].before = block;
+    set_end(block);
     unused_.push_back(next);
 }
 

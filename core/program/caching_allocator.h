@@ -6,6 +6,9 @@
 // segments of their own size, rounded up to 2 MiB; the smallest free block of the stream that is large
 // enough is taken, and split where the rest is of use; freed blocks join their free neighbours in the
 // segment. Segments are never given back: no step here runs out of memory.
+//
+// With expandable_segments:True each stream has one segment for small blocks and one for large ones, which
+// grow by pages of 2 and 20 MiB, as far as what is free at their end is too short.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +21,14 @@
 
 namespace shardscope {
 
+enum class Segments : std::uint8_t { fixed, expandable };
+
 // Not thread-safe.
 class CachingAllocator {
 public:
     using Block = std::uint32_t;
+
+    explicit CachingAllocator(Segments segments = Segments::fixed) : segments_(segments) {}
 
     // `stream` tells apart streams of a device: each has blocks of its own.
     Block allocate(Bytes size, int stream);
@@ -44,10 +51,16 @@ private:
 
     Pool& pool_of(const Piece& piece) { return pools_[{piece.stream, piece.small}]; }
     Block new_piece(const Piece& piece);
+    Block new_segment(std::int64_t size, int stream, bool small);
+    Block grow(std::int64_t size, int stream, bool small);
+    // `block` is where its segment ends.
+    void set_end(Block block);
     Block take(Pool& pool, std::int64_t size);
     void split(Block block, std::int64_t size);
     void join(Block block, Block next);
 
+    Segments segments_;
+    std::map<std::pair<int, bool>, Block> ends_;  // of expandable segments
     std::vector<Piece> pieces_;
     std::vector<Block> unused_;  // places in pieces_
     std::map<std::pair<int, bool>, Pool> pools_;

@@ -7,6 +7,7 @@
 
 #include "core/program/buffer_copies.h"
 #include "core/program/check_error.h"
+#include "core/program/operand_sizes.h"
 
 namespace shardscope {
 namespace {
@@ -17,6 +18,21 @@ using Clock = std::array<std::int64_t, kStreams>;
 
 void join(Clock& a, const Clock& b) {
     for (std::size_t s = 0; s < kStreams; ++s) a[s] = std::max(a[s], b[s]);
+}
+
+// Elements that the instruction touches through one of its operands; 0: as many as there are.
+std::int64_t elements_of(const Instruction& instruction, const Operand& operand) {
+    if (const auto* c = std::get_if<Compute>(&instruction.operation)) {
+        const auto sizes = operand_sizes(c->kernel);
+        for (std::size_t k = 0; k < sizes.size(); ++k)
+            if (&c->operands[k] == &operand) return sizes[k].elements;
+    } else if (const auto* x = std::get_if<Exchange>(&instruction.operation)) {
+        for (const auto& t : x->transfers)
+            if (&t.operand == &operand) return t.elements;
+    } else if (const auto* c = std::get_if<Collective>(&instruction.operation)) {
+        if (&c->send == &operand && c->kind == CollectiveKind::reduce_scatter) return c->elements;
+    }
+    return 0;
 }
 
 // Compares every access with the latest ones to the same bytes.
@@ -41,18 +57,23 @@ private:
 
     void check_places() const;
     void step(const Instruction& i);
-    void touch(std::size_t stream, const Operand& o, Access access);
+    void touch(std::size_t stream, const Operand& o, Access access, std::int64_t elements);
     void require_value(CopyId copy) const;
     void visit(Segment& segment, const Touch& now, Access access);
     void read(const Segment& segment, CopyId copy) const;
     void write(Segment& segment, CopyId copy) const;
     void require_order(const Touch& before, const Touch& now) const;
 
-    // Calls visit(segment) for the bytes of the copy.
+    struct Range {
+        std::int64_t begin = 0, end = 0;  // bytes from the copy's start
+    };
+    Range all_of(CopyId copy) const { return {0, buffer_of(copy).size().value}; }
+
+    // Calls visit(segment) for bytes of the copy.
     template <class Visitor>
-    void for_each_segment(CopyId copy, Visitor&& visit) {
-        const std::int64_t begin = copies_[copy].place.value;
-        const std::int64_t end = begin + buffer_of(copy).size().value;
+    void for_each_segment(CopyId copy, const Range& range, Visitor&& visit) {
+        const std::int64_t begin = copies_[copy].place.value + range.begin;
+        const std::int64_t end = copies_[copy].place.value + range.end;
         auto e = static_cast<std::size_t>(std::lower_bound(edges_.begin(), edges_.end(), begin) -
                                           edges_.begin());
         for (; e < edges_.size() && edges_[e] < end; ++e) visit(segments_[e]);
@@ -89,15 +110,17 @@ ArenaCheck::ArenaCheck(const RoleProgram& role, const MemoryPlan& plan)
     check_places();
     for (std::size_t c = 0; c < copies_.size(); ++c) {
         const std::int64_t begin = copies_[CopyId(c)].place.value;
-        edges_.push_back(begin);
-        edges_.push_back(begin + buffer_of(CopyId(c)).size().value);
+        const Buffer& buffer = buffer_of(CopyId(c));
+        for (int piece = 0; piece <= buffer.pieces; ++piece)
+            edges_.push_back(begin + buffer.size().value / buffer.pieces * piece);
     }
     std::sort(edges_.begin(), edges_.end());
     edges_.erase(std::unique(edges_.begin(), edges_.end()), edges_.end());
     segments_.resize(edges_.size());
     for (std::size_t c = 0; c < copies_.size(); ++c)
         if (is_persistent(CopyId(c)))
-            for_each_segment(CopyId(c), [&](Segment& s) { write(s, CopyId(c)); });
+            for_each_segment(CopyId(c), all_of(CopyId(c)),
+                             [&](Segment& s) { write(s, CopyId(c)); });
 }
 
 void ArenaCheck::check_places() const {
@@ -133,11 +156,11 @@ void ArenaCheck::step(const Instruction& i) {
     if (const auto* r = std::get_if<RecordEvent>(&i.operation))
         recorded_[r->event.index()] = clock_[s];
     for_each_operand(i, [&](const Operand& o, Access access) {
-        if (access != Access::none) touch(s, o, access);
+        if (access != Access::none) touch(s, o, access, elements_of(i, o));
     });
 }
 
-void ArenaCheck::touch(std::size_t stream, const Operand& o, Access access) {
+void ArenaCheck::touch(std::size_t stream, const Operand& o, Access access, std::int64_t elements) {
     const std::int32_t frame = plan_.frame[o.buffer.index()];
     if (frame >= 0 &&
         task_.micro_batch >= std::ssize(plan_.frames[static_cast<std::size_t>(frame)].base))
@@ -148,7 +171,11 @@ void ArenaCheck::touch(std::size_t stream, const Operand& o, Access access) {
     if (access != Access::write && !is_persistent(copy)) require_value(copy);
     if (access != Access::read) written_[copy.index()] = task_.micro_batch;
     const Touch now{stream, clock_[stream][stream], copy};
-    for_each_segment(copy, [&](Segment& s) { visit(s, now, access); });
+    const Buffer& buffer = buffer_of(copy);
+    Range range = all_of(copy);
+    if (buffer.pieces > 1 && elements > 0 && elements <= buffer.elements / buffer.pieces)
+        range = {o.offset, o.offset + elements * size_of(buffer.dtype)};
+    for_each_segment(copy, range, [&](Segment& s) { visit(s, now, access); });
 }
 
 // A transient buffer holds what the same micro-batch wrote.

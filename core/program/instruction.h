@@ -18,7 +18,8 @@ namespace shardscope {
 // go on the compute stream: nothing could run beside them. A pipeline stage has a queue per direction and end:
 // activations come in and go on to the next stage, gradients come in and go back to the one before, so
 // that a transfer only ever waits for its own peer. Keys and values on their way around a context-parallel
-// group have a queue beside the attention that they overlap.
+// group have a queue beside the attention that they overlap; tensor-parallel collectives have one where they are
+// to go on beside multiplies (Strategy::tp_overlap).
 enum class Stream : std::uint8_t {
     compute,
     gather,
@@ -28,8 +29,9 @@ enum class Stream : std::uint8_t {
     gradients_in,
     gradients_out,
     context,
+    tensor,
 };
-constexpr std::size_t kStreams = 8;
+constexpr std::size_t kStreams = 9;
 std::string_view stream_name(Stream stream);
 
 // What a transfer's stream makes it a part of: activations, gradients, or neither. The streams of the

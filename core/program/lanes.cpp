@@ -26,10 +26,10 @@ public:
     }
 
 private:
-    static constexpr Stream kAllStreams[] = {Stream::compute,         Stream::gather,
-                                             Stream::reduce,          Stream::activations_in,
-                                             Stream::activations_out, Stream::gradients_in,
-                                             Stream::gradients_out,   Stream::context};
+    static constexpr Stream kAllStreams[] = {
+        Stream::compute,        Stream::gather,          Stream::reduce,
+        Stream::activations_in, Stream::activations_out, Stream::gradients_in,
+        Stream::gradients_out,  Stream::context,         Stream::tensor};
     static_assert(std::size(kAllStreams) == kStreams);
 
     void add(std::size_t role, const Task& task, int step) {

@@ -126,7 +126,7 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
     return plan;
 }
 
-MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime) {
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Segments segments) {
     MemoryPlan plan;
     plan.caching = true;
     plan.runtime = runtime;
@@ -134,7 +134,7 @@ MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime) {
     plan.frame.assign(role.buffers.size(), -1);
     const std::vector<Lifetime> lives = lifetimes(role);
     const FramePlan frames = plan_frames(role, lives);
-    const AllocationReplay replay = replay_allocations(role, lives);
+    const AllocationReplay replay = replay_allocations(role, lives, segments);
     plan.arena = replay.reserved;
     set_peak(plan, LiveProfile(role, lives, frames).peak());
     plan.live_peak = replay.allocated;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/program/caching_allocator.h"
 #include "core/program/program.h"
 #include "core/program/runtime_memory.h"
 #include "core/units.h"
@@ -80,7 +81,8 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer);
 
 // The same for a product that allocates buffers one by one (core/program/caching_allocator.h).
-MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime);
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime,
+                               Segments segments = Segments::fixed);
 
 // Live bytes (persistent, transient and in frames; sizes, not rounded) while a compute-stream
 // instruction of a task runs.

@@ -21,6 +21,8 @@ std::string_view stream_name(Stream stream) {
             return "bwd-out";
         case Stream::context:
             return "context";
+        case Stream::tensor:
+            return "tensor";
     }
     return "unknown";
 }

@@ -40,6 +40,9 @@ struct Buffer {
     DType dtype = DType::fp32;
     Category category = Category::workspace;
     Residence residence = Residence::transient;
+    // Equal parts that instructions may touch apart from one another, each where it begins; 1: whoever touches
+    // the buffer touches all of it.
+    int pieces = 1;
     Bytes size() const { return Bytes(elements * size_of(dtype)); }
 };
 

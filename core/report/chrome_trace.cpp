@@ -129,9 +129,12 @@ private:
         }
     }
 
-    // Viewers take a thread's number for the whole machine's, so no two ranks share one.
+    // Viewers take a thread's number for the whole machine's, so no two ranks share one. A stream more does not
+    // change the numbers.
+    static constexpr std::size_t kMostStreams = 16;
+    static_assert(kStreams <= kMostStreams);
     std::size_t thread(std::size_t stream) const {
-        return static_cast<std::size_t>(process_) * kStreams + stream;
+        return static_cast<std::size_t>(process_) * kMostStreams + stream;
     }
 
     void describe(std::string_view what, std::size_t stream, const std::string& argument) {

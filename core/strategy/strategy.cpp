@@ -33,6 +33,18 @@ std::string_view name_of(ContextKind kind) {
     return "unknown";
 }
 
+std::string_view name_of(TensorOverlap overlap) {
+    switch (overlap) {
+        case TensorOverlap::none:
+            return "none";
+        case TensorOverlap::gradients:
+            return "gradients";
+        case TensorOverlap::pieces:
+            return "pieces";
+    }
+    return "unknown";
+}
+
 namespace {
 
 ContextKind context_kind_of(RuntimeProfile profile) {
@@ -71,6 +83,15 @@ std::string recompute_text(const Recompute& recompute) {
                                 : fmt::format(", recompute every {}", recompute.every);
 }
 
+// What is not the profile's way.
+std::string overlap_text(const Strategy& s) {
+    std::string text;
+    if (s.tp > 1 && s.tp_overlap) text += fmt::format(", tp overlap {}", name_of(*s.tp_overlap));
+    if (s.overlap_reduce) text += *s.overlap_reduce ? ", overlapped reduction" : ", late reduction";
+    if (s.overlap_gather) text += ", overlapped gather";
+    return text;
+}
+
 // The kind where it is not the profile's own.
 std::string context_text(const Strategy& s) {
     const bool named = context_kind(s) != context_kind_of(s.profile);
@@ -83,15 +104,23 @@ ContextKind context_kind(const Strategy& strategy) {
     return strategy.cp_kind.value_or(context_kind_of(strategy.profile));
 }
 
+TensorOverlap tensor_overlap(const Strategy& strategy) {
+    return strategy.tp_overlap.value_or(strategy.profile == RuntimeProfile::megatron
+                                            ? TensorOverlap::gradients
+                                            : TensorOverlap::none);
+}
+
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
         const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
-                     bucket, prefetch, reduce_at, sequence_parallel, schedule, virtual_stages,
-                     partition, recompute, attention, profile, place] = s;
+                     bucket, prefetch, reduce_at, overlap_reduce, overlap_gather, sequence_parallel,
+                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, profile,
+                     place] = s;
         return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
-                        bucket, prefetch, reduce_at, sequence_parallel, schedule, virtual_stages,
-                        partition, recompute, attention, profile);
+                        bucket, prefetch, reduce_at, overlap_reduce, overlap_gather,
+                        sequence_parallel, tp_overlap, schedule, virtual_stages, partition,
+                        recompute, attention, profile);
     };
     return values(a) == values(b);
 }
@@ -117,6 +146,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
     layout += recompute_text(strategy.recompute);
+    layout += overlap_text(strategy);
     if (strategy.profile != RuntimeProfile::shardscope)
         layout += fmt::format(", {}", name_of(strategy.profile));
     return layout;

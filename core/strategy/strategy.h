@@ -66,6 +66,17 @@ enum class ContextKind : std::uint8_t {
     ulysses,     // all-to-all: a rank has all tokens of 1/cp of the heads (Jacobs et al. 2023)
 };
 
+// What tensor parallelism's collectives go on beside.
+enum class TensorOverlap : std::uint8_t {
+    none,
+    // In the backward pass: the gather of a layer's saved rows beside its input gradient, and the sum of that
+    // beside its weight gradient (Megatron's LinearWithGradAccumulationAndAsyncCommunication).
+    gradients,
+    // Besides, with sequence parallelism: multiplies in tp pieces, each as soon as its rows have come, or while
+    // the piece before is on its way (Transformer Engine's --tp-comm-overlap, PyTorch's async TP).
+    pieces,
+};
+
 struct Strategy {
     std::string name;  // unique within a scenario
     int tp = 1;        // tensor-parallel degree
@@ -89,8 +100,15 @@ struct Strategy {
                          // DDP's default); zero 3 reduces and gathers layer by layer
     int prefetch = 1;    // zero 3: layers gathered ahead of the one that computes
     ReduceAt reduce_at = ReduceAt::by_stage;
+    // Gradients are reduced beside the backward pass; empty: as the profile does. Megatron's
+    // --overlap-grad-reduce.
+    std::optional<bool> overlap_reduce;
+    // zero 1 and 2: updated parameters are gathered beside the next step's first forward pass, not at the end
+    // of the step. Megatron's --overlap-param-gather.
+    bool overlap_gather = false;
     bool sequence_parallel =
         false;  // tp > 1: norms and residuals on 1/tp of the rows (Korthikanti 2022)
+    std::optional<TensorOverlap> tp_overlap;  // empty: as the profile does (tensor_overlap)
     Schedule schedule = Schedule::one_f_one_b;
     int virtual_stages = 1;  // model chunks per pipeline stage; > 1 with schedule 1f1b: interleaved
     Partition partition;
@@ -111,6 +129,10 @@ void set_profile(Strategy& strategy, RuntimeProfile profile);
 // values round (--cp-comm-type p2p), FSDP's stack, torchtitan, gathers them, DeepSpeed has Ulysses.
 ContextKind context_kind(const Strategy& strategy);
 
+// The strategy's overlap of tensor-parallel collectives: its own word, or the profile's. Megatron has
+// `gradients`, the others none.
+TensorOverlap tensor_overlap(const Strategy& strategy);
+
 // Of the values: `place` does not count.
 bool operator==(const Strategy& a, const Strategy& b);
 
@@ -120,5 +142,6 @@ std::string layout_of(const Strategy& strategy, int dp);
 // The words that scenarios use: "1f1b", "zb-h1", …
 std::string_view schedule_name(Schedule schedule);
 std::string_view name_of(ContextKind kind);  // "all-gather"
+std::string_view name_of(TensorOverlap overlap);
 
 }  // namespace shardscope

@@ -101,6 +101,7 @@ std::string derived_name(const Strategy& s) {
     if (s.shard_group < 0) name += " over a node";
     if (s.tp > 1) name += fmt::format(" tp{}", s.tp);
     if (s.sequence_parallel) name += " sp";
+    if (s.tp_overlap) name += fmt::format(" overlap {}", name_of(*s.tp_overlap));
     if (s.cp > 1) name += fmt::format(" cp{}", s.cp);
     if (s.cp > 1 && s.cp_kind) name += fmt::format(" {}", name_of(*s.cp_kind));
     if (s.pp > 1) name += fmt::format(" pp{}", s.pp);
@@ -125,6 +126,23 @@ int read_shard_group(const YamlValue& value) {
 nlohmann::ordered_json shard_group_to_json(int group) {
     if (group == 0) return "all";
     return group < 0 ? nlohmann::ordered_json("node") : nlohmann::ordered_json(group);
+}
+
+// What goes on beside what; `auto` is the profile's way.
+void read_overlap(const YamlMap& map, Strategy& s) {
+    if (const auto found = map.find("overlap_reduce")) {
+        s.overlap_reduce.reset();
+        if (!found->is_word("auto")) s.overlap_reduce = found->boolean();
+    }
+    map.read("overlap_gather", s.overlap_gather);
+    if (const auto found = map.find("tp_overlap")) {
+        s.tp_overlap.reset();
+        if (found->is_word("auto")) return;
+        std::array<std::string_view, kTensorOverlaps.size()> names;
+        std::transform(kTensorOverlaps.begin(), kTensorOverlaps.end(), names.begin(),
+                       [](TensorOverlap overlap) { return name_of(overlap); });
+        s.tp_overlap = kTensorOverlaps[found->choice(names, "overlap of tensor parallelism")];
+    }
 }
 
 // `auto` is the profile's kind.
@@ -177,7 +195,10 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "bucket",
                               "prefetch",
                               "reduce_at",
+                              "overlap_reduce",
+                              "overlap_gather",
                               "sequence_parallel",
+                              "tp_overlap",
                               "schedule",
                               "virtual_stages",
                               "partition",
@@ -201,6 +222,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     if (const auto found = map.find("reduce_at")) {
         s.reduce_at = static_cast<ReduceAt>(found->choice(kReduceAt, "time to reduce"));
     }
+    read_overlap(map, s);
     read_model_parallel(map, s);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
@@ -275,7 +297,10 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["bucket"] = s.bucket.value;
     out["prefetch"] = s.prefetch;
     out["reduce_at"] = kReduceAt[static_cast<std::size_t>(s.reduce_at)];
+    out["overlap_reduce"] = s.overlap_reduce ? nlohmann::ordered_json(*s.overlap_reduce) : "auto";
+    out["overlap_gather"] = s.overlap_gather;
     out["sequence_parallel"] = s.sequence_parallel;
+    out["tp_overlap"] = s.tp_overlap ? nlohmann::ordered_json(name_of(*s.tp_overlap)) : "auto";
     out["schedule"] = schedule_name(s.schedule);
     out["virtual_stages"] = s.virtual_stages;
     out["partition"] = to_json(s.partition);

@@ -22,6 +22,8 @@ inline constexpr std::array kSchedules = {Schedule::gpipe, Schedule::one_f_one_b
                                           Schedule::zero_bubble};
 inline constexpr std::array kContextKinds = {ContextKind::ring, ContextKind::all_gather,
                                              ContextKind::ulysses};
+inline constexpr std::array kTensorOverlaps = {TensorOverlap::none, TensorOverlap::gradients,
+                                               TensorOverlap::pieces};
 // In the order of Recompute::Kind.
 inline constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
 

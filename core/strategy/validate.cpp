@@ -198,6 +198,25 @@ void check_partition(const Strategy& s) {
     }
 }
 
+void check_overlap(const Strategy& s) {
+    if (s.overlap_gather && s.zero != 1 && s.zero != 2)
+        fail(s, "overlap-gather",
+             fmt::format("overlap_gather with zero {}: {}", s.zero,
+                         s.zero == 0 ? "every rank updates all parameters itself"
+                                     : "parameters are gathered layer by layer anyway"),
+             "use zero 1 or 2, or overlap_gather: false");
+    const TensorOverlap overlap = s.tp_overlap.value_or(TensorOverlap::none);
+    if (overlap == TensorOverlap::none) return;
+    if (s.tp == 1)
+        fail(s, "tp-overlap",
+             fmt::format("tp_overlap {} with tp 1: there is nothing to overlap", name_of(overlap)),
+             "use tp 2 or more, or tp_overlap: none");
+    if (overlap == TensorOverlap::pieces && !s.sequence_parallel)
+        fail(s, "tp-overlap",
+             "tp_overlap pieces without sequence_parallel: pieces are the rows that each rank has",
+             "use sequence_parallel: true, or tp_overlap: gradients");
+}
+
 void check_model_parallel(const Strategy& s) {
     if (s.sequence_parallel && s.tp == 1) {
         fail(s, "sequence-parallel",
@@ -213,6 +232,7 @@ void check_model_parallel(const Strategy& s) {
                  s.cp),
              "use attention: flash, or cp 1");
     }
+    check_overlap(s);
     check_schedule(s);
     check_partition(s);
 }

@@ -178,6 +178,8 @@ private:
         if (!run_.sequence_parallel)
             assume("sequence_parallel", is_fsdp(framework_.profile) ? "1" : "0");
         s.sequence_parallel = run_.sequence_parallel.value_or(is_fsdp(framework_.profile));
+        if (s.sequence_parallel && run_.assumptions.find("async TP") != std::string::npos)
+            s.tp_overlap = TensorOverlap::pieces;
     }
 
     void set_attention(Strategy& s) {

@@ -83,6 +83,8 @@ TEST(TensorParallelSlow, EveryDegreeMatchesOneRank) {
                 Strategy s = hybrid(tp, 1, 1);
                 s.sequence_parallel = sequence_parallel;
                 for (const double clip : {0.0, 0.5}) check(model, s, {8, DType::fp64, clip});
+                s.tp_overlap = TensorOverlap::gradients;
+                check(model, s, {8});
             }
 }
 
@@ -93,6 +95,10 @@ TEST(TensorParallelSlow, WithDataParallelismAndZero) {
             check(model, s);
             if (model == mlp) continue;
             s.sequence_parallel = true;
+            check(model, s);
+            s.tp_overlap = TensorOverlap::gradients;
+            s.overlap_reduce = false;
+            s.overlap_gather = zero == 1 || zero == 2;
             check(model, s);
         }
 }
@@ -244,6 +250,9 @@ private:
         s.bucket = Bytes(std::int64_t{1} << (8 + below(10)));
         s.prefetch = below(3);
         if (s.zero < 2) s.reduce_at = static_cast<ReduceAt>(below(3));
+        if (s.tp > 1 && below(2) == 0) s.tp_overlap = TensorOverlap::gradients;
+        if (below(3) == 0) s.overlap_reduce = false;
+        s.overlap_gather = (s.zero == 1 || s.zero == 2) && below(2) == 0;
         return s;
     }
 

@@ -60,6 +60,30 @@ TEST(CachingAllocator, SmallRestsOfLargeBlocksStay) {
     EXPECT_EQ(other.allocated().value, 11 * kMiB);
 }
 
+// Freed blocks of 30 MiB serve one of 50 MiB only where the segment can grow behind them: by a page of 20.
+TEST(CachingAllocator, ExpandableSegmentsGrow) {
+    constexpr std::int64_t kMiB = 1024 * 1024;
+    const auto reserved = [](Segments segments) {
+        CachingAllocator allocator(segments);
+        allocator.free(allocator.allocate(Bytes(30 * kMiB), 0));
+        allocator.allocate(Bytes(50 * kMiB), 0);
+        return allocator.reserved().value / kMiB;
+    };
+    EXPECT_EQ(reserved(Segments::fixed), 30 + 50);
+    EXPECT_EQ(reserved(Segments::expandable), 40 + 20);
+    // What is free in the middle does not help a larger block, and streams do not share.
+    CachingAllocator allocator(Segments::expandable);
+    const auto first = allocator.allocate(Bytes(40 * kMiB), 0);
+    allocator.allocate(Bytes(20 * kMiB), 0);
+    allocator.free(first);
+    allocator.allocate(Bytes(60 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value / kMiB, 40 + 20 + 60);
+    allocator.allocate(Bytes(40 * kMiB), 1);
+    EXPECT_EQ(allocator.reserved().value / kMiB, 120 + 40);
+    allocator.allocate(Bytes(40 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value / kMiB, 120 + 40) << "the first block's place";
+}
+
 TEST(CachingAllocator, FragmentationIsReserved) {
     CachingAllocator allocator;
     allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));

@@ -72,15 +72,15 @@ Trace small_trace() {
 
 const char* const kSmallTrace =
     R"json({"displayTimeUnit":"ms","traceEvents":[
-{"ph":"M","name":"process_name","pid":1,"tid":8,"args":{"name":"simulated rank 0 (stands for 2 ranks)"}},
-{"ph":"M","name":"process_sort_index","pid":1,"tid":8,"args":{"sort_index":1}},
-{"ph":"M","name":"thread_name","pid":1,"tid":8,"args":{"name":"compute"}},
-{"ph":"M","name":"thread_sort_index","pid":1,"tid":8,"args":{"sort_index":0}},
-{"ph":"M","name":"thread_name","pid":1,"tid":10,"args":{"name":"reduce"}},
-{"ph":"M","name":"thread_sort_index","pid":1,"tid":10,"args":{"sort_index":2}},
-{"ph":"X","name":"all_reduce over dp","args":{"bytes":4000,"phase":"forward","body":"forward","micro-batch":7},"pid":1,"tid":10,"ts":0.000,"dur":3000.001},
-{"ph":"X","name":"zero","args":{"flops":0,"bytes":2000,"layer":"a \"layer\"\\\u000a","phase":"forward","body":"forward","micro-batch":7},"pid":1,"tid":8,"ts":0.000,"dur":1.000},
-{"ph":"X","name":"wait for reduce","args":{"phase":"backward","body":"forward","micro-batch":7},"pid":1,"tid":8,"ts":1.000,"dur":2999.001},
+{"ph":"M","name":"process_name","pid":1,"tid":16,"args":{"name":"simulated rank 0 (stands for 2 ranks)"}},
+{"ph":"M","name":"process_sort_index","pid":1,"tid":16,"args":{"sort_index":1}},
+{"ph":"M","name":"thread_name","pid":1,"tid":16,"args":{"name":"compute"}},
+{"ph":"M","name":"thread_sort_index","pid":1,"tid":16,"args":{"sort_index":0}},
+{"ph":"M","name":"thread_name","pid":1,"tid":18,"args":{"name":"reduce"}},
+{"ph":"M","name":"thread_sort_index","pid":1,"tid":18,"args":{"sort_index":2}},
+{"ph":"X","name":"all_reduce over dp","args":{"bytes":4000,"phase":"forward","body":"forward","micro-batch":7},"pid":1,"tid":18,"ts":0.000,"dur":3000.001},
+{"ph":"X","name":"zero","args":{"flops":0,"bytes":2000,"layer":"a \"layer\"\\\u000a","phase":"forward","body":"forward","micro-batch":7},"pid":1,"tid":16,"ts":0.000,"dur":1.000},
+{"ph":"X","name":"wait for reduce","args":{"phase":"backward","body":"forward","micro-batch":7},"pid":1,"tid":16,"ts":1.000,"dur":2999.001},
 {"ph":"C","name":"planned memory","pid":1,"ts":0.000,"args":{"bytes":6000}},
 {"ph":"C","name":"planned memory","pid":1,"ts":1.000,"args":{"bytes":4000}}
 ]}

@@ -101,6 +101,78 @@ TEST(Profiles, ProductsRecomputeWholeBlocks) {
     EXPECT_LT(theirs.second, theirs.first);
 }
 
+// Without sequence parallelism all ranks of a tensor-parallel group have the same rows: products send each a
+// part, and gather the parts behind the transfer.
+TEST(Profiles, ProductsDivideTransfers) {
+    for (const RuntimeProfile profile : kRuntimeProfiles) {
+        Strategy s;
+        s.tp = 2;
+        s.pp = 2;
+        s.profile = profile;
+        const Plan plan = plan_of(test::tiny_gpt(), 4, s);
+        std::int64_t sent = 0, gathered = 0;
+        for (const RoleProgram& role : plan.program.roles)
+            count(role, [&](const Instruction& i) {
+                const auto* x = std::get_if<Exchange>(&i.operation);
+                if (x != nullptr && i.phase != Phase::optimizer)
+                    for (const auto& t : x->transfers) sent += t.send ? t.elements : 0;
+                const auto* c = std::get_if<Collective>(&i.operation);
+                if (c != nullptr && c->kind == CollectiveKind::all_gather) gathered += c->elements;
+                return false;
+            });
+        const bool divides = profile == RuntimeProfile::megatron ||
+                             profile == RuntimeProfile::deepspeed ||
+                             profile == RuntimeProfile::megatron_deepspeed;
+        const std::int64_t rows = 24 * 16, hidden = 24;  // forward and backward
+        EXPECT_EQ(sent, 2 * rows * hidden / (divides ? 2 : 1)) << name_of(profile);
+        EXPECT_EQ(gathered, divides ? 2 * rows * hidden : 0) << name_of(profile);
+    }
+}
+
+// Llama's queries, keys, values, gate and up are five multiplies forward and ten backward where a product
+// has five linear layers; GPT's are two and four everywhere. The FLOPs are the same.
+TEST(Profiles, GatedModelsMultiplyForEachProjection) {
+    const auto multiplies = [](RuntimeProfile profile, const ModelSpec& model) {
+        Strategy s;
+        s.profile = profile;
+        const Plan plan = plan_of(model, 1, s);
+        double flops = 0;
+        const std::int64_t n = count(plan.program.roles[0], [&](const Instruction& i) {
+            const auto* c = std::get_if<Compute>(&i.operation);
+            if (c == nullptr) return false;
+            flops += cost_of(c->kernel, c->dtype, c->gradient).matmul.value;
+            return std::holds_alternative<Linear>(c->kernel) ||
+                   std::holds_alternative<LinearInputGrad>(c->kernel) ||
+                   std::holds_alternative<LinearWeightGrad>(c->kernel);
+        });
+        return std::pair(n, flops);
+    };
+    const std::int64_t micro_batches = 12, layers = 3;
+    const auto ours = multiplies(RuntimeProfile::shardscope, test::tiny_llama());
+    const auto theirs = multiplies(RuntimeProfile::fsdp, test::tiny_llama());
+    EXPECT_EQ(theirs.first - ours.first, micro_batches * layers * 3 * (5 - 2));
+    EXPECT_DOUBLE_EQ(theirs.second, ours.second);
+    EXPECT_EQ(multiplies(RuntimeProfile::fsdp, test::tiny_gpt()).first,
+              multiplies(RuntimeProfile::shardscope, test::tiny_gpt()).first);
+}
+
+// PyTorch's tensor parallelism gathers a layer's rows once, Megatron's again for the weight gradient.
+TEST(Profiles, FsdpKeepsGatheredRows) {
+    const auto gathered = [](RuntimeProfile profile) {
+        Strategy s;
+        s.tp = 2;
+        s.sequence_parallel = true;
+        s.profile = profile;
+        s.tp_overlap = TensorOverlap::none;
+        return count(plan_of(test::tiny_llama(), 2, s).program.roles[0],
+                     collective(CollectiveKind::all_gather, Stream::compute));
+    };
+    // Per block two inputs and two gradients of outputs; the classifier's input; the embedding's gradient.
+    const std::int64_t micro_batches = 12, layers = 3;
+    EXPECT_EQ(gathered(RuntimeProfile::fsdp), micro_batches * (4 * layers + 2));
+    EXPECT_EQ(gathered(RuntimeProfile::megatron), micro_batches * (6 * layers + 3));
+}
+
 // Reductions that do not overlap come behind the last kernel of the backward pass.
 TEST(Profiles, MegatronReducesAfterTheBackwardPass) {
     for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::megatron}) {

@@ -56,7 +56,16 @@ void change(Partition& partition, std::mt19937& random) {
 }
 
 void change_model_parallel(Strategy& s, std::mt19937& random) {
-    switch (random() % 8) {
+    switch (random() % 10) {
+        case 8:
+            s.tp_overlap = any_of<std::optional<TensorOverlap>>(
+                random, {std::nullopt, TensorOverlap::none, TensorOverlap::gradients,
+                         TensorOverlap::pieces});
+            break;
+        case 9:
+            s.overlap_reduce = any_of<std::optional<bool>>(random, {std::nullopt, true, false});
+            s.overlap_gather = !s.overlap_gather;
+            break;
         case 6:
             s.cp = any_of(random, {1, 2, 4});
             s.cp_kind = any_of<std::optional<ContextKind>>(

@@ -1,0 +1,262 @@
+// Linear layers and their gradients, with the tensor-parallel collectives around them. Those that go on beside
+// multiplies (Strategy::tp_overlap) are on a stream of their own, awaited by the first kernel that touches what
+// they bring.
+#include "core/lowering/layers.h"
+
+namespace shardscope {
+namespace {
+
+Operand at(BufferId buffer) { return {buffer, 0, 0}; }
+
+// So many elements behind `operand`.
+Operand behind(Operand operand, std::int64_t elements, DType type) {
+    if (operand.valid()) operand.offset += elements * size_of(type);
+    return operand;
+}
+
+}  // namespace
+
+std::vector<LayerLowering::Part> LayerLowering::parts_of(const LinearParameters& p) const {
+    const auto found = parts_.find(p.weight);
+    return found == parts_.end() ? std::vector<Part>{{0, p.out}} : found->second;
+}
+
+void LayerLowering::find_parts() {
+    if (!context_.rules.separate_projections) return;
+    for (const Layer& layer : context_.model.layers) {
+        const auto* b = std::get_if<BlockLayer>(&layer.kind);
+        if (b == nullptr || !is_gated(b->mlp)) continue;
+        const std::int64_t q = b->heads * b->head_dim, kv = b->kv_heads * b->head_dim;
+        if (b->qkv.weight.valid()) parts_[b->qkv.weight] = {{0, q}, {q, kv}, {q + kv, kv}};
+        if (b->up.weight.valid()) parts_[b->up.weight] = {{0, b->ffn}, {b->ffn, b->ffn}};
+    }
+}
+
+void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Activation activation,
+                           BufferId pre) {
+    for_pieces(x, [&](std::int64_t rows, std::int64_t piece) {
+        for (const Part& part : parts_of(p))
+            emit(Linear{rows, p.in, part.out, p.bias.valid(), false, activation},
+                 {piece_of(x, piece, p.in),
+                  behind(parameters_.value(p.weight), part.first * p.in, context_.storage),
+                  behind(parameters_.value(p.bias), part.first, context_.storage),
+                  {},
+                  behind(piece_of(y, piece, p.out), rows * part.first, context_.storage),
+                  piece_of(pre, piece, p.out)});
+    });
+}
+
+void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
+                                  BufferId residual) {
+    const std::int64_t rows = context_.rows(), local = context_.local_rows();
+    if (p.parallel != TensorParallel::row) {
+        emit(Linear{rows, p.in, p.out, p.bias.valid(), residual.valid(), Activation::none},
+             {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(residual), at(y)});
+        return;
+    }
+    const bool scatter = context_.sequence_parallel();
+    const BufferId partial = scatter ? temporary(l, "partial sum", rows * p.out) : y;
+    const PieceKernel multiply = [&](std::int64_t count, std::int64_t piece) {
+        emit(Linear{count, p.in, p.out}, {piece_of(x, piece, p.in),
+                                          parameters_.value(p.weight),
+                                          {},
+                                          {},
+                                          piece_of(partial, piece, p.out)});
+    };
+    if (scatter && in_pieces()) {
+        sum_in_pieces(partial, y, p.out, multiply);
+    } else {
+        multiply(rows, 0);
+        if (scatter)
+            reduce_scatter(partial, y, rows * p.out);
+        else
+            all_reduce(y, rows * p.out, context_.storage);
+    }
+    if (p.bias.valid() || residual.valid())
+        emit(BiasResidual{local, p.out, p.bias.valid(), residual.valid()},
+             {at(y), parameters_.value(p.bias), at(residual)});
+}
+
+void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows) {
+    emit(Linear{rows.count, p.in, p.out, p.bias.valid(), false, Activation::none, rows.experts},
+         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y)});
+}
+
+void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy,
+                                       Rows rows) {
+    if (part_ == BackwardPart::input) return;
+    const auto dw = parameters_.gradient(p.weight);
+    const auto db = parameters_.gradient(p.bias);
+    for (const Part& part : parts_of(p))
+        emit(LinearWeightGrad{rows.count, p.in, part.out, p.bias.valid(), dw.accumulate,
+                              rows.experts},
+             {at(x), behind(at(dy), rows.count * part.first, context_.storage),
+              behind(dw.operand, part.first * p.in, context_.written()),
+              behind(db.operand, part.first, context_.written())});
+}
+
+void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
+                                      Rows rows) {
+    emit(LinearInputGrad{rows.count, p.in, p.out, Activation::none, rows.experts},
+         {at(dy), parameters_.value(p.weight), {}, at(dx)});
+}
+
+void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
+    emit(Add{elements}, {at(to), at(x)});
+}
+
+void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
+                                      Activation activation, BufferId aux) {
+    for_pieces(dy, [&](std::int64_t rows, std::int64_t piece) {
+        emit(LinearInputGrad{rows, p.in, p.out, activation},
+             {piece_of(dy, piece, p.out), parameters_.value(p.weight), piece_of(aux, piece, p.in),
+              piece_of(dx, piece, p.in)});
+    });
+}
+
+void LayerLowering::column_gradients(std::size_t l, const char* what, const char* partial,
+                                     const LinearParameters& p, BufferId x, BufferId dy,
+                                     BufferId dx) {
+    const bool kept = context_.rules.keeps_gathered_rows && context_.sequence_parallel();
+    const BufferId all =
+        kept ? gathered(l, what, p.in) : all_rows(l, what, x, p.in, For::weight_gradient);
+    if (!overlaps_gradients()) linear_weight_grad(p, all, dy);
+    summed_input_grad(l, partial, p, dy, dx);
+    if (overlaps_gradients()) linear_weight_grad(p, all, dy);
+}
+
+void LayerLowering::input_grad_of_parts(std::size_t l, const LinearParameters& p, BufferId dy,
+                                        BufferId dx) {
+    const std::vector<Part> parts = parts_of(p);
+    if (parts.size() == 1) return linear_input_grad(p, dy, dx);
+    const std::int64_t rows = context_.rows();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const BufferId own = i == 0
+                                 ? dx
+                                 : block_buffer(l, "input gradient of a part", static_cast<int>(i),
+                                                rows * p.in, context_.storage, Category::workspace);
+        emit(LinearInputGrad{rows, p.in, parts[i].out},
+             {behind(at(dy), rows * parts[i].first, context_.storage),
+              behind(parameters_.value(p.weight), parts[i].first * p.in, context_.storage),
+              {},
+              at(own)});
+        if (i > 0) add(dx, own, rows * p.in);
+    }
+}
+
+void LayerLowering::summed_input_grad(std::size_t l, const char* partial, const LinearParameters& p,
+                                      BufferId dy, BufferId dx) {
+    const std::int64_t elements = context_.rows() * p.in;
+    if (p.parallel == TensorParallel::column && context_.sequence_parallel()) {
+        const BufferId sum = temporary(l, partial, elements);
+        input_grad_of_parts(l, p, dy, sum);
+        if (overlaps_gradients())
+            collective_beside(CollectiveKind::reduce_scatter, sum, dx, elements);
+        else
+            reduce_scatter(sum, dx, elements);
+        return;
+    }
+    input_grad_of_parts(l, p, dy, dx);
+    if (p.parallel != TensorParallel::column) return;
+    if (overlaps_gradients())
+        collective_beside(CollectiveKind::all_reduce, {}, dx, elements);
+    else
+        all_reduce(dx, elements, context_.storage);
+}
+
+void LayerLowering::await(BufferId buffer) {
+    const auto found = on_the_way_.find(buffer);
+    if (found == on_the_way_.end()) return;
+    // A stream ends its work in order: the last event stands for all.
+    context_.builder.wait(Stream::compute, found->second.back());
+    on_the_way_.erase(found);
+}
+
+void LayerLowering::await_all() {
+    while (!on_the_way_.empty()) await(on_the_way_.begin()->first);
+}
+
+Operand LayerLowering::piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const {
+    if (!buffer.valid()) return {};
+    const std::int64_t rows = context_.rows() / context_.layout.tp;
+    return {buffer, piece * rows * width * size_of(context_.storage), 0};
+}
+
+void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, BufferId to,
+                                      std::int64_t elements) {
+    if (part_ == BackwardPart::weight && kind != CollectiveKind::all_gather) return;
+    auto& b = context_.builder;
+    await(from);
+    await(to);
+    b.wait(Stream::tensor, b.record(Stream::compute));
+    Collective c;
+    c.kind = kind;
+    c.group = context_.tp;
+    c.elements = elements;
+    c.dtype = context_.storage;
+    c.send = at(from);
+    c.recv = at(to);
+    b.collective(Stream::tensor, c);
+    on_the_way_[to] = {b.record(Stream::tensor)};
+}
+
+void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_t elements) {
+    auto& b = context_.builder;
+    const std::int64_t piece = elements / context_.layout.tp;
+    b.divide(whole, context_.layout.tp);
+    emit(Copy{piece}, {at(local), at(whole)});
+    b.wait(Stream::tensor, b.record(Stream::compute));
+    std::vector<EventId> events(1);
+    for (int i = 1; i < context_.layout.tp; ++i) {
+        Exchange::Transfer send;
+        send.group = context_.tp;
+        send.peer = i;
+        send.around = true;
+        send.send = true;
+        send.elements = piece;
+        send.dtype = context_.storage;
+        send.operand = at(local);
+        Exchange::Transfer receive = send;
+        receive.peer = -i;
+        receive.send = false;
+        receive.operand = {whole, i * piece * size_of(context_.storage), 0};
+        b.exchange(Stream::tensor, {{send, receive}});
+        events.push_back(b.record(Stream::tensor));
+    }
+    on_the_way_[whole] = std::move(events);
+}
+
+void LayerLowering::for_pieces(BufferId x, const PieceKernel& multiply) {
+    const auto found = on_the_way_.find(x);
+    if (found == on_the_way_.end() || found->second.size() == 1)
+        return multiply(context_.rows(), 0);
+    const std::vector<EventId> events = std::move(found->second);
+    on_the_way_.erase(found);
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        if (events[i].valid()) context_.builder.wait(Stream::compute, events[i]);
+        multiply(context_.rows() / context_.layout.tp, static_cast<std::int64_t>(i));
+    }
+}
+
+void LayerLowering::sum_in_pieces(BufferId partial, BufferId sum, std::int64_t width,
+                                  const PieceKernel& multiply) {
+    if (part_ == BackwardPart::weight) return;
+    auto& b = context_.builder;
+    const std::int64_t tp = context_.layout.tp, rows = context_.rows() / tp;
+    b.divide(partial, context_.layout.tp);
+    for (std::int64_t piece = 0; piece < tp; ++piece) {
+        multiply(rows, piece);
+        b.wait(Stream::tensor, b.record(Stream::compute));
+        Collective c;
+        c.kind = CollectiveKind::reduce_scatter;
+        c.group = context_.tp;
+        c.elements = rows * width;
+        c.dtype = context_.storage;
+        c.send = piece_of(partial, piece, width);
+        c.recv = {sum, piece * (rows / tp) * width * size_of(context_.storage), 0};
+        b.collective(Stream::tensor, c);
+    }
+    on_the_way_[sum] = {b.record(Stream::tensor)};
+}
+
+}  // namespace shardscope
