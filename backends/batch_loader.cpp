@@ -24,7 +24,8 @@ void store_features(std::span<const float> from, DType dtype, std::byte* to, std
             return;
         case DType::fp16:
         case DType::int32:
-            throw std::logic_error("features are never fp16 or int32");
+        case DType::int8:
+            throw std::logic_error("features are never fp16, int32 or int8");
     }
 }
 

@@ -36,6 +36,12 @@ void expect_executable(const Plan& plan) {
                     place_of(plan.strategy) +
                         ": tensor-parallel multiplies in pieces can be simulated, not run",
                     "use tp_overlap: gradients, or simulate");
+    const OptimizerKind optimizer = training.optimizer.kind;
+    if (optimizer == OptimizerKind::adam_8bit || optimizer == OptimizerKind::adafactor ||
+        optimizer == OptimizerKind::muon)
+        throw Error("simulated-only",
+                    "optimizer " + std::string(name_of(optimizer)) + " can be simulated, not run",
+                    "use adamw, adam, sgd or lion, or simulate");
     if (training.math || training.precision == DType::fp16)
         throw Error("simulated-only",
                     "precision " + std::string(name_of(training.arithmetic())) +

@@ -23,7 +23,8 @@ void with_type(DType dtype, Use use) {
             return use(Bf16());
         case DType::fp16:
         case DType::int32:
-            throw std::logic_error("slices of parameters are never fp16 or int32");
+        case DType::int8:
+            throw std::logic_error("slices of parameters are never fp16, int32 or int8");
     }
 }
 

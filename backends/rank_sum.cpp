@@ -103,7 +103,8 @@ void reduce(std::span<const std::byte* const> sources, std::span<std::byte* cons
         case DType::int32:
             return reduce_as<Combine, std::int32_t>(sources, targets, elements);
         case DType::fp16:
-            throw std::logic_error("no backend sums fp16");
+        case DType::int8:
+            throw std::logic_error("no backend sums fp16 or int8");
     }
 }
 

@@ -28,7 +28,8 @@ inline double stored_number(DType dtype, const std::byte* array, std::size_t i) 
         case DType::bf16:
             break;
         case DType::fp16:
-            throw std::logic_error("no backend stores fp16");
+        case DType::int8:
+            throw std::logic_error("no backend stores fp16 or int8");
     }
     return static_cast<double>(static_cast<float>(as(Bf16())));
 }
@@ -48,7 +49,8 @@ inline void store_number(DType dtype, std::byte* array, std::size_t i, double va
         case DType::bf16:
             return put(Bf16(static_cast<float>(value)));
         case DType::fp16:
-            throw std::logic_error("no backend stores fp16");
+        case DType::int8:
+            throw std::logic_error("no backend stores fp16 or int8");
     }
 }
 

@@ -31,7 +31,8 @@ void fill(std::byte* at, const OperandSize& size, DType dtype) {
         case DType::bf16:
             return fill_with(at, size.elements, Bf16(0.01f));
         case DType::fp16:
-            throw std::logic_error("no kernel computes in fp16");
+        case DType::int8:
+            throw std::logic_error("no kernel computes in fp16 or int8");
         case DType::int32:
             break;
     }

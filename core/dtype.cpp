@@ -16,6 +16,8 @@ std::string_view name_of(DType t) {
             return "fp16";
         case DType::int32:
             return "int32";
+        case DType::int8:
+            return "int8";
     }
     return "?";
 }
@@ -36,6 +38,7 @@ MathType math_of(DType t) {
             return MathType::fp16;
         case DType::fp32:
         case DType::int32:
+        case DType::int8:
             break;
     }
     return MathType::fp32;

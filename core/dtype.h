@@ -6,8 +6,9 @@
 
 namespace shardscope {
 
-// fp16 can be simulated, no backend computes in it.
-enum class DType : std::uint8_t { fp32, fp64, bf16, fp16, int32 };
+// fp16 can be simulated, no backend computes in it; int8 is what 8-bit optimizer states are kept in, simulated
+// too.
+enum class DType : std::uint8_t { fp32, fp64, bf16, fp16, int32, int8 };
 
 constexpr std::int64_t size_of(DType t) {
     switch (t) {
@@ -16,6 +17,8 @@ constexpr std::int64_t size_of(DType t) {
         case DType::bf16:
         case DType::fp16:
             return 2;
+        case DType::int8:
+            return 1;
         default:
             return 4;
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -36,18 +37,53 @@ struct SyntheticData {
 };
 using DataSpec = std::variant<SyntheticData, TextData, TokenData, IdxData>;
 
-enum class OptimizerKind { adamw, adam, sgd };
+// How weights are stepped; the last four as their papers have them:
+//   adam_8bit  AdamW whose two moments are kept in 8 bits, with one fp32 scale per block (Dettmers et al.
+//              2022, arXiv:2110.02861)
+//   lion       the sign of a mean of gradients (Chen et al. 2023, arXiv:2302.06675)
+//   adafactor  second moments of a matrix as one number per row and per column (Shazeer & Stern 2018,
+//              arXiv:1804.04235)
+//   muon       matrices of hidden layers by their orthogonalised momentum, all else by AdamW (Jordan et al.
+//              2024; Liu et al. 2025, arXiv:2502.16982)
+enum class OptimizerKind { adamw, adam, sgd, adam_8bit, lion, adafactor, muon };
+inline constexpr std::array kOptimizerKinds = {
+    OptimizerKind::adamw, OptimizerKind::adam,      OptimizerKind::sgd, OptimizerKind::adam_8bit,
+    OptimizerKind::lion,  OptimizerKind::adafactor, OptimizerKind::muon};
 
-// Defaults are PyTorch's; Adam's weight decay is L2, AdamW's decoupled; all parameters decay.
+// What scenarios call it: "adam-8bit".
+constexpr std::string_view name_of(OptimizerKind kind) {
+    constexpr std::string_view kNames[] = {"adamw", "adam",      "sgd", "adam-8bit",
+                                           "lion",  "adafactor", "muon"};
+    return kNames[static_cast<std::size_t>(kind)];
+}
+
+// Defaults are PyTorch's; Adam's weight decay is L2, that of all others but SGD decoupled; all parameters
+// decay.
 struct OptimizerSpec {
     OptimizerKind kind = OptimizerKind::adamw;
     double lr = 1e-3;
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-    double weight_decay = 0.0;  // the parser's default is 0.01 for adamw, 0 else
-    double momentum = 0.0;      // sgd
+    double weight_decay = 0.0;  // the parser's default is that of the kind
+    double momentum = 0.0;      // sgd, muon
 
-    // State tensors per parameter: Adam 2, SGD 1 with momentum, else 0.
-    int states() const { return kind == OptimizerKind::sgd ? (momentum != 0.0 ? 1 : 0) : 2; }
+    // State tensors with an element per parameter. Beside them Adafactor keeps its rows and columns, and
+    // the 8-bit states their scales; Muon's count is that of its matrices.
+    int states() const {
+        switch (kind) {
+            case OptimizerKind::sgd:
+                return momentum != 0.0 ? 1 : 0;
+            case OptimizerKind::adafactor:
+                return beta1 != 0.0 ? 1 : 0;
+            case OptimizerKind::lion:
+            case OptimizerKind::muon:
+                return 1;
+            case OptimizerKind::adamw:
+            case OptimizerKind::adam:
+            case OptimizerKind::adam_8bit:
+                break;
+        }
+        return 2;
+    }
     bool operator==(const OptimizerSpec&) const = default;
 };
 

@@ -15,14 +15,59 @@ constexpr NumberRange kTokens{0, 1e18, true};
 constexpr NumberRange kInterval{0, 1e9, true};  // seconds
 
 constexpr std::array<std::string_view, 4> kPrecisions = {"fp32", "fp64", "bf16", "fp16"};
-constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam", "sgd"};
+constexpr auto kOptimizers = [] {
+    std::array<std::string_view, kOptimizerKinds.size()> names;
+    std::ranges::transform(kOptimizerKinds, names.begin(),
+                           [](OptimizerKind kind) { return name_of(kind); });
+    return names;
+}();
 
-// PyTorch's defaults where OptimizerSpec cannot hold them, because they differ between kinds.
+// The defaults of PyTorch, bitsandbytes' AdamW8bit and Lion's authors where OptimizerSpec cannot hold them,
+// because they differ between kinds.
 OptimizerSpec defaults_of(OptimizerKind kind) {
     OptimizerSpec spec;
     spec.kind = kind;
-    if (kind == OptimizerKind::adamw) spec.weight_decay = 0.01;
+    switch (kind) {
+        case OptimizerKind::adamw:
+        case OptimizerKind::adam_8bit:
+            spec.weight_decay = 0.01;
+            break;
+        case OptimizerKind::lion:
+            spec.lr = 1e-4;
+            spec.beta2 = 0.99;
+            break;
+        case OptimizerKind::adafactor:
+            spec.lr = 0.01;
+            spec.beta1 = 0;
+            break;
+        case OptimizerKind::muon:
+            spec.weight_decay = 0.1;
+            spec.momentum = 0.95;
+            break;
+        case OptimizerKind::adam:
+        case OptimizerKind::sgd:
+            break;
+    }
     return spec;
+}
+
+// The keys of an optimizer's map, in the order in which they are written.
+std::vector<std::string_view> keys_of(OptimizerKind kind) {
+    switch (kind) {
+        case OptimizerKind::sgd:
+            return {"lr", "momentum", "weight_decay"};
+        case OptimizerKind::lion:
+            return {"lr", "betas", "weight_decay"};
+        case OptimizerKind::adafactor:
+            return {"lr", "beta1", "weight_decay"};
+        case OptimizerKind::muon:
+            return {"lr", "momentum", "betas", "epsilon", "weight_decay"};
+        case OptimizerKind::adamw:
+        case OptimizerKind::adam:
+        case OptimizerKind::adam_8bit:
+            break;
+    }
+    return {"lr", "betas", "epsilon", "weight_decay"};
 }
 
 void read_betas(const YamlMap& map, OptimizerSpec& spec) {
@@ -44,8 +89,10 @@ void read_betas(const YamlMap& map, OptimizerSpec& spec) {
 // Where the keys of an optimizer start from: `defaults` if they are for this kind, and without weight decay
 // Adam and AdamW are the same.
 OptimizerSpec start_of(OptimizerKind kind, const OptimizerSpec& defaults) {
-    const bool same_adam = kind != OptimizerKind::sgd && defaults.kind != OptimizerKind::sgd &&
-                           defaults.weight_decay == 0;
+    const auto is_adam = [](OptimizerKind k) {
+        return k == OptimizerKind::adam || k == OptimizerKind::adamw;
+    };
+    const bool same_adam = is_adam(kind) && is_adam(defaults.kind) && defaults.weight_decay == 0;
     if (kind != defaults.kind && !same_adam) return defaults_of(kind);
     OptimizerSpec spec = defaults;
     spec.kind = kind;
@@ -57,35 +104,39 @@ OptimizerSpec read_optimizer(const YamlValue& value, const OptimizerSpec& defaul
         const std::size_t kind = value.choice(kOptimizers, "optimizer");
         return start_of(static_cast<OptimizerKind>(kind), defaults);
     }
-    const YamlCase form = YamlMap(value, {"adamw", "adam", "sgd"}).one_of(kOptimizers);
+    const YamlCase form =
+        YamlMap(value, {kOptimizers.begin(), kOptimizers.end()}).one_of(kOptimizers);
     OptimizerSpec spec = start_of(static_cast<OptimizerKind>(form.index), defaults);
-    if (spec.kind == OptimizerKind::sgd) {
-        const YamlMap map(form.value, {"lr", "momentum", "weight_decay"});
-        map.read("lr", spec.lr, kRateRange);
-        map.read("momentum", spec.momentum, kRateRange);
-        map.read("weight_decay", spec.weight_decay, kRateRange);
-        return spec;
-    }
-    const YamlMap map(form.value, {"lr", "betas", "beta1", "beta2", "epsilon", "weight_decay"});
+    std::vector<std::string_view> keys = keys_of(spec.kind);
+    const auto has = [&](std::string_view key) {
+        return std::ranges::find(keys, key) != keys.end();
+    };
+    const bool betas = has("betas"), beta1 = has("beta1");
+    if (betas) keys.insert(keys.end(), {"beta1", "beta2"});
+    const YamlMap map(form.value, keys);
     map.read("lr", spec.lr, kRateRange);
-    read_betas(map, spec);
-    map.read("epsilon", spec.epsilon, kEpsilonRange);
+    if (has("momentum")) map.read("momentum", spec.momentum, kRateRange);
+    if (betas) read_betas(map, spec);
+    if (beta1) map.read("beta1", spec.beta1, kBetaRange);
+    if (has("epsilon")) map.read("epsilon", spec.epsilon, kEpsilonRange);
     map.read("weight_decay", spec.weight_decay, kRateRange);
     return spec;
 }
 
 nlohmann::ordered_json optimizer_to_json(const OptimizerSpec& s) {
-    const std::string name(kOptimizers[static_cast<std::size_t>(s.kind)]);
     nlohmann::ordered_json out;
-    auto& body = out[name];
-    body["lr"] = s.lr;
-    if (s.kind == OptimizerKind::sgd) {
-        body["momentum"] = s.momentum;
-    } else {
-        body["betas"] = {s.beta1, s.beta2};
-        body["epsilon"] = s.epsilon;
+    auto& body = out[std::string(name_of(s.kind))];
+    for (const std::string_view key : keys_of(s.kind)) {
+        auto& value = body[std::string(key)];
+        if (key == "betas")
+            value = {s.beta1, s.beta2};
+        else
+            value = key == "lr"         ? s.lr
+                    : key == "momentum" ? s.momentum
+                    : key == "beta1"    ? s.beta1
+                    : key == "epsilon"  ? s.epsilon
+                                        : s.weight_decay;
     }
-    body["weight_decay"] = s.weight_decay;
     return out;
 }
 

@@ -48,7 +48,14 @@ struct VariantName {
         return kNames[head_size(k.head_dim)];
     }
     std::string_view operator()(const OptimizerStep& k) const {
-        return k.spec.kind == OptimizerKind::sgd ? "optimizer_step.sgd" : "optimizer_step.adam";
+        switch (k.spec.kind) {
+            case OptimizerKind::sgd:
+                return "optimizer_step.sgd";
+            case OptimizerKind::adam_8bit:
+                return "optimizer_step.adam-8bit";
+            default:
+                return "optimizer_step.adam";
+        }
     }
     template <class Other>
     std::string_view operator()(const Other&) const {

@@ -140,6 +140,7 @@ double CostModel::fused(const Compute& compute) const {
         shape->result_bytes = result_bytes(compute);
         return linear(compute, *shape);
     }
+    if (const auto* o = std::get_if<Orthogonalise>(&compute.kernel)) return orthogonalise(*o);
     double otherwise = 0;
     if (const auto* f = std::get_if<Attention>(&compute.kernel))
         otherwise = attention(compute, attention_shape(*f, false), f->kind);
@@ -202,6 +203,33 @@ double CostModel::attention(const Compute& compute, const AttentionShape& shape,
         }
     }
     return std::max(multiply, moving(cost)) + overhead_;
+}
+
+// Three multiplies per iteration, each a kernel of its own (cost_of has their bytes), behind two passes that
+// divide by the norm. On CPUs that were measured, at the rate of linear layers in bf16; on GPUs without bf16
+// (Volta), in fp16.
+double CostModel::orthogonalise(const Orthogonalise& k) const {
+    const auto count = static_cast<double>(k.count), n = static_cast<double>(k.shorter());
+    const double m = static_cast<double>(std::max(k.rows, k.cols)), e = size_of(DType::bf16);
+    const auto rates = rates_.find(DType::bf16);
+    const auto multiply = [&](double rows, double cols, double inner, double read) {
+        const MatmulShape shape{rows, cols, inner, count};
+        if (rates != rates_.end())
+            return std::max(shape.flops() / rates->second.rate(rows, cols, inner), overhead_);
+        const MatmulPrecision used =
+            precision(precisions_.contains(MathType::fp16) && !precisions_.contains(MathType::bf16)
+                          ? MathType::fp16
+                          : MathType::bf16);
+        const double seconds = kind_ == DeviceKind::gpu
+                                   ? tiled(shape, used)
+                                   : shape.flops() / (used.peak * used.efficiency);
+        return std::max(seconds, memory_.seconds(count * read * e, count * rows * cols * e)) +
+               overhead_;
+    };
+    const double x = count * n * m * e;
+    const double normalise = memory_.seconds(2 * x, x) + 2 * overhead_;
+    return normalise + kNewtonSchulzSteps * (multiply(n, n, m, n * m) + multiply(n, n, n, n * n) +
+                                             multiply(n, m, n, n * n + n * m));
 }
 
 // Passes over the result that the measured multiply does not contain.

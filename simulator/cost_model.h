@@ -41,6 +41,7 @@ private:
     double linear(const Compute& compute, const MatmulShape& shape) const;
     double tiled(const MatmulShape& shape, const MatmulPrecision& precision) const;
     double attention(const Compute& compute, const AttentionShape& shape, AttentionKind kind) const;
+    double orthogonalise(const Orthogonalise& k) const;
     double epilogue(const Compute& compute) const;
     double moving(const KernelCost& cost) const;
     double measured(std::string_view name, DType dtype, const CalibrationWork& work,

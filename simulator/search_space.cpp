@@ -286,6 +286,7 @@ private:
             rules.gradient = training.gradient_dtype.value_or(training.precision);
             rules.bucket = bucket;
             rules.tp = strategy.tp;
+            rules.optimizer = training.optimizer;
             std::vector<std::size_t> filling;
             for (int stage = 0; stage < strategy.pp; ++stage)
                 for (const Unit& unit : make_units(local.model, local.splits,

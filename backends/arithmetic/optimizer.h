@@ -1,4 +1,5 @@
-// Optimizer steps of one element as PyTorch defines them (torch.optim.AdamW, Adam, SGD with dampening 0).
+// Optimizer steps of one element as PyTorch defines them (torch.optim.AdamW, Adam, SGD with dampening 0), and
+// Lion's as its paper does.
 #pragma once
 
 #include "backends/arithmetic/exponential.h"
@@ -62,6 +63,31 @@ SHARDSCOPE_ARITHMETIC Adam<T> adam(const AdamFactors<T>& by, T clip, T gradient,
     const T m = before.mean + (g - before.mean) * by.mean;
     const T v = before.square * by.beta2 + g * g * by.square;
     return {before.weight * by.keep - by.step * (m / (std::sqrt(v) / by.root + by.epsilon)), m, v};
+}
+
+// Chen et al. 2023 (arXiv:2302.06675), algorithm 2: the step has the sign of a mean in which the new gradient
+// counts 1 − β₁, while the mean that is kept takes it up by 1 − β₂. No sign, no step but the decay.
+template <class T>
+struct LionFactors {
+    T keep;  // 1 − lr·decay
+    T lr;
+    T direction, mean;  // 1 − β₁, 1 − β₂
+};
+template <class T>
+SHARDSCOPE_ARITHMETIC LionFactors<T> lion_factors(const OptimizerSpec& spec) {
+    return {static_cast<T>(1 - spec.lr * spec.weight_decay), static_cast<T>(spec.lr),
+            static_cast<T>(1 - spec.beta1), static_cast<T>(1 - spec.beta2)};
+}
+template <class T>
+struct Lion {
+    T weight, mean;
+};
+template <class T>
+SHARDSCOPE_ARITHMETIC Lion<T> lion(const LionFactors<T>& by, T clip, T gradient, Lion<T> before) {
+    const T g = gradient * clip;
+    const T c = before.mean + (g - before.mean) * by.direction;
+    const T sign = static_cast<T>(c > T(0)) - static_cast<T>(c < T(0));
+    return {before.weight * by.keep - by.lr * sign, before.mean + (g - before.mean) * by.mean};
 }
 
 template <class T>

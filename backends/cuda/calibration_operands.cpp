@@ -58,7 +58,8 @@ std::vector<std::byte> block_for(const OperandSize& size, DType dtype, bool sign
         case DType::bf16:
             return block_of<Bf16>(bytes, [&] { return Bf16(static_cast<float>(number())); });
         case DType::fp16:
-            throw std::logic_error("no kernel computes in fp16");
+        case DType::int8:
+            throw std::logic_error("no kernel computes in fp16 or int8");
         case DType::int32:
             break;
     }

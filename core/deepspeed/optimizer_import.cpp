@@ -1,5 +1,5 @@
 // The section optimizer: DeepSpeed's runtime/engine.py, _configure_basic_optimizer, and the defaults of
-// its FusedAdam and of PyTorch's AdamW and SGD.
+// its FusedAdam and FusedLion and of PyTorch's AdamW and SGD.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -23,7 +23,7 @@ std::string lower(std::string text) {
     return text;
 }
 
-enum class Family { adam, adamw, sgd };
+enum class Family { adam, adamw, sgd, lion };
 
 // Names of DeepSpeed's own are read in any case; any other one is PyTorch's, as it is spelt there.
 Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
@@ -31,6 +31,7 @@ Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
     const std::string folded = lower(name);
     if (folded == "adam") return Family::adam;
     if (folded == "adamw") return Family::adamw;
+    if (folded == "lion") return Family::lion;
     if (name == "SGD") return Family::sgd;
     const bool one_bit = folded.starts_with("onebit") || folded == "zerooneadam";
     if (one_bit && config.zero.value > 0)
@@ -39,18 +40,19 @@ Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
     const auto known = std::find(kDeepSpeedNames.begin(), kDeepSpeedNames.end(), folded);
     if (known != kDeepSpeedNames.end())
         unsupported(type, fmt::format("the optimizer {} is not there", value_text(type)),
-                    "use \"Adam\", \"AdamW\" or \"SGD\"");
+                    "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\"");
     std::vector<std::string_view> names(kDeepSpeedNames.begin(), kDeepSpeedNames.end());
     names.push_back("SGD");
     const auto near = nearest_name(name, names);
     const std::string_view shown = !near              ? ""
                                    : *near == "adam"  ? "Adam"
                                    : *near == "adamw" ? "AdamW"
+                                   : *near == "lion"  ? "Lion"
                                                       : *near;
-    type.fail(
-        "unknown-name",
-        fmt::format("{}: there is no optimizer \"{}\"", type.path(), value_text(type)),
-        shown.empty() ? "use \"Adam\", \"AdamW\" or \"SGD\"" : fmt::format("use \"{}\"", shown));
+    type.fail("unknown-name",
+              fmt::format("{}: there is no optimizer \"{}\"", type.path(), value_text(type)),
+              shown.empty() ? "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\""
+                            : fmt::format("use \"{}\"", shown));
 }
 
 class ParameterReader {
@@ -70,6 +72,12 @@ public:
         if (const auto value = find_given(map_, "bias_correction", "", config_);
             value && !value->boolean())
             unsupported(*value, "Adam without bias correction is not there", "remove it");
+    }
+
+    void read_lion() {
+        optimizer_.kind.value = OptimizerKind::lion;
+        optimizer_.beta2.value = 0.99;
+        read_betas();
     }
 
     void read_sgd() {
@@ -120,6 +128,8 @@ std::vector<std::string_view> parameter_names(Family family) {
     if (family == Family::sgd)
         return {"lr",       "momentum",      "dampening", "weight_decay",
                 "nesterov", "max_grad_norm", "foreach",   "fused"};
+    if (family == Family::lion)
+        return {"lr", "betas", "weight_decay", "set_grad_none", "max_grad_norm"};
     return {"lr",
             "betas",
             "eps",
@@ -161,6 +171,8 @@ DeepSpeedOptimizer optimizer_of(const YamlMap& section, const YamlValue& type, F
     ParameterReader reader(map, config, optimizer);
     if (family == Family::sgd)
         reader.read_sgd();
+    else if (family == Family::lion)
+        reader.read_lion();
     else
         reader.read_adam(family);
     reader.read_common();

@@ -24,9 +24,7 @@ std::string shown(const Recompute& recompute) {
     if (recompute.kind == Recompute::Kind::full) return fmt::format("every {}", recompute.every);
     return recompute.kind == Recompute::Kind::none ? "none" : "selective";
 }
-std::string shown(OptimizerKind kind) {
-    return kind == OptimizerKind::adamw ? "adamw" : kind == OptimizerKind::adam ? "adam" : "sgd";
-}
+std::string shown(OptimizerKind kind) { return std::string(name_of(kind)); }
 
 [[noreturn]] void disagree(const std::string& one, const std::string& other) {
     throw Error("disagree", fmt::format("{}, but {}", one, other),
@@ -133,10 +131,12 @@ private:
     // Without weight decay Adam and AdamW are the same.
     template <typename Get>
     void merge_kind(OptimizerSpec& spec, bool check, Get get) const {
-        const OptimizerKind kind = spec.kind;
+        const auto is_adam = [](OptimizerKind kind) {
+            return kind == OptimizerKind::adam || kind == OptimizerKind::adamw;
+        };
         const auto* setting = common("optimizer.type", get);
-        const bool same_adam = check && setting && setting->value != OptimizerKind::sgd &&
-                               kind != OptimizerKind::sgd && spec.weight_decay == 0;
+        const bool same_adam = check && setting && is_adam(setting->value) && is_adam(spec.kind) &&
+                               spec.weight_decay == 0;
         if (!same_adam)
             merge("optimizer", "optimizer.type", spec.kind, check, OptimizerKind::adamw, get);
     }

@@ -103,9 +103,11 @@ std::string optimizer_text(const DeepSpeedSummary& summary) {
     if (o.kind == OptimizerKind::sgd)
         return fmt::format("sgd: lr {}, momentum {}, weight_decay {}", o.lr, o.momentum,
                            o.weight_decay);
-    return fmt::format("{}: lr {}, betas {} and {}, epsilon {}, weight_decay {}",
-                       o.kind == OptimizerKind::adamw ? "adamw" : "adam", o.lr, o.beta1, o.beta2,
-                       o.epsilon, o.weight_decay);
+    if (o.kind == OptimizerKind::lion)
+        return fmt::format("lion: lr {}, betas {} and {}, weight_decay {}", o.lr, o.beta1, o.beta2,
+                           o.weight_decay);
+    return fmt::format("{}: lr {}, betas {} and {}, epsilon {}, weight_decay {}", name_of(o.kind),
+                       o.lr, o.beta1, o.beta2, o.epsilon, o.weight_decay);
 }
 
 std::string heading(const DeepSpeedSummary& summary) {

@@ -8,6 +8,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/lowering/context_split.h"
+#include "core/lowering/optimizer_rules.h"
 #include "core/lowering/plan.h"
 #include "core/lowering/stage_lowering.h"
 #include "core/lowering/stages.h"
@@ -166,10 +167,11 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             rules_of(plan.strategy, storage, gradient),
                             group_named(plan.program, kContextGroup),
                             group_named(plan.program, kReplicaGroup)};
-    context.units = make_units(
-        local, plan.splits, context.chunks,
-        {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,
-         context.sequence_parallel(), layout.ep, group_named(plan.program, kExpertDataGroup)});
+    context.units =
+        make_units(local, plan.splits, context.chunks,
+                   {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,
+                    context.sequence_parallel(), layout.ep,
+                    group_named(plan.program, kExpertDataGroup), plan.training.optimizer});
     context.places = places_of(local, context.units);
     StageLowering(context).run();
 
@@ -230,6 +232,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         check_tasks(layout);
         check_sizes(*model, layout, strategy.attention);
         check_experts(*model, layout, strategy);
+        check_optimizer(*model, scenario.training, strategy);
         if (split_parameters) split = split_model(*model, layout.tp, layout.ep);
         if (layout.cp > 1)
             split.model =

@@ -4,18 +4,10 @@
 #include <vector>
 
 #include "core/lowering/gather.h"
+#include "core/lowering/unit_step.h"
 
 namespace shardscope {
 namespace {
-
-// Where this rank's share of a unit lies in a buffer that holds the whole unit below ZeRO stage `sharded`,
-// and only the share from there on.
-Operand own(const LoweringContext& context, BufferId buffer, const Unit& unit, int sharded,
-            DType type) {
-    const int zero = context.zero_of(unit);
-    return {buffer, 0, zero >= 1 && zero < sharded ? unit.shard * size_of(type) : 0, unit.group};
-}
-constexpr int kGradientsSharded = 2, kParametersSharded = 3;
 
 // The first and the last stage add each other's gradient of a tied embedding to their own: both end
 // with the same bits, since a + b = b + a. Ranks of equal index own the same shard on both.
@@ -25,7 +17,7 @@ void lower_tied(LoweringContext& context, ParameterBuffers& parameters, UnitId i
     const BufferId other = b.buffer("gradients of the other stage: " + unit.name, unit.shard,
                                     context.gradient, Category::communication);
     const Operand mine =
-        own(context, parameters.unit(id).gradient, unit, kGradientsSharded, context.gradient);
+        own_share(context, parameters.unit(id).gradient, unit, kGradientsSharded, context.gradient);
     Exchange::Transfer send;
     send.group = context.pp;
     send.peer = context.stage == 0 ? context.layout.pp - 1 : 0;
@@ -96,8 +88,8 @@ private:
         started_ = true;
         const Unit& unit = context_.units[id.index()];
         context_.builder.compute(kernel, context_.gradient, context_.gradient,
-                                 {own(context_, parameters_.unit(id).gradient, unit,
-                                      kGradientsSharded, context_.gradient),
+                                 {own_share(context_, parameters_.unit(id).gradient, unit,
+                                            kGradientsSharded, context_.gradient),
                                   {norm_, 0, 0}});
     }
 
@@ -139,8 +131,8 @@ std::vector<BufferId> widened_gradients(LoweringContext& context, ParameterBuffe
     if (!context.rules.widens_gradients) return wide;
     for (std::size_t u = 0; u < context.units.size(); ++u) {
         const Unit& unit = context.units[u];
-        Operand from = own(context, parameters.unit(UnitId(u)).gradient, unit, kGradientsSharded,
-                           context.gradient);
+        Operand from = own_share(context, parameters.unit(UnitId(u)).gradient, unit,
+                                 kGradientsSharded, context.gradient);
         if (context.rules.flattens_gradients) {
             const BufferId flat = b.buffer("flat gradients " + unit.name, unit.shard,
                                            context.gradient, Category::gradients);
@@ -152,23 +144,6 @@ std::vector<BufferId> widened_gradients(LoweringContext& context, ParameterBuffe
         b.compute(Copy{unit.shard}, context.state, context.state, {from, {wide[u], 0, 0}});
     }
     return wide;
-}
-
-void lower_update(LoweringContext& context, ParameterBuffers& parameters, UnitId id, BufferId norm,
-                  BufferId wide) {
-    const Unit& unit = context.units[id.index()];
-    const UnitBuffers& buffers = parameters.unit(id);
-    const auto& training = context.training;
-    context.builder.compute(
-        OptimizerStep{unit.shard, training.optimizer, training.clip, context.keeps_master(unit)},
-        context.stored(unit), wide.valid() ? context.state : context.gradient,
-        {wide.valid() ? Operand{wide, 0, 0}
-                      : own(context, buffers.gradient, unit, kGradientsSharded, context.gradient),
-         {norm, 0, 0},
-         own(context, buffers.value, unit, kParametersSharded, context.stored(unit)),
-         {buffers.master, 0, 0},
-         {buffers.state1, 0, 0},
-         {buffers.state2, 0, 0}});
 }
 
 }  // namespace
@@ -184,7 +159,7 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
         (context.zero == 1 || context.zero == 2) && !context.strategy.overlap_gather;
     const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {
-        lower_update(context, parameters, UnitId(u), norm, wide[u]);
+        lower_step(context, parameters, UnitId(u), {norm, wide[u]});
         if (gathers && context.units[u].group.valid()) {
             b.wait(Stream::gather, b.record(Stream::compute));
             gather_updated(context, parameters, UnitId(u));

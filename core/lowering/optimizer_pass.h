@@ -7,8 +7,7 @@
 namespace shardscope {
 
 // Appends the body "optimizer": sum of tied gradients over the stages that hold them, clipping norm
-// over all shards and stages (each element counted once), one OptimizerStep per unit over what this
-// rank owns, all-gathers of weights in stages 1 and 2, and the scalars the host reports (`loss` is
+// over all shards and stages (each element counted once), a step per unit of what this rank owns, all-gathers of weights in stages 1 and 2, and the scalars the host reports (`loss` is
 // invalid where the stage has none). Returns the body.
 BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, BufferId loss);
 

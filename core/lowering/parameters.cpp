@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "core/lowering/optimizer_rules.h"
+
 namespace shardscope {
 
 ParameterBuffers::ParameterBuffers(LoweringContext& context)
@@ -13,7 +15,6 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
       gradient_(context.units.size()),
       fresh_(context.model.parameters.size()) {
     auto& b = context.builder;
-    const int states = context.training.optimizer.states();
     for (const Unit& unit : context.units) {
         const auto persistent = [&](const char* what, std::int64_t elements, DType type,
                                     Category category) {
@@ -30,13 +31,30 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
             persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
         if (context.keeps_master(unit))
             u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
-        if (states >= 1)
-            u.state1 = persistent("state1", unit.shard, context.state, Category::optimizer_states);
-        if (states >= 2)
-            u.state2 = persistent("state2", unit.shard, context.state, Category::optimizer_states);
+        add_states(unit, u);
         buffers_.push_back(u);
     }
     if (context.rules.placeholder_gradients) add_placeholders();
+}
+
+void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers) {
+    const bool narrow = unit.optimizer == OptimizerKind::adam_8bit;
+    const auto state = [&](const char* what, std::int64_t elements, DType type) {
+        return context_.builder.buffer(std::string(what) + " " + unit.name, elements, type,
+                                       Category::optimizer_states, Residence::persistent);
+    };
+    const int states = stepping(context_.training.optimizer, unit).states();
+    const DType type = narrow ? DType::int8 : context_.state;
+    if (states >= 1) buffers.state1 = state("state1", unit.shard, type);
+    if (states >= 2) buffers.state2 = state("state2", unit.shard, type);
+    if (narrow) {
+        const bool sharded = context_.zero_of(unit) >= 1;
+        buffers.blocks = quantised_blocks(context_.model, unit, sharded);
+        buffers.statistics = state("scales", 2 * buffers.blocks, DType::fp32);
+    } else if (unit.optimizer == OptimizerKind::adafactor) {
+        buffers.statistics =
+            state("statistics", factored_statistics(context_.model, unit), DType::fp32);
+    }
 }
 
 void ParameterBuffers::add_placeholders() {

@@ -12,9 +12,11 @@ namespace shardscope {
 // Persistent buffers of one unit; sizes by ZeRO stage (docs/memory-model.md):
 //   value     padded elements (shard in stage 3), storage type
 //   gradient  padded elements (shard in stages 2 and 3), gradient type
-//   master, state1, state2   shard elements, state type; invalid when absent
+//   master, state1, state2   shard elements, state type (states of 8 bits: int8); invalid when absent
+//   statistics   fp32: two scales per block of 8-bit states, or Adafactor's rows and columns of the whole unit
 struct UnitBuffers {
-    BufferId value, gradient, master, state1, state2;
+    BufferId value, gradient, master, state1, state2, statistics;
+    std::int64_t blocks = 0;  // of 8-bit states
 };
 
 class ParameterBuffers {
@@ -44,6 +46,7 @@ private:
     void add_placeholders();  // ProfileRules::placeholder_gradients
 
     LoweringContext& context_;
+    void add_states(const Unit& unit, UnitBuffers& buffers);
     std::vector<UnitBuffers> buffers_;
     std::vector<BufferId> value_, gradient_;  // current, per unit
     std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites

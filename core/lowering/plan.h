@@ -51,6 +51,8 @@ struct Unit {
                                  // Sharded: ⌈elements/ranks⌉ rounded up to kShardAlignment
     std::int64_t padded = 0;     // shard · ranks, or elements when nothing is sharded
     std::vector<Shared> shared;  // ascending, disjoint
+    OptimizerKind optimizer =
+        OptimizerKind::adamw;  // that steps it (core/lowering/optimizer_rules.h)
     // A tied embedding that the first and the last pipeline stage each hold: their gradients are
     // exchanged and added before the optimizer steps; only the first stage's count in the norm.
     bool tied = false;

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "core/checked.h"
+#include "core/lowering/optimizer_rules.h"
 
 namespace shardscope {
 namespace {
@@ -52,7 +55,8 @@ public:
           splits_(splits),
           rules_(rules),
           tied_(model.parameters.size()),
-          expert_(model.parameters.size()) {
+          expert_(model.parameters.size()),
+          steppers_(steppers_of(model, rules.optimizer)) {
         std::vector<bool> here(model.layers.size());
         for (const LayerRange& chunk : chunks)
             for (std::size_t l = chunk.first; l < chunk.last; ++l) here[l] = true;
@@ -135,20 +139,27 @@ private:
         return partial_[p.index()] ? 2 : 1;
     }
 
-    // Experts apart: units are in backward order.
+    // Experts apart, and what AdamW steps beside another optimizer: units are in backward order.
     void add_bucket(std::size_t first, std::size_t last) {
-        add_bucket(first, last, true);
-        add_bucket(first, last, false);
+        const OptimizerKind kind = rules_.optimizer.kind;
+        for (const bool experts : {true, false}) {
+            add_bucket(first, last, experts, kind);
+            if (kind != OptimizerKind::adamw)
+                add_bucket(first, last, experts, OptimizerKind::adamw);
+        }
     }
 
     // Lays out layers [first, last) in forward order, shared parameters behind the others.
-    void add_bucket(std::size_t first, std::size_t last, bool experts) {
+    void add_bucket(std::size_t first, std::size_t last, bool experts, OptimizerKind stepper) {
         Unit unit;
+        const auto belongs = [&](ParameterId p) {
+            return expert_[p.index()] == experts && steppers_[p.index()] == stepper;
+        };
         for (int kind = 0; kind <= 2; ++kind) {
             const std::int64_t begin = unit.elements;
             for (std::size_t l = first; l < last; ++l)
                 for (ParameterId p : bucketed(l))
-                    if (sharing(p) == kind && expert_[p.index()] == experts) add(unit, p);
+                    if (sharing(p) == kind && belongs(p)) add(unit, p);
             if (kind > 0 && unit.elements > begin)
                 unit.shared.push_back(
                     {begin, unit.elements, GroupId(kTensorGroup), rules_.tp, kind == 2});
@@ -157,6 +168,7 @@ private:
         unit.name = model_.layers[first].name;
         if (first + 1 != last) unit.name += " … " + model_.layers[last - 1].name;
         if (experts) unit.name += " experts";
+        if (stepper != rules_.optimizer.kind) unit.name += fmt::format(" ({})", name_of(stepper));
         finish(unit, experts);
     }
 
@@ -188,6 +200,7 @@ private:
     }
 
     void finish(Unit& unit, bool experts = false) {
+        unit.optimizer = steppers_[unit.entries.front().parameter.index()];
         unit.ranks = experts ? rules_.dp / rules_.ep : rules_.dp;
         if (unit.ranks > 1) unit.group = experts ? rules_.same_experts : GroupId(kDataGroup);
         const bool sharded = rules_.zero >= 1 && unit.ranks > 1;
@@ -203,6 +216,7 @@ private:
     const std::vector<TensorSplit>& splits_;
     const UnitRules& rules_;
     std::vector<bool> tied_, partial_, expert_;  // per parameter
+    std::vector<OptimizerKind> steppers_;        // likewise
     std::vector<Unit> units_;                    // in backward order
 };
 

@@ -18,6 +18,7 @@ struct UnitRules {
     bool sequence_parallel = false;
     int ep = 1;
     GroupId same_experts = {};  // ranks that hold the same experts; invalid: dp/ep is 1
+    OptimizerSpec optimizer = {};
 };
 
 // ZeRO 3: one unit per layer that holds parameters. Otherwise consecutive layers of a chunk, taken in
@@ -26,7 +27,8 @@ struct UnitRules {
 // or zero = 0. `model` is one tensor-parallel rank's; a unit holds first what the rank holds alone, then
 // what all ranks of its tensor-parallel group hold (Unit::shared). A parameter that a layer borrows from
 // a layer of another stage is held by both stages, in a unit of its own (Unit::tied). With ep > 1 experts
-// are in units of their own, behind the layers' others: fewer ranks hold them.
+// are in units of their own, behind the layers' others: fewer ranks hold them. So is what another optimizer
+// steps than the scenario's (steppers_of), since its states are others.
 std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,
                              const std::vector<LayerRange>& chunks, const UnitRules& rules);
 

@@ -93,7 +93,26 @@ struct AccessOf {
                 k.master ? W : RW,
                 k.master ? RW : Access::none,
                 states > 0 ? RW : Access::none,
-                states > 1 ? RW : Access::none};
+                states > 1 ? RW : Access::none,
+                k.blocks > 0 ? RW : Access::none};
+    }
+    Accesses operator()(const FactoredSquares& k) const { return {R, read_if(k.clip > 0), W}; }
+    Accesses operator()(const FactoredNorms& k) const {
+        return {R, read_if(k.clip > 0), R, R, RW, W};
+    }
+    Accesses operator()(const FactoredStep& k) const {
+        return {R,
+                read_if(k.clip > 0),
+                k.master ? W : RW,
+                k.master ? RW : Access::none,
+                R,
+                R,
+                k.spec.states() > 0 ? RW : Access::none};
+    }
+    Accesses operator()(const MuonMomentum& k) const { return {R, read_if(k.clip > 0), RW, W}; }
+    Accesses operator()(const Orthogonalise&) const { return {RW, W}; }
+    Accesses operator()(const MuonStep& k) const {
+        return {R, k.master ? W : RW, k.master ? RW : Access::none};
     }
 };
 
@@ -146,6 +165,12 @@ struct NameOf {
     std::string_view operator()(const Copy&) const { return "copy"; }
     std::string_view operator()(const SumSquares&) const { return "sum_squares"; }
     std::string_view operator()(const OptimizerStep&) const { return "optimizer_step"; }
+    std::string_view operator()(const FactoredSquares&) const { return "factored_squares"; }
+    std::string_view operator()(const FactoredNorms&) const { return "factored_norms"; }
+    std::string_view operator()(const FactoredStep&) const { return "factored_step"; }
+    std::string_view operator()(const MuonMomentum&) const { return "muon_momentum"; }
+    std::string_view operator()(const Orthogonalise&) const { return "orthogonalise"; }
+    std::string_view operator()(const MuonStep&) const { return "muon_step"; }
 };
 
 std::int64_t query_block(std::int64_t seq) { return std::min(seq, kAttentionQueryBlock); }

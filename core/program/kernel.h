@@ -362,14 +362,73 @@ struct SumSquares {
 };
 // One optimizer step over a flat range: gradient R, norm R? (one double, the global Σ g²; present
 // when clip > 0: gradients are scaled by min(1, clip/(√norm + 1e-6)), PyTorch's clip_grad_norm_),
-// parameter RW (W when there is a master copy), master RW?, state1 RW?, state2 RW?. The bias
-// correction uses the executor's step number, starting at 1.
+// parameter RW (W when there is a master copy), master RW?, state1 RW?, state2 RW?, scales RW? (fp32: of
+// 8-bit states the largest magnitude of each of `blocks` blocks, of state1, then of state2). The bias
+// correction uses the executor's step number, starting at 1. Adafactor and Muon's matrices have kernels of
+// their own, below.
 struct OptimizerStep {
     std::int64_t elements = 0;
     OptimizerSpec spec;
     double clip = 0.0;
     bool master = false;
+    std::int64_t blocks = 0;
     bool operator==(const OptimizerStep&) const = default;
+};
+
+// The next six kernels are steps of two optimizers; all are simulated only. As above they take a flat range
+// of gradients, scaled by norm where clip > 0.
+//
+// Adafactor keeps `statistics` fp32 numbers of a unit: of a matrix one per row and per column, of a vector
+// one per element.
+//
+// sums W [statistics]: what the range adds to the sums of squares over rows and columns: gradient R, norm R?.
+struct FactoredSquares {
+    std::int64_t elements = 0, statistics = 0;
+    double clip = 0.0;
+    bool operator==(const FactoredSquares&) const = default;
+};
+// Takes the sums into the running statistics, then norms W [2·tensors]: Σ update² and Σ weight² of the range,
+// per tensor: gradient R, norm R?, weight R (the master copy if there is one), sums R, statistics RW.
+struct FactoredNorms {
+    std::int64_t elements = 0, statistics = 0, tensors = 0;
+    double clip = 0.0;
+    bool master = false;
+    bool operator==(const FactoredNorms&) const = default;
+};
+// The update, clipped to a root mean square of 1 per tensor and scaled by the weight's: gradient R, norm R?,
+// parameter RW (W with a master copy), master RW?, statistics R, norms R, moment RW? (fp32, with beta1).
+struct FactoredStep {
+    std::int64_t elements = 0, statistics = 0, tensors = 0;
+    OptimizerSpec spec;
+    double clip = 0.0;
+    bool master = false;
+    bool operator==(const FactoredStep&) const = default;
+};
+// momentum = μ·momentum + (1 − μ)·gradient; update (bf16) its Nesterov form: gradient R, norm R?, momentum RW,
+// update W.
+struct MuonMomentum {
+    std::int64_t elements = 0;
+    OptimizerSpec spec;
+    double clip = 0.0;
+    bool operator==(const MuonMomentum&) const = default;
+};
+// `count` bf16 matrices [rows, cols], each replaced by nearly its nearest orthogonal one: divided by their
+// norm, then kNewtonSchulzSteps times X ← a·X + (b·A + c·A²)·X with A = X·Xᵀ, on the shorter side (PyTorch's
+// torch/optim/_muon.py, with addmm): update RW, workspace W (bf16: A, what it becomes, and the new X).
+struct Orthogonalise {
+    std::int64_t count = 1, rows = 0, cols = 0;
+
+    std::int64_t shorter() const { return rows < cols ? rows : cols; }
+    std::int64_t workspace() const { return count * (2 * shorter() * shorter() + rows * cols); }
+    bool operator==(const Orthogonalise&) const = default;
+};
+constexpr int kNewtonSchulzSteps = 5;
+// weight −= lr·update, after its decay: update R (bf16), parameter RW (W with a master copy), master RW?.
+struct MuonStep {
+    std::int64_t elements = 0;
+    OptimizerSpec spec;
+    bool master = false;
+    bool operator==(const MuonStep&) const = default;
 };
 
 using Kernel =
@@ -380,16 +439,19 @@ using Kernel =
                  Permute, Unpermute, GateRows, GateRowsGrad, TakeKeyValues, ContextAttention,
                  ContextAttentionGrad, MergeAttention, PutGradients, SoftmaxCrossEntropy,
                  VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares,
-                 OptimizerStep>;
+                 OptimizerStep, FactoredSquares, FactoredNorms, FactoredStep, MuonMomentum,
+                 Orthogonalise, MuonStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
-concept SimulatedKernel =
-    std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> || std::same_as<K, Route> ||
-    std::same_as<K, RouteGrad> || std::same_as<K, Permute> || std::same_as<K, Unpermute> ||
-    std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> || std::same_as<K, TakeKeyValues> ||
-    std::same_as<K, ContextAttention> || std::same_as<K, ContextAttentionGrad> ||
-    std::same_as<K, MergeAttention> || std::same_as<K, PutGradients>;
+concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
+    std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
+    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> ||
+    std::same_as<K, TakeKeyValues> || std::same_as<K, ContextAttention> ||
+    std::same_as<K, ContextAttentionGrad> || std::same_as<K, MergeAttention> ||
+    std::same_as<K, PutGradients> || std::same_as<K, FactoredSquares> ||
+    std::same_as<K, FactoredNorms> || std::same_as<K, FactoredStep> ||
+    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

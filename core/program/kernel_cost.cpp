@@ -304,14 +304,58 @@ struct CostOf {
         const std::int64_t n = std::min(k.elements, k.last - k.first);
         return cost(0, 2 * real(n), n * g + (k.accumulate ? 8 : 0), 8);
     }
-    // Adam: two moments, root and division. With a master copy the parameter is only written.
-    KernelCost operator()(const OptimizerStep& k) const {
-        const std::int64_t states = k.spec.states() * s;
-        const std::int64_t master = k.master ? s : 0;
+    // Adam: two moments, root and division; of 8 bits also their scaling, and finding the nearest code of
+    // 256. With a master copy the parameter is only written.
+    static double step_flops(OptimizerKind kind) {
         const double adam = 12 + 2 * kTranscendental;
-        return cost(0, real(k.elements) * (k.spec.kind == OptimizerKind::sgd ? 4 : adam),
-                    k.elements * (g + (k.master ? 0 : e) + master + states) + (k.clip > 0 ? 8 : 0),
-                    k.elements * (e + master + states));
+        if (kind == OptimizerKind::adam_8bit) return adam + 2 * (3 + 8);
+        return kind == OptimizerKind::sgd ? 4 : kind == OptimizerKind::lion ? 9 : adam;
+    }
+    std::int64_t weight_read(bool master) const { return master ? s : e; }
+    std::int64_t weight_written(bool master) const { return e + (master ? s : 0); }
+    KernelCost operator()(const OptimizerStep& k) const {
+        const std::int64_t states = k.spec.states() * (k.blocks > 0 ? 1 : s);
+        const std::int64_t scales = 2 * k.blocks * 4;
+        return cost(
+            0, real(k.elements) * step_flops(k.spec.kind),
+            k.elements * (g + weight_read(k.master) + states) + scales + (k.clip > 0 ? 8 : 0),
+            k.elements * (weight_written(k.master) + states) + scales);
+    }
+    // A square, added to its row and to its column.
+    KernelCost operator()(const FactoredSquares& k) const {
+        return cost(0, 3 * real(k.elements), k.elements * g + (k.clip > 0 ? 8 : 0),
+                    k.statistics * 4);
+    }
+    // The update is the gradient times the roots of its row's and its column's statistic.
+    KernelCost operator()(const FactoredNorms& k) const {
+        return cost(
+            0, 6 * real(k.elements) + (3 + 2 * kTranscendental) * real(k.statistics),
+            k.elements * (g + weight_read(k.master)) + 2 * k.statistics * 4 + (k.clip > 0 ? 8 : 0),
+            k.statistics * 4 + 2 * k.tensors * 4);
+    }
+    KernelCost operator()(const FactoredStep& k) const {
+        const std::int64_t moment = k.spec.states() * s;
+        return cost(0, real(k.elements) * (k.spec.states() > 0 ? 8 : 5),
+                    k.elements * (g + weight_read(k.master) + moment) + k.statistics * 4 +
+                        2 * k.tensors * 4 + (k.clip > 0 ? 8 : 0),
+                    k.elements * (weight_written(k.master) + moment));
+    }
+    KernelCost operator()(const MuonMomentum& k) const {
+        return cost(0, 6 * real(k.elements), k.elements * (g + s) + (k.clip > 0 ? 8 : 0),
+                    k.elements * (s + 2));
+    }
+    // With n the shorter and m the longer side, an iteration multiplies n·m·n, n·n·n and n·n·m; each reads and
+    // writes its operands. Before, two passes divide by the norm.
+    KernelCost operator()(const Orthogonalise& k) const {
+        const std::int64_t n = k.shorter(), x = k.rows * k.cols, square = n * n;
+        const double multiplies = 4 * real(n) * real(x) + 2 * real(n) * real(square);
+        return cost(kNewtonSchulzSteps * real(k.count) * multiplies, 3 * real(k.count) * real(x),
+                    2 * k.count * (2 * x + kNewtonSchulzSteps * (2 * x + 2 * square)),
+                    2 * k.count * (x + kNewtonSchulzSteps * (x + 2 * square)));
+    }
+    KernelCost operator()(const MuonStep& k) const {
+        return cost(0, 4 * real(k.elements), k.elements * (2 + weight_read(k.master)),
+                    k.elements * weight_written(k.master));
     }
 };
 

@@ -224,7 +224,33 @@ struct SizesOf {
                 {k.elements},
                 when(k.master, k.elements),
                 when(states > 0, k.elements),
-                when(states > 1, k.elements)};
+                when(states > 1, k.elements),
+                {2 * k.blocks}};
+    }
+    Sizes operator()(const FactoredSquares& k) const {
+        return {OperandSize{k.elements}, when(k.clip > 0, 1), {k.statistics}};
+    }
+    Sizes operator()(const FactoredNorms& k) const {
+        return {OperandSize{k.elements}, when(k.clip > 0, 1), {k.elements},
+                {k.statistics},          {k.statistics},      {2 * k.tensors}};
+    }
+    Sizes operator()(const FactoredStep& k) const {
+        return {OperandSize{k.elements},
+                when(k.clip > 0, 1),
+                {k.elements},
+                when(k.master, k.elements),
+                {k.statistics},
+                {2 * k.tensors},
+                when(k.spec.states() > 0, k.elements)};
+    }
+    Sizes operator()(const MuonMomentum& k) const {
+        return {OperandSize{k.elements}, when(k.clip > 0, 1), {k.elements}, {k.elements}};
+    }
+    Sizes operator()(const Orthogonalise& k) const {
+        return {OperandSize{k.count * k.rows * k.cols}, {k.workspace()}};
+    }
+    Sizes operator()(const MuonStep& k) const {
+        return {OperandSize{k.elements}, {k.elements}, when(k.master, k.elements)};
     }
 };
 

@@ -7,6 +7,7 @@ using Types = std::array<DType, kMaxOperands>;
 
 constexpr DType kIndex = DType::int32;
 constexpr DType kScalar = DType::fp64;
+constexpr DType kScale = DType::fp32;  // statistics of optimizers
 
 struct TypesOf {
     DType e, g, s;  // storage, gradient, state
@@ -43,7 +44,18 @@ struct TypesOf {
     Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }
     Types operator()(const VocabularyLoss&) const { return {e, s, kIndex, kScalar}; }
     Types operator()(const SumSquares&) const { return {g, kScalar}; }
-    Types operator()(const OptimizerStep&) const { return {g, kScalar, e, s, s, s}; }
+    Types operator()(const OptimizerStep& k) const {
+        const DType state = k.blocks > 0 ? DType::int8 : s;
+        return {g, kScalar, e, s, state, state, kScale};
+    }
+    Types operator()(const FactoredSquares&) const { return {g, kScalar, kScale}; }
+    Types operator()(const FactoredNorms& k) const {
+        return {g, kScalar, k.master ? s : e, kScale, kScale, kScale};
+    }
+    Types operator()(const FactoredStep&) const { return {g, kScalar, e, s, kScale, kScale, s}; }
+    Types operator()(const MuonMomentum&) const { return {g, kScalar, s, DType::bf16}; }
+    Types operator()(const Orthogonalise&) const { return {DType::bf16, DType::bf16}; }
+    Types operator()(const MuonStep&) const { return {DType::bf16, e, s}; }
     template <class Other>
     Types operator()(const Other&) const {
         Types types;

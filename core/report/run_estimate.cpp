@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/lowering/optimizer_rules.h"
 #include "core/model/model.h"
 #include "core/report/report.h"
 
@@ -68,7 +69,8 @@ Bytes checkpoint_size(const Model& model, const TrainingSpec& training) {
     const std::int64_t stored = size_of(training.precision);
     const std::int64_t full = std::max<std::int64_t>(stored, size_of(DType::fp32));
     const std::int64_t master = full > stored ? full : 0;
-    return Bytes(model.parameter_count() * (stored + master + full * training.optimizer.states()));
+    return Bytes(model.parameter_count() * (stored + master) +
+                 optimizer_state_bytes(model, training));
 }
 
 std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& model,

@@ -379,6 +379,12 @@ TEST(CpuRunner, RefusesWhatIsOnlySimulated) {
     s.training.precision = DType::fp16;
     EXPECT_EQ(rule_of(s), "simulated-only");
     s.training.precision = DType::fp32;
+    for (const OptimizerKind kind :
+         {OptimizerKind::adam_8bit, OptimizerKind::adafactor, OptimizerKind::muon}) {
+        s.training.optimizer.kind = kind;
+        EXPECT_EQ(rule_of(s), "simulated-only") << name_of(kind);
+    }
+    s.training.optimizer = {};
     TransformerSpec spec;
     spec.layers = 2;
     spec.hidden = spec.ffn = spec.vocab = 24;

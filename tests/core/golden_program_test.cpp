@@ -48,6 +48,19 @@ TEST(GoldenProgram, Mlp) {
         expect_program(test::tiny_mlp(), c);
 }
 
+// The middle layer's matrix is Muon's, all else AdamW's; Adafactor adds up what the shards' rows have.
+TEST(GoldenProgram, MatrixOptimizers) {
+    for (const auto& [kind, file] : {std::pair{OptimizerKind::muon, "mlp_zero1_muon.program"},
+                                     {OptimizerKind::adafactor, "mlp_zero1_adafactor.program"}}) {
+        Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
+        s.training.micro_batch = 12;
+        s.training.optimizer.kind = kind;
+        s.training.optimizer.beta1 = 0;
+        s.strategies[0].zero = 1;
+        expect_plan(s, file);
+    }
+}
+
 TEST(GoldenProgram, Transformers) {
     expect_program(test::tiny_gpt(), {"gpt_one_rank.program", 1, 0, 24});
     expect_program(test::tiny_gpt(), {"gpt_zero3.program", 2, 3});

@@ -123,6 +123,20 @@ TEST(Scenario, OptimizersHaveTheirOwnDefaults) {
     EXPECT_EQ(sgd.kind, OptimizerKind::sgd);
     EXPECT_EQ(sgd.states(), 1);
     EXPECT_EQ(sgd.weight_decay, 0);
+    const auto lion = training("{global_batch: 1, optimizer: {lion: {lr: 3e-5}}}").optimizer;
+    EXPECT_EQ(lion.kind, OptimizerKind::lion);
+    EXPECT_EQ(lion.lr, 3e-5);
+    EXPECT_EQ(lion.beta2, 0.99);
+    EXPECT_EQ(training("{global_batch: 1, optimizer: lion}").optimizer.lr, 1e-4);
+    const auto muon =
+        training("{global_batch: 1, optimizer: {muon: {betas: [0.8, 0.9]}}}").optimizer;
+    EXPECT_EQ(muon.momentum, 0.95);
+    EXPECT_EQ(muon.beta1, 0.8);
+    EXPECT_EQ(muon.weight_decay, 0.1);
+    EXPECT_EQ(training("{global_batch: 1, optimizer: adam-8bit}").optimizer.weight_decay, 0.01);
+    EXPECT_EQ(training("{global_batch: 1, optimizer: adafactor}").optimizer.states(), 0);
+    EXPECT_EQ(
+        training("{global_batch: 1, optimizer: {adafactor: {beta1: 0.9}}}").optimizer.states(), 1);
 }
 
 TEST(Scenario, TrainingReadsEveryKey) {
@@ -276,6 +290,18 @@ TEST(Scenario, RoundTripsThroughYamlAndJson) {
 
 TEST(Scenario, RoundTripKeepsTheValues) {
     const Scenario first = parsed(kGpt + "data: {text: a.txt}\n" + kTail, "x/s.yaml");
+TEST(Scenario, EveryOptimizerRoundTrips) {
+    for (const char* optimizer :
+         {"adamw", "adam", "sgd", "adam-8bit", "lion", "adafactor", "muon",
+          "{adam-8bit: {lr: 2e-4, betas: [0.8, 0.9], epsilon: 1e-6, weight_decay: 0.2}}",
+          "{lion: {lr: 2e-4, beta1: 0.8, beta2: 0.9, weight_decay: 0.2}}",
+          "{adafactor: {lr: 2e-4, beta1: 0.8, weight_decay: 0.2}}",
+          "{muon: {lr: 2e-4, momentum: 0.9, betas: [0.8, 0.9], epsilon: 1e-6, weight_decay: 0.2}}"})
+        expect_round_trip(
+            parsed(std::string("model: gpt2-124m\ncluster: h200\nstrategies: [ddp]\n") +
+                   "training: {global_batch: 8, optimizer: " + optimizer + "}\n"));
+}
+
     const Scenario again = parsed(scenario_to_yaml(first), "x/s.yaml");
     EXPECT_EQ(std::get<TextData>(again.data).path, "x/a.txt");
     EXPECT_EQ(again.cluster.device.memory, first.cluster.device.memory);

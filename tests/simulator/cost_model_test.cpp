@@ -65,6 +65,33 @@ TEST(CostModel, RowsThatTensorCoresCannotLoadWholeAreSlower) {
     EXPECT_NEAR(time(50304 - 8), time(50304), 1e-3 * time(50304)) << "the same tiles";
 }
 
+// In bf16 whatever the model trains in; what is not a multiply, two passes and the waves of tiles, is less than 5 %
+// of so large a matrix.
+TEST(CostModel, NewtonSchulzIsFifteenMultiplies) {
+    Device device = gpu();
+    device.peak[MathType::bf16] = FlopsPerSecond(400e12);
+    const Compute c = compute(Orthogonalise{1, 24576, 8192});
+    const double flops = 5 * (4.0 * 8192 * 8192 * 24576 + 2.0 * 8192 * 8192 * 8192);
+    EXPECT_EQ(cost_of(c.kernel, DType::fp32, DType::fp32).matmul, Flops(flops));
+    const double ideal = flops / (400e12 * 0.8);
+    EXPECT_GT(seconds(device, c), ideal);
+    EXPECT_NEAR(seconds(device, c), ideal, 0.05 * ideal);
+    EXPECT_EQ(seconds(device, c), seconds(device, compute(Orthogonalise{1, 8192, 24576})));
+    device.kind = DeviceKind::cpu;
+    EXPECT_NEAR(seconds(device, c), ideal, 0.05 * ideal);
+}
+
+// Beside gradient, master and parameter both moments are read and written, a byte each and two scales per block.
+TEST(CostModel, StatesOfEightBitsMoveFewerBytes) {
+    OptimizerSpec spec;
+    spec.kind = OptimizerKind::adam_8bit;
+    const std::int64_t n = 1 << 20;
+    const KernelCost cost =
+        cost_of(OptimizerStep{n, spec, 0, true, n / 256}, DType::bf16, DType::bf16);
+    EXPECT_EQ(cost.read, Bytes(n * (2 + 4 + 2) + 2 * n / 256 * 4));
+    EXPECT_EQ(cost.written, Bytes(n * (2 + 4 + 2) + 2 * n / 256 * 4));
+}
+
 TEST(CostModel, FormatsOfFewerBitsHaveTheirOwnPeak) {
     Device device = gpu();
     device.peak[MathType::bf16] = FlopsPerSecond(400e12);

@@ -66,7 +66,13 @@ std::vector<Kernel> all_kernels() {
             Add{kRows},
             Copy{kRows},
             SumSquares{kRows * kHidden},
-            OptimizerStep{kRows * kHidden, {}, 1.0, true}};
+            OptimizerStep{kRows * kHidden, {}, 1.0, true},
+            FactoredSquares{kRows * kHidden, kRows + kHidden, 1.0},
+            FactoredNorms{kRows * kHidden, kRows + kHidden, 1, 1.0, true},
+            FactoredStep{kRows * kHidden, kRows + kHidden, 1, {}, 1.0, true},
+            MuonMomentum{kRows * kHidden, {}, 1.0},
+            Orthogonalise{1, kRows, kHidden},
+            MuonStep{kRows * kHidden, {}, true}};
 }
 
 Compute half(Kernel kernel, DType dtype = DType::bf16) {

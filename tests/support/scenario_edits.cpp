@@ -28,9 +28,9 @@ void change(TrainingSpec& t, std::mt19937& random) {
             break;
         case 4:
             t.optimizer = {};
-            t.optimizer.kind =
-                any_of(random, {OptimizerKind::adamw, OptimizerKind::adam, OptimizerKind::sgd});
-            if (t.optimizer.kind == OptimizerKind::sgd)
+            t.optimizer.kind = kOptimizerKinds[std::uniform_int_distribution<std::size_t>(
+                0, kOptimizerKinds.size() - 1)(random)];
+            if (t.optimizer.kind == OptimizerKind::sgd || t.optimizer.kind == OptimizerKind::muon)
                 t.optimizer.momentum = any_of(random, {0.0, 0.9});
             break;
         case 5:

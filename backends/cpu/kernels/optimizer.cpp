@@ -55,6 +55,21 @@ SHARDSCOPE_CLONES void sgd_step(Share share, const Tensors<G, W, R>& t, const Sg
     }
 }
 
+template <class G, class W, class R>
+SHARDSCOPE_CLONES void lion_step(Share share, const Tensors<G, W, R>& t, const LionFactors<R>& f) {
+    const G* gradient = t.gradient;
+    W* weight = t.weight;
+    R* mean = t.state1;
+    const R clip = t.clip;
+    const LionFactors<R> by = f;
+    SHARDSCOPE_INDEPENDENT
+    for (std::int64_t i = share.first; i < share.last; ++i) {
+        const Lion<R> now = lion<R>(by, clip, gradient[i], {weight[i], mean[i]});
+        mean[i] = now.mean;
+        weight[i] = now.weight;
+    }
+}
+
 // The parameter that kernels read, from the master copy.
 template <class R, class T>
 SHARDSCOPE_CLONES void store(Share share, const R* master, T* parameter) {
@@ -70,6 +85,8 @@ void update(const OptimizerStep& k, Share share, const Addresses& at, W* weight,
     const Tensors<G, W, R> tensors{as<const G>(at[0]), weight, as<R>(at[4]), as<R>(at[5]), clip};
     if (k.spec.kind == OptimizerKind::sgd)
         return sgd_step(share, tensors, sgd_factors<R>(k.spec, step));
+    if (k.spec.kind == OptimizerKind::lion)
+        return lion_step(share, tensors, lion_factors<R>(k.spec));
     const double t = static_cast<double>(step);
     adam_step(share, tensors,
               adam_factors<R>(k.spec, std::pow(k.spec.beta1, t), std::pow(k.spec.beta2, t)));

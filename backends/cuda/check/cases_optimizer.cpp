@@ -20,11 +20,7 @@ void add_step(Cases& cases, std::int64_t n, const OptimizerSpec& spec, double cl
     KernelCase like;
     like.step = step;
     like.displaced = displaced;
-    const bool sgd = spec.kind == OptimizerKind::sgd;
-    const std::string shape = std::to_string(n) + " elements, " +
-                              (sgd                                ? "sgd"
-                               : spec.kind == OptimizerKind::adam ? "adam"
-                                                                  : "adamw") +
+    const std::string shape = std::to_string(n) + " elements, " + std::string(name_of(spec.kind)) +
                               (clip > 0 ? ", clip" : "") + (master ? ", master" : "") + ", step " +
                               std::to_string(step) + (displaced ? ", unaligned" : "");
     add_case(cases, OptimizerStep{n, spec, clip, master}, shape,
@@ -43,6 +39,8 @@ void add_optimizer_cases(Cases& cases) {
     add_step(cases, 37, adamw, 1000.0, true, 1234567, 1);
     add_step(cases, 1, adamw, 0.0, true, 2, 0);
     add_step(cases, 260, spec_of(OptimizerKind::adam, 0), 0.5, true, 3, 0);
+    add_step(cases, 517, spec_of(OptimizerKind::lion, 0), 0.5, true, 3, 0);
+    add_step(cases, 516, spec_of(OptimizerKind::lion, 0), 0.0, false, 0, 1);
     for (const double momentum : {0.0, 0.9}) {
         add_step(cases, 515, spec_of(OptimizerKind::sgd, momentum), 0.5, true, 0, 0);
         add_step(cases, 515, spec_of(OptimizerKind::sgd, momentum), 0.0, false, 4, 0);

@@ -20,6 +20,7 @@ struct Tensors {
 struct StepFactors {
     AdamFactors<float> adam;
     SgdFactors<float> sgd;
+    LionFactors<float> lion;
     float clip;
 };
 
@@ -27,7 +28,7 @@ SHARDSCOPE_DEVICE StepFactors step_factors(const OptimizerSpec& spec, double cli
                                            const double* norm, const StepWords* words) {
     const std::int64_t step = words->step + 1;
     return {adam_factors<float>(spec, power(spec.beta1, step), power(spec.beta2, step)),
-            sgd_factors<float>(spec, step),
+            sgd_factors<float>(spec, step), lion_factors<float>(spec),
             norm ? static_cast<float>(clip_factor(clip, *norm)) : 1.0f};
 }
 
@@ -39,6 +40,7 @@ __global__ void optimizer_step(std::int64_t elements, OptimizerSpec spec, double
     __syncthreads();
     const StepFactors by = shared;
     const bool is_sgd = spec.kind == OptimizerKind::sgd;
+    const bool is_lion = spec.kind == OptimizerKind::lion;
 
     const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x * N;
     std::int64_t at = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
@@ -49,7 +51,14 @@ __global__ void optimizer_step(std::int64_t elements, OptimizerSpec spec, double
         load(t.weight + at, count, t.aligned, w);
         if (t.state1) load(t.state1 + at, count, t.aligned, m);
         if (t.state2) load(t.state2 + at, count, t.aligned, v);
-        if (!is_sgd) {
+        if (is_lion) {
+#pragma unroll
+            for (int i = 0; i < N; ++i) {
+                const Lion<float> now = lion<float>(by.lion, by.clip, g[i], {w[i], m[i]});
+                w[i] = now.weight;
+                m[i] = now.mean;
+            }
+        } else if (!is_sgd) {
 #pragma unroll
             for (int i = 0; i < N; ++i) {
                 const Adam<float> now = adam<float>(by.adam, by.clip, g[i], {w[i], m[i], v[i]});
@@ -76,14 +85,13 @@ void start(const OptimizerStep& k, const Addresses& at, W* weight, T* copy,
            const LaunchContext& context) {
     // 16 bytes of the narrowest.
     constexpr int N = 16 / static_cast<int>(sizeof(T) < sizeof(G) ? sizeof(T) : sizeof(G));
-    const bool is_sgd = k.spec.kind == OptimizerKind::sgd;
-    const bool has_state = !is_sgd || k.spec.momentum != 0.0;
+    const int states = k.spec.states();
     Tensors<G, W, T> t{as<const G>(at[0]),
                        k.clip > 0 ? as<const double>(at[1]) : nullptr,
                        weight,
                        copy,
-                       has_state ? as<float>(at[4]) : nullptr,
-                       is_sgd ? nullptr : as<float>(at[5]),
+                       states > 0 ? as<float>(at[4]) : nullptr,
+                       states > 1 ? as<float>(at[5]) : nullptr,
                        false};
     t.aligned = is_aligned(t.gradient, weight) && is_aligned(copy, t.state1, t.state2);
     launch("optimizer_step", optimizer_step<N, G, W, T>,

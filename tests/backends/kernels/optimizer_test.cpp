@@ -12,8 +12,14 @@ struct Element {
     double w = 0, s1 = 0, s2 = 0;
 };
 
-// torch.optim's single-tensor update, t from 1.
+// torch.optim's single-tensor update, t from 1; Lion's as algorithm 2 of arXiv:2302.06675.
 void reference(const OptimizerSpec& o, double g, int t, Element& e) {
+    if (o.kind == OptimizerKind::lion) {
+        const double c = o.beta1 * e.s1 + (1 - o.beta1) * g;
+        e.w -= o.lr * ((c > 0) - (c < 0) + o.weight_decay * e.w);
+        e.s1 = o.beta2 * e.s1 + (1 - o.beta2) * g;
+        return;
+    }
     if (o.kind == OptimizerKind::adamw) e.w *= 1 - o.lr * o.weight_decay;
     if (o.kind != OptimizerKind::adamw) g += o.weight_decay * e.w;
     if (o.kind == OptimizerKind::sgd) {
@@ -29,7 +35,7 @@ void reference(const OptimizerSpec& o, double g, int t, Element& e) {
 }
 
 std::vector<OptimizerSpec> specs() {
-    OptimizerSpec adamw, adam, sgd, momentum;
+    OptimizerSpec adamw, adam, sgd, momentum, lion;
     adamw.weight_decay = 0.1;
     adam.kind = OptimizerKind::adam;
     adam.weight_decay = 0.01;
@@ -37,7 +43,10 @@ std::vector<OptimizerSpec> specs() {
     sgd.lr = 0.1;
     momentum.momentum = 0.9;
     momentum.weight_decay = 0.01;
-    return {adamw, adam, sgd, momentum};
+    lion.kind = OptimizerKind::lion;
+    lion.beta2 = 0.99;
+    lion.weight_decay = 0.1;
+    return {adamw, adam, sgd, momentum, lion};
 }
 
 // Three steps with clipping; returns the largest relative difference from the reference.
@@ -85,6 +94,17 @@ TEST(OptimizerKernel, FollowsPyTorch) {
                 // Three updates, each rounded to fp32 a handful of times.
                 train(random, spec, DType::fp32, master, clip, 1e-6);
             }
+}
+
+// Embedding rows that no token read stay where they are.
+TEST(OptimizerKernel, LionStepsNowhereWithoutAGradient) {
+    OptimizerSpec spec;
+    spec.kind = OptimizerKind::lion;
+    spec.lr = 0.01;
+    const auto after = call(OptimizerStep{3, spec}, DType::fp64,
+                            {tensor({0.0, 2.0, -1e-300}), absent(), tensor({1.0, 1.0, 1.0}),
+                             absent(), tensor({0.0, 0.0, 0.0}), absent()});
+    EXPECT_EQ(after[2], (Values{1.0, 0.99, 1.01}));
 }
 
 TEST(OptimizerKernel, FirstAdamStepHasTheSizeOfTheLearningRate) {

@@ -77,6 +77,13 @@ TEST(DeepSpeedImport, OptimizersAreWhatTheirKeysMake) {
         optimizer("{\"type\": \"SGD\", \"params\": {\"lr\": 0.1, \"momentum\": 0.9}}");
     EXPECT_EQ(sgd.kind, OptimizerKind::sgd);
     EXPECT_EQ(sgd.momentum, 0.9);
+    // FusedLion's defaults.
+    const OptimizerSpec lion =
+        optimizer("{\"type\": \"Lion\", \"params\": {\"weight_decay\": 0.1}}");
+    EXPECT_EQ(lion.kind, OptimizerKind::lion);
+    EXPECT_EQ(lion.lr, 1e-3);
+    EXPECT_EQ(lion.beta2, 0.99);
+    EXPECT_EQ(lion.weight_decay, 0.1);
 }
 
 TEST(DeepSpeedImport, PrecisionAndGradients) {
@@ -275,6 +282,8 @@ const Refused kRefused[] = {
     {zero("\"stage\": 3, \"mics_shard_size\": 1"), "unsupported", "MiCS"},
     {zero("\"stage\": 2, \"zenflow\": {\"topk_ratio\": 0.1}"), "unsupported", "ZenFlow"},
     {"\"optimizer\": {\"type\": \"Lamb\"}", "unsupported", "the optimizer Lamb"},
+    {"\"optimizer\": {\"type\": \"Muon\"}", "unsupported", "the optimizer Muon"},
+    {"\"optimizer\": {\"type\": \"Adafactor\"}", "unknown-name", "no optimizer"},
     {"\"optimizer\": {\"type\": \"OneBitAdam\"}", "unsupported", "OneBitAdam"},
     {"\"optimizer\": {\"type\": \"sgd\"}", "unknown-name", "use \"SGD\""},
     {"\"optimizer\": {\"type\": \"Adan\"}", "unknown-name", "use \"Adam\""},

@@ -1,0 +1,284 @@
+// What optimizers keep between steps, to the byte, by formulas that are written here from the model's shapes;
+// and how those that want whole matrices put them together under ZeRO.
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/lowering/optimizer_rules.h"
+#include "core/program/check.h"
+#include "tests/support/tiny.h"
+
+namespace shardscope {
+namespace {
+
+using testing::HasSubstr;
+
+using enum OptimizerKind;
+constexpr std::array kNewOptimizers = {adam_8bit, lion, adafactor, muon};
+
+// A GPT whose matrices are on either side of the 4096 elements below which nothing is quantised.
+constexpr std::int64_t kLayers = 2, kHidden = 64, kVocab = 128, kSeq = 16;
+
+Scenario scenario_of(OptimizerKind kind, int zero, int tp, int ranks) {
+    GptSpec spec;
+    spec.layers = kLayers;
+    spec.hidden = kHidden;
+    spec.heads = 4;
+    spec.vocab = kVocab;
+    spec.seq = kSeq;
+    Scenario s = test::tiny_scenario({"gpt", spec}, ranks);
+    s.training.optimizer.kind = kind;
+    s.training.optimizer.beta1 = kind == adafactor ? 0 : 0.9;
+    s.training.micro_batch = 2;
+    s.strategies[0].zero = zero;
+    s.strategies[0].tp = tp;
+    return s;
+}
+
+// A parameter as one of `t` tensor-parallel ranks has it.
+struct Tensor {
+    std::int64_t rows = 0, cols = 0;  // no rows: a vector of `cols`
+    bool hidden = false;              // a matrix of a block
+    std::int64_t elements() const { return std::max<std::int64_t>(rows, 1) * cols; }
+};
+using Layer = std::vector<Tensor>;
+
+std::vector<Layer> layers_of(std::int64_t t) {
+    constexpr std::int64_t h = kHidden;
+    const auto vector = [](std::int64_t n) { return Tensor{0, n}; };
+    std::vector<Layer> layers = {{{kVocab / t, h}, {kSeq, h}}};
+    for (std::int64_t l = 0; l < kLayers; ++l)
+        layers.push_back({vector(h),
+                          vector(h),
+                          vector(h),
+                          vector(h),
+                          {3 * h / t, h, true},
+                          vector(3 * h / t),
+                          {h, h / t, true},
+                          vector(h),
+                          {4 * h / t, h, true},
+                          vector(4 * h / t),
+                          {h, 4 * h / t, true},
+                          vector(h)});
+    layers.push_back({vector(h), vector(h)});
+    return layers;
+}
+
+std::int64_t blocks(std::int64_t n) { return (n + 255) / 256; }
+std::int64_t share(std::int64_t n, std::int64_t ranks) {
+    return ranks == 1 ? n : ((n + ranks - 1) / ranks + 15) / 16 * 16;
+}
+
+// Bytes of the states of tensors that ZeRO shards together over `ranks`.
+std::int64_t states_of(OptimizerKind kind, const Layer& together, std::int64_t ranks) {
+    std::int64_t mine = 0, adamws = 0, whole = 0, scales = 0;
+    for (const Tensor& tensor : together) {
+        const std::int64_t n = tensor.elements();
+        const bool is_mine = kind == muon ? tensor.hidden : kind == adam_8bit ? n >= 4096 : true;
+        (is_mine ? mine : adamws) += n;
+        if (is_mine) scales += 2 * blocks(n);
+        whole += tensor.rows > 0 ? tensor.rows + tensor.cols : n;
+    }
+    if (kind == adafactor) return 4 * whole;
+    if (kind == lion) return 4 * share(mine, ranks);
+    if (ranks > 1) scales = 2 * blocks(share(mine, ranks));
+    const std::int64_t own =
+        kind == muon ? 4 * share(mine, ranks) : 2 * share(mine, ranks) + 4 * scales;
+    return own + 8 * share(adamws, ranks);
+}
+
+std::int64_t expected(OptimizerKind kind, int zero, int tp, int dp) {
+    const std::vector<Layer> layers = layers_of(tp);
+    std::int64_t bytes = 0;
+    if (zero == 3) {
+        for (const Layer& layer : layers) bytes += states_of(kind, layer, dp);
+        return bytes;
+    }
+    Layer all;
+    for (const Layer& layer : layers) all.insert(all.end(), layer.begin(), layer.end());
+    return states_of(kind, all, zero == 0 ? 1 : dp);
+}
+
+std::int64_t kept(const Plan& plan, Category category) {
+    std::int64_t sum = 0;
+    for (const Buffer& b : plan.program.roles[0].buffers)
+        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
+    return sum;
+}
+
+TEST(Optimizers, KeepWhatTheFormulasSay) {
+    for (const OptimizerKind kind : kNewOptimizers)
+        for (const int zero : {0, 1, 2, 3})
+            for (const int tp : {1, 2})
+                for (const int dp : {1, 3, 4}) {
+                    const Scenario s = scenario_of(kind, zero, tp, tp * dp);
+                    SCOPED_TRACE(std::string(name_of(kind)) + " " +
+                                 test::describe(s, s.strategies[0]));
+                    const Plan plan = test::lower_tiny(s);
+                    EXPECT_EQ(kept(plan, Category::optimizer_states),
+                              expected(kind, dp == 1 ? 0 : zero, tp, dp));
+                    EXPECT_NO_THROW(check_program(plan.program, plan.memory));
+                }
+}
+
+// Beside them lie fp32 master weights, as large as the share.
+TEST(Optimizers, KeepTheSameInBf16BesideMasterWeights) {
+    for (const OptimizerKind kind : kNewOptimizers) {
+        Scenario s = scenario_of(kind, 0, 1, 2);
+        s.training.precision = DType::bf16;
+        const Plan plan = test::lower_tiny(s);
+        EXPECT_EQ(kept(plan, Category::optimizer_states),
+                  expected(kind, 0, 1, 2) + 4 * plan.model->parameter_count())
+            << name_of(kind);
+    }
+}
+
+TEST(Optimizers, AdafactorKeepsAMomentIfAsked) {
+    Scenario s = scenario_of(adafactor, 0, 1, 1);
+    s.training.optimizer.beta1 = 0.9;
+    const Plan plan = test::lower_tiny(s);
+    EXPECT_EQ(kept(plan, Category::optimizer_states),
+              expected(adafactor, 0, 1, 1) + 4 * plan.model->parameter_count());
+}
+
+TEST(Optimizers, ProgramsHaveNoRacesInHybrids) {
+    TransformerSpec mixture = test::tiny_transformer();
+    mixture.layers = 4;
+    mixture.experts = {4, 2, 20, 12, true};
+    for (const OptimizerKind kind : kNewOptimizers)
+        for (const ModelSpec& model : {test::tiny_mlp(), test::deep_gpt(), ModelSpec{"e", mixture}})
+            for (const int zero : {0, 1, 2, 3})
+                for (const int pp : {1, 2}) {
+                    Scenario s = test::tiny_scenario(model, 8);
+                    s.training.optimizer.kind = kind;
+                    s.training.clip = 1.0;
+                    s.training.global_batch = 32;
+                    s.training.micro_batch = 2;
+                    s.training.precision = pp == 2 ? DType::bf16 : DType::fp32;
+                    s.strategies[0].zero = zero;
+                    s.strategies[0].pp = pp;
+                    s.strategies[0].bucket = Bytes(4000);
+                    if (model.name == "e") s.strategies[0].ep = 2;
+                    SCOPED_TRACE(std::string(name_of(kind)) + " " +
+                                 test::describe(s, s.strategies[0]));
+                    const Plan plan = test::lower_tiny(s);
+                    EXPECT_NO_THROW(check_program(plan.program, plan.memory));
+                }
+}
+
+struct Sent {
+    std::int64_t gathered = 0, summed = 0;  // elements of bf16 updates, of fp32 statistics
+};
+Sent sent_by_the_optimizer(const Plan& plan) {
+    Sent sent;
+    for (const Body& body : plan.program.roles[0].bodies)
+        for (const Instruction& i : body.instructions)
+            if (const auto* c = std::get_if<Collective>(&i.operation);
+                c != nullptr && i.phase == Phase::optimizer) {
+                if (c->kind == CollectiveKind::all_gather && c->dtype == DType::bf16)
+                    sent.gathered += c->elements;
+                if (c->kind == CollectiveKind::all_reduce && c->dtype == DType::fp32)
+                    sent.summed += c->elements;
+            }
+    return sent;
+}
+
+// Muon's ranks gather all hidden matrices in bf16, Adafactor's add up all statistics and two norms per
+// tensor; without ZeRO, and of the others, the optimizer sends nothing.
+TEST(Optimizers, SendWhatDividedMatricesNeed) {
+    const std::int64_t hidden = 12 * kHidden * kHidden * kLayers;
+    const std::int64_t tensors = 2 + 12 * kLayers + 2;
+    for (const int zero : {0, 1, 2, 3}) {
+        const auto sent = [zero](OptimizerKind kind) {
+            return sent_by_the_optimizer(test::lower_tiny(scenario_of(kind, zero, 1, 4)));
+        };
+        EXPECT_EQ(sent(muon).gathered, zero > 0 ? hidden : 0);
+        EXPECT_EQ(sent(adafactor).summed,
+                  zero > 0 ? expected(adafactor, 0, 1, 1) / 4 + 2 * tensors : 0);
+        for (const OptimizerKind kind : {adam_8bit, lion}) {
+            EXPECT_EQ(sent(kind).gathered, 0);
+            EXPECT_EQ(sent(kind).summed, 0);
+        }
+    }
+}
+
+// Of a 48 × 32 matrix: X·Xᵀ is 2·32·48·32, A·A 2·32·32·32, B·X 2·32·32·48, five times.
+TEST(Optimizers, NewtonSchulzMultiplies) {
+    const Orthogonalise k{1, 48, 32};
+    const KernelCost cost = cost_of(k, DType::bf16, DType::bf16);
+    EXPECT_EQ(cost.matmul, Flops(5 * 2.0 * 32 * 32 * (48 + 32 + 48)));
+    EXPECT_EQ(k.workspace(), 32 * 32 + 32 * 32 + 48 * 32);
+    EXPECT_EQ(cost_of(Orthogonalise{3, 32, 48}, DType::bf16, DType::bf16).matmul,
+              Flops(3 * cost.matmul.value));
+}
+
+// Every hidden matrix is multiplied on every rank, whole or as tensor parallelism divides it.
+TEST(Optimizers, MuonMultipliesEveryHiddenMatrix) {
+    for (const int tp : {1, 2}) {
+        double expected_flops = 0;
+        for (const Layer& layer : layers_of(tp))
+            for (const Tensor& tensor : layer)
+                if (tensor.hidden)
+                    expected_flops += cost_of(Orthogonalise{1, tensor.rows, tensor.cols},
+                                              DType::fp32, DType::fp32)
+                                          .matmul.value;
+        const Plan plan = test::lower_tiny(scenario_of(muon, 1, tp, 4));
+        double flops = 0;
+        for (const Body& body : plan.program.roles[0].bodies)
+            for (const Instruction& i : body.instructions)
+                if (const auto* c = std::get_if<Compute>(&i.operation);
+                    c != nullptr && i.phase == Phase::optimizer)
+                    flops += cost_of(c->kernel, c->dtype, c->gradient).matmul.value;
+        EXPECT_EQ(flops, expected_flops);
+    }
+}
+
+// The middle of three linear layers is a hidden one.
+TEST(Optimizers, MuonLeavesFirstAndLastLayersToAdamW) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 1);
+    s.training.optimizer.kind = muon;
+    const Plan plan = test::lower_tiny(s);
+    EXPECT_EQ(kept(plan, Category::optimizer_states),
+              4 * 32 * 17 + 8 * (20 * 32 + 32 + 17 + 17 * 7 + 7));
+}
+
+TEST(Optimizers, WholeStatesOfACheckpoint) {
+    for (const OptimizerKind kind : kNewOptimizers) {
+        const Scenario s = scenario_of(kind, 0, 1, 1);
+        const Plan plan = test::lower_tiny(s);
+        EXPECT_EQ(optimizer_state_bytes(*plan.model, s.training), expected(kind, 0, 1, 1))
+            << name_of(kind);
+    }
+}
+
+TEST(Optimizers, RefuseWhatMakesNoSense) {
+    const auto refusal = [](const Scenario& s) -> std::string {
+        try {
+            test::lower_tiny(s);
+        } catch (const Error& e) {
+            return e.rule + ": " + e.what();
+        }
+        return "accepted";
+    };
+    Scenario s = scenario_of(muon, 1, 1, 4);
+    s.strategies[0].profile = RuntimeProfile::deepspeed;
+    EXPECT_THAT(refusal(s), HasSubstr("optimizer: "));
+    EXPECT_THAT(refusal(s), HasSubstr("optimizer muon with zero 1 in profile deepspeed"));
+    s.training.optimizer.kind = adafactor;
+    EXPECT_THAT(refusal(s), HasSubstr("optimizer adafactor with zero 1 in profile deepspeed"));
+    s.strategies[0].zero = 0;
+    EXPECT_EQ(refusal(s), "accepted");
+    LayerListSpec two;
+    two.items = {{LayerListSpec::Kind::linear, 8, 8, true},
+                 {LayerListSpec::Kind::linear, 8, 4, true}};
+    s = test::tiny_scenario({"two", two}, 1);
+    s.training.optimizer.kind = muon;
+    EXPECT_THAT(refusal(s), HasSubstr("the model has none between its first and its last layer"));
+}
+
+}  // namespace
+}  // namespace shardscope
