@@ -290,7 +290,7 @@ private:
             std::vector<std::size_t> filling;
             for (int stage = 0; stage < strategy.pp; ++stage)
                 for (const Unit& unit : make_units(local.model, local.splits,
-                                                   stage_chunks(cut, stage, strategy.pp), rules))
+                                                   stage_chunks(cut, stage, strategy), rules))
                     filling.push_back(unit.entries.size());
             if (std::find(fillings.begin(), fillings.end(), filling) != fillings.end()) continue;
             fillings.push_back(std::move(filling));
@@ -299,11 +299,11 @@ private:
         return buckets;
     }
 
-    static std::vector<LayerRange> stage_chunks(const Cut& cut, int stage, int pp) {
+    static std::vector<LayerRange> stage_chunks(const Cut& cut, int stage, Strategy strategy) {
+        apply(cut, strategy);
         std::vector<LayerRange> chunks;
-        for (auto c = static_cast<std::size_t>(stage); c < cut.chunks.size();
-             c += static_cast<std::size_t>(pp))
-            chunks.push_back(cut.chunks[c]);
+        for (const int c : chunks_of_stage(strategy, stage))
+            chunks.push_back(cut.chunks[static_cast<std::size_t>(c)]);
         return chunks;
     }
 

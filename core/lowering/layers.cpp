@@ -109,6 +109,12 @@ void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, Backward
     if (dy.valid()) gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
 }
 
+void LayerLowering::continue_backward(BufferId gradient, BackwardPart part) {
+    part_ = part;
+    backward_ = true;
+    gradient_ = gradient;
+}
+
 void LayerLowering::backward(std::size_t layer) {
     recompute(layer);
     begin(Phase::backward, layer);

@@ -47,6 +47,8 @@ public:
     // Starts a backward body; `dy`: the gradient of its first layer's output (the last of a chunk), none
     // where that layer ends in the loss. dy is taken through the output's own activation.
     void begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part);
+    // The same where this rank has the layer behind, which gave `gradient` of its input.
+    void continue_backward(BufferId gradient, BackwardPart part);
     // Layers in reverse order, after all forwards have been lowered. What the forward did not keep
     // (strategy.recompute) is computed again first.
     void backward(std::size_t layer);

@@ -88,6 +88,22 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
                     "use tp_overlap: gradients, or another micro_batch");
 }
 
+// In a V both ends of the model are on the first stage. A table that they share gets its gradient from two chunks
+// in turn, for which only a gradient kept through the step has room.
+void check_v(const Model& model, const Layout& layout, const Strategy& strategy) {
+    const bool reduces = layout.replicas() > 1 && strategy.reduces_every_micro_batch();
+    if (layout.pp == 1 || strategy.schedule != Schedule::zero_bubble_v || !reduces) return;
+    for (const Layer& layer : model.layers)
+        if (!layer.borrowed.empty())
+            throw Error(
+                "schedule",
+                fmt::format("schedule zb-v with gradients reduced after every micro-batch{}: "
+                            "the tied embedding's is complete two tasks later",
+                            strategy.zero >= 2 ? fmt::format(" (zero {})", strategy.zero) : ""),
+                "use zero 0 or 1 with reduce_at: boundary, another schedule, or "
+                "an untied embedding");
+}
+
 // Schedules are lists of tasks, and simulating takes time for each.
 void check_tasks(const Layout& layout) {
     constexpr std::int64_t kMost = 2'000'000;
@@ -233,6 +249,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         check_sizes(*model, layout, strategy.attention);
         check_experts(*model, layout, strategy);
         check_optimizer(*model, scenario.training, strategy);
+        check_v(*model, layout, plan.strategy);
         if (split_parameters) split = split_model(*model, layout.tp, layout.ep);
         if (layout.cp > 1)
             split.model =
@@ -247,9 +264,8 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         located(strategy, [&] { return partition_layers(local, strategy); });
     for (int stage = 0; stage < plan.layout.pp; ++stage) {
         auto& mine = plan.chunks.emplace_back();
-        for (auto c = static_cast<std::size_t>(stage); c < chunks.size();
-             c += static_cast<std::size_t>(plan.layout.pp))
-            mine.push_back(chunks[c]);
+        for (const int c : chunks_of_stage(plan.strategy, stage))
+            mine.push_back(chunks[static_cast<std::size_t>(c)]);
         lower_stage(plan, local, stage, target);
     }
     Packer packer;

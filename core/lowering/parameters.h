@@ -32,6 +32,9 @@ public:
     // From now on gradients of unit `u` are written, not accumulated, into `buffer`.
     void set_gradient(UnitId u, BufferId buffer);
 
+    // A body before this one has written the micro-batch's gradient of `p`: this one adds to it.
+    void set_written(ParameterId p) { fresh_[p.index()] = false; }
+
     Operand value(ParameterId p) const;  // invalid for an invalid parameter
     struct Target {
         Operand operand;
@@ -43,10 +46,10 @@ public:
     const UnitBuffers& unit(UnitId u) const { return buffers_[u.index()]; }
 
 private:
+    void add_states(const Unit& unit, UnitBuffers& buffers);
     void add_placeholders();  // ProfileRules::placeholder_gradients
 
     LoweringContext& context_;
-    void add_states(const Unit& unit, UnitBuffers& buffers);
     std::vector<UnitBuffers> buffers_;
     std::vector<BufferId> value_, gradient_;  // current, per unit
     std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites

@@ -28,7 +28,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.overlaps_reduction = false;  // without --overlap-grad-reduce
             // send_forward_recv_backward waits for both; the interleaved schedule does not with
             // --overlap-p2p-communication, its default.
-            rules.blocking_transfers = strategy.virtual_stages == 1;
+            rules.blocking_transfers = strategy.chunks_per_stage() == 1;
             rules.divides_transfers = true;
             rules.loss_copies = 1;
             rules.widens_gradients = narrow;

@@ -47,7 +47,8 @@ StageLowering::StageLowering(LoweringContext& context)
       reduction_(context, parameters_),
       transfers_(context),
       input_(context.chunks.size()),
-      received_(context.chunks.size()) {}
+      received_(context.chunks.size()),
+      handed_(context.chunks.size()) {}
 
 void StageLowering::run() {
     // Backward bodies refer to what the forward bodies left.
@@ -68,6 +69,7 @@ void StageLowering::run() {
                              ? forward[static_cast<std::size_t>(task.chunk)]
                              : backward_body(task));
     }
+    if (context_.strategy.schedule == Schedule::zero_bubble_v) find_receives();
     for (std::size_t t = 0; t < tasks.size(); ++t) schedule(tasks[t], bodies[t]);
     const BodyId optimizer = lower_optimizer(context_, parameters_, layers_.loss());
     context_.builder.role.schedule.push_back(
@@ -90,7 +92,7 @@ BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
     gather_.begin_body(Gather::Direction::forward, reading_layers(layers_, range, false), false);
     const bool first = range.first == 0, last = range.last == context_.model.layers.size();
     layers_.load_batch(first, last);
-    if (!first) {
+    if (!first && !continues(chunk)) {
         b.at(Phase::forward, static_cast<std::int32_t>(range.first));
         const Layer& before = context_.model.layers[range.first - 1];
         BufferId& input = input_[static_cast<std::size_t>(chunk)];
@@ -108,7 +110,8 @@ BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
         layers_.forward(l);
         gather_.after_layer(l);
     }
-    if (!last) transfers_.fill(Port::activations_out, chunk, layers_.output(range.last - 1).buffer);
+    if (transfers_.has(Port::activations_out, chunk))
+        transfers_.fill(Port::activations_out, chunk, layers_.output(range.last - 1).buffer);
     return body;
 }
 
@@ -120,6 +123,7 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     const bool weights = part != BackwardPart::input, inputs = part != BackwardPart::weight;
     parameters_.begin_body(kind);
     if (weights) reduction_.begin_body(kind);
+    add_to_written(chunk);
     // Alone, the last layer computes forward and backward back to back: its weights stay gathered.
     const auto forward = reading_layers(layers_, range, false);
     const auto backward =
@@ -138,7 +142,10 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
         dy = received;
         if (inputs) transfers_.take(Port::gradients_in, chunk, dy);
     }
-    layers_.begin_backward(range.last - 1, dy, part);
+    if (chunk + 1 < static_cast<int>(context_.chunks.size()) && continues(chunk + 1))
+        layers_.continue_backward(handed_[static_cast<std::size_t>(chunk + 1)], part);
+    else
+        layers_.begin_backward(range.last - 1, dy, part);
     for (std::size_t l = range.last; l-- > range.first;) {
         b.at(Phase::backward, static_cast<std::int32_t>(l));
         gather_.before_layer(l);
@@ -148,8 +155,17 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     }
     if (inputs && transfers_.has(Port::gradients_out, chunk))
         transfers_.fill(Port::gradients_out, chunk, layers_.input_gradient());
+    if (inputs) handed_[static_cast<std::size_t>(chunk)] = layers_.input_gradient();
     if (weights) reduction_.end_body();
     return body;
+}
+
+void StageLowering::add_to_written(int chunk) {
+    for (std::size_t later = static_cast<std::size_t>(chunk) + 1; later < context_.chunks.size();
+         ++later)
+        for (std::size_t l = context_.chunks[later].first; l < context_.chunks[later].last; ++l)
+            for (const ParameterId p : context_.model.layers[l].borrowed)
+                parameters_.set_written(p);
 }
 
 BodyId StageLowering::backward_body(const StageTask& task) {
@@ -169,11 +185,44 @@ void StageLowering::schedule_transfer(Port port, const StageTask& task) {
     context_.builder.role.schedule.push_back({body, task.micro_batch});
 }
 
+void StageLowering::find_receives() {
+    const Strategy& strategy = context_.strategy;
+    const std::vector<int> mine = chunks_of_stage(strategy, context_.stage);
+    for (const int peer : {context_.stage - 1, context_.stage + 1}) {
+        if (peer < 0 || peer >= strategy.pp) continue;
+        const std::vector<int> theirs = chunks_of_stage(strategy, peer);
+        for (StageTask task :
+             stage_schedule(strategy, peer, strategy.pp, context_.layout.micro_batches)) {
+            if (task.kind == TaskKind::weight_gradient) continue;
+            const bool forward = task.kind == TaskKind::forward;
+            const int next = theirs[static_cast<std::size_t>(task.chunk)] + (forward ? 1 : -1);
+            const auto found = std::ranges::find(mine, next);
+            if (found == mine.end()) continue;
+            task.chunk = static_cast<int>(found - mine.begin());
+            receives_[peer].push_back({forward ? Port::activations_in : Port::gradients_in, task});
+        }
+    }
+}
+
+void StageLowering::schedule_receive(Port port, const StageTask& task) {
+    if (!transfers_.has(port, task.chunk)) return;
+    const auto queue = receives_.find(transfers_.peer(port, task.chunk));
+    if (queue == receives_.end()) return schedule_transfer(port, task);
+    const auto is_it = [&](const Receive& r) {
+        return r.port == port && r.task.chunk == task.chunk &&
+               r.task.micro_batch == task.micro_batch;
+    };
+    const auto last = std::ranges::find_if(queue->second, is_it);
+    if (last == queue->second.end()) return;  // has come before what another task wanted
+    for (auto r = queue->second.begin(); r <= last; ++r) schedule_transfer(r->port, r->task);
+    queue->second.erase(queue->second.begin(), last + 1);
+}
+
 void StageLowering::schedule(const StageTask& task, BodyId body) {
     auto& list = context_.builder.role.schedule;
     const bool forward = task.kind == TaskKind::forward;
     const bool transfers = task.kind != TaskKind::weight_gradient;
-    if (transfers) schedule_transfer(forward ? Port::activations_in : Port::gradients_in, task);
+    if (transfers) schedule_receive(forward ? Port::activations_in : Port::gradients_in, task);
     list.push_back({body, task.micro_batch});
     if (transfers) schedule_transfer(forward ? Port::activations_out : Port::gradients_out, task);
 }

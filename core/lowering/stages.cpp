@@ -1,6 +1,7 @@
 #include "core/lowering/stages.h"
 
 #include <algorithm>
+#include <array>
 #include <regex>
 
 #include <fmt/format.h>
@@ -29,7 +30,7 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
     const auto blocks = std::count_if(model.layers.begin(), model.layers.end(), is_block);
     const bool has_blocks = blocks > 0;
     // Blocks that every chunk can have as many of leave what surrounds them to go along.
-    const double around = blocks % (s.pp * s.virtual_stages) == 0 ? 0 : 1;
+    const double around = blocks % (s.pp * s.chunks_per_stage()) == 0 ? 0 : 1;
     std::regex pattern;
     if (s.partition.kind == Kind::pattern) pattern = std::regex(s.partition.pattern);
     std::vector<double> weights;
@@ -45,7 +46,7 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
     }
     const auto matching =
         std::count_if(weights.begin(), weights.end(), [](double w) { return w > 0; });
-    const int chunks = s.pp * s.virtual_stages;
+    const int chunks = s.pp * s.chunks_per_stage();
     if (s.partition.kind == Kind::pattern && matching > 0 && matching < chunks)
         fail(fmt::format("\"{}\" matches {} layers, too few for {} chunks", s.partition.pattern,
                          matching, chunks),
@@ -172,6 +173,65 @@ std::vector<StageTask> zero_bubble(int stage, int stages, std::int64_t micro_bat
     return tasks;
 }
 
+// Appends tasks of one stage, each kind's micro-batches in order.
+class VSchedule {
+public:
+    VSchedule(int stage, int stages, std::int64_t micro_batches)
+        : stage_(stage),
+          stages_(stages),
+          real_(micro_batches),
+          all_(std::max(micro_batches, std::int64_t{2} * stages - 1)) {}
+
+    std::vector<StageTask> run() {
+        repeat(2 * (stages_ - stage_) - 1, [&] { forward(kDown); });
+        repeat(stage_, [&] {
+            forward(kUp);
+            forward(kDown);
+        });
+        repeat(stages_ - stage_, [&] {
+            forward(kUp);
+            backward(kUp);
+        });
+        while (forwards_[kUp] < all_) {
+            if (forwards_[kDown] < all_) forward(kDown);
+            backward(kDown);
+            forward(kUp);
+            backward(kUp);
+        }
+        repeat(stage_, [&] {
+            input_gradient(kDown);
+            input_gradient(kUp);
+        });
+        repeat(stages_ - stage_, [&] { backward(kDown); });
+        for (const Leg leg : {kUp, kDown})
+            while (weights_[leg] < all_) weight_gradient(leg);
+        return std::move(tasks_);
+    }
+
+private:
+    enum Leg { kDown, kUp };
+    template <class Work>
+    static void repeat(int times, Work&& work) {
+        for (int i = 0; i < times; ++i) work();
+    }
+    void add(StageTask::Kind kind, Leg leg, std::int64_t& next) {
+        if (next < real_) tasks_.push_back({kind, leg, static_cast<std::int32_t>(next)});
+        ++next;
+    }
+    void forward(Leg leg) { add(StageTask::Kind::forward, leg, forwards_[leg]); }
+    void input_gradient(Leg leg) { add(StageTask::Kind::input_gradient, leg, inputs_[leg]); }
+    void weight_gradient(Leg leg) { add(StageTask::Kind::weight_gradient, leg, weights_[leg]); }
+    void backward(Leg leg) {
+        input_gradient(leg);
+        weight_gradient(leg);
+    }
+
+    int stage_, stages_;
+    std::int64_t real_, all_;
+    std::array<std::int64_t, 2> forwards_{}, inputs_{}, weights_{};  // done, per leg
+    std::vector<StageTask> tasks_;
+};
+
 std::vector<StageTask> gpipe(std::int64_t micro_batches) {
     std::vector<StageTask> tasks;
     for (const auto kind : {StageTask::Kind::forward, StageTask::Kind::backward})
@@ -182,11 +242,25 @@ std::vector<StageTask> gpipe(std::int64_t micro_batches) {
 
 }  // namespace
 
+int stage_of_chunk(const Strategy& strategy, int chunk) {
+    const bool up = strategy.schedule == Schedule::zero_bubble_v && chunk >= strategy.pp;
+    return up ? 2 * strategy.pp - 1 - chunk : chunk % strategy.pp;
+}
+
+std::vector<int> chunks_of_stage(const Strategy& strategy, int stage) {
+    std::vector<int> chunks;
+    for (int c = 0; c < strategy.pp * strategy.chunks_per_stage(); ++c)
+        if (stage_of_chunk(strategy, c) == stage) chunks.push_back(c);
+    return chunks;
+}
+
 std::vector<LayerRange> partition_layers(const Model& model, const Strategy& strategy) {
-    const auto chunks = static_cast<std::size_t>(strategy.pp * strategy.virtual_stages);
+    const int per_stage = strategy.chunks_per_stage();
+    const auto chunks = static_cast<std::size_t>(strategy.pp * per_stage);
     if (chunks > model.layers.size())
-        fail(fmt::format("pp {} × virtual_stages {} = {} chunks, but the model has {} layers",
-                         strategy.pp, strategy.virtual_stages, chunks, model.layers.size()),
+        fail(fmt::format("pp {} × {} {} = {} chunks, but the model has {} layers", strategy.pp,
+                         strategy.schedule == Schedule::zero_bubble_v ? "zb-v's" : "virtual_stages",
+                         per_stage, chunks, model.layers.size()),
              fmt::format("use at most {} chunks", model.layers.size()));
     if (chunks == 1) return {{0, model.layers.size()}};
     if (strategy.partition.kind == Kind::counts) return by_counts(model, strategy);
@@ -203,6 +277,8 @@ std::vector<StageTask> stage_schedule(const Strategy& strategy, int stage, int s
             return one_forward_one_backward(strategy.virtual_stages, stage, stages, micro_batches);
         case Schedule::zero_bubble:
             return zero_bubble(stage, stages, micro_batches);
+        case Schedule::zero_bubble_v:
+            return VSchedule(stage, stages, micro_batches).run();
     }
     return {};
 }

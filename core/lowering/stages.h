@@ -8,7 +8,12 @@
 
 namespace shardscope {
 
-// The layers of each of the pp · virtual_stages chunks, in model order; chunk c is on stage c mod pp.
+// Where the model's chunks are: chunk c on stage c mod pp, and with zb-v in a V, down the stages and up
+// again, stage s having chunks s and 2·pp − 1 − s.
+int stage_of_chunk(const Strategy& strategy, int chunk);
+std::vector<int> chunks_of_stage(const Strategy& strategy, int stage);  // ascending
+
+// The layers of each of the pp · chunks_per_stage chunks, in model order.
 // Every chunk has at least one layer. The heaviest chunk is as light as possible, then the sum of
 // squares of the chunks' weights (so that a remainder is spread), then earlier chunks are the lighter
 // ones; what a layer weighs is strategy.partition's choice. `blocks`: a block 1, and what surrounds the
@@ -39,6 +44,10 @@ struct StageTask {
 //          lacks are left out of the order.
 //   zb-h1  1F1B whose stage s lets s weight gradients wait, so that each stage keeps the activations
 //          of as many micro-batches as 1F1B's first (Qi et al. 2024, arXiv:2401.10241, section 3)
+//   zb-v   two chunks per stage in a V (Qi et al. 2024, section 6): no bubble between a stage's first task and
+//          its last where the three kinds of task take equally long and there are 2·stages − 1 micro-batches
+//          or more, with 2·stages chunks' activations kept. The order is that of torch.distributed.pipelining's
+//          ScheduleZBVZeroBubble: what fewer micro-batches lack is left out of it.
 std::vector<StageTask> stage_schedule(const Strategy& strategy, int stage, int stages,
                                       std::int64_t micro_batches);
 

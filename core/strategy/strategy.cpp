@@ -17,6 +17,8 @@ std::string_view schedule_name(Schedule schedule) {
             return "1f1b";
         case Schedule::zero_bubble:
             return "zb-h1";
+        case Schedule::zero_bubble_v:
+            return "zb-v";
     }
     return "unknown";
 }

@@ -27,6 +27,8 @@ enum class Schedule {
     one_f_one_b,  // one forward, one backward after the warm-up (PipeDream-Flush, Narayanan 2021);
                   // interleaved where virtual_stages > 1
     zero_bubble,  // ZB-H1 (Qi et al. 2024): 1F1B whose weight gradients fill the bubbles
+    zero_bubble_v,  // ZB-V (Qi et al. 2024): two chunks per stage, down the stages and up again, so that
+                    // the first stage has the model's first and last layers
 };
 
 // How layers are divided over pipeline stages.
@@ -117,6 +119,10 @@ struct Strategy {
     RuntimeProfile profile = RuntimeProfile::shardscope;
     std::string place;  // "scenario.yaml:12:5" for messages, empty without a file; not a value
 
+    // Model chunks of a stage. ZB-V has two of its own.
+    int chunks_per_stage() const {
+        return pp > 1 && schedule == Schedule::zero_bubble_v ? 2 : virtual_stages;
+    }
     bool reduces_every_micro_batch() const {
         return reduce_at == ReduceAt::micro_batch || (reduce_at == ReduceAt::by_stage && zero >= 2);
     }

@@ -19,7 +19,7 @@ inline constexpr IntegerRange kEvery{1, 10'000};
 inline constexpr std::size_t kMostStrategies = 1000;
 
 inline constexpr std::array kSchedules = {Schedule::gpipe, Schedule::one_f_one_b,
-                                          Schedule::zero_bubble};
+                                          Schedule::zero_bubble, Schedule::zero_bubble_v};
 inline constexpr std::array kContextKinds = {ContextKind::ring, ContextKind::all_gather,
                                              ContextKind::ulysses};
 inline constexpr std::array kTensorOverlaps = {TensorOverlap::none, TensorOverlap::gradients,

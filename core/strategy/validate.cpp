@@ -167,8 +167,9 @@ void check_schedule(const Strategy& s) {
     }
     if (s.schedule != Schedule::one_f_one_b) {
         fail(s, "virtual-stages",
-             fmt::format("{} with schedule {}: only 1f1b interleaves model chunks", asked,
-                         schedule_name(s.schedule)),
+             fmt::format("{} with schedule {}: only 1f1b interleaves model chunks{}", asked,
+                         schedule_name(s.schedule),
+                         s.schedule == Schedule::zero_bubble_v ? ", zb-v always has two" : ""),
              "use schedule 1f1b, or virtual_stages 1");
     }
 }
@@ -181,9 +182,11 @@ void check_partition(const Strategy& s) {
             fail(s, "pattern", fmt::format("partition pattern is {}", fault), kPatternFix);
     }
     if (partition.kind != Partition::Kind::counts) return;
-    const std::int64_t chunks = std::int64_t{s.pp} * s.virtual_stages;
+    const std::int64_t chunks = std::int64_t{s.pp} * s.chunks_per_stage();
     const std::string product =
-        fmt::format("pp {} × virtual_stages {} = {}", s.pp, s.virtual_stages, chunks);
+        s.schedule == Schedule::zero_bubble_v && s.pp > 1
+            ? fmt::format("pp {} × 2 with schedule zb-v = {}", s.pp, chunks)
+            : fmt::format("pp {} × virtual_stages {} = {}", s.pp, s.virtual_stages, chunks);
     if (std::ssize(partition.counts) != chunks) {
         fail(s, "partition",
              fmt::format("partition lists {} chunks of layers, but there are {}",
@@ -309,7 +312,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.dp = degree_of(strategy, layout.world, scenario.cluster.world_size());
     layout.ep = strategy.ep;
     layout.shards = shards_of(scenario.cluster, strategy, layout.replicas());
-    layout.virtual_stages = strategy.virtual_stages;
+    layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);
     check_expert_parallel(strategy, layout.replicas());
     split_batch(scenario.training, strategy, layout);

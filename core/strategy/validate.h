@@ -20,7 +20,7 @@ struct Layout {
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
     // Ranks that hold the same parameters, over which gradients are summed and ZeRO shards.
     int replicas() const { return dp * cp; }
-    // Model chunks in all: chunk c belongs to stage c mod pp.
+    // Model chunks in all; core/lowering/stages.h has the stage of each.
     std::int64_t chunks() const { return std::int64_t{pp} * virtual_stages; }
 };
 

@@ -161,13 +161,14 @@ private:
         if (run_.schedule.empty()) assume("schedule", "1f1b");
         const std::string word = run_.schedule.empty() ? "1f1b" : run_.schedule;
         constexpr auto kNames =
-            std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1"});
+            std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1", "zb-v"});
         const auto found = std::find(kNames.begin(), kNames.end(), word);
         if (found == kNames.end())
             throw Error("unknown-name", fmt::format("unknown schedule \"{}\"", word),
                         suggest_name(word, kNames));
         if (word == "gpipe") s.schedule = Schedule::gpipe;
         if (word == "zb-h1") s.schedule = Schedule::zero_bubble;
+        if (word == "zb-v") s.schedule = Schedule::zero_bubble_v;
         const int chunks = word == "interleaved-1f1b" ? 2 : 1;  // torchtitan's, else Megatron's
         s.virtual_stages = number(run_.virtual_stages, "virtual_stages", chunks);
     }

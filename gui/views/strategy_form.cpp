@@ -24,7 +24,7 @@ constexpr int kMostBucket = 1 << 20;  // MiB: strategy_limits.h
 const QStringList kZero{"0 – replicate all", "1 – shard optimizer states", "2 – and gradients",
                         "3 – and parameters"};
 const QStringList kRecompute{"none", "selective", "full"};
-const QStringList kSchedule{"gpipe", "1f1b", "zb-h1"};
+const QStringList kSchedule{"gpipe", "1f1b", "zb-h1", "zb-v"};
 const QStringList kAttention{"flash", "unfused"};
 
 QStringList profile_names() {

@@ -42,6 +42,7 @@ const Shape kShapes[] = {{"OneRank"},
                          {"Pp2Dp2", 1, 2, 2},
                          {"Tp2Pp2", 2, 2, 1},
                          {"Pp3ZeroBubble", 1, 3, 1, Schedule::zero_bubble},
+                         {"Pp2ZeroBubbleV", 1, 2, 1, Schedule::zero_bubble_v},
                          {"Pp2Interleaved", 1, 2, 1, Schedule::one_f_one_b, 2}};
 
 using Case = std::tuple<int, int, int, int>;  // runner, model, index into kShapes, zero

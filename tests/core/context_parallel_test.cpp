@@ -177,7 +177,8 @@ TEST(ContextParallel, NeighboursAreTensorThenContextRanks) {
 // Events, transfers and the arena of every kind, with all that surrounds attention.
 TEST(ContextParallel, ProgramsHold) {
     for (const ContextKind kind : kKinds)
-        for (const Schedule schedule : {Schedule::one_f_one_b, Schedule::zero_bubble})
+        for (const Schedule schedule :
+             {Schedule::one_f_one_b, Schedule::zero_bubble, Schedule::zero_bubble_v})
             for (const auto recompute :
                  {Recompute::Kind::none, Recompute::Kind::selective, Recompute::Kind::full})
                 for (const int zero : {0, 3}) {

@@ -102,6 +102,9 @@ TEST(GoldenProgram, Pipelines) {
     s.strategies[0].schedule = Schedule::one_f_one_b;
     s.strategies[0].virtual_stages = 2;
     expect_plan(s, "mlp_pp2_interleaved.program");
+    s.strategies[0].virtual_stages = 1;
+    s.strategies[0].schedule = Schedule::zero_bubble_v;
+    expect_plan(s, "mlp_pp2_zbv.program");
 }
 
 TEST(GoldenProgram, Hybrids) {

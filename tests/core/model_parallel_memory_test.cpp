@@ -159,7 +159,8 @@ TEST(MicroBatchesInFlight, AreWhatTheSchedulesNeed) {
     for (const auto& [schedule, expected] :
          {std::pair{Schedule::one_f_one_b, std::vector<std::size_t>{4, 3, 2, 1}},
           {Schedule::gpipe, {16, 16, 16, 16}},
-          {Schedule::zero_bubble, {4, 4, 4, 4}}}) {
+          {Schedule::zero_bubble, {4, 4, 4, 4}},
+          {Schedule::zero_bubble_v, {8, 7, 6, 5}}}) {
         s.strategies[0].schedule = schedule;
         const Plan plan = test::lower_tiny(s);
         for (std::size_t stage = 0; stage < 4; ++stage)

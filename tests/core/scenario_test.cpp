@@ -178,6 +178,7 @@ TEST(Scenario, StrategiesReadModelParallelism) {
     EXPECT_EQ(strategy("{schedule: gpipe}").schedule, Schedule::gpipe);
     EXPECT_EQ(strategy("{schedule: 1f1b}").schedule, Schedule::one_f_one_b);
     EXPECT_EQ(strategy("{schedule: zb-h1}").schedule, Schedule::zero_bubble);
+    EXPECT_EQ(strategy("{schedule: zb-v}").schedule, Schedule::zero_bubble_v);
     EXPECT_EQ(strategy("{pp: 2, virtual_stages: 3}").virtual_stages, 3);
     EXPECT_EQ(strategy("{attention: unfused}").attention, AttentionKind::unfused);
 }
@@ -283,13 +284,12 @@ TEST(Scenario, RoundTripsThroughYamlAndJson) {
         "  - {tp: 2, sequence_parallel: true, pp: 4, virtual_stages: 2, partition: uniform}\n"
         "  - {pp: 2, schedule: zb-h1, partition: [5, 9], recompute: selective}\n"
         "  - {pp: 2, schedule: gpipe, partition: {pattern: '\\.[0-9]+$'}, recompute: {every: 2}}\n"
+        "  - {pp: 2, schedule: zb-v, partition: [3, 4, 4, 3]}\n"
         "  - {recompute: full, attention: unfused, partition: parameters}\n"
         "  - {cp: 2, cp_kind: all-gather, zero: 3, shard_group: 4}\n"
         "  - {cp: 4, zero: 1, shard_group: node}\n"));
 }
 
-TEST(Scenario, RoundTripKeepsTheValues) {
-    const Scenario first = parsed(kGpt + "data: {text: a.txt}\n" + kTail, "x/s.yaml");
 TEST(Scenario, EveryOptimizerRoundTrips) {
     for (const char* optimizer :
          {"adamw", "adam", "sgd", "adam-8bit", "lion", "adafactor", "muon",
@@ -302,6 +302,8 @@ TEST(Scenario, EveryOptimizerRoundTrips) {
                    "training: {global_batch: 8, optimizer: " + optimizer + "}\n"));
 }
 
+TEST(Scenario, RoundTripKeepsTheValues) {
+    const Scenario first = parsed(kGpt + "data: {text: a.txt}\n" + kTail, "x/s.yaml");
     const Scenario again = parsed(scenario_to_yaml(first), "x/s.yaml");
     EXPECT_EQ(std::get<TextData>(again.data).path, "x/a.txt");
     EXPECT_EQ(again.cluster.device.memory, first.cluster.device.memory);

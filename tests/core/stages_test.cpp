@@ -127,8 +127,54 @@ TEST(StageSchedule, InterleavesInRoundsOfStages) {
         << "micro-batch 3 is left out";
 }
 
+// Down the stages and up again: the turn is on the last stage, the model's ends are on the first.
+TEST(StageChunks, LieRoundRobinOrInAV) {
+    Strategy s = stages(3);
+    s.virtual_stages = 2;
+    EXPECT_EQ(chunks_of_stage(s, 0), (std::vector{0, 3}));
+    EXPECT_EQ(chunks_of_stage(s, 2), (std::vector{2, 5}));
+    s.virtual_stages = 1;
+    s.schedule = Schedule::zero_bubble_v;
+    EXPECT_EQ(chunks_of_stage(s, 0), (std::vector{0, 5}));
+    EXPECT_EQ(chunks_of_stage(s, 1), (std::vector{1, 4}));
+    EXPECT_EQ(chunks_of_stage(s, 2), (std::vector{2, 3}));
+    for (int chunk = 0; chunk < 6; ++chunk)
+        EXPECT_EQ(stage_of_chunk(s, chunk), std::min(chunk, 5 - chunk));
+}
+
+TEST(StageSchedule, GoesThroughAV) {
+    Strategy s = stages(2);
+    s.schedule = Schedule::zero_bubble_v;
+    EXPECT_EQ(text(stage_schedule(s, 0, 2, 3)),
+              "F0 F1 F2 F'0 I'0 W'0 F'1 I'1 W'1 I0 W0 F'2 I'2 W'2 I1 W1 I2 W2 ");
+    EXPECT_EQ(text(stage_schedule(s, 1, 2, 3)),
+              "F0 F'0 F1 F'1 I'0 W'0 F2 I0 W0 F'2 I'1 W'1 I1 I'2 I2 W1 W'2 W2 ");
+}
+
+// Chunks whose activations are kept, from their forward to their weight gradients: of 2p of them each is half of
+// a stage, so that it is what 1F1B's first stage keeps (Qi et al. 2024, section 6).
+TEST(StageSchedule, VKeepsTwiceAsManyHalfChunksAsStages) {
+    for (int p = 2; p <= 8; ++p)
+        for (const int m : {1, p, 2 * p - 1, 5 * p})
+            for (int stage = 0; stage < p; ++stage) {
+                Strategy s = stages(p);
+                s.schedule = Schedule::zero_bubble_v;
+                int kept = 0, most = 0;
+                for (const StageTask& t : stage_schedule(s, stage, p, m)) {
+                    if (t.kind == StageTask::Kind::forward) most = std::max(most, ++kept);
+                    if (t.kind == StageTask::Kind::weight_gradient) --kept;
+                }
+                EXPECT_EQ(kept, 0);
+                if (m >= 2 * p - 1)
+                    EXPECT_EQ(most, 2 * p) << p << " stages, stage " << stage;
+                else
+                    EXPECT_LE(most, 2 * std::min(p, m)) << p << " stages, stage " << stage;
+            }
+}
+
 TEST(StageSchedule, EveryMicroBatchGoesThroughEveryChunkOnce) {
-    for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble})
+    for (const Schedule schedule :
+         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble, Schedule::zero_bubble_v})
         for (int p = 1; p <= 5; ++p)
             for (int m = 1; m <= 11; ++m) {
                 Strategy s = stages(p);
@@ -139,8 +185,9 @@ TEST(StageSchedule, EveryMicroBatchGoesThroughEveryChunkOnce) {
                     seen.clear();
                     for (const StageTask& t : stage_schedule(s, stage, p, m))
                         seen[{t.chunk, t.micro_batch}] += "FBIW"[static_cast<int>(t.kind)];
-                    EXPECT_EQ(seen.size(), static_cast<std::size_t>(s.virtual_stages * m));
-                    const bool parted = schedule == Schedule::zero_bubble && p > 1;
+                    EXPECT_EQ(seen.size(), static_cast<std::size_t>(s.chunks_per_stage() * m));
+                    const bool parted = p > 1 && (schedule == Schedule::zero_bubble ||
+                                                  schedule == Schedule::zero_bubble_v);
                     for (const auto& [key, order] : seen) EXPECT_EQ(order, parted ? "FIW" : "FB");
                 }
             }

@@ -115,7 +115,7 @@ TEST(Layout, DividesRanksAmongAllDegrees) {
 
 TEST(Layout, PipelinesTakeAnyNumberOfMicroBatches) {
     for (const Schedule schedule :
-         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble}) {
+         {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble, Schedule::zero_bubble_v}) {
         for (const int pp : {1, 2, 4}) {
             for (const std::int64_t batch : {1, 3, 4, 9}) {
                 Strategy s = named("s");
@@ -152,6 +152,11 @@ TEST(Layout, OnlyOneForwardOneBackwardInterleaves) {
               "interleaves model chunks; use schedule 1f1b, or virtual_stages 1");
     s.schedule = Schedule::zero_bubble;
     EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("virtual-stages: "));
+    s.schedule = Schedule::zero_bubble_v;
+    EXPECT_EQ(
+        refusal(scenario(4, 8), s),
+        "virtual-stages: strategy s: virtual_stages 2 with schedule zb-v: only 1f1b "
+        "interleaves model chunks, zb-v always has two; use schedule 1f1b, or virtual_stages 1");
     s.virtual_stages = 0;
     EXPECT_TRUE(refusal(scenario(4, 8), s).starts_with("range: "));
 }

@@ -79,6 +79,9 @@ TEST(CudaTrainingSlow, Pipelines) {
     Strategy interleaved = strategy(1, 2, 1);
     interleaved.virtual_stages = 2;
     check(test::deep_llama(), interleaved);
+    Strategy v = strategy(1, 2, 1);
+    v.schedule = Schedule::zero_bubble_v;
+    check(test::deep_gpt(), v);
 }
 
 TEST(CudaTrainingSlow, Hybrids) {

@@ -8,6 +8,7 @@
 #include "core/lowering/stages.h"
 #include "simulator/event_engine.h"
 #include "tests/simulator/hand_made.h"
+#include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
@@ -153,6 +154,64 @@ TEST(Pipeline, ZeroBubbleTakesItsClosedForm) {
             EXPECT_EQ(time,
                       m * (kForward + kBackward) + (p - 1) * (kForward + kBackward - 2 * kWeight));
             EXPECT_LT(time, wall(simulate_step(pipeline(p, 1, m), round_cluster())));
+        }
+}
+
+// A lowered zb-v pipeline of linear layers, one per chunk, in which the three kinds of task take `seconds` each and
+// all else nothing.
+Program even_v(int stages, int micro_batches, double seconds) {
+    LayerListSpec layers;
+    for (int i = 0; i < 2 * stages; ++i)
+        layers.items.push_back({LayerListSpec::Kind::linear, 4, 4, true});
+    Scenario s = test::tiny_scenario({"stack", layers}, stages);
+    s.training.global_batch = micro_batches;
+    s.training.micro_batch = 1;
+    s.strategies[0].pp = stages;
+    s.strategies[0].schedule = Schedule::zero_bubble_v;
+    s.strategies[0].partition.kind = Partition::Kind::counts;
+    s.strategies[0].partition.counts.assign(static_cast<std::size_t>(2 * stages), 1);
+    s.strategies[0].partition.counts.back() = 2;  // the loss is a layer
+    Program program = test::lower_tiny(s).program;
+    for (RoleProgram& role : program.roles)
+        for (Body& body : role.bodies) {
+            Compute* last = nullptr;
+            for (Instruction& i : body.instructions) {
+                if (auto* c = std::get_if<Compute>(&i.operation)) {
+                    c->kernel = Zero{0};
+                    c->dtype = DType::fp32;
+                    last = c;
+                } else if (auto* x = std::get_if<Exchange>(&i.operation)) {
+                    for (Exchange::Transfer& t : x->transfers) t.elements = 0;
+                }
+            }
+            const bool works = body.name.starts_with("forward") || body.name.starts_with("input") ||
+                               body.name.starts_with("weight");
+            if (works && last != nullptr) last->kernel = Zero{elements_taking(seconds)};
+            EXPECT_TRUE(!works || last != nullptr) << body.name << " computes nothing";
+        }
+    return program;
+}
+
+// From 2p − 1 micro-batches on no stage waits between its first task and its last (Qi et al. 2024, section 6): stage s
+// begins when s forwards of a chunk have come down to it, and is as late at the end.
+TEST(Pipeline, AVHasNoBubbleWhereAllTasksAreAlike) {
+    constexpr double kTask = 0.125;
+    for (int p = 2; p <= 6; ++p)
+        for (const int m : {2 * p - 1, 2 * p, 5 * p}) {
+            SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
+            const auto roles = simulate_step(even_v(p, m, kTask), round_cluster(), true);
+            EXPECT_EQ(wall(roles), (6 * m + p - 1) * kTask);
+            for (const RoleTimeline& role : roles) {
+                double begin = 1e300, end = 0;
+                for (const Span& span : role.spans)
+                    if (span.kind == Span::Kind::compute && span.end > span.start) {
+                        begin = std::min(begin, span.start.value);
+                        end = std::max(end, span.end.value);
+                    }
+                EXPECT_EQ(end - begin, 6 * m * kTask);
+            }
+            // ZB-H1 with stages of two such chunks waits for (p − 1)(f + b − 2w).
+            EXPECT_LT(wall(roles), (6 * m + 2 * (p - 1)) * kTask);
         }
 }
 

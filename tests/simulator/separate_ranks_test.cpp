@@ -61,11 +61,11 @@ Walls walls_of(const Scenario& scenario) {
 // Whole groups on a node, or one rank of each group per node: all ranks of a role are alike, and only the
 // order of additions may differ.
 TEST(Symmetry, OneRankPerRoleIsAllRanks) {
-    for (const char* strategy :
-         {"{dp: 8}", "{zero: 1}", "{zero: 2}", "{zero: 3}", "{tp: 4}",
-          "{tp: 2, pp: 2, sequence_parallel: true}", "{pp: 4, schedule: zb-h1}",
-          "{tp: 2, pp: 4, schedule: gpipe}", "{pp: 2, virtual_stages: 3}",
-          "{tp: 4, zero: 3, profile: megatron}", "{zero: 3, profile: fsdp}"})
+    for (const char* strategy : {"{dp: 8}", "{zero: 1}", "{zero: 2}", "{zero: 3}", "{tp: 4}",
+                                 "{tp: 2, pp: 2, sequence_parallel: true}",
+                                 "{pp: 4, schedule: zb-h1}", "{tp: 2, pp: 4, schedule: gpipe}",
+                                 "{pp: 2, virtual_stages: 3}", "{pp: 2, schedule: zb-v}",
+                                 "{tp: 4, zero: 3, profile: megatron}", "{zero: 3, profile: fsdp}"})
         for (const int nodes : {1, 2, 4}) {
             Scenario scenario = scenario_with(strategy, nodes, 64);
             if (scenario.strategies[0].dp && nodes > 1) continue;

@@ -202,6 +202,8 @@ TEST(RunScenario, StrategyColumns) {
     EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "gpipe"; }).schedule, Schedule::gpipe);
     EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "zb-h1"; }).schedule,
               Schedule::zero_bubble);
+    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "zb-v"; }).schedule,
+              Schedule::zero_bubble_v);
     EXPECT_EQ(strategy([](MeasuredRun& run) { run.virtual_stages = 4; }).virtual_stages, 4);
     EXPECT_EQ(strategy([](MeasuredRun& run) { run.micro_batch = 8; }).micro_batch, 8);
     EXPECT_EQ(strategy([](MeasuredRun& run) { run.recompute = "full"; }).recompute,
