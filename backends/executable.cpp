@@ -42,6 +42,11 @@ void expect_executable(const Plan& plan) {
         throw Error("simulated-only",
                     "optimizer " + std::string(name_of(optimizer)) + " can be simulated, not run",
                     "use adamw, adam, sgd or lion, or simulate");
+    if (plan.strategy.offload.any())
+        throw Error("simulated-only",
+                    place_of(plan.strategy) + ": " + offload_text(plan.strategy.offload) +
+                        " can be simulated, not run",
+                    "leave offload out, or simulate");
     if (training.math || training.precision == DType::fp16)
         throw Error("simulated-only",
                     "precision " + std::string(name_of(training.arithmetic())) +

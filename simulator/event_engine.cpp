@@ -51,13 +51,14 @@ struct Channel {
     LinkLoad load;
 };
 
+static_assert(kStreams <= 16, "RoleState::waiting has a bit for each");
+
 // What the lanes of one role share.
 struct RoleState {
     std::vector<std::int32_t> recorded;  // by event: executions of its body that have recorded it
     std::vector<std::uint16_t> waiting;  // by event: streams that sleep on it, one bit each
-    static_assert(kStreams <= 16);
-    double weight = 1;  // ranks of a node that one lane stands for
-    int channels = 0;   // multiprocessors that collectives take at the moment
+    double weight = 1;                   // ranks of a node that one lane stands for
+    int channels = 0;                    // multiprocessors that collectives take at the moment
     StepTime time;
     std::vector<Span> spans;
 };

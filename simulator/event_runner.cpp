@@ -13,6 +13,7 @@ MemoryUse planned_memory(const MemoryPlan& plan) {
     use.peak = plan.peak();
     use.peak_phase = plan.peak_phase;
     use.runtime = plan.runtime_parts;
+    use.beside = plan.beside;
     return use;
 }
 

@@ -9,7 +9,8 @@ namespace {
 
 bool is_in_graph(const Instruction& instruction) {
     if (const auto* compute = std::get_if<Compute>(&instruction.operation))
-        return !std::holds_alternative<LoadBatch>(compute->kernel);
+        return !std::holds_alternative<LoadBatch>(compute->kernel) &&
+               instruction.stream != Stream::host;
     return std::holds_alternative<Collective>(instruction.operation) &&
            instruction.stream == Stream::compute;
 }

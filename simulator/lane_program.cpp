@@ -11,6 +11,7 @@
 #include "simulator/channels.h"
 #include "simulator/cost_model.h"
 #include "simulator/host_cost.h"
+#include "simulator/offload_cost.h"
 #include "simulator/product_kernels.h"
 
 namespace shardscope {
@@ -50,9 +51,11 @@ private:
 // Prepares the bodies of one role, one after the other.
 class RolePreparer {
 public:
-    RolePreparer(const LaneProgram& settings, KernelTimes& times, Channels& channels,
-                 bool separate_kernels, RuntimeProfile profile, std::int32_t pass_launches)
+    RolePreparer(const LaneProgram& settings, KernelTimes& times, const OffloadCost& offload,
+                 Channels& channels, bool separate_kernels, RuntimeProfile profile,
+                 std::int32_t pass_launches)
         : times_(times),
+          offload_(offload),
           channels_(channels),
           profile_(profile),
           inline_host_(settings.inline_host),
@@ -129,7 +132,7 @@ private:
 
     // Products record events and wait for them within the call that issues the operation.
     int launches_of(const Instruction& instruction) const {
-        if (profile_ == RuntimeProfile::shardscope) return 1;
+        if (profile_ == RuntimeProfile::shardscope || instruction.stream == Stream::host) return 1;
         if (const auto* compute = std::get_if<Compute>(&instruction.operation))
             return product_kernel(profile_, *compute).launches;
         return std::holds_alternative<RecordEvent>(instruction.operation) ||
@@ -139,6 +142,7 @@ private:
     }
 
     void add(Stream stream, const Compute& compute) {
+        if (stream == Stream::host) return add_run(stream, offload_.kernel(compute).value, false);
         const int threads = stream == Stream::compute ? threads_ : 1;
         add_run(stream, times_.seconds(compute, threads), false);
     }
@@ -190,6 +194,10 @@ private:
             out_.events.push_back(
                 {static_cast<std::int32_t>(out_.bodies.size()), wait_kind(stream)});
         }
+    }
+
+    void add(Stream stream, const Move& move) {
+        add_run(stream, offload_.move(stream, move.bytes()).value, true);
     }
 
     Op& append(Stream stream, OpKind kind) {
@@ -261,6 +269,7 @@ private:
     std::vector<Op>& lane(Stream stream) { return lanes_[static_cast<std::size_t>(stream)]; }
 
     KernelTimes& times_;
+    const OffloadCost& offload_;
     Channels& channels_;
     const RuntimeProfile profile_;
     const bool inline_host_, separate_;
@@ -293,10 +302,14 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
         static_cast<std::int32_t>(result.host_cost > 0 ? std::lround(pass / result.host_cost) : 0);
     const CostModel costs(cluster.device, profile);
     KernelTimes times(costs);
+    std::size_t ranks = 0;
+    for (const RoleProgram& role : program.roles) ranks += role.ranks.size();
+    const OffloadCost offload(cluster, ranks);
     const std::vector<LockStep> steps = lock_steps(program, separate_ranks);
     Channels channels(program, cluster, steps);
     for (std::size_t number = 0; number < steps.size(); ++number) {
-        RolePreparer preparer(result, times, channels, separate_kernels, profile, pass_launches);
+        RolePreparer preparer(result, times, offload, channels, separate_kernels, profile,
+                              pass_launches);
         result.roles.push_back(preparer.prepare(program, number, steps[number]));
     }
     result.channels = channels.take_participants();

@@ -163,6 +163,18 @@ struct ClusterOperation {
     bool operator==(const ClusterOperation&) const = default;
 };
 
+// What a node has beside its devices, where what is offloaded goes (Strategy::offload). 0: not stated.
+struct NodeHost {
+    Bytes memory;
+    BytesPerSecond memory_bandwidth;  // data sheet, read + written
+    double memory_efficiency = 1.0;   // achievable fraction of it, by an optimizer step
+    Link link;                        // between one device and the host
+    Bytes nvme;                       // capacity
+    BytesPerSecond nvme_read, nvme_write;
+    std::string source;
+    bool operator==(const NodeHost&) const = default;
+};
+
 struct Cluster {
     std::string name;
     Device device;
@@ -171,6 +183,7 @@ struct Cluster {
     int cores = 0;  // CPUs: cores that all ranks of a node share; 0: every rank has its own device
     Link intra_node;
     Link inter_node;
+    NodeHost host;
     ClusterOperation operation;
     bool this_machine = false;  // ranks are threads or processes of it; see `calibrate`
     std::string transport =

@@ -20,7 +20,7 @@ constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads,
 // Every form knows the keys of a description; `more` are the form's own.
 std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
     more.insert(more.end(), {"nodes", "gpus_per_node", "name", "device", "cores", "intra_node",
-                             "inter_node", "operation", "calibration"});
+                             "inter_node", "host", "operation", "calibration"});
     return more;
 }
 
@@ -147,6 +147,19 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     return out;
 }
 
+nlohmann::ordered_json host_to_json(const NodeHost& host) {
+    nlohmann::ordered_json out;
+    if (host.memory.value > 0) out["memory"] = host.memory.value;
+    if (host.memory_bandwidth.value > 0) out["memory_bandwidth"] = host.memory_bandwidth.value;
+    out["memory_efficiency"] = host.memory_efficiency;
+    if (host.link != Link{}) out["link"] = link_to_json(host.link);
+    if (host.nvme.value > 0) out["nvme"]["capacity"] = host.nvme.value;
+    if (host.nvme_read.value > 0) out["nvme"]["read"] = host.nvme_read.value;
+    if (host.nvme_write.value > 0) out["nvme"]["write"] = host.nvme_write.value;
+    if (!host.source.empty()) out["source"] = host.source;
+    return out;
+}
+
 nlohmann::ordered_json operation_to_json(const ClusterOperation& operation) {
     nlohmann::ordered_json out;
     const auto add = [&out](const char* key, double value) {
@@ -226,6 +239,7 @@ nlohmann::ordered_json cluster_to_json(const Cluster& c) {
     out["device"] = device_to_json(c.device);
     out["intra_node"] = link_to_json(c.intra_node);
     out["inter_node"] = link_to_json(c.inter_node);
+    if (c.host != NodeHost{}) out["host"] = host_to_json(c.host);
     if (c.operation != ClusterOperation{}) out["operation"] = operation_to_json(c.operation);
     out["calibration"] = calibration_to_json(c.device.calibration);
     return out;

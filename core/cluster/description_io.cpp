@@ -244,6 +244,22 @@ void read_calibration(const YamlValue& value, Calibration& calibration) {
     }
 }
 
+void read_host(const YamlValue& value, NodeHost& host) {
+    const YamlMap map(
+        value, {"memory", "memory_bandwidth", "memory_efficiency", "link", "nvme", "source"});
+    map.read("memory", host.memory, kMemory);
+    map.read("memory_bandwidth", host.memory_bandwidth, kRate);
+    map.read("memory_efficiency", host.memory_efficiency, kFraction);
+    if (const auto link = map.find("link")) read_link(*link, false, host.link);
+    if (const auto nvme = map.find("nvme")) {
+        const YamlMap drives(*nvme, {"capacity", "read", "write"});
+        drives.read("capacity", host.nvme, kMemory);
+        drives.read("read", host.nvme_read, kRate);
+        drives.read("write", host.nvme_write, kRate);
+    }
+    map.read("source", host.source);
+}
+
 void read_operation(const YamlValue& value, ClusterOperation& operation) {
     const YamlMap map(value, {"price_per_gpu_hour", "node_power", "pue", "node_mtbf",
                               "storage_bandwidth", "restart_time"});
@@ -283,6 +299,7 @@ void apply_description(const YamlMap& map, Cluster& cluster) {
     map.read("cores", cluster.cores, kCores);
     if (const auto link = map.find("intra_node")) read_link(*link, false, cluster.intra_node);
     if (const auto link = map.find("inter_node")) read_link(*link, true, cluster.inter_node);
+    if (const auto host = map.find("host")) read_host(*host, cluster.host);
     if (const auto operation = map.find("operation")) read_operation(*operation, cluster.operation);
     if (const auto calibration = map.find("calibration")) {
         read_calibration(*calibration, cluster.device.calibration);

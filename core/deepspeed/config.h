@@ -74,6 +74,10 @@ struct DeepSpeedConfig {
     Setting<int> tp{1};                                // tensor_parallel.autotp_size
     Setting<Recompute> recompute;                      // pipeline.activation_checkpoint_interval
 
+    // offload_optimizer.device, offload_param.device, activation_checkpointing.cpu_checkpointing; none where
+    // the stage has no such thing.
+    Setting<OffloadTo> offload_optimizer, offload_param, offload_activations;
+
     std::vector<ZeroKey> zero_keys;  // every one that DeepSpeed knows, in its order
     std::vector<DeepSpeedNote> notes;
 

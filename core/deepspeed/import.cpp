@@ -90,6 +90,12 @@ Strategy deepspeed_strategy(const DeepSpeedConfig& config) {
     strategy.prefetch = config.prefetch.value;
     strategy.recompute = config.recompute.value;
     strategy.partition.kind = Partition::Kind::parameters;
+    strategy.offload = {config.offload_optimizer.value, config.offload_param.value,
+                        config.offload_activations.value};
+    // What deepspeed.checkpointing wraps is computed again.
+    if (strategy.offload.activations != OffloadTo::none &&
+        strategy.recompute.kind == Recompute::Kind::none)
+        strategy.recompute = {Recompute::Kind::full, 1};
     return strategy;
 }
 

@@ -31,7 +31,7 @@ constexpr std::array<Key, 28> kNoEffect{{
     {"comms_logger", "--trace shows every collective"},
     {"timers", "--trace shows every instruction"},
     {"autotuning", "strategies to compare are listed in the scenario"},
-    {"aio", "nothing is offloaded to disk"},
+    {"aio", "how fast NVMe is, is the cluster's: host.nvme"},
     {"nebula", kNoCheckpoints},
     {"datastates_ckpt", kNoCheckpoints},
     {"checkpoint", kNoCheckpoints},
@@ -40,7 +40,7 @@ constexpr std::array<Key, 28> kNoEffect{{
     {"graph_harvesting", "kernels are this program's own"},
     {"vocabulary_size", "the model's vocabulary counts"},
     {"disable_allgather", "updated parameters always come back by all-gathers"},
-    {"zero_force_ds_cpu_optimizer", "nothing is offloaded"},
+    {"zero_force_ds_cpu_optimizer", "what is offloaded is stepped as DeepSpeedCPUAdam does"},
     {"use_data_before_expert_parallelism", "there are no experts"},
     {"managed_gradient_accumulation", "micro-batches are always accumulated"},
     {"seq_parallel_comm_data_type", "there is no sequence parallelism over data-parallel ranks"},
@@ -114,10 +114,16 @@ void read_checkpointing(const YamlMap& top, DeepSpeedConfig& config) {
     const YamlMap map = deepspeed_map(
         *value, {"partition_activations", "cpu_checkpointing", "contiguous_memory_optimization",
                  "number_checkpoints", "synchronize_checkpoint_boundary", "profile"});
-    for (const std::string_view key : {"partition_activations", "cpu_checkpointing"}) {
-        const auto flag = find_given(map, key, "", config);
-        if (flag && flag->boolean())
-            unsupported(*flag, "kept activations stay where they are, whole", "remove it");
+    const auto divided = find_given(map, "partition_activations", "", config);
+    if (divided && divided->boolean())
+        unsupported(*divided, "kept activations stay where they are, whole", "remove it");
+    const auto offloaded = find_given(map, "cpu_checkpointing", "", config);
+    if (offloaded && offloaded->boolean()) {
+        config.offload_activations = {OffloadTo::cpu, offloaded->place()};
+        add_note(config, *offloaded,
+                 "taken as deepspeed.checkpointing around every block: recompute: full, "
+                 "offload: {activations: cpu}");
+        return;
     }
     add_note(config, *value,
              "it only steers deepspeed.checkpointing, which a model's code calls; here a strategy "

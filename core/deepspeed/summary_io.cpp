@@ -73,6 +73,7 @@ Json strategy_json(const DeepSpeedSummary& summary) {
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");
     if (s.zero < 3) json.erase("prefetch");
+    if (!s.offload.any()) json.erase("offload");
     if (s.recompute.kind == Recompute::Kind::none) json.erase("recompute");
     return json;
 }

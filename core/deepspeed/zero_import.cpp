@@ -7,6 +7,7 @@
 #include "core/deepspeed/json.h"
 #include "core/deepspeed/sections.h"
 #include "core/report/figures.h"
+#include "core/strategy/strategy_limits.h"
 
 namespace shardscope {
 namespace {
@@ -16,7 +17,6 @@ enum class Kind : std::uint8_t {
     elements,  // a whole number, from 0
     number,    // a whole number, from -1
     section,   // a map, or anything
-    offload,   // a map with `device`
 };
 
 // A key whose value other than the default would change memory or results in a way that cannot be done
@@ -31,6 +31,9 @@ struct Row {
     std::string_view refused;
 };
 
+constexpr std::string_view kOffloadParam = "offload_param", kOffloadOptimizer = "offload_optimizer";
+constexpr std::string_view kOldOffloadParam = "cpu_offload_param",
+                           kOldOffloadOptimizer = "cpu_offload";
 constexpr std::string_view kNoFiles = "no checkpoints are read or written";
 
 constexpr std::array<Row, 45> kRows{{
@@ -54,17 +57,14 @@ constexpr std::array<Row, 45> kRows{{
      "gradients are always reduced beside the backward pass, on a stream of their own", ""},
     {"load_from_fp32_weights", "", Kind::flag, "true", false, kNoFiles, ""},
     {"elastic_checkpoint", "", Kind::flag, "false", false, kNoFiles, ""},
-    {"offload_param", "", Kind::offload, "none", true, "parameters stay on the device",
-     "parameters cannot be offloaded"},
-    {"offload_optimizer", "", Kind::offload, "none", false, "optimizer states stay on the device",
-     "optimizer states cannot be offloaded"},
+    {kOffloadParam, "", Kind::section, "none", true, "", ""},
+    {kOffloadOptimizer, "", Kind::section, "none", false, "", ""},
     {"zenflow", "", Kind::section, "null", false, "not used", "ZenFlow is not there"},
     {"sub_group_size", "", Kind::elements, "1e9", true, "a rank's shard is updated at once", ""},
-    {"cpu_offload_param", "", Kind::flag, "null", true, "parameters stay on the device",
-     "parameters cannot be offloaded"},
-    {"cpu_offload_use_pin_memory", "", Kind::flag, "null", false, "nothing is offloaded", ""},
-    {"cpu_offload", "", Kind::flag, "null", false, "optimizer states stay on the device",
-     "optimizer states cannot be offloaded"},
+    {kOldOffloadParam, "", Kind::flag, "null", true, "the old form of offload_param", ""},
+    {"cpu_offload_use_pin_memory", "", Kind::flag, "null", false,
+     "what is offloaded is always pinned", ""},
+    {kOldOffloadOptimizer, "", Kind::flag, "null", false, "the old form of offload_optimizer", ""},
     {"stage3_prefetch_bucket_size", "prefetch_bucket_size", Kind::elements, "5e7", true, "", ""},
     {"stage3_param_persistence_threshold", "param_persistence_threshold", Kind::elements, "1e5",
      true, "", ""},
@@ -126,8 +126,8 @@ constexpr IntegerRange kElements{0, std::numeric_limits<std::int64_t>::max()};
 constexpr IntegerRange kBucketElements{0, std::int64_t{1} << 37};  // 1 TiB of fp64
 constexpr IntegerRange kNumber{-1, 1'000'000'000};
 
-// Whether an offload section, a flag or a number asks for something.
-bool asks(const Row& row, const YamlValue& value, DeepSpeedConfig& config) {
+// Whether a section, a flag or a number asks for something.
+bool asks(const Row& row, const YamlValue& value) {
     switch (row.kind) {
         case Kind::flag:
             return value.boolean();
@@ -135,21 +135,29 @@ bool asks(const Row& row, const YamlValue& value, DeepSpeedConfig& config) {
         case Kind::number:
             return whole_number(value, kNumber) > (row.default_value == "1" ? 1 : 0);
         case Kind::section:
-            return !value.is_map() || !YamlMap::open(value).keys().empty();
-        case Kind::offload:
             break;
     }
+    return !value.is_map() || !YamlMap::open(value).keys().empty();
+}
+
+// The device of offload_param or offload_optimizer (offload_config.py).
+OffloadTo read_offload_section(const YamlValue& value, DeepSpeedConfig& config) {
     const YamlMap map =
         deepspeed_map(value, {"device", "nvme_path", "pin_memory", "buffer_count", "buffer_size",
                               "max_in_cpu", "pipeline_read", "pipeline_write", "fast_init", "ratio",
                               "super_offload", "cpuadam_cores_perc"});
     const auto ratio = find_given(map, "ratio", "", config);
-    if (ratio && ratio->number({0, 1}) < 1 && config.zero.value != 3)
-        deepspeed_refuses(*ratio, "Partial offloading only supported for ZeRO Stage 3.",
-                          "remove it");
-    constexpr std::array<std::string_view, 3> kDevices = {"none", "cpu", "nvme"};
+    if (ratio && ratio->number({0, 1}) < 1) {
+        if (config.zero.value != 3)
+            deepspeed_refuses(*ratio, "Partial offloading only supported for ZeRO Stage 3.",
+                              "remove it");
+        unsupported(*ratio, "optimizer states are offloaded as a whole", "remove it");
+    }
     const auto device = find_given(map, "device", "", config);
-    return device && device->choice(kDevices, "device to offload to") > 0;
+    if (!device) return OffloadTo::none;
+    std::array<std::string_view, kOffloadTo.size()> names;
+    for (std::size_t i = 0; i < names.size(); ++i) names[i] = name_of(kOffloadTo[i]);
+    return kOffloadTo[device->choice(names, "device to offload to")];
 }
 
 // Types and ranges of what has no effect here.
@@ -182,6 +190,13 @@ struct Shown {
     bool overlap = false;              // overlap_comm
 };
 
+// `what`: the key of a strategy's offload.
+std::string offload_here(const char* what, OffloadTo to) {
+    if (to != OffloadTo::none) return fmt::format("offload: {{{}: {}}}", what, name_of(to));
+    return fmt::format("{} stay on the device",
+                       what == std::string_view("optimizer") ? "optimizer states" : what);
+}
+
 std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown& shown) {
     constexpr std::array<std::string_view, 4> kSharded = {
         "nothing is sharded", "optimizer states are sharded",
@@ -191,6 +206,9 @@ std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown
     if (row.key == "stage") return std::string(kSharded[static_cast<std::size_t>(stage)]);
     if (row.key == "reduce_bucket_size") return bucket_text(config, shown.overlap);
     if (row.stage3 && stage != 3) return "stage 3 only";
+    if (row.key == kOffloadParam) return offload_here("parameters", config.offload_param.value);
+    if (row.key == kOffloadOptimizer)
+        return offload_here("optimizer", config.offload_optimizer.value);
     if (row.key == "stage3_prefetch_bucket_size")
         return fmt::format("prefetch: {} (layers ahead, not elements)", config.prefetch.value);
     if (row.key == "stage3_param_persistence_threshold")
@@ -217,12 +235,14 @@ public:
                 given("stage3_param_persistence_threshold", "param_persistence_threshold"))
             shown_.threshold = whole_number(*value, kElements);
         if (const auto value = given("overlap_comm", "")) shown_.overlap = value->boolean();
+        read_offload(kOffloadOptimizer, kOldOffloadOptimizer, 1, config_.offload_optimizer);
+        read_offload(kOffloadParam, kOldOffloadParam, 3, config_.offload_param);
         check_all_gather_bucket();
     }
 
     void read_row(const Row& row) {
         const auto value = given(row.key, row.field);
-        if (value && !row.refused.empty() && asks(row, *value, config_))
+        if (value && !row.refused.empty() && asks(row, *value))
             unsupported(*value, std::string(row.refused), "remove it");
         if (value && row.refused.empty()) check_type(row, *value);
         const bool overlap = row.key == "overlap_comm";
@@ -240,6 +260,19 @@ private:
             other->fail("one-of", fmt::format("\"{}\" and \"{}\" are the same key", key, field),
                         "keep one of the two");
         return find_given(map_, other ? field : key, trainer_value(key), config_);
+    }
+
+    // Below the stage that has it, it is read and has no effect. The old form is `true` for "cpu".
+    void read_offload(std::string_view key, std::string_view old, int stage,
+                      Setting<OffloadTo>& to) {
+        const auto section = given(key, ""), flag = given(old, "");
+        OffloadTo where = section ? read_offload_section(*section, config_) : OffloadTo::none;
+        const YamlValue* from = section ? &*section : nullptr;
+        if (flag && flag->boolean() && !section) {
+            where = OffloadTo::cpu;
+            from = &*flag;
+        }
+        if (from != nullptr && config_.zero.value >= stage) to = {where, from->place()};
     }
 
     void check_all_gather_bucket() {

@@ -7,9 +7,9 @@
 namespace shardscope {
 
 BufferId RoleBuilder::buffer(std::string name, std::int64_t elements, DType dtype,
-                             Category category, Residence residence) {
+                             Category category, Residence residence, Tier tier) {
     if (elements == 0) return {};
-    role.buffers.push_back({std::move(name), elements, dtype, category, residence});
+    role.buffers.push_back({std::move(name), elements, dtype, category, residence, tier});
     return BufferId(role.buffers.size() - 1);
 }
 
@@ -46,12 +46,31 @@ Instruction& RoleBuilder::append(Stream stream) {
 
 void RoleBuilder::compute(const Kernel& kernel, DType dtype, DType gradient,
                           std::initializer_list<Operand> operands, std::optional<MathType> math) {
-    auto& c = append(Stream::compute).operation.emplace<Compute>();
+    append_kernel(Stream::compute, kernel, dtype, gradient, operands).math = math;
+}
+
+void RoleBuilder::compute_on(Stream stream, const Kernel& kernel, DType dtype, DType gradient,
+                             std::initializer_list<Operand> operands) {
+    append_kernel(stream, kernel, dtype, gradient, operands);
+}
+
+Compute& RoleBuilder::append_kernel(Stream stream, const Kernel& kernel, DType dtype,
+                                    DType gradient, std::initializer_list<Operand> operands) {
+    auto& c = append(stream).operation.emplace<Compute>();
     c.kernel = kernel;
     c.dtype = dtype;
     c.gradient = gradient;
-    c.math = math;
     std::copy(operands.begin(), operands.end(), c.operands.begin());
+    return c;
+}
+
+EventId RoleBuilder::move(EventId after, Operand from, Operand to, std::int64_t elements,
+                          DType dtype) {
+    const auto tier = [&](const Operand& o) { return role.buffers[o.buffer.index()].tier; };
+    const Stream stream = stream_between(tier(from), tier(to));
+    if (after.valid()) wait(stream, after);
+    append(stream).operation = Move{elements, dtype, from, to};
+    return record(stream);
 }
 
 void RoleBuilder::collective(Stream stream, Collective collective) {

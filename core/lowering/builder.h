@@ -14,7 +14,7 @@ public:
     // that the variants of a body (first, middle, last micro-batch) share temporaries. Zero-element
     // buffers are not created (invalid id).
     BufferId buffer(std::string name, std::int64_t elements, DType dtype, Category category,
-                    Residence residence = Residence::transient);
+                    Residence residence = Residence::transient, Tier tier = Tier::device);
 
     // Instructions may touch the buffer piece by piece from now on.
     void divide(BufferId buffer, int pieces) { role.buffers[buffer.index()].pieces = pieces; }
@@ -28,6 +28,12 @@ public:
 
     void compute(const Kernel& kernel, DType dtype, DType gradient,
                  std::initializer_list<Operand> operands, std::optional<MathType> math = {});
+    // The same on another stream: beside the compute stream, or on the host's processors.
+    void compute_on(Stream stream, const Kernel& kernel, DType dtype, DType gradient,
+                    std::initializer_list<Operand> operands);
+    // A Move on the stream between the tiers of the two buffers, once `after` has been reached (invalid: at
+    // once). Returns the event of its end.
+    EventId move(EventId after, Operand from, Operand to, std::int64_t elements, DType dtype);
     void collective(Stream stream, Collective collective);
     void copy_to_host(CopyToHost::What what, Operand operand);
 
@@ -47,6 +53,8 @@ public:
 
 private:
     Instruction& append(Stream stream);
+    Compute& append_kernel(Stream stream, const Kernel& kernel, DType dtype, DType gradient,
+                           std::initializer_list<Operand> operands);
     void close_body();
 
     std::vector<Instruction> open_;  // of the last body; one room for all bodies while they grow

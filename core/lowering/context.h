@@ -17,7 +17,7 @@ struct LoweringContext {
     const Strategy& strategy;
     const ExecutionTarget& target;
     Layout layout;
-    int zero = 0;            // effective stage: 0 without replicas
+    int zero = 0;            // effective stage: 0 without replicas, unless the host steps
     DType storage;           // activations and the parameters that kernels read
     DType gradient;          // parameter gradients
     DType state;             // moments, master weights, statistics: fp32, or fp64 in fp64
@@ -35,11 +35,29 @@ struct LoweringContext {
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
-    // The stage of a unit: nothing is sharded that one rank holds alone.
-    int zero_of(const Unit& unit) const { return unit.ranks > 1 ? zero : 0; }
+    // The optimizer's states, master weights and gradients lie outside the device.
+    bool steps_on_host() const { return strategy.offload.optimizer != OffloadTo::none; }
+    // The stage of a unit: nothing is sharded that one rank holds alone, but it may be offloaded.
+    int zero_of(const Unit& unit) const { return unit.ranks > 1 || steps_on_host() ? zero : 0; }
+    bool is_sharded(const Unit& unit) const { return zero_of(unit) >= 1 && unit.ranks > 1; }
+    // No rank keeps the unit's gradients on the device between micro-batches.
+    bool keeps_gradients_on_host(const Unit& unit) const {
+        return steps_on_host() && zero_of(unit) >= 2;
+    }
+    // The unit's parameters lie outside the device.
+    bool fetches(const Unit& unit) const {
+        return strategy.offload.parameters != OffloadTo::none && zero_of(unit) >= 3;
+    }
+    // A layer's weights are brought together before it computes.
+    bool gathers(const Unit& unit) const {
+        return fetches(unit) || (zero_of(unit) >= 3 && unit.ranks > 1);
+    }
     // ZeRO 3's shards may be the master weights themselves.
     bool casts(const Unit& unit) const { return zero_of(unit) >= 3 && rules.casts_before_gather; }
-    bool keeps_master(const Unit& unit) const { return master() && !casts(unit); }
+    // What the host steps is not what the device computes with, unless that is fetched from there.
+    bool keeps_master(const Unit& unit) const {
+        return (master() || (steps_on_host() && !fetches(unit))) && !casts(unit);
+    }
     // Of parameters between steps.
     DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
     // What backward kernels write of whole gradients.
@@ -51,6 +69,10 @@ struct LoweringContext {
     // Rows of the activations between tensor-parallel regions.
     std::int64_t local_rows() const { return sequence_parallel() ? rows() / layout.tp : rows(); }
 };
+
+inline Tier tier_of(OffloadTo to) {
+    return to == OffloadTo::none ? Tier::device : to == OffloadTo::cpu ? Tier::host : Tier::nvme;
+}
 
 // Which micro-batches of a step run a body, in the order of the schedule: bodies differ where
 // gradients are first written and where they are reduced.

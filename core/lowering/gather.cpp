@@ -60,13 +60,13 @@ void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bo
     if (context_.zero < 3) return;
     direction_ = direction;
     layers_ = std::move(layers);
-    ready_.assign(layers_.size(), EventId());
+    ready_.assign(layers_.size(), {});
     kept_ = kept;
     next_ = kept ? 1 : 0;
     current_ = 0;
     if (layers_.empty()) return;
     // The body's first gathers reuse memory of the body before: they wait for its compute stream.
-    context_.builder.wait(Stream::gather, context_.builder.record(Stream::compute));
+    record_free();
     const auto ahead = static_cast<std::size_t>(context_.strategy.prefetch);
     while (next_ < layers_.size() && next_ <= ahead) issue(next_++);
 }
@@ -77,7 +77,7 @@ Gather::Weights& Gather::weights_of(std::size_t layer) {
     if (!weights.units.empty()) return weights;
     weights.layer = layer;
     for (const UnitId unit : units_of(layer))
-        if (context_.zero_of(context_.units[unit.index()]) >= 3)  // others are held whole
+        if (context_.gathers(context_.units[unit.index()]))  // others are held whole
             weights.units.push_back(unit);
     return weights;
 }
@@ -96,13 +96,50 @@ const std::vector<BufferId>& Gather::copies_of(std::size_t layer, Direction dire
     return copies;
 }
 
-// What the rank gives of weights.units[unit]: its shard, or a copy in the type that is gathered.
-Operand Gather::shard_to_send(Weights& weights, std::size_t unit) {
-    const UnitId id = weights.units[unit];
-    const Operand stored{parameters_.unit(id).value, 0, 0};
-    const Unit& u = context_.units[id.index()];
-    if (!context_.casts(u)) return stored;
+BufferId Gather::fetched(Weights& weights, std::size_t unit) {
+    const Unit& u = context_.units[weights.units[unit].index()];
+    weights.fetched.resize(weights.units.size());
+    BufferId& buffer = weights.fetched[unit];
+    if (!buffer.valid())
+        buffer = context_.builder.buffer(
+            fmt::format("fetched {} for {}", u.name, context_.model.layers[weights.layer].name),
+            u.shard, context_.stored(u), Category::communication);
+    return buffer;
+}
+
+// Brings the rank's shard of weights.units[unit] to the device, into `to`.
+void Gather::bring(Weights& weights, std::size_t unit, Operand to, std::size_t index) {
     auto& b = context_.builder;
+    const Unit& u = context_.units[weights.units[unit].index()];
+    const DType type = context_.stored(u);
+    Operand from{parameters_.unit(weights.units[unit]).value, 0, 0};
+    EventId after = free_;
+    if (b.role.buffers[from.buffer.index()].tier == Tier::nvme) {
+        weights.staged.resize(weights.units.size());
+        BufferId& staged = weights.staged[unit];
+        if (!staged.valid())
+            staged = b.buffer(
+                fmt::format("staged {} for {}", u.name, context_.model.layers[weights.layer].name),
+                u.shard, type, Category::communication, Residence::transient, Tier::host);
+        after = b.move(after, from, {staged, 0, 0}, u.shard, type);
+        ready_[index].push_back(after);
+        from = {staged, 0, 0};
+    }
+    ready_[index].push_back(b.move(after, from, to, u.shard, type));
+}
+
+// What the rank gives of weights.units[unit]: its shard, or a copy in the type that is gathered.
+Operand Gather::shard_to_send(Weights& weights, std::size_t unit, std::size_t index) {
+    const UnitId id = weights.units[unit];
+    auto& b = context_.builder;
+    Operand stored{parameters_.unit(id).value, 0, 0};
+    const Unit& u = context_.units[id.index()];
+    if (context_.fetches(u)) {
+        stored = {fetched(weights, unit), 0, 0};
+        bring(weights, unit, stored, index);
+        b.wait(context_.casts(u) ? Stream::compute : Stream::gather, ready_[index].back());
+    }
+    if (!context_.casts(u)) return stored;
     if (weights.casts.size() <= unit)
         weights.casts.push_back(b.buffer(
             fmt::format("cast {} for {}", u.name, context_.model.layers[weights.layer].name),
@@ -113,22 +150,42 @@ Operand Gather::shard_to_send(Weights& weights, std::size_t unit) {
     return {weights.casts[unit], 0, 0};
 }
 
+// Of a unit that nobody else holds.
+void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index) {
+    const Unit& u = context_.units[weights.units[unit].index()];
+    if (!context_.casts(u)) return bring(weights, unit, {to, 0, 0}, index);
+    auto& b = context_.builder;
+    const Operand stored{fetched(weights, unit), 0, 0};
+    bring(weights, unit, stored, index);
+    b.wait(Stream::compute, ready_[index].back());
+    b.compute(Copy{u.shard}, context_.storage, context_.storage, {stored, {to, 0, 0}});
+}
+
 void Gather::issue(std::size_t index) {
     const std::vector<BufferId>& copies = copies_of(layers_[index], direction_);
     Weights& weights = weights_of(layers_[index]);
     const std::vector<UnitId>& units = weights.units;
     for (std::size_t k = 0; k < units.size(); ++k) {
         const Unit& u = context_.units[units[k].index()];
+        if (!u.group.valid()) {
+            bring_whole(weights, k, copies[k], index);
+            continue;
+        }
         Collective c;
         c.kind = CollectiveKind::all_gather;
         c.group = u.group;
         c.elements = u.padded;
         c.dtype = context_.storage;
-        c.send = shard_to_send(weights, k);
+        c.send = shard_to_send(weights, k, index);
         c.recv = {copies[k], 0, 0};
         context_.builder.collective(Stream::gather, c);
     }
-    ready_[index] = context_.builder.record(Stream::gather);
+    ready_[index].push_back(context_.builder.record(Stream::gather));
+}
+
+void Gather::record_free() {
+    free_ = context_.builder.record(Stream::compute);
+    context_.builder.wait(Stream::gather, free_);
 }
 
 void Gather::before_layer(std::size_t layer) {
@@ -136,10 +193,10 @@ void Gather::before_layer(std::size_t layer) {
     const auto ahead = current_ + static_cast<std::size_t>(context_.strategy.prefetch);
     if (next_ < layers_.size() && next_ <= ahead) {
         // The memory of the layer just computed is free from here on.
-        context_.builder.wait(Stream::gather, context_.builder.record(Stream::compute));
+        record_free();
         while (next_ < layers_.size() && next_ <= ahead) issue(next_++);
     }
-    if (ready_[current_].valid()) context_.builder.wait(Stream::compute, ready_[current_]);
+    for (const EventId event : ready_[current_]) context_.builder.wait(Stream::compute, event);
     const Direction from = current_ == 0 && kept_ ? Direction::forward : direction_;
     const std::vector<BufferId>& copies = copies_of(layer, from);
     const std::vector<UnitId>& units = weights_of(layer).units;

@@ -16,7 +16,8 @@ void gather_updated(LoweringContext& context, ParameterBuffers& parameters, Unit
 
 // Gathers layers of one body in the order they compute. The gather of the layer that is `prefetch`
 // places ahead is issued when a layer starts, and waits until the layer before that one has computed:
-// so at most prefetch + 1 layers are gathered at any time. Does nothing below stage 3.
+// so at most prefetch + 1 layers are gathered at any time. Shards that are offloaded are first brought to the
+// device, every rank its own (ZeRO-Infinity, Rajbhandari et al. 2021, 6.1). Does nothing below stage 3.
 class Gather {
 public:
     Gather(LoweringContext& context, ParameterBuffers& parameters)
@@ -46,9 +47,15 @@ private:
         std::size_t layer = 0;
         std::vector<UnitId> units;
         std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
-        std::vector<BufferId> casts;  // of the shards, where LoweringContext::casts()
+        std::vector<BufferId> casts;            // of the shards, where LoweringContext::casts()
+        std::vector<BufferId> staged, fetched;  // on the way from NVMe, and on the device
     };
-    Operand shard_to_send(Weights& weights, std::size_t unit);
+    Operand shard_to_send(Weights& weights, std::size_t unit, std::size_t index);
+    void bring(Weights& weights, std::size_t unit, Operand to, std::size_t index);
+    void bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index);
+    BufferId fetched(Weights& weights, std::size_t unit);
+    // The gather stream goes on once what has computed has left its memory.
+    void record_free();
     void issue(std::size_t index);
     Weights& weights_of(std::size_t layer);
     const std::vector<BufferId>& copies_of(std::size_t layer, Direction direction);
@@ -57,8 +64,9 @@ private:
     ParameterBuffers& parameters_;
     std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;
-    std::vector<EventId>
-        ready_;  // per entry of layers_: the gather is complete; invalid: nothing to wait for
+    // Per entry of layers_: what must be over before it computes, the gather being the last.
+    std::vector<std::vector<EventId>> ready_;
+    EventId free_;  // of the compute stream: what is issued now may use memory that it has left
     Direction direction_ = Direction::forward;
     bool kept_ = false;
     std::size_t next_ = 0;          // the next entry to issue

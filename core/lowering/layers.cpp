@@ -49,9 +49,11 @@ std::int64_t output_width(const Layer& layer) { return std::visit(WidthOf{}, lay
 LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& parameters)
     : context_(context),
       parameters_(parameters),
+      checkpoints_(context),
       overlap_(context.tp.valid() ? tensor_overlap(context.strategy) : TensorOverlap::none),
       inputs_(context.model.layers.size() + 1),
-      norm_gradients_wait_(context.dp.valid() && context.strategy.reduces_every_micro_batch()) {
+      norm_gradients_wait_((context.dp.valid() || context.steps_on_host()) &&
+                           context.strategy.reduces_every_micro_batch()) {
     find_parts();
     auto& b = context.builder;
     const Model& m = context.model;
@@ -95,23 +97,30 @@ void LayerLowering::forward(std::size_t layer) {
     part_ = BackwardPart::both;
     backward_ = false;
     begin(Phase::forward, layer);
+    if (const Value& x = inputs_[layer]; recomputed_[layer])
+        checkpoints_.send(layer, x.buffer, context_.local_rows() * x.width);
     inputs_[layer + 1] =
         std::visit([&](const auto& kind) { return forward_layer(layer, kind, inputs_[layer]); },
                    context_.model.layers[layer].kind);
     await_all();
+    checkpoints_.release();
 }
 
-void LayerLowering::begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part) {
+void LayerLowering::begin_backward(const LayerRange& layers, BufferId dy, BackwardPart part) {
+    const std::size_t last_layer = layers.last - 1;
     part_ = part;
     backward_ = true;
     context_.builder.at(Phase::backward, static_cast<std::int32_t>(last_layer));
+    if (part != BackwardPart::weight) checkpoints_.begin_backward(layers);
     gradient_ = dy;
     if (dy.valid()) gradient_ = through_activation(last_layer, "d output", output(last_layer), dy);
 }
 
-void LayerLowering::continue_backward(BufferId gradient, BackwardPart part) {
+void LayerLowering::continue_backward(const LayerRange& layers, BufferId gradient,
+                                      BackwardPart part) {
     part_ = part;
     backward_ = true;
+    if (part != BackwardPart::weight) checkpoints_.begin_backward(layers);
     gradient_ = gradient;
 }
 
@@ -129,6 +138,7 @@ void LayerLowering::recompute(std::size_t layer) {
     const auto* block = std::get_if<BlockLayer>(&context_.model.layers[layer].kind);
     if (block == nullptr) return;
     begin(Phase::recompute, layer);
+    if (const BufferId back = checkpoints_.take(layer); back.valid()) inputs_[layer].buffer = back;
     recomputing_ = true;
     if (recomputed_[layer])
         forward_layer(layer, *block, inputs_[layer]);

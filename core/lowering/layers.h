@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/lowering/checkpoints.h"
 #include "core/lowering/context.h"
 #include "core/lowering/parameters.h"
 
@@ -41,14 +42,15 @@ public:
 
     // `value` becomes the input of `layer` (the first of a chunk: what the stage before sent).
     void set_input(std::size_t layer, const Value& value) { inputs_[layer] = value; }
-    void forward(std::size_t layer);  // layers in order
+    void forward(std::size_t layer);                    // layers in order
+    void end_forward() { checkpoints_.end_forward(); }  // after the last layer of a body
     const Value& output(std::size_t layer) const { return inputs_[layer + 1]; }
 
-    // Starts a backward body; `dy`: the gradient of its first layer's output (the last of a chunk), none
+    // Starts a backward body of a chunk; `dy`: the gradient of its last layer's output, none
     // where that layer ends in the loss. dy is taken through the output's own activation.
-    void begin_backward(std::size_t last_layer, BufferId dy, BackwardPart part);
+    void begin_backward(const LayerRange& layers, BufferId dy, BackwardPart part);
     // The same where this rank has the layer behind, which gave `gradient` of its input.
-    void continue_backward(BufferId gradient, BackwardPart part);
+    void continue_backward(const LayerRange& layers, BufferId gradient, BackwardPart part);
     // Layers in reverse order, after all forwards have been lowered. What the forward did not keep
     // (strategy.recompute) is computed again first.
     void backward(std::size_t layer);
@@ -272,6 +274,7 @@ private:
 
     LoweringContext& context_;
     ParameterBuffers& parameters_;
+    Checkpoints checkpoints_;
     TensorOverlap overlap_;                           // none without a group
     std::map<ParameterId, std::vector<Part>> parts_;  // by weight
     // What is on its way on the tensor stream: events, of pieces in their order.

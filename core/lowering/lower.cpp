@@ -154,6 +154,17 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
     return groups;
 }
 
+// The first and the last stage exchange the gradients of what they tie where the optimizer steps.
+void check_tied(const LoweringContext& context) {
+    const auto tied = [](const Unit& unit) { return unit.tied; };
+    if (context.steps_on_host() && std::ranges::any_of(context.units, tied))
+        throw Error("offload",
+                    fmt::format("{}: offload.optimizer with an embedding that two stages share: "
+                                "they exchange its gradients between devices",
+                                place_of(context.strategy)),
+                    "use pp 1, or a model with an embedding and a classifier of their own");
+}
+
 void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarget& target) {
     const Layout& layout = plan.layout;
     const DType storage = plan.training.precision;
@@ -167,7 +178,9 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             plan.strategy,
                             target,
                             layout,
-                            layout.shards > 1 ? plan.strategy.zero : 0,
+                            layout.shards > 1 || plan.strategy.offload.optimizer != OffloadTo::none
+                                ? plan.strategy.zero
+                                : 0,
                             storage,
                             gradient,
                             storage == DType::fp64 ? DType::fp64 : DType::fp32,
@@ -188,6 +201,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                    {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,
                     context.sequence_parallel(), layout.ep,
                     group_named(plan.program, kExpertDataGroup), plan.training.optimizer});
+    check_tied(context);
     context.places = places_of(local, context.units);
     StageLowering(context).run();
 
@@ -274,10 +288,10 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
             predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
         add_product(runtime, plan, scenario.cluster.device);
         const RoleProgram& mine = plan.program.roles[role];
-        plan.memory.push_back(
-            strategy.profile == RuntimeProfile::shardscope
-                ? plan_memory(mine, runtime.total(), packer)
-                : plan_caching_memory(mine, runtime.total(), segments_of(strategy.profile)));
+        plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope
+                                  ? plan_memory(mine, runtime.total(), packer)
+                                  : plan_caching_memory(mine, runtime.total(), packer,
+                                                        segments_of(strategy.profile)));
         plan.memory.back().runtime_parts = runtime;
     }
     return plan;

@@ -1,9 +1,11 @@
 #include "core/lowering/optimizer_pass.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/lowering/gather.h"
+#include "core/lowering/host_optimizer.h"
 #include "core/lowering/unit_step.h"
 
 namespace shardscope {
@@ -44,12 +46,13 @@ void lower_tied(LoweringContext& context, ParameterBuffers& parameters, UnitId i
 // summed over counts every element once.
 class NormSum {
 public:
+    // `norm` lies where the optimizer steps.
     NormSum(LoweringContext& context, ParameterBuffers& parameters, BufferId norm)
         : context_(context), parameters_(parameters), norm_(norm) {}
 
     void run() {
         for (std::size_t u = 0; u < context_.units.size(); ++u) add(UnitId(u));
-        if (!started_) context_.builder.compute(Zero{1}, DType::fp64, DType::fp64, {{norm_, 0, 0}});
+        if (!started_) compute(Zero{1}, DType::fp64, {{norm_, 0, 0}});
     }
 
 private:
@@ -59,7 +62,7 @@ private:
         SumSquares k{unit.shard};
         k.weight = weight(unit);
         if (unit.shared.empty()) return emit(id, k);
-        k.sharded = context_.zero_of(unit) >= 1;
+        k.sharded = context_.is_sharded(unit);
         std::int64_t end = 0;
         const auto range = [&](std::int64_t first, std::int64_t last, int ranks) {
             if (first == last) return;
@@ -87,10 +90,19 @@ private:
         kernel.accumulate = started_;
         started_ = true;
         const Unit& unit = context_.units[id.index()];
-        context_.builder.compute(kernel, context_.gradient, context_.gradient,
-                                 {own_share(context_, parameters_.unit(id).gradient, unit,
-                                            kGradientsSharded, context_.gradient),
-                                  {norm_, 0, 0}});
+        const UnitBuffers& buffers = parameters_.unit(id);
+        const Operand gradient =
+            context_.steps_on_host()
+                ? Operand{buffers.stepped, 0, 0}
+                : own_share(context_, buffers.gradient, unit, kGradientsSharded, context_.gradient);
+        compute(kernel, context_.gradient, {gradient, {norm_, 0, 0}});
+    }
+
+    void compute(const Kernel& kernel, DType type, std::initializer_list<Operand> operands) {
+        if (context_.steps_on_host())
+            context_.builder.compute_on(Stream::host, kernel, type, type, operands);
+        else
+            context_.builder.compute(kernel, type, type, operands);
     }
 
     LoweringContext& context_;
@@ -103,7 +115,11 @@ BufferId lower_norm(LoweringContext& context, ParameterBuffers& parameters) {
     auto& b = context.builder;
     const BufferId norm =
         b.buffer("gradient norm", 1, DType::fp64, Category::workspace, Residence::persistent);
-    NormSum(context, parameters, norm).run();
+    const BufferId on_host = context.steps_on_host() ? parameters.host_norm() : BufferId();
+    NormSum(context, parameters, on_host.valid() ? on_host : norm).run();
+    if (on_host.valid())
+        b.wait(Stream::compute,
+               b.move(b.record(Stream::host), {on_host, 0, 0}, {norm, 0, 0}, 1, DType::fp64));
     // Without sharding all data-parallel ranks have the whole sum already, but for their experts.
     const GroupId dp = context.zero >= 1 ? context.dp : context.ep;
     if (!dp.valid() && !context.tp.valid() && !context.pp.valid()) return norm;
@@ -128,7 +144,7 @@ BufferId lower_norm(LoweringContext& context, ParameterBuffers& parameters) {
 std::vector<BufferId> widened_gradients(LoweringContext& context, ParameterBuffers& parameters) {
     auto& b = context.builder;
     std::vector<BufferId> wide(context.units.size());
-    if (!context.rules.widens_gradients) return wide;
+    if (!context.rules.widens_gradients || context.steps_on_host()) return wide;
     for (std::size_t u = 0; u < context.units.size(); ++u) {
         const Unit& unit = context.units[u];
         Operand from = own_share(context, parameters.unit(UnitId(u)).gradient, unit,
@@ -154,17 +170,25 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
     b.at(Phase::optimizer, -1);
     for (std::size_t u = 0; u < context.units.size(); ++u)
         if (context.units[u].tied) lower_tied(context, parameters, UnitId(u));
+    std::optional<HostOptimizer> host;
+    if (context.steps_on_host()) host.emplace(context, parameters);
     const BufferId norm = context.training.clip > 0 ? lower_norm(context, parameters) : BufferId();
+    if (host && norm.valid()) host->take_norm(norm);
     const bool gathers =
         (context.zero == 1 || context.zero == 2) && !context.strategy.overlap_gather;
     const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {
-        lower_step(context, parameters, UnitId(u), {norm, wide[u]});
+        EventId updated;  // the rank's own part is there; invalid: the compute stream has made it
+        if (host)
+            updated = host->step(UnitId(u));
+        else
+            lower_step(context, parameters, UnitId(u), {norm, wide[u]});
         if (gathers && context.units[u].group.valid()) {
-            b.wait(Stream::gather, b.record(Stream::compute));
+            b.wait(Stream::gather, updated.valid() ? updated : b.record(Stream::compute));
             gather_updated(context, parameters, UnitId(u));
         }
     }
+    if (host) host->finish();
     if (gathers) b.wait(Stream::compute, b.record(Stream::gather));
     if (loss.valid()) b.copy_to_host(CopyToHost::What::loss, {loss, 0, 0});
     if (norm.valid()) b.copy_to_host(CopyToHost::What::gradient_norm, {norm, 0, 0});

@@ -17,31 +17,42 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
     auto& b = context.builder;
     for (const Unit& unit : context.units) {
         const auto persistent = [&](const char* what, std::int64_t elements, DType type,
-                                    Category category) {
+                                    Category category, Tier tier = Tier::device) {
             return b.buffer(std::string(what) + " " + unit.name, elements, type, category,
-                            Residence::persistent);
+                            Residence::persistent, tier);
         };
+        const Tier states_in = tier_of(context.strategy.offload.optimizer);
         const int zero = context.zero_of(unit);
         UnitBuffers u;
-        u.value = persistent("parameters", zero >= 3 ? unit.shard : unit.padded,
-                             context.stored(unit), Category::parameters);
-        u.gradient = persistent("gradients", zero >= 2 ? unit.shard : unit.padded, context.gradient,
-                                Category::gradients);
+        u.value = persistent(
+            "parameters", zero >= 3 ? unit.shard : unit.padded, context.stored(unit),
+            Category::parameters,
+            context.fetches(unit) ? tier_of(context.strategy.offload.parameters) : Tier::device);
+        if (!context.keeps_gradients_on_host(unit))
+            u.gradient = persistent("gradients", zero >= 2 ? unit.shard : unit.padded,
+                                    context.gradient, Category::gradients);
+        if (context.steps_on_host())
+            u.stepped = persistent(u.gradient.valid() ? "own gradients" : "gradients", unit.shard,
+                                   context.gradient, Category::gradients, Tier::host);
+        if (context.steps_on_host() && context.rules.widens_gradients)
+            u.wide = persistent("wide gradients", unit.shard, context.state, Category::gradients,
+                                Tier::host);
         if (context.rules.keeps_narrow_gradients)
             persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
         if (context.keeps_master(unit))
-            u.master = persistent("master", unit.shard, context.state, Category::optimizer_states);
-        add_states(unit, u);
+            u.master = persistent("master", unit.shard, context.state, Category::optimizer_states,
+                                  states_in);
+        add_states(unit, u, states_in);
         buffers_.push_back(u);
     }
     if (context.rules.placeholder_gradients) add_placeholders();
 }
 
-void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers) {
+void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers, Tier tier) {
     const bool narrow = unit.optimizer == OptimizerKind::adam_8bit;
     const auto state = [&](const char* what, std::int64_t elements, DType type) {
         return context_.builder.buffer(std::string(what) + " " + unit.name, elements, type,
-                                       Category::optimizer_states, Residence::persistent);
+                                       Category::optimizer_states, Residence::persistent, tier);
     };
     const int states = stepping(context_.training.optimizer, unit).states();
     const DType type = narrow ? DType::int8 : context_.state;
@@ -55,6 +66,14 @@ void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers) {
         buffers.statistics =
             state("statistics", factored_statistics(context_.model, unit), DType::fp32);
     }
+}
+
+BufferId ParameterBuffers::host_norm() {
+    if (!host_norm_.valid())
+        host_norm_ =
+            context_.builder.buffer("gradient norm on the host", 1, DType::fp64,
+                                    Category::workspace, Residence::persistent, Tier::host);
+    return host_norm_;
 }
 
 void ParameterBuffers::add_placeholders() {
@@ -75,7 +94,7 @@ void ParameterBuffers::add_placeholders() {
 
 void ParameterBuffers::begin_body(MicroBatchKind kind) {
     for (std::size_t u = 0; u < buffers_.size(); ++u) {
-        const bool gathered = context_.zero_of(context_.units[u]) >= 3;
+        const bool gathered = context_.gathers(context_.units[u]);
         value_[u] = gathered ? BufferId() : buffers_[u].value;
         gradient_[u] = buffers_[u].gradient;
     }

@@ -14,8 +14,12 @@ namespace shardscope {
 //   gradient  padded elements (shard in stages 2 and 3), gradient type
 //   master, state1, state2   shard elements, state type (states of 8 bits: int8); invalid when absent
 //   statistics   fp32: two scales per block of 8-bit states, or Adafactor's rows and columns of the whole unit
+// With Strategy::offload value, master and states lie where it says, and
+//   stepped   shard elements, gradient type, on the host: what the optimizer steps with; in stages 2 and 3
+//             there is no `gradient`, and `stepped` is what is kept over micro-batches
+//   wide      shard elements, state type, on the host, where ProfileRules::widens_gradients
 struct UnitBuffers {
-    BufferId value, gradient, master, state1, state2, statistics;
+    BufferId value, gradient, master, state1, state2, statistics, stepped, wide;
     std::int64_t blocks = 0;  // of 8-bit states
 };
 
@@ -44,13 +48,16 @@ public:
     Target gradient(ParameterId p);
 
     const UnitBuffers& unit(UnitId u) const { return buffers_[u.index()]; }
+    // The gradient norm where the host's optimizer reads it, made at first use.
+    BufferId host_norm();
 
 private:
-    void add_states(const Unit& unit, UnitBuffers& buffers);
+    void add_states(const Unit& unit, UnitBuffers& buffers, Tier tier);
     void add_placeholders();  // ProfileRules::placeholder_gradients
 
     LoweringContext& context_;
     std::vector<UnitBuffers> buffers_;
+    BufferId host_norm_;
     std::vector<BufferId> value_, gradient_;  // current, per unit
     std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites
 };

@@ -11,7 +11,8 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
       bucket_(context.units.size()),
       wide_(context.units.size()),
       reduced_(context.units.size()),
-      copy_(context.units.size()) {
+      copy_(context.units.size()),
+      with_host_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
     for (auto chunk = context.chunks.rbegin(); chunk != context.chunks.rend(); ++chunk)
         for (std::size_t l = chunk->last; l-- > chunk->first;) {
@@ -24,10 +25,12 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
 }
 
 bool Reduction::reduces() const {
-    return kind_.last || (context_.dp.valid() && context_.strategy.reduces_every_micro_batch());
+    return kind_.last || ((context_.dp.valid() || context_.steps_on_host()) &&
+                          context_.strategy.reduces_every_micro_batch());
 }
 
 bool Reduction::uses_bucket(const Unit& unit) const {
+    if (context_.keeps_gradients_on_host(unit)) return true;
     if (!unit.group.valid() || !context_.strategy.reduces_every_micro_batch()) return false;
     // Stages 2 and 3 have no place for whole gradients; below, later micro-batches must be reduced
     // before they are added.
@@ -37,6 +40,7 @@ bool Reduction::uses_bucket(const Unit& unit) const {
 void Reduction::begin_body(MicroBatchKind kind) {
     kind_ = kind;
     flights_.clear();
+    leaving_ = {};
     for (std::size_t u = 0; u < context_.units.size(); ++u) {
         const Unit& unit = context_.units[u];
         if (!uses_bucket(unit)) continue;
@@ -83,7 +87,9 @@ void Reduction::reduce(UnitId id) {
     const Unit& unit = context_.units[id.index()];
     const bool partial = std::any_of(unit.shared.begin(), unit.shared.end(),
                                      [](const Unit::Shared& s) { return s.partial; });
-    if (!unit.group.valid() && !partial) return;
+    const bool to_host = context_.keeps_gradients_on_host(unit);
+    const bool takes_leave = context_.steps_on_host() && (to_host || kind_.last);
+    if (!unit.group.valid() && !partial && !takes_leave) return;
     const BufferId store = parameters_.unit(id).gradient;
     const bool bucket = uses_bucket(unit);
     BufferId whole = bucket ? bucket_[id.index()] : copied(id, store);
@@ -91,17 +97,32 @@ void Reduction::reduce(UnitId id) {
         clear_padding(id, whole);
         whole = widened(id, whole);
     }
-    b.wait(Stream::reduce, b.record(Stream::compute));
+    const EventId computed = b.record(Stream::compute);
+    b.wait(Stream::reduce, computed);
     sum_shared(unit, whole);
-    if (!unit.group.valid()) {
-        flights_.push_back({id, b.record(Stream::reduce), {}});
-        return;
-    }
+    Flight flight{id, {}, {}};
+    if (unit.group.valid())
+        sum_over_group(flight, whole, store);
+    else if (to_host)
+        flight.partial = whole;
+    flight.done = b.record(Stream::reduce);
+    if (to_host)
+        send_to_host(flight, computed);
+    else if (takes_leave && !flight.partial.valid())
+        flight.left = move_to_host(flight, own_slice(id), flight.done);
+    flights_.push_back(flight);
+    if (whole != store) finish(1);
+}
+
+// Over the ranks that hold the unit, and their like in other shard groups.
+void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
+    auto& b = context_.builder;
+    const UnitId id = flight.unit;
+    const Unit& unit = context_.units[id.index()];
     Collective c;
     c.group = unit.group;
     c.elements = unit.padded;
     c.dtype = context_.gradient;
-    Flight flight{id, {}, {}};
     if (context_.zero == 0 || context_.rules.shards_by_all_reduce) {
         c.recv = {whole, 0, 0};
         flight.whole = context_.zero >= 1;
@@ -109,8 +130,9 @@ void Reduction::reduce(UnitId id) {
     } else {
         c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
-        c.recv = own_slice(id);
-        if (bucket && !kind_.first) {
+        const bool to_host = context_.keeps_gradients_on_host(unit);
+        if (!to_host) c.recv = own_slice(id);
+        if (to_host || (uses_bucket(unit) && !kind_.first)) {
             BufferId& reduced = reduced_[id.index()];
             if (!reduced.valid())
                 reduced = b.buffer("reduced " + unit.name, unit.shard, context_.gradient,
@@ -121,9 +143,6 @@ void Reduction::reduce(UnitId id) {
     }
     b.collective(Stream::reduce, c);
     sum_over_replicas(unit, c);
-    flight.done = b.record(Stream::reduce);
-    flights_.push_back(flight);
-    if (whole != store) finish(1);
 }
 
 // The bucket in the type that is reduced.
@@ -155,9 +174,69 @@ BufferId Reduction::copied(UnitId id, BufferId store) {
 // This rank's share of the unit's gradients, which are stored whole below stage 2.
 Operand Reduction::own_slice(UnitId id) const {
     const Unit& unit = context_.units[id.index()];
-    const bool whole = context_.zero_of(unit) == 1;
+    const bool whole = context_.zero_of(unit) == 1 && unit.ranks > 1;
     return {parameters_.unit(id).gradient, 0, whole ? unit.shard * size_of(context_.gradient) : 0,
             unit.group};
+}
+
+// Where this rank's part of what has been summed lies on the device.
+Operand Reduction::own_part(const Flight& flight) const {
+    const Unit& unit = context_.units[flight.unit.index()];
+    const std::int64_t stride = flight.whole ? unit.shard * size_of(context_.gradient) : 0;
+    return {flight.partial, 0, stride, unit.group};
+}
+
+void Reduction::add_to_store(const Flight& flight) {
+    auto& b = context_.builder;
+    const Unit& unit = context_.units[flight.unit.index()];
+    const Operand store = own_slice(flight.unit), sum = own_part(flight);
+    const bool replaces = context_.rules.reduces_copies && !uses_bucket(unit);
+    if (replaces || (kind_.first && flight.whole))
+        b.compute(Copy{unit.shard}, context_.gradient, context_.gradient, {sum, store});
+    else
+        b.compute(Add{unit.shard}, context_.gradient, context_.gradient, {store, sum});
+}
+
+BufferId Reduction::sum_with_host(UnitId id) {
+    const Unit& unit = context_.units[id.index()];
+    BufferId& sum = with_host_[id.index()];
+    if (!sum.valid())
+        sum = context_.builder.buffer("sum with the host's " + unit.name, unit.shard,
+                                      context_.gradient, Category::communication);
+    return sum;
+}
+
+// The first micro-batch's replaces what is there. `computed`: what is issued now may use memory that the
+// compute stream has left.
+void Reduction::send_to_host(Flight& flight, EventId computed) {
+    auto& b = context_.builder;
+    if (kind_.first)
+        flight.left = move_to_host(flight, own_part(flight), flight.done);
+    else
+        flight.fetched = b.move(computed, {parameters_.unit(flight.unit).stepped, 0, 0},
+                                {sum_with_host(flight.unit), 0, 0},
+                                context_.units[flight.unit.index()].shard, context_.gradient);
+}
+
+EventId Reduction::move_to_host(const Flight& flight, Operand from, EventId after) {
+    return context_.builder.move(after, from, {parameters_.unit(flight.unit).stepped, 0, 0},
+                                 context_.units[flight.unit.index()].shard, context_.gradient);
+}
+
+void Reduction::add_to_host(const Flight& flight) {
+    auto& b = context_.builder;
+    if (flight.left.valid()) return b.wait(Stream::compute, flight.left);
+    const std::int64_t shard = context_.units[flight.unit.index()].shard;
+    const Operand sum{sum_with_host(flight.unit), 0, 0};
+    b.wait(Stream::compute, flight.fetched);
+    b.compute(Add{shard}, context_.gradient, context_.gradient, {sum, own_part(flight)});
+    leave(move_to_host(flight, sum, b.record(Stream::compute)));
+}
+
+// One at a time is on its way while the compute stream goes on.
+void Reduction::leave(EventId moved) {
+    if (leaving_.valid()) context_.builder.wait(Stream::compute, leaving_);
+    leaving_ = moved;
 }
 
 void Reduction::finish(std::size_t keep) {
@@ -166,17 +245,18 @@ void Reduction::finish(std::size_t keep) {
         const Flight flight = flights_.front();
         flights_.erase(flights_.begin());
         b.wait(Stream::compute, flight.done);
-        if (!flight.partial.valid()) continue;
         const Unit& unit = context_.units[flight.unit.index()];
-        const std::int64_t shard = unit.shard;
-        const std::int64_t stride = flight.whole ? shard * size_of(context_.gradient) : 0;
-        const Operand store = own_slice(flight.unit), sum{flight.partial, 0, stride, unit.group};
-        const bool replaces = context_.rules.reduces_copies && !uses_bucket(unit);
-        if (replaces || (kind_.first && flight.whole))
-            b.compute(Copy{shard}, context_.gradient, context_.gradient, {sum, store});
-        else
-            b.compute(Add{shard}, context_.gradient, context_.gradient, {store, sum});
+        if (context_.keeps_gradients_on_host(unit)) {
+            add_to_host(flight);
+            continue;
+        }
+        if (flight.partial.valid()) add_to_store(flight);
+        if (flight.left.valid())
+            b.wait(Stream::compute, flight.left);
+        else if (context_.steps_on_host() && kind_.last)
+            leave(move_to_host(flight, own_slice(flight.unit), b.record(Stream::compute)));
     }
+    if (keep == 0) leave({});
 }
 
 void Reduction::after_layer(std::size_t layer) {

@@ -13,7 +13,10 @@ namespace shardscope {
 // groups behind it; before it, what
 // tensor-parallel ranks hold in common but computed in parts is summed over them. When reductions come with
 // every micro-batch, gradients go to a transient bucket, of which at most two are alive (one being
-// written, one being reduced). Products that do not overlap (ProfileRules) reduce where the body ends.
+// written, one being reduced). Where the optimizer steps on the host, the rank's part of a reduced unit goes there: in
+// stages 2 and 3 with every micro-batch, added on the device to what is there already, which is brought back
+// for it (DeepSpeed: async_accumulate_grad_in_cpu_via_gpu).
+// Products that do not overlap (ProfileRules) reduce where the body ends.
 class Reduction {
 public:
     Reduction(LoweringContext& context, ParameterBuffers& parameters);
@@ -31,6 +34,8 @@ private:
         EventId done;
         BufferId partial;    // reduced gradients still to be added; invalid: none
         bool whole = false;  // `partial` is the whole unit, of which this rank takes its slice
+        // Of gradients that the host keeps: they have gone there, or those there have come to be added to.
+        EventId left = {}, fetched = {};
     };
     bool reduces() const;  // anything is reduced in this body
     // Whether the unit's gradients of this body go to a transient bucket.
@@ -41,6 +46,14 @@ private:
     void reduce(UnitId unit);
     Operand own_slice(UnitId unit) const;
     BufferId widened(UnitId unit, BufferId bucket);
+    void sum_over_group(Flight& flight, BufferId whole, BufferId store);
+    Operand own_part(const Flight& flight) const;
+    BufferId sum_with_host(UnitId unit);
+    void send_to_host(Flight& flight, EventId computed);
+    EventId move_to_host(const Flight& flight, Operand from, EventId after);
+    void add_to_store(const Flight& flight);
+    void add_to_host(const Flight& flight);
+    void leave(EventId moved);
     BufferId copied(UnitId unit, BufferId store);
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
@@ -51,6 +64,8 @@ private:
     std::vector<BufferId> wide_;             // per unit, the bucket in the type that is reduced
     std::vector<BufferId> reduced_;          // per unit, what is to be added; made at first use
     std::vector<BufferId> copy_;             // per unit, what a product reduces instead
+    std::vector<BufferId> with_host_;        // per unit, the sum with what the host has kept
+    EventId leaving_;                        // gradients on their way to the host; invalid: none
     std::vector<Flight> flights_;
     MicroBatchKind kind_;
 };

@@ -110,6 +110,7 @@ BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
         layers_.forward(l);
         gather_.after_layer(l);
     }
+    layers_.end_forward();
     if (transfers_.has(Port::activations_out, chunk))
         transfers_.fill(Port::activations_out, chunk, layers_.output(range.last - 1).buffer);
     return body;
@@ -143,9 +144,9 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
         if (inputs) transfers_.take(Port::gradients_in, chunk, dy);
     }
     if (chunk + 1 < static_cast<int>(context_.chunks.size()) && continues(chunk + 1))
-        layers_.continue_backward(handed_[static_cast<std::size_t>(chunk + 1)], part);
+        layers_.continue_backward(range, handed_[static_cast<std::size_t>(chunk + 1)], part);
     else
-        layers_.begin_backward(range.last - 1, dy, part);
+        layers_.begin_backward(range, dy, part);
     for (std::size_t l = range.last; l-- > range.first;) {
         b.at(Phase::backward, static_cast<std::int32_t>(l));
         gather_.before_layer(l);

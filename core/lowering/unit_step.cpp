@@ -82,7 +82,7 @@ public:
     }
 
 private:
-    bool is_divided() const { return context_.zero_of(unit_) >= 1; }
+    bool is_divided() const { return context_.is_sharded(unit_); }
     Category temporary() const {
         return is_divided() ? Category::communication : Category::workspace;
     }
@@ -134,8 +134,8 @@ private:
 
 Operand own_share(const LoweringContext& context, BufferId buffer, const Unit& unit, int sharded,
                   DType type) {
-    const int zero = context.zero_of(unit);
-    return {buffer, 0, zero >= 1 && zero < sharded ? unit.shard * size_of(type) : 0, unit.group};
+    const bool whole = context.is_sharded(unit) && context.zero_of(unit) < sharded;
+    return {buffer, 0, whole ? unit.shard * size_of(type) : 0, unit.group};
 }
 
 void lower_step(LoweringContext& context, const ParameterBuffers& parameters, UnitId id,

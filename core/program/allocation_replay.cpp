@@ -32,7 +32,9 @@ std::vector<std::vector<Event>> events_of(const RoleProgram& role,
     const std::vector<std::int32_t> base = bases_of(role);
     std::vector<std::vector<Event>> events(role.bodies.size());
     for (std::uint32_t i = 0; i < role.buffers.size(); ++i) {
-        if (role.buffers[i].residence == Residence::persistent) continue;
+        if (role.buffers[i].residence == Residence::persistent ||
+            role.buffers[i].tier != Tier::device)
+            continue;
         for (const Interval& v : lives[i].intervals) {
             const auto next = std::upper_bound(base.begin(), base.end(), v.first);
             auto& body = events[static_cast<std::size_t>(next - base.begin()) - 1];
@@ -89,7 +91,8 @@ public:
           streams_(streams_of(role)),
           allocator_(segments) {
         for (std::size_t i = 0; i < role.buffers.size(); ++i)
-            if (role.buffers[i].residence == Residence::persistent)
+            if (role.buffers[i].residence == Residence::persistent &&
+                role.buffers[i].tier == Tier::device)
                 allocator_.allocate(role.buffers[i].size(), 0);
     }
 

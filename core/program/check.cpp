@@ -1,5 +1,7 @@
 #include "core/program/check.h"
 
+#include <cstdlib>
+
 #include <fmt/format.h>
 
 #include "core/program/check_arena.h"
@@ -42,6 +44,33 @@ void check_bounds(const Program& program, const RoleProgram& role) {
         });
 }
 
+// Kernels of the host reach its memory only, other instructions the device's, and a move goes from one tier
+// to its neighbour on the stream of that way.
+void check_tiers(const RoleProgram& role) {
+    const auto tier = [&](const Operand& o) { return role.buffers[o.buffer.index()].tier; };
+    for_each_instruction(role, [&](const Body& body, std::size_t i, const Instruction& it) {
+        if (const auto* move = std::get_if<Move>(&it.operation)) {
+            const Tier from = tier(move->from), to = tier(move->to);
+            const bool neighbours = std::abs(static_cast<int>(from) - static_cast<int>(to)) == 1;
+            if (!neighbours || it.stream != stream_between(from, to))
+                throw_program_error(
+                    "program-tier",
+                    fmt::format("{}: a move from {} to {} on stream {}", place(body, i),
+                                tier_name(from), tier_name(to), stream_name(it.stream)));
+            return;
+        }
+        const Tier reach = it.stream == Stream::host ? Tier::host : Tier::device;
+        for_each_operand(it, [&](const Operand& o, Access) {
+            if (tier(o) != reach)
+                throw_program_error(
+                    "program-tier",
+                    fmt::format("{}: {} lies in {} memory, out of reach of stream {}",
+                                place(body, i), role.buffers[o.buffer.index()].name,
+                                tier_name(tier(o)), stream_name(it.stream)));
+        });
+    });
+}
+
 void check_events(const RoleProgram& role) {
     std::vector<bool> recorded(static_cast<std::size_t>(role.events), false);
     for_each_instruction(
@@ -68,6 +97,7 @@ void check_events(const RoleProgram& role) {
 void check_program(const Program& program, const std::vector<MemoryPlan>& plans) {
     for (std::size_t r = 0; r < program.roles.size(); ++r) {
         check_bounds(program, program.roles[r]);
+        check_tiers(program.roles[r]);
         check_events(program.roles[r]);
         check_arena(program.roles[r], plans[r]);
     }

@@ -72,11 +72,23 @@ private:
     // Calls visit(segment) for bytes of the copy.
     template <class Visitor>
     void for_each_segment(CopyId copy, const Range& range, Visitor&& visit) {
-        const std::int64_t begin = copies_[copy].place.value + range.begin;
-        const std::int64_t end = copies_[copy].place.value + range.end;
+        const std::int64_t begin = address(copy) + range.begin;
+        const std::int64_t end = address(copy) + range.end;
         auto e = static_cast<std::size_t>(std::lower_bound(edges_.begin(), edges_.end(), begin) -
                                           edges_.begin());
         for (; e < edges_.size() && edges_[e] < end; ++e) visit(segments_[e]);
+    }
+
+    Bytes arena_of(Tier tier) const {
+        return tier == Tier::device ? plan_.arena : plan_.beside.of(tier);
+    }
+    // As if the arenas of the tiers lay one behind the other.
+    std::int64_t address(CopyId copy) const {
+        Bytes start;
+        for (Tier tier = Tier::device; tier != buffer_of(copy).tier;
+             tier = static_cast<Tier>(static_cast<int>(tier) + 1))
+            start += arena_of(tier);
+        return (start + copies_[copy].place).value;
     }
 
     const Buffer& buffer_of(CopyId copy) const {
@@ -109,7 +121,7 @@ ArenaCheck::ArenaCheck(const RoleProgram& role, const MemoryPlan& plan)
       written_(copies_.size(), kNever) {
     check_places();
     for (std::size_t c = 0; c < copies_.size(); ++c) {
-        const std::int64_t begin = copies_[CopyId(c)].place.value;
+        const std::int64_t begin = address(CopyId(c));
         const Buffer& buffer = buffer_of(CopyId(c));
         for (int piece = 0; piece <= buffer.pieces; ++piece)
             edges_.push_back(begin + buffer.size().value / buffer.pieces * piece);
@@ -128,7 +140,8 @@ void ArenaCheck::check_places() const {
         const auto& copy = copies_[CopyId(c)];
         const Bytes size = buffer_of(CopyId(c)).size();
         const std::int32_t frame = plan_.frame[copy.buffer.index()];
-        const bool in_arena = copy.place >= Bytes(0) && copy.place + size <= plan_.arena;
+        const bool in_arena =
+            copy.place >= Bytes(0) && copy.place + size <= arena_of(buffer_of(CopyId(c)).tier);
         const bool in_frame = frame < 0 || plan_.offset[copy.buffer.index()] + size <=
                                                plan_.frames[static_cast<std::size_t>(frame)].size;
         if (!in_arena || !in_frame)

@@ -14,8 +14,8 @@ constexpr std::size_t kFewOwners = 400;
 
 class FramePlanner {
 public:
-    FramePlanner(const RoleProgram& role, const std::vector<Lifetime>& lives)
-        : role_(role), lives_(lives) {
+    FramePlanner(const RoleProgram& role, const std::vector<Lifetime>& lives, Tier tier)
+        : role_(role), lives_(lives), tier_(tier) {
         for (const Task& task : role.schedule)
             micro_batches_ = std::max(micro_batches_, task.micro_batch + 1);
     }
@@ -26,7 +26,7 @@ public:
         if (!overlapping()) return std::move(plan_);
         collect_users();
         for (std::size_t i = 0; i < role_.buffers.size(); ++i)
-            if (lives_[i].carried) add(i);
+            if (lives_[i].carried && role_.buffers[i].tier == tier_) add(i);
         find_lives();
         place();
         return std::move(plan_);
@@ -194,6 +194,7 @@ private:
 
     const RoleProgram& role_;
     const std::vector<Lifetime>& lives_;
+    const Tier tier_;
     std::int32_t micro_batches_ = 0;
     FramePlan plan_;
     std::vector<std::vector<std::size_t>> users_;  // per buffer: bodies, ascending
@@ -202,8 +203,8 @@ private:
 
 }  // namespace
 
-FramePlan plan_frames(const RoleProgram& role, const std::vector<Lifetime>& lives) {
-    return FramePlanner(role, lives).run();
+FramePlan plan_frames(const RoleProgram& role, const std::vector<Lifetime>& lives, Tier tier) {
+    return FramePlanner(role, lives, tier).run();
 }
 
 }  // namespace shardscope

@@ -19,7 +19,9 @@ struct FramePlan {
     Bytes extent;                            // bytes that all frames take; bases count from 0
 };
 
-// Without two micro-batches in flight at any time there are no frames. `lives` is lifetimes(role).
-FramePlan plan_frames(const RoleProgram& role, const std::vector<Lifetime>& lives);
+// Frames of the buffers of one tier. Without two micro-batches in flight at any time there are none. `lives`
+// is lifetimes(role).
+FramePlan plan_frames(const RoleProgram& role, const std::vector<Lifetime>& lives,
+                      Tier tier = Tier::device);
 
 }  // namespace shardscope

@@ -19,7 +19,9 @@ namespace shardscope {
 // activations come in and go on to the next stage, gradients come in and go back to the one before, so
 // that a transfer only ever waits for its own peer. Keys and values on their way around a context-parallel
 // group have a queue beside the attention that they overlap; tensor-parallel collectives have one where they are
-// to go on beside multiplies (Strategy::tp_overlap).
+// to go on beside multiplies (Strategy::tp_overlap). What lies outside the device (Tier) has a queue per
+// direction between device and host, and between host and NVMe; `host` is the host's processors, which compute
+// in its memory.
 enum class Stream : std::uint8_t {
     compute,
     gather,
@@ -30,8 +32,13 @@ enum class Stream : std::uint8_t {
     gradients_out,
     context,
     tensor,
+    to_host,
+    to_device,
+    host,
+    nvme_read,
+    nvme_write,
 };
-constexpr std::size_t kStreams = 9;
+constexpr std::size_t kStreams = 14;
 std::string_view stream_name(Stream stream);
 
 // What a transfer's stream makes it a part of: activations, gradients, or neither. The streams of the
@@ -135,7 +142,17 @@ struct CopyToHost {
     Operand operand;  // one double; gradient_norm holds Σ g²
 };
 
-using Operation = std::variant<Compute, Collective, Exchange, RecordEvent, WaitEvent, CopyToHost>;
+// Copies between two tiers of the rank's memory, on the stream of that way (stream_between): device and host,
+// or host and NVMe. Simulated only.
+struct Move {
+    std::int64_t elements = 0;
+    DType dtype = DType::fp32;
+    Operand from, to;
+    Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
+};
+
+using Operation =
+    std::variant<Compute, Collective, Exchange, RecordEvent, WaitEvent, CopyToHost, Move>;
 
 struct Instruction {
     Operation operation;
@@ -162,6 +179,9 @@ void for_each_operand(const Instruction& instruction, Visitor&& visit) {
         for (const auto& t : x->transfers) visit(t.operand, t.send ? Access::read : Access::write);
     } else if (const auto* h = std::get_if<CopyToHost>(&instruction.operation)) {
         visit(h->operand, Access::read);
+    } else if (const auto* m = std::get_if<Move>(&instruction.operation)) {
+        visit(m->from, Access::read);
+        visit(m->to, Access::write);
     }
 }
 

@@ -41,6 +41,7 @@ bool LiveProfile::whole_frame(std::size_t buffer, std::size_t position) const {
 std::vector<Bytes> LiveProfile::position_sums(std::optional<Category> only) const {
     std::vector<std::int64_t> change(phases_.size() + 1, 0);
     for (std::size_t i = 0; i < role_.buffers.size(); ++i) {
+        if (role_.buffers[i].tier != Tier::device) continue;
         if (only && role_.buffers[i].category != *only) continue;
         for (const Interval& v : lives_[i].intervals) {
             if (whole_frame(i, static_cast<std::size_t>(v.first))) continue;
@@ -113,6 +114,7 @@ LiveProfile::Moment LiveProfile::peak() const {
     const std::vector<std::int64_t> others = frames_alive_beside(peak.task);
     for (std::size_t i = 0; i < role_.buffers.size(); ++i) {
         const Buffer& b = role_.buffers[i];
+        if (b.tier != Tier::device) continue;
         Bytes& category = peak.categories[static_cast<std::size_t>(b.category)];
         if (lives_at(lives_[i], peak.position) && !whole_frame(i, peak.position))
             category += b.size();

@@ -1,4 +1,4 @@
-// Internal to the planner: how many bytes are live while each task of a schedule runs.
+// Internal to the planner: how many bytes of the device are live while each task of a schedule runs.
 #pragma once
 
 #include <array>
@@ -20,6 +20,7 @@ public:
         Phase phase = Phase::forward;
     };
 
+    // `frames` are the device's.
     LiveProfile(const RoleProgram& role, const std::vector<Lifetime>& lives,
                 const FramePlan& frames);
 

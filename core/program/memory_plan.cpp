@@ -23,12 +23,12 @@ bool lives_in_chunks(const RoleProgram& role, const Lifetime& life, const LivePr
 }
 
 std::vector<PackItem> pack_items(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                 const FramePlan& frames, bool of_chunks,
+                                 const FramePlan& frames, Tier tier, bool of_chunks,
                                  const LiveProfile& profile, std::vector<std::size_t>& buffers) {
     std::vector<PackItem> items;
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
         const Buffer& b = role.buffers[i];
-        if (b.residence == Residence::persistent || lives[i].intervals.empty() ||
+        if (b.tier != tier || b.residence == Residence::persistent || lives[i].intervals.empty() ||
             frames.frame[i] >= 0 || lives_in_chunks(role, lives[i], profile) != of_chunks)
             continue;
         PackItem item;
@@ -65,15 +65,77 @@ std::size_t positions_of(const RoleProgram& role, const LiveProfile& profile) {
     return profile.first_position(BodyId(role.bodies.size()));
 }
 
-// Persistent buffers from 0 on; returns where they end.
-std::int64_t place_persistent(const RoleProgram& role, MemoryPlan& plan) {
+MemoryPlan empty_plan(const RoleProgram& role, Bytes runtime) {
+    MemoryPlan plan;
+    plan.runtime = runtime;
+    plan.offset.assign(role.buffers.size(), Bytes(0));
+    plan.frame.assign(role.buffers.size(), -1);
+    return plan;
+}
+
+// A tier's persistent buffers from 0 on; returns where they end.
+std::int64_t place_persistent(const RoleProgram& role, Tier tier, MemoryPlan& plan) {
     std::int64_t end = 0;
     for (std::size_t i = 0; i < role.buffers.size(); ++i) {
-        if (role.buffers[i].residence != Residence::persistent) continue;
+        if (role.buffers[i].tier != tier || role.buffers[i].residence != Residence::persistent)
+            continue;
         plan.offset[i] = Bytes(end);
         end = checked_add(end, aligned(role.buffers[i]), "the memory plan");
     }
     return end;
+}
+
+// Adds a tier's frames to the plan, behind its persistent buffers; returns where they end.
+std::int64_t place_frames(const FramePlan& frames, std::int64_t persistent, MemoryPlan& plan) {
+    const auto first = static_cast<std::int32_t>(plan.frames.size());
+    for (std::size_t i = 0; i < frames.frame.size(); ++i) {
+        if (frames.frame[i] < 0) continue;
+        plan.offset[i] = frames.offset[i];
+        plan.frame[i] = first + frames.frame[i];
+    }
+    for (Frame frame : frames.frames) {
+        for (Bytes& base : frame.base) base += Bytes(persistent);
+        plan.frames.push_back(std::move(frame));
+    }
+    return checked_add(persistent, frames.extent.value, "the memory plan");
+}
+
+// Persistent buffers, then the frames, then everything that lives within one body of a chunk: bodies
+// run one after the other, so that last part is packed once for all of them. When the optimizer runs
+// no micro-batch is in flight: what lives there alone lies where frames and the last part were.
+// Returns the size of the tier's arena.
+Bytes place_tier(const RoleProgram& role, const std::vector<Lifetime>& lives, Tier tier,
+                 const FramePlan& frames, const LiveProfile& profile, Packer& packer,
+                 MemoryPlan& plan) {
+    const std::int64_t persistent = place_persistent(role, tier, plan);
+    const std::int64_t framed = place_frames(frames, persistent, plan);
+    const std::size_t positions = positions_of(role, profile);
+    Bytes arena(framed);
+    for (const bool of_chunks : {true, false}) {
+        std::vector<std::size_t> buffers;
+        auto items = pack_items(role, lives, frames, tier, of_chunks, profile, buffers);
+        const std::int64_t enough = largest_sum(items, positions);
+        const Packing& packing =
+            packer.pack(std::move(items), static_cast<std::int32_t>(positions), enough);
+        const std::int64_t base = of_chunks ? framed : persistent;
+        for (std::size_t k = 0; k < buffers.size(); ++k)
+            plan.offset[buffers[k]] = Bytes(base + packing.offset[k]);
+        arena = std::max(arena, Bytes(checked_add(base, packing.extent, "the memory plan")));
+    }
+    return arena;
+}
+
+// The arenas of the host's memory and of NVMe.
+void place_beside(const RoleProgram& role, const std::vector<Lifetime>& lives,
+                  const LiveProfile& profile, Packer& packer, MemoryPlan& plan) {
+    const auto place = [&](Tier tier) {
+        const bool used = std::ranges::any_of(
+            role.buffers, [tier](const Buffer& buffer) { return buffer.tier == tier; });
+        if (!used) return Bytes(0);
+        return place_tier(role, lives, tier, plan_frames(role, lives, tier), profile, packer, plan);
+    };
+    plan.beside.host = place(Tier::host);
+    plan.beside.nvme = place(Tier::nvme);
 }
 
 // What is at the peak; what the arena has beyond it is workspace.
@@ -87,57 +149,29 @@ void set_peak(MemoryPlan& plan, const LiveProfile::Moment& peak) {
 
 }  // namespace
 
-// Persistent buffers, then the frames, then everything that lives within one body of a chunk: bodies
-// run one after the other, so that last part is packed once for all of them. When the optimizer runs
-// no micro-batch is in flight: what lives there alone lies where frames and the last part were.
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
-    MemoryPlan plan;
-    plan.runtime = runtime;
-    plan.offset.assign(role.buffers.size(), Bytes(0));
+    MemoryPlan plan = empty_plan(role, runtime);
     const std::vector<Lifetime> lives = lifetimes(role);
-    FramePlan frames = plan_frames(role, lives);
+    const FramePlan frames = plan_frames(role, lives);
     const LiveProfile profile(role, lives, frames);
-
-    const std::int64_t persistent = place_persistent(role, plan);
-    for (std::size_t i = 0; i < role.buffers.size(); ++i)
-        if (frames.frame[i] >= 0) plan.offset[i] = frames.offset[i];
-    for (Frame& frame : frames.frames)
-        for (Bytes& base : frame.base) base += Bytes(persistent);
-    const std::int64_t framed = checked_add(persistent, frames.extent.value, "the memory plan");
-
-    const std::size_t positions = positions_of(role, profile);
-    plan.arena = Bytes(framed);
-    for (const bool of_chunks : {true, false}) {
-        std::vector<std::size_t> buffers;
-        auto items = pack_items(role, lives, frames, of_chunks, profile, buffers);
-        const std::int64_t enough = largest_sum(items, positions);
-        const Packing& packing =
-            packer.pack(std::move(items), static_cast<std::int32_t>(positions), enough);
-        const std::int64_t base = of_chunks ? framed : persistent;
-        for (std::size_t k = 0; k < buffers.size(); ++k)
-            plan.offset[buffers[k]] = Bytes(base + packing.offset[k]);
-        plan.arena =
-            std::max(plan.arena, Bytes(checked_add(base, packing.extent, "the memory plan")));
-    }
-
+    plan.arena = place_tier(role, lives, Tier::device, frames, profile, packer, plan);
     set_peak(plan, profile.peak());
-    plan.frame = std::move(frames.frame);
-    plan.frames = std::move(frames.frames);
+    place_beside(role, lives, profile, packer, plan);
     return plan;
 }
 
-MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Segments segments) {
-    MemoryPlan plan;
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Packer& packer,
+                               Segments segments) {
+    MemoryPlan plan = empty_plan(role, runtime);
     plan.caching = true;
-    plan.runtime = runtime;
-    plan.offset.assign(role.buffers.size(), Bytes(0));
-    plan.frame.assign(role.buffers.size(), -1);
     const std::vector<Lifetime> lives = lifetimes(role);
     const FramePlan frames = plan_frames(role, lives);
+    const LiveProfile profile(role, lives, frames);
     const AllocationReplay replay = replay_allocations(role, lives, segments);
     plan.arena = replay.reserved;
-    set_peak(plan, LiveProfile(role, lives, frames).peak());
+    set_peak(plan, profile.peak());
     plan.live_peak = replay.allocated;
+    place_beside(role, lives, profile, packer, plan);
     return plan;
 }
 

@@ -50,11 +50,23 @@ struct Frame {
     std::vector<Bytes> base;  // per micro-batch, from the arena's start
 };
 
+// Bytes beside the device.
+struct BesideDevice {
+    Bytes host, nvme;
+    Bytes of(Tier tier) const {
+        return tier == Tier::host ? host : tier == Tier::nvme ? nvme : Bytes(0);
+    }
+    bool any() const { return host.value > 0 || nvme.value > 0; }
+    bool operator==(const BesideDevice&) const = default;
+};
+
+// What lies in the host's memory or on NVMe (Buffer::tier) has places in arenas of its own, one per tier and
+// rank; all that is said of `arena`, peaks and categories is of the device alone.
 struct MemoryPlan {
     // A product's plan: nothing has an offset, `arena` is what its caching allocator reserves, and
     // live_peak what it has allocated at most.
     bool caching = false;
-    // Per buffer, from the arena's start, or from the frame's base for buffers in a frame.
+    // Per buffer, from the start of its tier's arena, or from the frame's base for buffers in a frame.
     std::vector<Bytes> offset;
     std::vector<std::int32_t> frame;  // per buffer: index into `frames`, −1: in none
     std::vector<Frame> frames;
@@ -65,6 +77,7 @@ struct MemoryPlan {
     Phase peak_phase = Phase::forward;
     Bytes runtime;                // outside the arena
     RuntimeMemory runtime_parts;  // what it is the sum of
+    BesideDevice beside;          // sizes of the arenas beside the device's
     Bytes peak() const { return arena + runtime; }
 
     // Where a buffer lies for the tasks of a micro-batch.
@@ -81,10 +94,10 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer);
 
 // The same for a product that allocates buffers one by one (core/program/caching_allocator.h).
-MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime,
+MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Packer& packer,
                                Segments segments = Segments::fixed);
 
-// Live bytes (persistent, transient and in frames; sizes, not rounded) while a compute-stream
+// Live bytes of the device (persistent, transient and in frames; sizes, not rounded) while a compute-stream
 // instruction of a task runs.
 struct MemorySample {
     std::int32_t task = 0;         // index in RoleProgram::schedule

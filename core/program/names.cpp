@@ -23,6 +23,28 @@ std::string_view stream_name(Stream stream) {
             return "context";
         case Stream::tensor:
             return "tensor";
+        case Stream::to_host:
+            return "to-host";
+        case Stream::to_device:
+            return "to-device";
+        case Stream::host:
+            return "host";
+        case Stream::nvme_read:
+            return "nvme-read";
+        case Stream::nvme_write:
+            return "nvme-write";
+    }
+    return "unknown";
+}
+
+std::string_view tier_name(Tier tier) {
+    switch (tier) {
+        case Tier::device:
+            return "device";
+        case Tier::host:
+            return "host";
+        case Tier::nvme:
+            return "nvme";
     }
     return "unknown";
 }

@@ -34,12 +34,25 @@ enum class Residence : std::uint8_t {
     transient,
 };
 
+// Which memory a buffer lies in. Kernels read and write the device's, those of Stream::host the host's.
+enum class Tier : std::uint8_t { device, host, nvme };
+constexpr std::size_t kTiers = 3;
+std::string_view tier_name(Tier tier);  // "device", "host", "nvme"
+
+// The stream of a Move; from and to are neighbours.
+constexpr Stream stream_between(Tier from, Tier to) {
+    if (from == Tier::device) return Stream::to_host;
+    if (to == Tier::device) return Stream::to_device;
+    return from == Tier::nvme ? Stream::nvme_read : Stream::nvme_write;
+}
+
 struct Buffer {
     std::string name;
     std::int64_t elements = 0;
     DType dtype = DType::fp32;
     Category category = Category::workspace;
     Residence residence = Residence::transient;
+    Tier tier = Tier::device;
     // Equal parts that instructions may touch apart from one another, each where it begins; 1: whoever touches
     // the buffer touches all of it.
     int pieces = 1;

@@ -57,6 +57,10 @@ struct OperationText {
                            h.what == CopyToHost::What::loss ? "loss" : "gradient norm",
                            operands_text(role, instruction));
     }
+    std::string operator()(const Move& m) const {
+        return fmt::format("move{}  # {} × {}", operands_text(role, instruction), m.elements,
+                           name_of(m.dtype));
+    }
 };
 
 std::string schedule_text(const RoleProgram& role) {
@@ -71,6 +75,11 @@ std::string residence_text(const Buffer& b) {
     return b.residence == Residence::persistent ? "persistent" : "transient";
 }
 
+// ", host"; empty on the device.
+std::string tier_text(const Buffer& b) {
+    return b.tier == Tier::device ? "" : fmt::format(", {}", tier_name(b.tier));
+}
+
 }  // namespace
 
 std::string to_text(const Program& program) {
@@ -80,12 +89,12 @@ std::string to_text(const Program& program) {
     for (const RoleProgram& role : program.roles) {
         text += fmt::format("role {}: {} ranks\nbuffers\n", role.name, role.ranks.size());
         for (const Buffer& b : role.buffers)
-            text += fmt::format("  {}: {} × {}, {}, {}\n", b.name, b.elements, name_of(b.dtype),
-                                category_name(b.category), residence_text(b));
+            text += fmt::format("  {}: {} × {}, {}, {}{}\n", b.name, b.elements, name_of(b.dtype),
+                                category_name(b.category), residence_text(b), tier_text(b));
         for (const Body& body : role.bodies) {
             text += fmt::format("body {}\n", body.name);
             for (const Instruction& i : body.instructions)
-                text += fmt::format("  {:<8}{}\n", stream_name(i.stream),
+                text += fmt::format("  {:<7} {}\n", stream_name(i.stream),
                                     std::visit(OperationText{role, program, i}, i.operation));
         }
         text += "schedule\n" + schedule_text(role);
@@ -113,8 +122,9 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
                 live += fmt::format("{}{}–{}", live.empty() ? "" : ", ", v.first, v.last);
         const std::string base = plan.frame[i] < 0 ? "" : fmt::format("frame {} +", plan.frame[i]);
         const std::string offset = base + std::to_string(plan.offset[i].value);
-        text += fmt::format("{:>14} {:>14}  {:<18}{:<28} {}\n", plan.caching ? "" : offset,
-                            b.size().value, category_name(b.category), live, b.name);
+        const bool placed = !plan.caching || b.tier != Tier::device;
+        text += fmt::format("{:>14} {:>14}  {:<18}{:<28} {}{}\n", placed ? offset : "",
+                            b.size().value, category_name(b.category), live, b.name, tier_text(b));
     }
     text += fmt::format("{} {} B, {} {} B, peak in {}\n", plan.caching ? "reserved" : "arena",
                         plan.arena.value, plan.caching ? "allocated" : "largest live set",
@@ -123,6 +133,9 @@ std::string to_text(const RoleProgram& role, const MemoryPlan& plan) {
         text += fmt::format("  {:<18}{:>16} B\n", category_name(static_cast<Category>(c)),
                             plan.categories[c].value);
     text += fmt::format("  {:<18}{:>16} B\n", "peak", plan.peak().value);
+    for (const Tier tier : {Tier::host, Tier::nvme})
+        if (const Bytes bytes = plan.beside.of(tier); bytes.value > 0)
+            text += fmt::format("  {:<18}{:>16} B\n", tier_name(tier), bytes.value);
     return text;
 }
 

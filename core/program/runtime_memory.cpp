@@ -19,7 +19,7 @@ void for_each_instruction(const RoleProgram& role, Visit visit) {
 std::int64_t streams_with_kernels(const RoleProgram& role) {
     std::array<bool, kStreams> streams{};
     for_each_instruction(role, [&](const Instruction& i) {
-        if (std::holds_alternative<Compute>(i.operation))
+        if (std::holds_alternative<Compute>(i.operation) && i.stream != Stream::host)
             streams[static_cast<std::size_t>(i.stream)] = true;
     });
     return std::count(streams.begin(), streams.end(), true);

@@ -40,6 +40,24 @@ Bytes largest_peak(const Plan& plan) {
     return peak;
 }
 
+BesideDevice largest_beside(const Plan& plan, const Cluster& cluster) {
+    BesideDevice largest;
+    const auto offloads = [](const MemoryPlan& memory) { return memory.beside.any(); };
+    if (std::ranges::none_of(plan.memory, offloads)) return largest;
+    for (int first = 0; first < plan.layout.world; first += cluster.gpus_per_node) {
+        BesideDevice node;
+        const int last = std::min(plan.layout.world, first + cluster.gpus_per_node);
+        for (int rank = first; rank < last; ++rank) {
+            const BesideDevice& mine = plan.memory_of(Rank(rank)).beside;
+            node.host += mine.host;
+            node.nvme += mine.nvme;
+        }
+        largest.host = std::max(largest.host, node.host);
+        largest.nvme = std::max(largest.nvme, node.nvme);
+    }
+    return largest;
+}
+
 Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Model>& model,
                         const Strategy& strategy, bool cudnn_attention) {
     Candidate candidate;
@@ -50,7 +68,12 @@ Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Mo
         target.cudnn_attention = cudnn_attention && scenario.training.precision == DType::bf16;
         candidate.plan = lower(scenario, model, strategy, target);
         candidate.report.layout = describe_layout(*candidate.plan);
-        const bool fits = largest_peak(*candidate.plan) <= device.memory;
+        const BesideDevice beside = largest_beside(*candidate.plan, scenario.cluster);
+        const NodeHost& host = scenario.cluster.host;
+        if (beside.host > host.memory) candidate.report.exceeded.push_back(Tier::host);
+        if (beside.nvme > host.nvme) candidate.report.exceeded.push_back(Tier::nvme);
+        const bool fits =
+            largest_peak(*candidate.plan) <= device.memory && candidate.report.exceeded.empty();
         candidate.report.status = fits ? Status::fits : Status::does_not_fit;
     } catch (const Error& error) {
         set_error(candidate.report, error);
@@ -80,7 +103,10 @@ void add_estimates(const Scenario& scenario, Candidate& candidate,
 }
 
 Result summarise(const Trace& trace, const Plan& plan, const Cluster& cluster) {
-    return summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
+    Result result = summarise(trace, plan, cluster.device, cluster.cores * cluster.nodes);
+    result.node_beside = largest_beside(plan, cluster);
+    if (result.node_beside.any()) result.node_capacity = {cluster.host.memory, cluster.host.nvme};
+    return result;
 }
 
 }  // namespace shardscope

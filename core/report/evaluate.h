@@ -27,7 +27,11 @@ void set_error(StrategyReport& report, const Error& error);
 // The largest peak of any rank: what must fit into a device.
 Bytes largest_peak(const Plan& plan);
 
-// Lowers the strategy and gives the verdict fits, does_not_fit or invalid. Never throws for what is
+// What the ranks of a node have beside their devices together, of the node that has most of each.
+BesideDevice largest_beside(const Plan& plan, const Cluster& cluster);
+
+// Lowers the strategy and gives the verdict fits, does_not_fit (a device, or the host's memory or NVMe of a
+// node) or invalid. Never throws for what is
 // wrong with the strategy. `cudnn_attention`: ExecutionTarget's. Thread-safe.
 Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Model>& model,
                         const Strategy& strategy, bool cudnn_attention = false);

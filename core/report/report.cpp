@@ -98,6 +98,16 @@ std::string_view status_name(Status status) {
     return "failed";
 }
 
+std::string verdict_text(const StrategyReport& report) {
+    if (report.status != Status::does_not_fit) return std::string(status_name(report.status));
+    std::string text = "does not fit";
+    for (const Tier tier : report.exceeded) {
+        text += tier == report.exceeded.front() ? ": " : ", ";
+        text += tier_name(tier);
+    }
+    return text;
+}
+
 const MemoryUse& Result::peak_memory() const {
     for (const RankTrace& trace : ranks)
         if (trace.rank == peak_rank) return trace.memory;

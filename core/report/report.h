@@ -27,6 +27,8 @@ struct Result {
     double mfu = 0;
     std::vector<double> losses;
     Bytes capacity;  // of one device
+    // Of the node whose ranks have most beside their devices, and what a node has; 0: nothing is offloaded.
+    BesideDevice node_beside, node_capacity;
     Rank peak_rank;  // the rank whose peak is largest (lowest number among equals)
     std::vector<RankTrace>
         ranks;      // memory and times without spans, by rank (or one per role when simulated)
@@ -43,11 +45,15 @@ struct Result {
 
 enum class Status { fits, does_not_fit, invalid, failed };
 std::string_view status_name(Status status);
+struct StrategyReport;
+// "does not fit", and which memory of a node is too small where it is not the device's: "does not fit: host".
+std::string verdict_text(const StrategyReport& report);
 
 struct StrategyReport {
     std::string name;
     Status status = Status::fits;
-    std::string layout;  // "dp4 zero3, 8 × 4 samples"
+    std::vector<Tier> exceeded;  // does_not_fit: tiers beside the device that lack room too
+    std::string layout;          // "dp4 zero3, 8 × 4 samples"
     std::optional<Result> simulated, measured;
     std::optional<Error> error;  // set for invalid and failed
 };

@@ -84,9 +84,17 @@ RuntimeMemory read_runtime(const YamlValue& value) {
     return runtime;
 }
 
+BesideDevice read_beside(const YamlMap& map, const std::string& prefix) {
+    BesideDevice beside;
+    if (map.find(prefix + "host_bytes")) beside.host = bytes(map, prefix + "host_bytes");
+    if (map.find(prefix + "nvme_bytes")) beside.nvme = bytes(map, prefix + "nvme_bytes");
+    return beside;
+}
+
 RankTrace read_rank_trace(const YamlValue& value, bool measured) {
-    std::vector<std::string_view> keys{"rank",       "multiplicity", "peak_bytes",   "peak_phase",
-                                       "categories", "runtime",      "process_bytes"};
+    std::vector<std::string_view> keys{"rank",          "multiplicity", "peak_bytes",
+                                       "peak_phase",    "categories",   "runtime",
+                                       "process_bytes", "host_bytes",   "nvme_bytes"};
     if (measured) keys.emplace_back("outside_plan_bytes");
     const YamlMap map(value, keys);
     RankTrace trace;
@@ -98,6 +106,7 @@ RankTrace read_rank_trace(const YamlValue& value, bool measured) {
     memory.categories = read_categories(map.require("categories"));
     if (measured) memory.outside_plan = bytes(map, "outside_plan_bytes");
     if (const auto runtime = map.find("runtime")) memory.runtime = read_runtime(*runtime);
+    memory.beside = read_beside(map, "");
     if (map.find("process_bytes")) memory.process = bytes(map, "process_bytes");
     Bytes sum;
     for (const Bytes part : memory.categories) sum += part;
@@ -111,7 +120,11 @@ RankTrace read_rank_trace(const YamlValue& value, bool measured) {
 }
 
 void read_memory(const YamlValue& value, bool measured, Result& result) {
-    const YamlMap map(value, {"capacity_bytes", "peak_bytes", "peak_rank", "ranks"});
+    const YamlMap map(value,
+                      {"capacity_bytes", "peak_bytes", "peak_rank", "ranks", "node_host_bytes",
+                       "node_nvme_bytes", "node_capacity_host_bytes", "node_capacity_nvme_bytes"});
+    result.node_beside = read_beside(map, "node_");
+    result.node_capacity = read_beside(map, "node_capacity_");
     result.capacity = bytes(map, "capacity_bytes");
     for (const YamlValue& rank : map.require("ranks").items())
         result.ranks.push_back(read_rank_trace(rank, measured));
@@ -165,10 +178,14 @@ std::optional<Error> read_error(const YamlValue& value, Status status) {
 }
 
 StrategyReport read_strategy(const YamlValue& value) {
-    const YamlMap map(value, {"name", "status", "layout", "simulated", "measured", "error"});
+    const YamlMap map(value,
+                      {"name", "status", "exceeded", "layout", "simulated", "measured", "error"});
     StrategyReport strategy;
     strategy.name = map.require("name").string();
     strategy.status = named<Status, 4>(map.require("status"), status_name, "status");
+    if (const auto exceeded = map.find("exceeded"))
+        for (const YamlValue& tier : exceeded->items())
+            strategy.exceeded.push_back(named<Tier, kTiers>(tier, tier_name, "memory"));
     strategy.layout = map.require("layout").string();
     strategy.simulated = read_result(map.require("simulated"), false);
     strategy.measured = read_result(map.require("measured"), true);

@@ -24,6 +24,7 @@ Json strategy_json(const StrategyReport& strategy) {
     Json json;
     json["name"] = strategy.name;
     json["status"] = status_name(strategy.status);
+    for (const Tier tier : strategy.exceeded) json["exceeded"].push_back(tier_name(tier));
     json["layout"] = strategy.layout;
     json["simulated"] = result_to_json(strategy.simulated, false);
     json["measured"] = result_to_json(strategy.measured, true);

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "core/report/basis_text.h"
+#include "core/report/beside_text.h"
 #include "core/report/figures.h"
 #include "core/report/published_comparison.h"
 #include "core/report/run_text.h"
@@ -41,10 +42,6 @@ Units units_of(const Report& report) {
     }
     const bool layers = std::holds_alternative<LayerListSpec>(report.scenario.model.kind);
     return {MemoryUnit(peak), TimeUnit(step), layers ? "samples" : "tokens"};
-}
-
-std::string verdict(Status status) {
-    return status == Status::does_not_fit ? "does not fit" : std::string(status_name(status));
 }
 
 // Adds the row, whose third cell is the strategy's verdict.
@@ -101,7 +98,7 @@ TextTable results_table(const Report& report, Pick pick, bool losses) {
     table.add_column("MFU\n%");
     if (losses) table.add_column("loss\nfirst → last");
     for (const StrategyReport& strategy : report.strategies) {
-        std::vector<std::string> row{strategy.name, strategy.layout, verdict(strategy.status)};
+        std::vector<std::string> row{strategy.name, strategy.layout, verdict_text(strategy)};
         if (const std::optional<Result>& result = strategy.*pick) {
             const MemoryUse& memory = result->peak_memory();
             row.push_back(units.memory.format(memory.peak));
@@ -130,7 +127,7 @@ std::string errors_text(const Report& report) {
         if (same != errors.end()) {
             same->second += ", " + strategy.name;
         } else {
-            errors.emplace_back(what, verdict(strategy.status) + ": " + strategy.name);
+            errors.emplace_back(what, verdict_text(strategy) + ": " + strategy.name);
         }
     }
     std::string text;
@@ -158,7 +155,7 @@ TextTable overview_table(const Report& report, const Units& units) {
     table.add_column("loss\nfirst → last");
     for (const StrategyReport& strategy : report.strategies) {
         const auto &simulated = strategy.simulated, &measured = strategy.measured;
-        std::vector<std::string> row{strategy.name, strategy.layout, verdict(strategy.status)};
+        std::vector<std::string> row{strategy.name, strategy.layout, verdict_text(strategy)};
         row.resize(11, kUnknown);
         if (simulated) {
             row[3] = units.memory.format(simulated->peak_memory().peak);
@@ -317,8 +314,9 @@ std::string remarks_text(const Report& report) {
 std::string simulation_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::simulated;
     return heading(report) + results_table(report, pick, false).to_string(colours) +
-           ranks_text(report, pick, units_of(report)) + variation_text(report) + run_text(report) +
-           published_text(report) + basis_text(report) + remarks(report);
+           ranks_text(report, pick, units_of(report)) + beside_text(report) +
+           variation_text(report) + run_text(report) + published_text(report) + basis_text(report) +
+           remarks(report);
 }
 
 std::string measurement_text(const Report& report, bool colours) {

@@ -12,6 +12,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Where anything is offloaded.
+void add_beside(const BesideDevice& beside, const std::string& prefix, Json& json) {
+    if (!beside.any()) return;
+    json[prefix + "host_bytes"] = beside.host.value;
+    json[prefix + "nvme_bytes"] = beside.nvme.value;
+}
+
 Json rank_json(const RankTrace& trace, bool measured) {
     Json json;
     json["rank"] = trace.rank.value;
@@ -27,6 +34,7 @@ Json rank_json(const RankTrace& trace, bool measured) {
         json["runtime"] = {{"context_bytes", runtime.context.value},
                            {"workspace_bytes", runtime.workspace.value},
                            {"communicators_bytes", runtime.communicators.value}};
+    add_beside(trace.memory.beside, "", json);
     if (trace.memory.process.value > 0) json["process_bytes"] = trace.memory.process.value;
     return json;
 }
@@ -49,6 +57,8 @@ Json result_to_json(const std::optional<Result>& result, bool measured) {
     memory["capacity_bytes"] = result->capacity.value;
     memory["peak_bytes"] = result->peak_memory().peak.value;
     memory["peak_rank"] = result->peak_rank.value;
+    add_beside(result->node_beside, "node_", memory);
+    add_beside(result->node_capacity, "node_capacity_", memory);
     memory["ranks"] = Json::array();
     for (const RankTrace& trace : result->ranks)
         memory["ranks"].push_back(rank_json(trace, measured));

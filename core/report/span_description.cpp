@@ -40,6 +40,10 @@ public:
     }
     void operator()(const RecordEvent&) const { to_.name = "record"; }
     void operator()(const CopyToHost&) const { to_.name = "copy to host"; }
+    void operator()(const Move& m) const {
+        to_.name = "move";
+        to_.bytes = m.bytes();
+    }
 
 private:
     const std::string& group(GroupId id) const { return program_.groups[id.index()].name; }

@@ -3,6 +3,7 @@
 namespace shardscope {
 
 Span::Kind wait_kind(Stream recorded_on) {
+    if (recorded_on == Stream::host) return Span::Kind::host_wait;
     return transfer_lane(recorded_on) == TransferLane::other ? Span::Kind::wait
                                                              : Span::Kind::pipeline_wait;
 }

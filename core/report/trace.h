@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/ids.h"
+#include "core/program/memory_plan.h"
 #include "core/program/program.h"
 #include "core/program/runtime_memory.h"
 #include "core/units.h"
@@ -20,6 +21,7 @@ struct Span {
         communication,  // a collective or exchange, from its issue on the stream to its end
         wait,           // the compute stream stood still for an event of another stream
         pipeline_wait,  // the same, and the event is one of a transfer between pipeline stages
+        host_wait,      // the same, and the event is one of kernels that the host computes
     };
     Seconds start, end;
     Kind kind = Kind::compute;
@@ -42,7 +44,8 @@ struct StepTime {
     // a transfer between stages takes by itself is not told apart from the time until its peer comes:
     // a measured wait does not show it, and next to the peer's computing it is small.
     Seconds bubble;
-    Seconds optimizer;  // compute stream busy with the optimizer phase
+    Seconds
+        optimizer;  // compute stream busy with the optimizer phase, or waiting for the host's part
 };
 
 struct MemoryUse {
@@ -52,6 +55,7 @@ struct MemoryUse {
     // Measured runs: memory taken during steps beside the arena and `runtime`. On CPUs heap and mapped bytes.
     Bytes outside_plan;
     RuntimeMemory runtime;  // the parts of the category; CPUs: none
+    BesideDevice beside;    // the host's memory and NVMe that the rank has; runs: none
     Bytes process;  // GPUs, measured: what the driver says that the process has; 0: it does not say
 };
 
@@ -73,7 +77,8 @@ struct Trace {
 // A wait of the compute stream for an event that the stream records.
 Span::Kind wait_kind(Stream recorded_on);
 constexpr bool is_wait(Span::Kind kind) {
-    return kind == Span::Kind::wait || kind == Span::Kind::pipeline_wait;
+    return kind == Span::Kind::wait || kind == Span::Kind::pipeline_wait ||
+           kind == Span::Kind::host_wait;
 }
 
 // The part of `time` that the compute stream's time in such a span belongs to; null: the bubble, which
@@ -81,7 +86,8 @@ constexpr bool is_wait(Span::Kind kind) {
 inline Seconds* part_of(StepTime& time, Span::Kind kind, Phase phase) {
     if (kind == Span::Kind::pipeline_wait) return nullptr;
     // A collective on the compute stream keeps it from computing just as a wait does.
-    if (kind != Span::Kind::compute) return &time.exposed_communication;
+    if (kind != Span::Kind::compute && kind != Span::Kind::host_wait)
+        return &time.exposed_communication;
     return phase == Phase::optimizer ? &time.optimizer : &time.compute;
 }
 

@@ -47,6 +47,30 @@ std::string_view name_of(TensorOverlap overlap) {
     return "unknown";
 }
 
+std::string_view name_of(OffloadTo to) {
+    switch (to) {
+        case OffloadTo::none:
+            return "none";
+        case OffloadTo::cpu:
+            return "cpu";
+        case OffloadTo::nvme:
+            return "nvme";
+    }
+    return "unknown";
+}
+
+std::string offload_text(const Offload& offload) {
+    std::string text;
+    const auto add = [&](const char* what, OffloadTo to) {
+        if (to == OffloadTo::none) return;
+        text += fmt::format("{} {} to {}", text.empty() ? "offload" : ",", what, name_of(to));
+    };
+    add("optimizer", offload.optimizer);
+    add("parameters", offload.parameters);
+    add("activations", offload.activations);
+    return text;
+}
+
 namespace {
 
 ContextKind context_kind_of(RuntimeProfile profile) {
@@ -117,12 +141,12 @@ bool operator==(const Strategy& a, const Strategy& b) {
     const auto values = [](const Strategy& s) {
         const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
                      bucket, prefetch, reduce_at, overlap_reduce, overlap_gather, sequence_parallel,
-                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, profile,
-                     place] = s;
+                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, offload,
+                     profile, place] = s;
         return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
                         bucket, prefetch, reduce_at, overlap_reduce, overlap_gather,
                         sequence_parallel, tp_overlap, schedule, virtual_stages, partition,
-                        recompute, attention, profile);
+                        recompute, attention, offload, profile);
     };
     return values(a) == values(b);
 }
@@ -149,6 +173,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
     layout += recompute_text(strategy.recompute);
     layout += overlap_text(strategy);
+    if (strategy.offload.any()) layout += ", " + offload_text(strategy.offload);
     if (strategy.profile != RuntimeProfile::shardscope)
         layout += fmt::format(", {}", name_of(strategy.profile));
     return layout;

@@ -79,6 +79,23 @@ enum class TensorOverlap : std::uint8_t {
     pieces,
 };
 
+// Where something lies that would else be on the device.
+enum class OffloadTo : std::uint8_t { none, cpu, nvme };
+
+// ZeRO-Offload and ZeRO-Infinity (Ren et al. 2021, Rajbhandari et al. 2021). Simulated only.
+struct Offload {
+    OffloadTo optimizer = OffloadTo::none;   // states, master weights and gradients; the host steps
+    OffloadTo parameters = OffloadTo::none;  // zero 3: shards, fetched before they are gathered
+    OffloadTo activations = OffloadTo::none;  // recompute: full: what is kept of recomputed blocks
+    bool any() const { return *this != Offload{}; }
+    // Whether anything lies on NVMe.
+    bool on_nvme() const {
+        return optimizer == OffloadTo::nvme || parameters == OffloadTo::nvme ||
+               activations == OffloadTo::nvme;
+    }
+    bool operator==(const Offload&) const = default;
+};
+
 struct Strategy {
     std::string name;  // unique within a scenario
     int tp = 1;        // tensor-parallel degree
@@ -116,6 +133,7 @@ struct Strategy {
     Partition partition;
     Recompute recompute;
     AttentionKind attention = AttentionKind::flash;
+    Offload offload;
     RuntimeProfile profile = RuntimeProfile::shardscope;
     std::string place;  // "scenario.yaml:12:5" for messages, empty without a file; not a value
 
@@ -149,5 +167,9 @@ std::string layout_of(const Strategy& strategy, int dp);
 std::string_view schedule_name(Schedule schedule);
 std::string_view name_of(ContextKind kind);  // "all-gather"
 std::string_view name_of(TensorOverlap overlap);
+std::string_view name_of(OffloadTo to);  // "cpu"
+
+// "offload optimizer to nvme, parameters to cpu"; empty: nothing is offloaded.
+std::string offload_text(const Offload& offload);
 
 }  // namespace shardscope

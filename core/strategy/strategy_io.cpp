@@ -113,6 +113,7 @@ std::string derived_name(const Strategy& s) {
     if (s.recompute.kind == Recompute::Kind::full)
         name += s.recompute.every == 1 ? " recompute full"
                                        : fmt::format(" recompute every {}", s.recompute.every);
+    if (s.offload.any()) name += " " + offload_text(s.offload);
     if (s.profile != RuntimeProfile::shardscope) name += fmt::format(" {}", name_of(s.profile));
     return name;
 }
@@ -156,6 +157,24 @@ void read_context_parallel(const YamlMap& map, Strategy& s) {
     std::transform(kContextKinds.begin(), kContextKinds.end(), names.begin(),
                    [](ContextKind kind) { return name_of(kind); });
     s.cp_kind = kContextKinds[found->choice(names, "kind of context parallelism")];
+}
+
+OffloadTo read_offload_to(const YamlValue& value) {
+    std::array<std::string_view, kOffloadTo.size()> names;
+    std::transform(kOffloadTo.begin(), kOffloadTo.end(), names.begin(),
+                   [](OffloadTo to) { return name_of(to); });
+    return kOffloadTo[value.choice(names, "place to offload to")];
+}
+
+// `none`, or a map of what is offloaded.
+Offload read_offload(const YamlValue& value) {
+    Offload offload;
+    if (value.is_word("none")) return offload;
+    const YamlMap map(value, {"optimizer", "parameters", "activations"});
+    if (const auto found = map.find("optimizer")) offload.optimizer = read_offload_to(*found);
+    if (const auto found = map.find("parameters")) offload.parameters = read_offload_to(*found);
+    if (const auto found = map.find("activations")) offload.activations = read_offload_to(*found);
+    return offload;
 }
 
 // The keys of tensor and pipeline parallelism, and of what activations cost.
@@ -204,6 +223,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "partition",
                               "recompute",
                               "attention",
+                              "offload",
                               "profile"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
@@ -224,6 +244,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     }
     read_overlap(map, s);
     read_model_parallel(map, s);
+    if (const auto found = map.find("offload")) s.offload = read_offload(*found);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
     return s;
@@ -240,6 +261,13 @@ nlohmann::ordered_json to_json(const Recompute& recompute) {
     if (recompute.kind == Recompute::Kind::full && recompute.every != 1)
         return nlohmann::ordered_json::object({{"every", recompute.every}});
     return kRecomputes[static_cast<std::size_t>(recompute.kind)];
+}
+
+nlohmann::ordered_json to_json(const Offload& offload) {
+    if (!offload.any()) return "none";
+    return {{"optimizer", name_of(offload.optimizer)},
+            {"parameters", name_of(offload.parameters)},
+            {"activations", name_of(offload.activations)}};
 }
 
 }  // namespace
@@ -306,6 +334,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["partition"] = to_json(s.partition);
     out["recompute"] = to_json(s.recompute);
     out["attention"] = kAttentions[static_cast<std::size_t>(s.attention)];
+    out["offload"] = to_json(s.offload);
     out["profile"] = name_of(s.profile);
     return out;
 }

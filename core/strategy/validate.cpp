@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/strategy/check_offload.h"
 
 namespace shardscope {
 namespace {
@@ -315,6 +316,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);
     check_expert_parallel(strategy, layout.replicas());
+    check_offload(scenario.cluster, strategy);
     split_batch(scenario.training, strategy, layout);
     return layout;
 }

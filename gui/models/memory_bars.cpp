@@ -125,7 +125,7 @@ QString end_label(const MemoryRow& row, Bytes capacity, const MemoryScale& scale
     if (!row.known) return {};
     const bool percent = scale.unit() == "%";
     QString text = scale.format(row.peak) + (percent ? " %" : "");
-    if (row.status == Status::does_not_fit) {
+    if (row.status == Status::does_not_fit && row.peak > capacity) {
         const QString over = scale.format_signed(row.peak - capacity);
         return text + " OOM " + (over.startsWith('+') ? over : "+<0.1");
     }

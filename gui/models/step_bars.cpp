@@ -101,7 +101,7 @@ QString tooltip(const StepRow& row, const StepScale& scale, bool samples) {
                 .arg(QString::fromStdString(format_count(row.tokens_per_s_per_gpu)),
                      samples ? "samples" : "tokens");
     if (row.mfu > 0) text += "MFU\t" + decimal(100 * row.mfu, 1) + " %\n";
-    if (row.status == Status::does_not_fit) text += "does not fit into the device's memory\n";
+    if (row.status == Status::does_not_fit) text += "does not fit into memory\n";
     if (row.measured) {
         text += QString("%1\t%2 %3\n")
                     .arg(row.measured->stale ? "Measured (stale)" : "Measured",

@@ -28,6 +28,8 @@ QString short_verdict(const StrategyReport& report) {
     if (report.status == Status::fits) return "✓ fits";
     if (!report.simulated) return "! OOM";
     const Result& result = *report.simulated;
+    if (result.peak_memory().peak <= result.capacity)
+        return "! OOM in " + QString::fromUtf8(tier_name(report.exceeded.front()).data());
     return "! OOM +" + amount(result.peak_memory().peak - result.capacity);
 }
 
@@ -42,6 +44,7 @@ QString long_verdict(const StrategyReport& report) {
             .arg(scale.format(result.capacity - memory.peak), scale.format(result.capacity),
                  scale.unit());
     }
+    if (memory.peak <= result.capacity) return short_verdict(report) + " memory of a node";
     return QString("! OOM, %1 over; largest: %2")
         .arg(amount(memory.peak - result.capacity),
              category_title(largest_category(memory)).toLower());

@@ -122,6 +122,26 @@ TEST(ClusterFile, ALinksTypeBringsWhatIsNotStated) {
     EXPECT_EQ(load_cluster(file.path()), efa) << yaml;
 }
 
+TEST(ClusterFile, TheHostIsReadAndWritten) {
+    const Cluster c = cluster(
+        "{gpu: rtx-4090, host: {memory: 256GB, memory_bandwidth: 80GB/s, memory_efficiency: 0.5, "
+        "link: {bandwidth: 32GB/s, latency: 5us}, nvme: {capacity: 4TB, read: 7GB/s, write: "
+        "5GB/s}, "
+        "source: mine}}");
+    EXPECT_EQ(c.host.memory.value, 256'000'000'000);
+    EXPECT_EQ(c.host.memory_bandwidth.value, 80 * kGiga);
+    EXPECT_EQ(c.host.memory_efficiency, 0.5);
+    EXPECT_EQ(c.host.link.bandwidth.value, 32 * kGiga);
+    EXPECT_EQ(c.host.link.latency.value, 5e-6);
+    EXPECT_EQ(c.host.nvme.value, 4'000'000'000'000);
+    EXPECT_EQ(c.host.nvme_read.value, 7 * kGiga);
+    EXPECT_EQ(c.host.nvme_write.value, 5 * kGiga);
+    EXPECT_EQ(c.host.source, "mine");
+    const std::string yaml = cluster_to_yaml(c);
+    const TemporaryFile file("shardscope_host_test.yaml", yaml);
+    EXPECT_EQ(load_cluster(file.path()), c) << yaml;
+}
+
 TEST(ClusterFile, ALinksTypeBelongsToItsPlace) {
     const auto rule = [](const std::string& text) {
         try {

@@ -2,6 +2,7 @@
 // lowering shows as a difference of text.
 #include <gtest/gtest.h>
 
+#include "core/cluster/cluster_source.h"
 #include "tests/support/golden.h"
 #include "tests/support/tiny.h"
 
@@ -80,6 +81,33 @@ Scenario model_parallel(const ModelSpec& model, int tp, int pp, int dp, std::int
     s.strategies[0].pp = pp;
     s.strategies[0].bucket = Bytes(3000);
     return s;
+}
+
+Scenario offloaded(const ModelSpec& model, int zero, std::int64_t micro_batch) {
+    Scenario s = test::tiny_scenario(model, 2);
+    s.cluster = catalogue_cluster("h100-sxm");
+    s.cluster.gpus_per_node = 2;
+    s.training.precision = DType::bf16;
+    s.training.micro_batch = micro_batch;
+    s.strategies[0].zero = zero;
+    s.strategies[0].bucket = Bytes(3000);
+    return s;
+}
+
+TEST(GoldenProgram, Offload) {
+    Scenario s = offloaded(test::tiny_mlp(), 2, 4);
+    s.training.clip = 1.0;
+    s.strategies[0].offload.optimizer = OffloadTo::cpu;
+    expect_plan(s, "mlp_zero2_offload_accumulation_clip.program");
+    s = offloaded(test::tiny_mlp(), 3, 12);
+    s.strategies[0].offload = {OffloadTo::nvme, OffloadTo::nvme, OffloadTo::none};
+    expect_plan(s, "mlp_zero3_offload_nvme.program");
+    ModelSpec two_blocks = test::tiny_llama();
+    std::get<LlamaSpec>(two_blocks.kind).layers = 2;
+    s = offloaded(two_blocks, 0, 12);
+    s.strategies[0].recompute = {Recompute::Kind::full, 1};
+    s.strategies[0].offload.activations = OffloadTo::cpu;
+    expect_plan(s, "llama_checkpoints_offload.program");
 }
 
 TEST(GoldenProgram, TensorParallel) {

@@ -206,6 +206,21 @@ TEST(Scenario, StrategiesReadShardGroups) {
     EXPECT_EQ(layout_of(s, 16), "dp16 zero3 over a node");
 }
 
+TEST(Scenario, StrategiesReadOffload) {
+    using enum OffloadTo;
+    EXPECT_FALSE(strategy("{zero: 3}").offload.any());
+    EXPECT_FALSE(strategy("{zero: 3, offload: none}").offload.any());
+    const Strategy s = strategy(
+        "{zero: 3, recompute: full, offload: {optimizer: nvme, parameters: cpu, activations: "
+        "cpu}}");
+    EXPECT_EQ(s.offload, (Offload{nvme, cpu, cpu}));
+    EXPECT_EQ(layout_of(s, 4),
+              "dp4 zero3, recompute full, offload optimizer to nvme, parameters to cpu, "
+              "activations to cpu");
+    EXPECT_EQ(strategy("{zero: 2, offload: {optimizer: cpu}}").name,
+              "zero-2 offload optimizer to cpu");
+}
+
 TEST(Scenario, PartitionsTakeEveryForm) {
     using Kind = Partition::Kind;
     const auto partition = [](const std::string& text) {

@@ -56,7 +56,7 @@ void change(Partition& partition, std::mt19937& random) {
 }
 
 void change_model_parallel(Strategy& s, std::mt19937& random) {
-    switch (random() % 10) {
+    switch (random() % 11) {
         case 8:
             s.tp_overlap = any_of<std::optional<TensorOverlap>>(
                 random, {std::nullopt, TensorOverlap::none, TensorOverlap::gradients,
@@ -65,6 +65,11 @@ void change_model_parallel(Strategy& s, std::mt19937& random) {
         case 9:
             s.overlap_reduce = any_of<std::optional<bool>>(random, {std::nullopt, true, false});
             s.overlap_gather = !s.overlap_gather;
+            break;
+        case 10:
+            s.offload.optimizer =
+                any_of(random, {OffloadTo::none, OffloadTo::cpu, OffloadTo::nvme});
+            s.offload.activations = any_of(random, {OffloadTo::none, OffloadTo::cpu});
             break;
         case 6:
             s.cp = any_of(random, {1, 2, 4});

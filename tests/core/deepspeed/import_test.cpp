@@ -272,10 +272,10 @@ const Refused kRefused[] = {
      "fp32"},
     {"\"communication_data_type\": \"fp16\"", "unsupported", "fp16"},
     {"\"data_types\": {\"param_dtype\": \"bf16\"}", "unsupported", "param_dtype"},
-    {zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"cpu\"}"), "unsupported",
-     "offloaded"},
-    {zero("\"stage\": 3, \"offload_param\": {\"device\": \"nvme\"}"), "unsupported", "offloaded"},
-    {zero("\"stage\": 2, \"cpu_offload\": true"), "unsupported", "offloaded"},
+    {zero("\"stage\": 3, \"offload_optimizer\": {\"device\": \"cpu\", \"ratio\": 0.3}"),
+     "unsupported", "as a whole"},
+    {zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"gpu\"}"), "unknown-name",
+     "device to offload to"},
     {zero("\"stage\": 3, \"zero_quantized_weights\": true"), "unsupported", "quantised"},
     {zero("\"stage\": 3, \"zero_quantized_gradients\": true"), "unsupported", "quantised"},
     {zero("\"stage\": 3, \"zero_hpz_partition_size\": 8"), "unsupported", "secondary"},
@@ -296,8 +296,8 @@ const Refused kRefused[] = {
     {"\"scheduler\": {\"type\": \"WarmupLR\", \"params\": {}}", "unsupported",
      "the learning rate is constant"},
     {"\"gradient_allreduce_op\": \"sum\"", "unsupported", "averaged"},
-    {"\"activation_checkpointing\": {\"cpu_checkpointing\": true}", "unsupported",
-     "cpu_checkpointing"},
+    {"\"activation_checkpointing\": {\"partition_activations\": true}", "unsupported",
+     "partition_activations"},
     {"\"pipeline\": {\"activation_checkpoint_interval\": 2}", "unsupported", "segments of 2"},
     {"\"amp\": {\"enabled\": true}", "unsupported", "amp"},
     {"\"torch_autocast\": {\"enabled\": true}", "unsupported", "autocast"},
@@ -368,6 +368,30 @@ const char* const kFile = R"({
   }
 }
 )";
+
+TEST(DeepSpeedImport, ReadsOffload) {
+    const auto offload = [](const std::string& text) {
+        return deepspeed_strategy(parsed("{" + text + "}")).offload;
+    };
+    using enum OffloadTo;
+    EXPECT_EQ(offload(zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"cpu\"}")),
+              (Offload{cpu, none, none}));
+    EXPECT_EQ(offload(zero("\"stage\": 3, \"offload_optimizer\": {\"device\": \"nvme\", "
+                           "\"nvme_path\": \"/local\", \"pipeline_read\": true}, "
+                           "\"offload_param\": {\"device\": \"cpu\"}")),
+              (Offload{nvme, cpu, none}));
+    EXPECT_EQ(offload(zero("\"stage\": 2, \"cpu_offload\": true")), (Offload{cpu, none, none}));
+    EXPECT_EQ(offload(zero("\"stage\": 3, \"cpu_offload\": true, \"cpu_offload_param\": true")),
+              (Offload{cpu, cpu, none}));
+    EXPECT_EQ(offload(zero("\"stage\": 2, \"offload_param\": {\"device\": \"cpu\"}")), Offload{})
+        << "of stage 3 only";
+    EXPECT_EQ(offload(zero("\"offload_optimizer\": {\"device\": \"cpu\"}")), Offload{})
+        << "without ZeRO";
+    const Strategy s =
+        deepspeed_strategy(parsed("{\"activation_checkpointing\": {\"cpu_checkpointing\": true}}"));
+    EXPECT_EQ(s.offload, (Offload{none, none, cpu}));
+    EXPECT_EQ(s.recompute, (Recompute{Recompute::Kind::full, 1}));
+}
 
 TEST(DeepSpeedSummary, IsPrinted) {
     const DeepSpeedSummary summary = summarise_deepspeed(parsed(kFile), 8, 0, 1);
