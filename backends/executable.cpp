@@ -42,6 +42,11 @@ void expect_executable(const Plan& plan) {
         throw Error("simulated-only",
                     "optimizer " + std::string(name_of(optimizer)) + " can be simulated, not run",
                     "use adamw, adam, sgd or lion, or simulate");
+    if (const std::string text = zero_plus_plus_text(plan.strategy); !text.empty())
+        throw Error(
+            "simulated-only",
+            place_of(plan.strategy) + ": ZeRO++ (" + text.substr(1) + ") can be simulated, not run",
+            "leave it out, or simulate");
     if (plan.strategy.offload.any())
         throw Error("simulated-only",
                     place_of(plan.strategy) + ": " + offload_text(plan.strategy.offload) +

@@ -6,8 +6,8 @@
 
 namespace shardscope {
 
-// fp16 can be simulated, no backend computes in it; int8 is what 8-bit optimizer states are kept in, simulated
-// too.
+// fp16 can be simulated, no backend computes in it. int8: bytes of quantised numbers, two of four bits in each
+// or one of eight, and 8-bit optimizer states; simulated too.
 enum class DType : std::uint8_t { fp32, fp64, bf16, fp16, int32, int8 };
 
 constexpr std::int64_t size_of(DType t) {
@@ -33,7 +33,7 @@ enum class MathType : std::uint8_t { fp64, fp32, tf32, fp16, bf16, fp8, fp8_roww
 constexpr std::size_t kMathTypes = 9;
 
 std::string_view name_of(MathType t);  // "tf32", "fp8-rowwise", …
-MathType math_of(DType t);             // of multiplies whose operands are stored so; int32: fp32
+MathType math_of(DType t);     // of multiplies whose operands are stored so; int32 and int8: fp32
 DType storage_of(MathType t);  // how operands are stored: tf32 in fp32, 8 and 4 bits in bf16
 
 }  // namespace shardscope

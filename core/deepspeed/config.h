@@ -74,6 +74,9 @@ struct DeepSpeedConfig {
     Setting<int> tp{1};                                // tensor_parallel.autotp_size
     Setting<Recompute> recompute;                      // pipeline.activation_checkpoint_interval
 
+    // zero_quantized_weights, zero_hpz_partition_size, zero_quantized_gradients and mics_shard_size, of stage 3.
+    Setting<bool> quantized_weights, quantized_gradients;
+    Setting<int> secondary_shard, shard_group;
     // offload_optimizer.device, offload_param.device, activation_checkpointing.cpu_checkpointing; none where
     // the stage has no such thing.
     Setting<OffloadTo> offload_optimizer, offload_param, offload_activations;

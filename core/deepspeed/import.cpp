@@ -90,6 +90,10 @@ Strategy deepspeed_strategy(const DeepSpeedConfig& config) {
     strategy.prefetch = config.prefetch.value;
     strategy.recompute = config.recompute.value;
     strategy.partition.kind = Partition::Kind::parameters;
+    strategy.quantized_weights = config.quantized_weights.value;
+    strategy.secondary_shard = config.secondary_shard.value;
+    strategy.quantized_gradients = config.quantized_gradients.value;
+    strategy.shard_group = config.shard_group.value;
     strategy.offload = {config.offload_optimizer.value, config.offload_param.value,
                         config.offload_activations.value};
     // What deepspeed.checkpointing wraps is computed again.

@@ -66,14 +66,18 @@ Json training_json(const DeepSpeedSummary& summary) {
 Json strategy_json(const DeepSpeedSummary& summary) {
     const Strategy& s = summary.strategy;
     Json json = strategy_to_json(s);
-    for (const char* key : {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule",
-                            "virtual_stages", "attention", "cp", "cp_kind", "ep", "shard_group",
-                            "overlap_reduce", "overlap_gather", "tp_overlap"})
+    for (const char* key :
+         {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule", "virtual_stages",
+          "attention", "cp", "cp_kind", "ep", "overlap_reduce", "overlap_gather", "tp_overlap"})
         json.erase(key);  // not the file's
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");
     if (s.zero < 3) json.erase("prefetch");
     if (!s.offload.any()) json.erase("offload");
+    if (s.shard_group == 0) json.erase("shard_group");
+    if (!s.quantized_weights) json.erase("quantized_weights");
+    if (s.secondary_shard == 0) json.erase("secondary_shard");
+    if (!s.quantized_gradients) json.erase("quantized_gradients");
     if (s.recompute.kind == Recompute::Kind::none) json.erase("recompute");
     return json;
 }

@@ -1,6 +1,8 @@
 // The section zero_optimization: DeepSpeed's runtime/zero/config.py and offload_config.py.
 #include <array>
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -34,6 +36,9 @@ struct Row {
 constexpr std::string_view kOffloadParam = "offload_param", kOffloadOptimizer = "offload_optimizer";
 constexpr std::string_view kOldOffloadParam = "cpu_offload_param",
                            kOldOffloadOptimizer = "cpu_offload";
+constexpr std::string_view kSecondary = "zero_hpz_partition_size", kShardGroup = "mics_shard_size",
+                           kQuantizedWeights = "zero_quantized_weights",
+                           kQuantizedGradients = "zero_quantized_gradients";
 constexpr std::string_view kNoFiles = "no checkpoints are read or written";
 
 constexpr std::array<Row, 45> kRows{{
@@ -90,19 +95,14 @@ constexpr std::array<Row, 45> kRows{{
     {"legacy_stage1", "", Kind::flag, "false", false, "there is one stage 1", ""},
     {"round_robin_gradients", "", Kind::flag, "false", false,
      "each rank owns one slice of every bucket", ""},
-    {"zero_hpz_partition_size", "", Kind::number, "1", true, "no secondary copy of the weights",
-     "a secondary partition of the weights (ZeRO++) is not there"},
-    {"zero_quantized_weights", "", Kind::flag, "false", true, "weights travel as they are stored",
-     "quantised weights (ZeRO++) are not there"},
+    {kSecondary, "", Kind::number, "1", true, "no secondary copy of the weights", ""},
+    {kQuantizedWeights, "", Kind::flag, "false", true, "weights travel as they are stored", ""},
     {"zero_quantized_nontrainable_weights", "", Kind::flag, "false", true,
      "all weights are trained", "quantised weights (ZeRO++) are not there"},
-    {"zero_quantized_gradients", "", Kind::flag, "false", true,
-     "gradients travel as they are stored", "quantised gradients (ZeRO++) are not there"},
+    {kQuantizedGradients, "", Kind::flag, "false", true, "gradients travel as they are stored", ""},
     {"zeropp_loco_param", "", Kind::section, "null", true, "not used",
      "quantised gradients (LoCo) are not there"},
-    {"mics_shard_size", "", Kind::number, "-1", true, "shards over all data-parallel ranks",
-     "shards over a part of the data-parallel ranks (MiCS) are simulated only: shard_group in a "
-     "scenario's strategy"},
+    {kShardGroup, "", Kind::number, "-1", true, "shards over all data-parallel ranks", ""},
     {"mics_hierarchical_params_gather", "", Kind::flag, "false", true, "not used", ""},
     {"memory_efficient_linear", "", Kind::flag, "true", true,
      "the backward pass reads the weights themselves", ""},
@@ -206,6 +206,14 @@ std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown
     if (row.key == "stage") return std::string(kSharded[static_cast<std::size_t>(stage)]);
     if (row.key == "reduce_bucket_size") return bucket_text(config, shown.overlap);
     if (row.stage3 && stage != 3) return "stage 3 only";
+    if (row.key == kQuantizedWeights && config.quantized_weights.value)
+        return "quantized_weights: true";
+    if (row.key == kQuantizedGradients && config.quantized_gradients.value)
+        return "quantized_gradients: true";
+    if (row.key == kSecondary && config.secondary_shard.value > 0)
+        return fmt::format("secondary_shard: {}", config.secondary_shard.value);
+    if (row.key == kShardGroup && config.shard_group.value > 0)
+        return fmt::format("shard_group: {}", config.shard_group.value);
     if (row.key == kOffloadParam) return offload_here("parameters", config.offload_param.value);
     if (row.key == kOffloadOptimizer)
         return offload_here("optimizer", config.offload_optimizer.value);
@@ -235,6 +243,7 @@ public:
                 given("stage3_param_persistence_threshold", "param_persistence_threshold"))
             shown_.threshold = whole_number(*value, kElements);
         if (const auto value = given("overlap_comm", "")) shown_.overlap = value->boolean();
+        if (config_.zero.value == 3) read_groups();
         read_offload(kOffloadOptimizer, kOldOffloadOptimizer, 1, config_.offload_optimizer);
         read_offload(kOffloadParam, kOldOffloadParam, 3, config_.offload_param);
         check_all_gather_bucket();
@@ -260,6 +269,20 @@ private:
             other->fail("one-of", fmt::format("\"{}\" and \"{}\" are the same key", key, field),
                         "keep one of the two");
         return find_given(map_, other ? field : key, trainer_value(key), config_);
+    }
+
+    // ZeRO++ and MiCS.
+    void read_groups() {
+        for (const auto& [key, to] : {std::pair{kQuantizedWeights, &config_.quantized_weights},
+                                      {kQuantizedGradients, &config_.quantized_gradients}})
+            if (const auto value = given(key, "")) *to = {value->boolean(), value->place()};
+        for (const auto& [key, to, off] : {std::tuple{kSecondary, &config_.secondary_shard, 1},
+                                           {kShardGroup, &config_.shard_group, 0}}) {
+            const auto value = given(key, "");
+            if (!value) continue;
+            const auto ranks = static_cast<int>(whole_number(*value, kNumber));
+            *to = {ranks > off ? ranks : 0, value->place()};
+        }
     }
 
     // Below the stage that has it, it is read and has no effect. The old form is `true` for "cpu".

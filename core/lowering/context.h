@@ -32,6 +32,7 @@ struct LoweringContext {
     GroupId cp;  // invalid without context parallelism
     GroupId
         replicas;  // ranks with the same shards in other shard groups; invalid without such groups
+    GroupId secondary, node, nodes;  // of ZeRO++ (kSecondaryGroup …)
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "core/lowering/quantised.h"
+
 namespace shardscope {
 
 void gather_updated(LoweringContext& context, ParameterBuffers& parameters, UnitId id) {
@@ -150,6 +152,66 @@ Operand Gather::shard_to_send(Weights& weights, std::size_t unit, std::size_t in
     return {weights.casts[unit], 0, 0};
 }
 
+Gather::Quantised Gather::quantised(std::vector<Quantised>& list, const Weights& weights,
+                                    std::size_t unit, const char* what, std::int64_t elements) {
+    list.resize(weights.units.size());
+    Quantised& q = list[unit];
+    if (q.numbers.valid()) return q;
+    auto& b = context_.builder;
+    const Unit& u = context_.units[weights.units[unit].index()];
+    const std::string name =
+        fmt::format("{} {} for {}", what, u.name, context_.model.layers[weights.layer].name);
+    const std::int64_t block = quantised_block(u.shard, kWeightBlock);
+    q.numbers = b.buffer(name, quantised_bytes(elements, 8), DType::int8, Category::communication);
+    q.scales = b.buffer(name + " (scales)", scales_of(elements, block), context_.state,
+                        Category::communication);
+    return q;
+}
+
+void Gather::gather_quantised(Weights& weights, std::size_t unit, std::size_t index) {
+    auto& b = context_.builder;
+    const Unit& u = context_.units[weights.units[unit].index()];
+    const std::int64_t block = quantised_block(u.shard, kWeightBlock);
+    const Operand stored = shard_to_send(weights, unit, index);
+    const Quantised shard = quantised(weights.shards, weights, unit, "quantised", u.shard);
+    const Quantised all =
+        quantised(weights.gathered, weights, unit, "gathered quantised", u.padded);
+    b.compute_on(Stream::gather, Quantise{u.shard, block, 8}, context_.storage, context_.storage,
+                 {stored, {shard.numbers, 0, 0}, {shard.scales, 0, 0}});
+    Collective c;
+    c.kind = CollectiveKind::all_gather;
+    c.group = u.group;
+    c.elements = quantised_bytes(u.padded, 8);
+    c.dtype = DType::int8;
+    c.send = {shard.numbers, 0, 0};
+    c.recv = {all.numbers, 0, 0};
+    b.collective(Stream::gather, c);
+    c.elements = scales_of(u.padded, block);
+    c.dtype = context_.state;
+    c.send = {shard.scales, 0, 0};
+    c.recv = {all.scales, 0, 0};
+    b.collective(Stream::gather, c);
+}
+
+// Of what has been gathered: numbers become weights, and what the backward pass gathers is put aside.
+void Gather::make_weights(Weights& weights, std::size_t unit, BufferId copy) {
+    auto& b = context_.builder;
+    const UnitId id = weights.units[unit];
+    const Unit& u = context_.units[id.index()];
+    if (!u.group.valid()) return;
+    const DType type = context_.storage;
+    if (gathers_quantised()) {
+        const Quantised& all = weights.gathered[unit];
+        b.compute(Dequantise{u.padded, 1, quantised_block(u.shard, kWeightBlock), 8}, type, type,
+                  {{all.numbers, 0, 0}, {all.scales, 0, 0}, {copy, 0, 0}});
+    }
+    if (!context_.secondary.valid() || direction_ != Direction::forward) return;
+    const std::int64_t part = u.padded / context_.layout.secondary;
+    b.compute(Copy{part}, type, type,
+              {{copy, 0, part * size_of(type), context_.secondary},
+               {parameters_.unit(id).secondary, 0, 0}});
+}
+
 // Of a unit that nobody else holds.
 void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index) {
     const Unit& u = context_.units[weights.units[unit].index()];
@@ -176,7 +238,16 @@ void Gather::issue(std::size_t index) {
         c.group = u.group;
         c.elements = u.padded;
         c.dtype = context_.storage;
-        c.send = shard_to_send(weights, k, index);
+        if (gathers_quantised()) {
+            gather_quantised(weights, k, index);
+            continue;
+        }
+        if (gathers_secondary()) {
+            c.group = context_.secondary;
+            c.send = {parameters_.unit(units[k]).secondary, 0, 0};
+        } else {
+            c.send = shard_to_send(weights, k, index);
+        }
         c.recv = {copies[k], 0, 0};
         context_.builder.collective(Stream::gather, c);
     }
@@ -200,7 +271,10 @@ void Gather::before_layer(std::size_t layer) {
     const Direction from = current_ == 0 && kept_ ? Direction::forward : direction_;
     const std::vector<BufferId>& copies = copies_of(layer, from);
     const std::vector<UnitId>& units = weights_of(layer).units;
-    for (std::size_t k = 0; k < units.size(); ++k) parameters_.set_value(units[k], copies[k]);
+    for (std::size_t k = 0; k < units.size(); ++k) {
+        parameters_.set_value(units[k], copies[k]);
+        if (from == direction_) make_weights(weights_of(layer), k, copies[k]);
+    }
 }
 
 void Gather::after_layer(std::size_t layer) {

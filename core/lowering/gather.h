@@ -17,7 +17,9 @@ void gather_updated(LoweringContext& context, ParameterBuffers& parameters, Unit
 // Gathers layers of one body in the order they compute. The gather of the layer that is `prefetch`
 // places ahead is issued when a layer starts, and waits until the layer before that one has computed:
 // so at most prefetch + 1 layers are gathered at any time. Shards that are offloaded are first brought to the
-// device, every rank its own (ZeRO-Infinity, Rajbhandari et al. 2021, 6.1). Does nothing below stage 3.
+// device, every rank its own (ZeRO-Infinity, Rajbhandari et al. 2021, 6.1). With ZeRO++ (Wang et al. 2023) what is
+// gathered are quantised shards, which become weights again just before the layer computes (qwZ), and backward
+// bodies gather from the secondary shards that forward bodies fill (hpZ). Does nothing below stage 3.
 class Gather {
 public:
     Gather(LoweringContext& context, ParameterBuffers& parameters)
@@ -41,17 +43,31 @@ public:
 private:
     // Whose parameters the layer reads.
     std::vector<UnitId> units_of(std::size_t layer) const;
+    struct Quantised {
+        BufferId numbers, scales;
+    };
     // The units whose weights a layer reads, and the buffers that hold them gathered; forward and
     // backward have their own.
     struct Weights {
         std::size_t layer = 0;
         std::vector<UnitId> units;
         std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
-        std::vector<BufferId> casts;            // of the shards, where LoweringContext::casts()
-        std::vector<BufferId> staged, fetched;  // on the way from NVMe, and on the device
+        std::vector<BufferId> casts;              // of the shards, where LoweringContext::casts()
+        std::vector<BufferId> staged, fetched;    // on the way from NVMe, and on the device
+        std::vector<Quantised> shards, gathered;  // as `units`; where shards are quantised
     };
     Operand shard_to_send(Weights& weights, std::size_t unit, std::size_t index);
     void bring(Weights& weights, std::size_t unit, Operand to, std::size_t index);
+    bool gathers_secondary() const {
+        return context_.secondary.valid() && direction_ == Direction::backward;
+    }
+    bool gathers_quantised() const {
+        return context_.strategy.quantized_weights && !gathers_secondary();
+    }
+    Quantised quantised(std::vector<Quantised>& list, const Weights& weights, std::size_t unit,
+                        const char* what, std::int64_t elements);
+    void gather_quantised(Weights& weights, std::size_t unit, std::size_t index);
+    void make_weights(Weights& weights, std::size_t unit, BufferId copy);
     void bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index);
     BufferId fetched(Weights& weights, std::size_t unit);
     // The gather stream goes on once what has computed has left its memory.

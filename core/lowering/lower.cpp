@@ -151,6 +151,13 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
     if (grouped)
         groups.push_back(
             {std::string(kReplicaGroup), replicas / layout.shards, layout.tp * layout.shards});
+    if (layout.secondary > 1)
+        groups.push_back({std::string(kSecondaryGroup), layout.secondary, layout.tp});
+    if (layout.node_shards > 1)
+        groups.push_back({std::string(kNodeGroup), layout.node_shards, layout.tp});
+    if (layout.node_shards > 0 && layout.node_shards < replicas)
+        groups.push_back({std::string(kNodesGroup), replicas / layout.node_shards,
+                          layout.tp * layout.node_shards});
     return groups;
 }
 
@@ -195,7 +202,10 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             {},
                             rules_of(plan.strategy, storage, gradient),
                             group_named(plan.program, kContextGroup),
-                            group_named(plan.program, kReplicaGroup)};
+                            group_named(plan.program, kReplicaGroup),
+                            group_named(plan.program, kSecondaryGroup),
+                            group_named(plan.program, kNodeGroup),
+                            group_named(plan.program, kNodesGroup)};
     context.units =
         make_units(local, plan.splits, context.chunks,
                    {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,

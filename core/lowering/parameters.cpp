@@ -37,6 +37,9 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
         if (context.steps_on_host() && context.rules.widens_gradients)
             u.wide = persistent("wide gradients", unit.shard, context.state, Category::gradients,
                                 Tier::host);
+        if (context.layout.secondary > 1)
+            u.secondary = persistent("secondary", unit.padded / context.layout.secondary,
+                                     context.storage, Category::parameters);
         if (context.rules.keeps_narrow_gradients)
             persistent("narrow gradients", unit.padded, context.storage, Category::gradients);
         if (context.keeps_master(unit))
@@ -59,7 +62,7 @@ void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers, Tier t
     if (states >= 1) buffers.state1 = state("state1", unit.shard, type);
     if (states >= 2) buffers.state2 = state("state2", unit.shard, type);
     if (narrow) {
-        const bool sharded = context_.zero_of(unit) >= 1;
+        const bool sharded = context_.is_sharded(unit);
         buffers.blocks = quantised_blocks(context_.model, unit, sharded);
         buffers.statistics = state("scales", 2 * buffers.blocks, DType::fp32);
     } else if (unit.optimizer == OptimizerKind::adafactor) {

@@ -18,8 +18,9 @@ namespace shardscope {
 //   stepped   shard elements, gradient type, on the host: what the optimizer steps with; in stages 2 and 3
 //             there is no `gradient`, and `stepped` is what is kept over micro-batches
 //   wide      shard elements, state type, on the host, where ProfileRules::widens_gradients
+//   secondary   padded / secondary group elements, storage type: the forward pass's parameters (hpZ)
 struct UnitBuffers {
-    BufferId value, gradient, master, state1, state2, statistics, stepped, wide;
+    BufferId value, gradient, master, state1, state2, statistics, stepped, wide, secondary;
     std::int64_t blocks = 0;  // of 8-bit states
 };
 

@@ -81,6 +81,10 @@ constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp";
 // By name, where there are any: ranks that divide the tokens of each sample, and those that hold the same
 // shards in other shard groups.
 constexpr std::string_view kContextGroup = "cp", kReplicaGroup = "replicas";
+// By name, of ZeRO++: ranks that keep the parameters of the forward pass among them; those of a node among
+// the data group, and those with the same place in their nodes.
+constexpr std::string_view kSecondaryGroup = "secondary", kNodeGroup = "node",
+                           kNodesGroup = "nodes";
 // Invalid where there is none of that name.
 GroupId group_named(const Program& program, std::string_view name);
 

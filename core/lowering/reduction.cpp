@@ -2,7 +2,16 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
+#include "core/lowering/quantised.h"
+
 namespace shardscope {
+namespace {
+
+constexpr int kGradientBits = 4;
+
+}  // namespace
 
 Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
     : context_(context),
@@ -11,6 +20,7 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
       bucket_(context.units.size()),
       wide_(context.units.size()),
       reduced_(context.units.size()),
+      stages_(context.units.size()),
       copy_(context.units.size()),
       with_host_(context.units.size()) {
     // Backward visits layers from last to first, so the smallest layer that writes completes a unit.
@@ -141,6 +151,7 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
             c.recv = {flight.partial, 0, 0};
         }
     }
+    if (context_.layout.node_shards > 0) return sum_quantised(id, whole, c.recv);
     b.collective(Stream::reduce, c);
     sum_over_replicas(unit, c);
 }
@@ -156,6 +167,66 @@ BufferId Reduction::widened(UnitId id, BufferId bucket) {
     context_.builder.compute(Copy{unit.padded}, context_.gradient, context_.gradient,
                              {{bucket, 0, 0}, {wide, 0, 0}});
     return wide;
+}
+
+void Reduction::exchange_quantised(GroupId group, Stage from, Stage to, std::int64_t elements,
+                                   std::int64_t block) {
+    Collective c;
+    c.kind = CollectiveKind::all_to_all;
+    c.group = group;
+    c.elements = quantised_bytes(elements, kGradientBits);
+    c.dtype = DType::int8;
+    c.send = {from.numbers, 0, 0};
+    c.recv = {to.numbers, 0, 0};
+    context_.builder.collective(Stream::reduce, c);
+    c.elements = scales_of(elements, block);
+    c.dtype = context_.state;
+    c.send = {from.scales, 0, 0};
+    c.recv = {to.scales, 0, 0};
+    context_.builder.collective(Stream::reduce, c);
+}
+
+// Two hops: what a rank has of all gradients goes to the ranks of its node, each of which sums its part; those
+// sums go to the ranks of the same place in the other nodes (DeepSpeed: all_to_all_quant_reduce in
+// runtime/comm/coalesced_collectives.py). Within one node the second hop is none.
+void Reduction::sum_quantised(UnitId id, BufferId whole, Operand to) {
+    auto& b = context_.builder;
+    const Unit& unit = context_.units[id.index()];
+    const std::int64_t block = quantised_block(unit.shard, kGradientBlock);
+    const std::int64_t local = context_.layout.node_shards, part = unit.padded / local;
+    const DType type = context_.gradient;
+    auto& stages = stages_[id.index()];
+    const auto make = [&](std::size_t i, const char* what, std::int64_t elements) {
+        if (stages[i].numbers.valid()) return stages[i];
+        const std::string name = fmt::format("{} {}", what, unit.name);
+        stages[i].numbers = b.buffer(name, quantised_bytes(elements, kGradientBits), DType::int8,
+                                     Category::communication);
+        stages[i].scales = b.buffer(name + " (scales)", scales_of(elements, block), context_.state,
+                                    Category::communication);
+        return stages[i];
+    };
+    Stage mine = make(0, "quantised gradients", unit.padded);
+    b.compute_on(Stream::reduce, Quantise{unit.padded, block, kGradientBits}, type, type,
+                 {{whole, 0, 0}, {mine.numbers, 0, 0}, {mine.scales, 0, 0}});
+    std::int64_t parts = 1;
+    if (context_.node.valid()) {
+        const Stage received = make(1, "gradients of the node", unit.padded);
+        exchange_quantised(context_.node, mine, received, unit.padded, block);
+        mine = received;
+        parts = local;
+    }
+    if (context_.nodes.valid()) {
+        const Stage sums = make(2, "sums of the node", part);
+        const Stage received = make(3, "sums of all nodes", part);
+        b.compute_on(
+            Stream::reduce, SumQuantised{part, parts, block, block, kGradientBits}, type, type,
+            {{mine.numbers, 0, 0}, {mine.scales, 0, 0}, {sums.numbers, 0, 0}, {sums.scales, 0, 0}});
+        exchange_quantised(context_.nodes, sums, received, part, block);
+        mine = received;
+        parts = part / unit.shard;
+    }
+    b.compute_on(Stream::reduce, Dequantise{unit.shard, parts, block, kGradientBits}, type, type,
+                 {{mine.numbers, 0, 0}, {mine.scales, 0, 0}, to});
 }
 
 // What is summed instead of the stored gradients, where a product sums a copy.

@@ -1,6 +1,7 @@
 // Pass "reduction": sums gradients over data-parallel ranks while the backward pass goes on.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "core/lowering/context.h"
@@ -16,7 +17,9 @@ namespace shardscope {
 // written, one being reduced). Where the optimizer steps on the host, the rank's part of a reduced unit goes there: in
 // stages 2 and 3 with every micro-batch, added on the device to what is there already, which is brought back
 // for it (DeepSpeed: async_accumulate_grad_in_cpu_via_gpu).
-// Products that do not overlap (ProfileRules) reduce where the body ends.
+// Products that do not overlap (ProfileRules) reduce where the body ends. Quantised gradients (qgZ of ZeRO++, Wang
+// et al. 2023, 3.3) go all-to-all within nodes and then between them, as numbers of four bits, and are summed in
+// the stream of reductions.
 class Reduction {
 public:
     Reduction(LoweringContext& context, ParameterBuffers& parameters);
@@ -37,6 +40,9 @@ private:
         // Of gradients that the host keeps: they have gone there, or those there have come to be added to.
         EventId left = {}, fetched = {};
     };
+    struct Stage {  // of a hierarchical reduction
+        BufferId numbers, scales;
+    };
     bool reduces() const;  // anything is reduced in this body
     // Whether the unit's gradients of this body go to a transient bucket.
     bool uses_bucket(const Unit& unit) const;
@@ -46,6 +52,9 @@ private:
     void reduce(UnitId unit);
     Operand own_slice(UnitId unit) const;
     BufferId widened(UnitId unit, BufferId bucket);
+    void sum_quantised(UnitId unit, BufferId whole, Operand to);
+    void exchange_quantised(GroupId group, Stage from, Stage to, std::int64_t elements,
+                            std::int64_t block);
     void sum_over_group(Flight& flight, BufferId whole, BufferId store);
     Operand own_part(const Flight& flight) const;
     BufferId sum_with_host(UnitId unit);
@@ -63,9 +72,10 @@ private:
     std::vector<BufferId> bucket_;           // per unit, made by the first body that uses buckets
     std::vector<BufferId> wide_;             // per unit, the bucket in the type that is reduced
     std::vector<BufferId> reduced_;          // per unit, what is to be added; made at first use
-    std::vector<BufferId> copy_;             // per unit, what a product reduces instead
-    std::vector<BufferId> with_host_;        // per unit, the sum with what the host has kept
-    EventId leaving_;                        // gradients on their way to the host; invalid: none
+    std::vector<std::array<Stage, 4>> stages_;  // per unit, of quantised gradients
+    std::vector<BufferId> copy_;                // per unit, what a product reduces instead
+    std::vector<BufferId> with_host_;           // per unit, the sum with what the host has kept
+    EventId leaving_;                           // gradients on their way to the host; invalid: none
     std::vector<Flight> flights_;
     MicroBatchKind kind_;
 };

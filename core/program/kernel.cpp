@@ -85,6 +85,9 @@ struct AccessOf {
     Accesses operator()(const Zero&) const { return {W}; }
     Accesses operator()(const Add&) const { return {RW, R}; }
     Accesses operator()(const Copy&) const { return {R, W}; }
+    Accesses operator()(const Quantise&) const { return {R, W, W}; }
+    Accesses operator()(const Dequantise&) const { return {R, R, W}; }
+    Accesses operator()(const SumQuantised&) const { return {R, R, W, W}; }
     Accesses operator()(const SumSquares& k) const { return {R, write_or_add(k.accumulate)}; }
     Accesses operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();
@@ -163,6 +166,9 @@ struct NameOf {
     std::string_view operator()(const Zero&) const { return "zero"; }
     std::string_view operator()(const Add&) const { return "add"; }
     std::string_view operator()(const Copy&) const { return "copy"; }
+    std::string_view operator()(const Quantise&) const { return "quantise"; }
+    std::string_view operator()(const Dequantise&) const { return "dequantise"; }
+    std::string_view operator()(const SumQuantised&) const { return "sum_quantised"; }
     std::string_view operator()(const SumSquares&) const { return "sum_squares"; }
     std::string_view operator()(const OptimizerStep&) const { return "optimizer_step"; }
     std::string_view operator()(const FactoredSquares&) const { return "factored_squares"; }

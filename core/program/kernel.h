@@ -349,6 +349,35 @@ struct Copy {
     std::int64_t elements = 0;
     bool operator==(const Copy&) const = default;
 };
+// ZeRO++ (Wang et al. 2023): numbers of `bits` bits, 8 or 4, in blocks of `block` neighbours that have one scale
+// (int8 [⌈elements·bits/8⌉] and a state-type scale per block), symmetric. Simulated only.
+//
+// x R [elements], numbers W, scales W.
+struct Quantise {
+    std::int64_t elements = 0, block = 1;
+    int bits = 8;
+    bool operator==(const Quantise&) const = default;
+};
+// y = the sum of `parts` such tensors, which lie one behind the other: numbers R, scales R, y W [elements].
+struct Dequantise {
+    std::int64_t elements = 0, parts = 1, block = 1;
+    int bits = 8;
+    bool operator==(const Dequantise&) const = default;
+};
+// The same sum, quantised again in blocks of `sum_block`: numbers R, scales R, numbers W, scales W.
+struct SumQuantised {
+    std::int64_t elements = 0, parts = 1, block = 1, sum_block = 1;
+    int bits = 4;
+    bool operator==(const SumQuantised&) const = default;
+};
+// Of so many elements.
+constexpr std::int64_t quantised_bytes(std::int64_t elements, int bits) {
+    return (elements * bits + 7) / 8;
+}
+constexpr std::int64_t scales_of(std::int64_t elements, std::int64_t block) {
+    return (elements + block - 1) / block;
+}
+
 // sum W (one double) := weight · Σ x² in double precision: x R, sum W. The operand holds the elements
 // [i·elements, (i+1)·elements) of a unit, i the rank's index in the data-parallel group when
 // `sharded`, else 0; only those in [first, last) of the unit count.
@@ -438,9 +467,9 @@ using Kernel =
                  Rope, Attention, AttentionGrad, LatentQkv, LatentQkvGrad, Route, RouteGrad,
                  Permute, Unpermute, GateRows, GateRowsGrad, TakeKeyValues, ContextAttention,
                  ContextAttentionGrad, MergeAttention, PutGradients, SoftmaxCrossEntropy,
-                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumSquares,
-                 OptimizerStep, FactoredSquares, FactoredNorms, FactoredStep, MuonMomentum,
-                 Orthogonalise, MuonStep>;
+                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, Quantise,
+                 Dequantise, SumQuantised, SumSquares, OptimizerStep, FactoredSquares,
+                 FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
@@ -451,7 +480,8 @@ concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQk
     std::same_as<K, ContextAttentionGrad> || std::same_as<K, MergeAttention> ||
     std::same_as<K, PutGradients> || std::same_as<K, FactoredSquares> ||
     std::same_as<K, FactoredNorms> || std::same_as<K, FactoredStep> ||
-    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep>;
+    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> ||
+    std::same_as<K, Quantise> || std::same_as<K, Dequantise> || std::same_as<K, SumQuantised>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

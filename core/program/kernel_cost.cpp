@@ -299,6 +299,24 @@ struct CostOf {
     KernelCost operator()(const Copy& k) const {
         return cost(0, 0, k.elements * e, k.elements * e);
     }
+    // A pass for the largest of each block and one to round; of the sum, a multiply and an addition per part.
+    static std::int64_t quantised(std::int64_t elements, std::int64_t block, int bits,
+                                  std::int64_t scale) {
+        return quantised_bytes(elements, bits) + scales_of(elements, block) * scale;
+    }
+    KernelCost operator()(const Quantise& k) const {
+        return cost(0, 3 * real(k.elements), k.elements * e,
+                    quantised(k.elements, k.block, k.bits, s));
+    }
+    KernelCost operator()(const Dequantise& k) const {
+        return cost(0, 2 * real(k.parts) * real(k.elements),
+                    k.parts * quantised(k.elements, k.block, k.bits, s), k.elements * e);
+    }
+    KernelCost operator()(const SumQuantised& k) const {
+        return cost(0, (2 * real(k.parts) + 3) * real(k.elements),
+                    k.parts * quantised(k.elements, k.block, k.bits, s),
+                    quantised(k.elements, k.sum_block, k.bits, s));
+    }
     // A rank's share of the range when the unit is sharded: ranks differ by at most one shard.
     KernelCost operator()(const SumSquares& k) const {
         const std::int64_t n = std::min(k.elements, k.last - k.first);

@@ -216,6 +216,22 @@ struct SizesOf {
     Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
     Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
     Sizes operator()(const Copy& k) const { return {OperandSize{k.elements}, {k.elements}}; }
+    Sizes operator()(const Quantise& k) const {
+        return {OperandSize{k.elements},
+                {quantised_bytes(k.elements, k.bits)},
+                {scales_of(k.elements, k.block)}};
+    }
+    Sizes operator()(const Dequantise& k) const {
+        return {OperandSize{k.parts * quantised_bytes(k.elements, k.bits)},
+                {k.parts * scales_of(k.elements, k.block)},
+                {k.elements}};
+    }
+    Sizes operator()(const SumQuantised& k) const {
+        return {OperandSize{k.parts * quantised_bytes(k.elements, k.bits)},
+                {k.parts * scales_of(k.elements, k.block)},
+                {quantised_bytes(k.elements, k.bits)},
+                {scales_of(k.elements, k.sum_block)}};
+    }
     Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
     Sizes operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();

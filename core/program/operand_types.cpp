@@ -43,6 +43,9 @@ struct TypesOf {
     Types operator()(const VocabularyMax&) const { return {e, s}; }
     Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }
     Types operator()(const VocabularyLoss&) const { return {e, s, kIndex, kScalar}; }
+    Types operator()(const Quantise&) const { return {e, DType::int8, s}; }
+    Types operator()(const Dequantise&) const { return {DType::int8, s, e}; }
+    Types operator()(const SumQuantised&) const { return {DType::int8, s, DType::int8, s}; }
     Types operator()(const SumSquares&) const { return {g, kScalar}; }
     Types operator()(const OptimizerStep& k) const {
         const DType state = k.blocks > 0 ? DType::int8 : s;

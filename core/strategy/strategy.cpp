@@ -47,6 +47,15 @@ std::string_view name_of(TensorOverlap overlap) {
     return "unknown";
 }
 
+std::string zero_plus_plus_text(const Strategy& strategy) {
+    std::string text;
+    if (strategy.quantized_weights) text += " qwz";
+    if (strategy.secondary_shard > 0) text += fmt::format(" hpz{}", strategy.secondary_shard);
+    if (strategy.secondary_shard < 0) text += " hpz node";
+    if (strategy.quantized_gradients) text += " qgz";
+    return text;
+}
+
 std::string_view name_of(OffloadTo to) {
     switch (to) {
         case OffloadTo::none:
@@ -139,11 +148,12 @@ TensorOverlap tensor_overlap(const Strategy& strategy) {
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
-        const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
-                     bucket, prefetch, reduce_at, overlap_reduce, overlap_gather, sequence_parallel,
-                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, offload,
-                     profile, place] = s;
-        return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, micro_batch,
+        const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, quantized_weights,
+                     secondary_shard, quantized_gradients, micro_batch, bucket, prefetch, reduce_at,
+                     overlap_reduce, overlap_gather, sequence_parallel, tp_overlap, schedule,
+                     virtual_stages, partition, recompute, attention, offload, profile, place] = s;
+        return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group,
+                        quantized_weights, secondary_shard, quantized_gradients, micro_batch,
                         bucket, prefetch, reduce_at, overlap_reduce, overlap_gather,
                         sequence_parallel, tp_overlap, schedule, virtual_stages, partition,
                         recompute, attention, offload, profile);
@@ -168,6 +178,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.zero > 0) layout += fmt::format(" zero{}", strategy.zero);
     if (strategy.shard_group > 0) layout += fmt::format(" over {}", strategy.shard_group);
     if (strategy.shard_group < 0) layout += " over a node";
+    layout += zero_plus_plus_text(strategy);
     if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";

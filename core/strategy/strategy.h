@@ -112,6 +112,12 @@ struct Strategy {
     // such groups gradients are all-reduced (FSDP's HSDP, MiCS). 0: all of them; kWholeNode: those of a node.
     int shard_group = 0;
     static constexpr int kWholeNode = -1;
+    // ZeRO++ (Wang et al. 2023), zero 3, simulated only: parameters are gathered as int8 (qwZ); so many
+    // neighbours keep the parameters of the forward pass among them and gather them for the backward pass, 0:
+    // nobody does (hpZ); gradients are reduced as int4, within nodes and then between them (qgZ).
+    bool quantized_weights = false;
+    int secondary_shard = 0;
+    bool quantized_gradients = false;
     std::optional<std::int64_t>
         micro_batch;  // samples per rank and micro-batch; empty: training.micro_batch
     Bytes bucket{25 * 1024 *
@@ -168,6 +174,9 @@ std::string_view schedule_name(Schedule schedule);
 std::string_view name_of(ContextKind kind);  // "all-gather"
 std::string_view name_of(TensorOverlap overlap);
 std::string_view name_of(OffloadTo to);  // "cpu"
+
+// " qwz hpz8 qgz", in ZeRO++'s words; empty: nothing of it.
+std::string zero_plus_plus_text(const Strategy& strategy);
 
 // "offload optimizer to nvme, parameters to cpu"; empty: nothing is offloaded.
 std::string offload_text(const Offload& offload);

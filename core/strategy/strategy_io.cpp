@@ -99,6 +99,7 @@ std::string derived_name(const Strategy& s) {
     std::string name = s.zero > 0 ? fmt::format("zero-{}", s.zero) : "ddp";
     if (s.shard_group > 0) name += fmt::format(" over {}", s.shard_group);
     if (s.shard_group < 0) name += " over a node";
+    name += zero_plus_plus_text(s);
     if (s.tp > 1) name += fmt::format(" tp{}", s.tp);
     if (s.sequence_parallel) name += " sp";
     if (s.tp_overlap) name += fmt::format(" overlap {}", name_of(*s.tp_overlap));
@@ -118,14 +119,15 @@ std::string derived_name(const Strategy& s) {
     return name;
 }
 
-int read_shard_group(const YamlValue& value) {
-    if (value.is_word("all")) return 0;
+// `none` is the word for 0.
+int read_ranks(const YamlValue& value, std::string_view none) {
+    if (value.is_word(none)) return 0;
     if (value.is_word("node")) return Strategy::kWholeNode;
     return static_cast<int>(value.integer(kDegree));
 }
 
-nlohmann::ordered_json shard_group_to_json(int group) {
-    if (group == 0) return "all";
+nlohmann::ordered_json ranks_to_json(int group, std::string_view none) {
+    if (group == 0) return none;
     return group < 0 ? nlohmann::ordered_json("node") : nlohmann::ordered_json(group);
 }
 
@@ -210,6 +212,9 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "ranks",
                               "zero",
                               "shard_group",
+                              "quantized_weights",
+                              "secondary_shard",
+                              "quantized_gradients",
                               "micro_batch",
                               "bucket",
                               "prefetch",
@@ -234,7 +239,11 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     read_degree(map, "dp", s.dp);
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
-    if (const auto found = map.find("shard_group")) s.shard_group = read_shard_group(*found);
+    if (const auto found = map.find("shard_group")) s.shard_group = read_ranks(*found, "all");
+    map.read("quantized_weights", s.quantized_weights);
+    if (const auto found = map.find("secondary_shard"))
+        s.secondary_shard = read_ranks(*found, "none");
+    map.read("quantized_gradients", s.quantized_gradients);
     if (const auto found = map.find("micro_batch")) s.micro_batch = read_micro_batch(*found);
     if (const auto found = map.find("profile")) set_profile(s, read_profile(*found));
     map.read("bucket", s.bucket, kBucket);
@@ -320,7 +329,10 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["dp"] = number_or_auto(s.dp);
     out["ranks"] = number_or_auto(s.ranks);
     out["zero"] = s.zero;
-    out["shard_group"] = shard_group_to_json(s.shard_group);
+    out["shard_group"] = ranks_to_json(s.shard_group, "all");
+    out["quantized_weights"] = s.quantized_weights;
+    out["secondary_shard"] = ranks_to_json(s.secondary_shard, "none");
+    out["quantized_gradients"] = s.quantized_gradients;
     out["micro_batch"] = number_or_auto(s.micro_batch);
     out["bucket"] = s.bucket.value;
     out["prefetch"] = s.prefetch;

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/nearest.h"
 #include "core/strategy/check_offload.h"
+#include "core/strategy/zero_plus_plus.h"
 
 namespace shardscope {
 namespace {
@@ -317,6 +318,9 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     check_model_parallel(strategy);
     check_expert_parallel(strategy, layout.replicas());
     check_offload(scenario.cluster, strategy);
+    const ZeroPlusPlus groups = zero_plus_plus(scenario.cluster, strategy, layout.replicas());
+    layout.secondary = groups.secondary;
+    layout.node_shards = groups.node_shards;
     split_batch(scenario.training, strategy, layout);
     return layout;
 }

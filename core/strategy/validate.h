@@ -12,10 +12,12 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
-    int ep = 1;                      // of the replicas, so many neighbours share the experts
-    int cp = 1;                      // ranks that divide the tokens of each sample
-    int shards = 1;                  // ranks that ZeRO shards over, neighbours among the replicas
-    int virtual_stages = 1;          // model chunks per pipeline stage
+    int ep = 1;              // of the replicas, so many neighbours share the experts
+    int cp = 1;              // ranks that divide the tokens of each sample
+    int shards = 1;          // ranks that ZeRO shards over, neighbours among the replicas
+    int secondary = 1;       // ranks that keep the forward pass's parameters among them (hpZ)
+    int node_shards = 0;     // replicas of a node, where gradients are reduced by way of them (qgZ)
+    int virtual_stages = 1;  // model chunks per pipeline stage
     std::int64_t micro_batch = 0;    // samples per rank and micro-batch
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
     // Ranks that hold the same parameters, over which gradients are summed and ZeRO shards.
@@ -29,7 +31,8 @@ struct Layout {
 // every chunk) is for lowering to refuse. Any number of micro-batches goes with any pp.
 //
 // Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "context-parallel",
-// "virtual-stages", "partition", "pattern", "expert-parallel", "shard-group", "offload".
+// "virtual-stages", "partition", "pattern", "expert-parallel", "shard-group", "offload",
+// "zero++".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
 // The data-parallel degree that goes with a strategy's ranks, tp, cp and pp; throws "range" and "world-size".

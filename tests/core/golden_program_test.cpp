@@ -110,6 +110,19 @@ TEST(GoldenProgram, Offload) {
     expect_plan(s, "llama_checkpoints_offload.program");
 }
 
+TEST(GoldenProgram, ZeroPlusPlus) {
+    Scenario s = test::tiny_scenario(test::tiny_mlp(), 4);
+    s.cluster = catalogue_cluster("h100-sxm");
+    s.cluster.nodes = s.cluster.gpus_per_node = 2;
+    s.training.precision = DType::bf16;
+    s.training.micro_batch = 3;
+    Strategy& strategy = s.strategies[0];
+    strategy.zero = 3;
+    strategy.quantized_weights = strategy.quantized_gradients = true;
+    strategy.secondary_shard = 2;
+    expect_plan(s, "mlp_zero3_quantised_secondary.program");
+}
+
 TEST(GoldenProgram, TensorParallel) {
     Scenario s = model_parallel(small_llama(), 4, 1, 1, 24);
     s.training.clip = 1.0;

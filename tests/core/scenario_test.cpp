@@ -206,6 +206,18 @@ TEST(Scenario, StrategiesReadShardGroups) {
     EXPECT_EQ(layout_of(s, 16), "dp16 zero3 over a node");
 }
 
+TEST(Scenario, StrategiesReadZeroPlusPlus) {
+    const Strategy plain = strategy("{zero: 3}");
+    EXPECT_FALSE(plain.quantized_weights || plain.quantized_gradients);
+    EXPECT_EQ(plain.secondary_shard, 0);
+    const Strategy s = strategy(
+        "{zero: 3, quantized_weights: true, secondary_shard: 8, quantized_gradients: true}");
+    EXPECT_EQ(layout_of(s, 16), "dp16 zero3 qwz hpz8 qgz");
+    EXPECT_EQ(s.name, "zero-3 qwz hpz8 qgz");
+    EXPECT_EQ(strategy("{zero: 3, secondary_shard: node}").secondary_shard, Strategy::kWholeNode);
+    EXPECT_EQ(strategy("{zero: 3, secondary_shard: none}").secondary_shard, 0);
+}
+
 TEST(Scenario, StrategiesReadOffload) {
     using enum OffloadTo;
     EXPECT_FALSE(strategy("{zero: 3}").offload.any());

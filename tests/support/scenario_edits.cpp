@@ -56,7 +56,12 @@ void change(Partition& partition, std::mt19937& random) {
 }
 
 void change_model_parallel(Strategy& s, std::mt19937& random) {
-    switch (random() % 11) {
+    switch (random() % 12) {
+        case 11:
+            s.quantized_weights = any_of(random, {false, true});
+            s.secondary_shard = any_of(random, {0, 2, 8, Strategy::kWholeNode});
+            s.quantized_gradients = any_of(random, {false, true});
+            break;
         case 8:
             s.tp_overlap = any_of<std::optional<TensorOverlap>>(
                 random, {std::nullopt, TensorOverlap::none, TensorOverlap::gradients,

@@ -276,10 +276,10 @@ const Refused kRefused[] = {
      "unsupported", "as a whole"},
     {zero("\"stage\": 2, \"offload_optimizer\": {\"device\": \"gpu\"}"), "unknown-name",
      "device to offload to"},
-    {zero("\"stage\": 3, \"zero_quantized_weights\": true"), "unsupported", "quantised"},
-    {zero("\"stage\": 3, \"zero_quantized_gradients\": true"), "unsupported", "quantised"},
-    {zero("\"stage\": 3, \"zero_hpz_partition_size\": 8"), "unsupported", "secondary"},
-    {zero("\"stage\": 3, \"mics_shard_size\": 1"), "unsupported", "MiCS"},
+    {zero("\"stage\": 3, \"zero_quantized_nontrainable_weights\": true"), "unsupported",
+     "quantised"},
+    {zero("\"stage\": 3, \"zeropp_loco_param\": {\"err_beta\": 0.8}"), "unsupported", "LoCo"},
+    {zero("\"stage\": 3, \"zero_quantized_weights\": 8"), "type", "true or false"},
     {zero("\"stage\": 2, \"zenflow\": {\"topk_ratio\": 0.1}"), "unsupported", "ZenFlow"},
     {"\"optimizer\": {\"type\": \"Lamb\"}", "unsupported", "the optimizer Lamb"},
     {"\"optimizer\": {\"type\": \"Muon\"}", "unsupported", "the optimizer Muon"},
@@ -368,6 +368,25 @@ const char* const kFile = R"({
   }
 }
 )";
+
+TEST(DeepSpeedImport, ReadsZeroPlusPlusAndMics) {
+    const auto strategy = [](const std::string& text) {
+        return deepspeed_strategy(parsed("{" + zero("\"stage\": 3, " + text) + "}"));
+    };
+    const Strategy all = strategy(
+        "\"zero_quantized_weights\": true, \"zero_hpz_partition_size\": 8, "
+        "\"zero_quantized_gradients\": true");
+    EXPECT_TRUE(all.quantized_weights);
+    EXPECT_EQ(all.secondary_shard, 8);
+    EXPECT_TRUE(all.quantized_gradients);
+    EXPECT_EQ(layout_of(all, 16), "dp16 zero3 qwz hpz8 qgz");
+    EXPECT_EQ(strategy("\"zero_hpz_partition_size\": 1").secondary_shard, 0);
+    EXPECT_EQ(strategy("\"mics_shard_size\": 4").shard_group, 4);
+    EXPECT_EQ(strategy("\"mics_shard_size\": -1").shard_group, 0);
+    EXPECT_FALSE(deepspeed_strategy(parsed("{" + zero("\"zero_quantized_weights\": true") + "}"))
+                     .quantized_weights)
+        << "of stage 3 only";
+}
 
 TEST(DeepSpeedImport, ReadsOffload) {
     const auto offload = [](const std::string& text) {
