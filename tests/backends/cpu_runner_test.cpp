@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/model/initialize.h"
 #include "tests/support/tiny.h"
@@ -396,6 +397,16 @@ TEST(CpuRunner, RefusesWhatIsOnlySimulated) {
     spec.experts = {};
     spec.latent = {8, 0, 4, 4, 4};
     s.model = {"latent attention", spec};
+    EXPECT_EQ(rule_of(s), "simulated-only");
+    s = test::tiny_scenario(test::tiny_mlp(), 2);
+    s.strategies[0].zero = 3;
+    s.strategies[0].quantized_weights = true;
+    EXPECT_EQ(rule_of(s), "simulated-only");
+    s.strategies[0].quantized_weights = false;
+    s.strategies[0].offload.optimizer = OffloadTo::cpu;
+    EXPECT_EQ(rule_of(s), "offload") << "on CPUs";
+    s.cluster = catalogue_cluster("h100-sxm");
+    s.cluster.gpus_per_node = 2;
     EXPECT_EQ(rule_of(s), "simulated-only");
 }
 

@@ -7,6 +7,9 @@
 #include "core/error.h"
 #include "core/program/check.h"
 #include "core/report/evaluate.h"
+#include "core/report/report_import.h"
+#include "core/report/report_io.h"
+#include "core/report/report_text.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -281,6 +284,36 @@ TEST(Offload, TheVerdictNamesTheMemory) {
     s.cluster.device.memory = Bytes(1000);
     s.strategies[0].offload = {};
     EXPECT_EQ(verdict(), "does not fit");
+}
+
+TEST(Offload, ReportsSayWhatLiesBesideTheDevice) {
+    Scenario s = offloaded(2, {.optimizer = nvme});
+    s.cluster.host.memory = Bytes(1000);
+    const auto model = std::make_shared<const Model>(build_model(s.model));
+    Candidate candidate = plan_strategy(s, model, s.strategies[0]);
+    const MemoryPlan& plan = candidate.plan->memory[0];
+    Trace trace;
+    RankTrace& rank = trace.ranks.emplace_back();
+    rank.rank = Rank(0);
+    rank.multiplicity = 4;
+    rank.memory.categories = plan.categories;
+    rank.memory.peak = plan.peak();
+    rank.memory.beside = plan.beside;
+    candidate.report.simulated = summarise(trace, *candidate.plan, s.cluster);
+    Report report;
+    report.scenario = s;
+    report.strategies = {candidate.report};
+    const std::string json = report_to_json(report);
+    const auto results = [](const std::string& text) {
+        return text.substr(text.rfind("\"strategies\""));
+    };
+    EXPECT_EQ(results(report_to_json(report_from_json(json, "report.json"))), results(json));
+    EXPECT_THAT(json,
+                HasSubstr("\"node_nvme_bytes\": " + std::to_string(4 * plan.beside.nvme.value)));
+    EXPECT_THAT(json, HasSubstr("\"exceeded\": [\n        \"host\""));
+    const std::string text = simulation_text(report);
+    EXPECT_THAT(text, HasSubstr("does not fit: host"));
+    EXPECT_THAT(text, HasSubstr("Memory beside the devices"));
 }
 
 std::string refusal(const Scenario& s) {
