@@ -23,7 +23,6 @@ void store_features(std::span<const float> from, DType dtype, std::byte* to, std
             std::copy(from.begin(), from.end(), reinterpret_cast<Bf16*>(to) + first);
             return;
         case DType::fp16:
-        case DType::int8:
         case DType::int32:
         case DType::int8:
             throw std::logic_error("features are never fp16, int32 or int8");

@@ -22,7 +22,6 @@ void with_type(DType dtype, Use use) {
         case DType::bf16:
             return use(Bf16());
         case DType::fp16:
-        case DType::int8:
         case DType::int32:
         case DType::int8:
             throw std::logic_error("slices of parameters are never fp16, int32 or int8");

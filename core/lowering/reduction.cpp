@@ -50,6 +50,7 @@ bool Reduction::uses_bucket(const Unit& unit) const {
 void Reduction::begin_body(MicroBatchKind kind) {
     kind_ = kind;
     flights_.clear();
+    late_.clear();
     leaving_ = {};
     for (std::size_t u = 0; u < context_.units.size(); ++u) {
         const Unit& unit = context_.units[u];
@@ -331,14 +332,18 @@ void Reduction::finish(std::size_t keep) {
 }
 
 void Reduction::after_layer(std::size_t layer) {
-    if (!reduces() || !context_.rules.overlaps_reduction) return;
-    for (std::size_t u = context_.units.size(); u-- > 0;)
-        if (last_writer_[u] == static_cast<std::int32_t>(layer)) reduce(UnitId(u));
+    if (!reduces()) return;
+    for (std::size_t u = context_.units.size(); u-- > 0;) {
+        if (last_writer_[u] != static_cast<std::int32_t>(layer)) continue;
+        if (context_.rules.overlaps_reduction)
+            reduce(UnitId(u));
+        else
+            late_.push_back(UnitId(u));
+    }
 }
 
 void Reduction::end_body() {
-    if (reduces() && !context_.rules.overlaps_reduction)
-        for (std::size_t u = context_.units.size(); u-- > 0;) reduce(UnitId(u));
+    for (const UnitId unit : late_) reduce(unit);
     finish(0);
 }
 

@@ -77,6 +77,7 @@ private:
     std::vector<BufferId> with_host_;           // per unit, the sum with what the host has kept
     EventId leaving_;                           // gradients on their way to the host; invalid: none
     std::vector<Flight> flights_;
+    std::vector<UnitId> late_;  // complete in this body, reduced at its end
     MicroBatchKind kind_;
 };
 

@@ -19,7 +19,7 @@ namespace shardscope {
 //
 // A queue has one peer: the stage before, or the one after. In a V (zb-v) the second chunk goes the other way, so
 // that its activations share a queue with the first one's gradients, and the other way round; both ends of a
-// queue then keep the order in which the sender has them (receives_from), and every chunk has buffers of its own.
+// queue then keep the order in which the sender has them, and every chunk has buffers of its own.
 class Transfers {
 public:
     enum class Port { activations_in, activations_out, gradients_in, gradients_out };

@@ -37,6 +37,18 @@ void check_stage(const Strategy& s) {
              "add offload.optimizer: cpu, or leave offload.parameters out");
 }
 
+// The host's step is one pass over elements.
+void check_optimizer(const OptimizerSpec& optimizer, const Strategy& s) {
+    const bool by_elements =
+        optimizer.kind == OptimizerKind::adamw || optimizer.kind == OptimizerKind::adam ||
+        optimizer.kind == OptimizerKind::sgd || optimizer.kind == OptimizerKind::lion;
+    if (s.offload.optimizer != OffloadTo::none && !by_elements)
+        fail(s,
+             fmt::format("offload.optimizer with optimizer {}, which the host does not step",
+                         name_of(optimizer.kind)),
+             "use adamw, adam, sgd or lion, or leave offload.optimizer out");
+}
+
 // FSDP's CPUOffloadPolicy has parameters, gradients and states on the host, or none of them
 // (torch/distributed/fsdp/_fully_shard/_fsdp_api.py).
 void check_fsdp(const Strategy& s) {
@@ -76,8 +88,9 @@ void check_host(const Cluster& cluster, const Strategy& s) {
 
 }  // namespace
 
-void check_offload(const Cluster& cluster, const Strategy& s) {
+void check_offload(const Cluster& cluster, const OptimizerSpec& optimizer, const Strategy& s) {
     if (!s.offload.any()) return;
+    check_optimizer(optimizer, s);
     if (cluster.device.kind == DeviceKind::cpu)
         fail(s, "offload on CPUs, whose memory is the host's already",
              "leave offload out, or use a cluster of GPUs");

@@ -317,7 +317,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);
     check_expert_parallel(strategy, layout.replicas());
-    check_offload(scenario.cluster, strategy);
+    check_offload(scenario.cluster, scenario.training.optimizer, strategy);
     const ZeroPlusPlus groups = zero_plus_plus(scenario.cluster, strategy, layout.replicas());
     layout.secondary = groups.secondary;
     layout.node_shards = groups.node_shards;

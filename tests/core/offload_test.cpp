@@ -332,7 +332,11 @@ TEST(Offload, Refusals) {
                 HasSubstr("offload.parameters with zero 2"));
     EXPECT_THAT(refusal(offloaded(3, {.parameters = cpu})),
                 HasSubstr("offload.parameters without offload.optimizer"));
-    Scenario s = offloaded(2, {.activations = cpu});
+    Scenario s = offloaded(2, {.optimizer = cpu});
+    s.training.optimizer.kind = OptimizerKind::muon;
+    EXPECT_THAT(refusal(s), HasSubstr("offload.optimizer with optimizer muon, which the host does "
+                                      "not step; use adamw, adam, sgd or lion"));
+    s = offloaded(2, {.activations = cpu});
     s.strategies[0].recompute = {};
     EXPECT_THAT(refusal(s), HasSubstr("offload.activations without recompute: full"));
     s = test::tiny_scenario(test::tiny_llama(), 4);

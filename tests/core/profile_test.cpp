@@ -101,6 +101,28 @@ TEST(Profiles, ProductsRecomputeWholeBlocks) {
     EXPECT_LT(theirs.second, theirs.first);
 }
 
+// However many chunks a stage has, each of its gradients is reduced once.
+TEST(Profiles, ChunksReduceTheirOwnGradients) {
+    for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::megatron})
+        for (const int chunks : {1, 2}) {
+            Strategy s;
+            s.pp = 2;
+            s.virtual_stages = chunks;
+            s.zero = 1;
+            s.profile = profile;
+            const Plan plan = plan_of(test::deep_gpt(), 4, s);
+            std::int64_t reduced = 0, held = 0;
+            for (const Unit& unit : plan.units[0]) held += unit.padded;
+            count(plan.program.roles[0], [&](const Instruction& i) {
+                const auto* c = std::get_if<Collective>(&i.operation);
+                if (c != nullptr && i.stream == Stream::reduce && i.phase == Phase::backward)
+                    reduced += c->elements;
+                return false;
+            });
+            EXPECT_EQ(reduced, held) << name_of(profile) << " " << chunks;
+        }
+}
+
 // Without sequence parallelism all ranks of a tensor-parallel group have the same rows: products send each a
 // part, and gather the parts behind the transfer.
 TEST(Profiles, ProductsDivideTransfers) {
