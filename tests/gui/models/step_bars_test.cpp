@@ -17,13 +17,13 @@ TEST(StepBars, PrintsTheComparison) {
         to_text(step_bars(comparison())),
         R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
 -----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
-DDP                   6.26                   0.01    0.00       0.21  6.48 s · 67 %  –         does not fit
-ZeRO-1                6.24                   0.14    0.00       0.02  6.39 s · 67 %  –         does not fit
-ZeRO-2                6.29                   0.16    0.00       0.02  6.46 s · 67 %  –
-ZeRO-3                6.59                   0.05    0.00       0.01  6.66 s · 65 %  –
-TP8, ZeRO-1           6.23                   2.48    0.00       0.01  8.73 s · 49 %  –
-TP4 × PP4             6.36                   0.84    0.81       0.01  8.03 s · 54 %  –
-TP2 × PP4, ZeRO-1     7.49                   0.36    1.21       0.02  9.08 s · 48 %  –
+DDP                   6.52                   0.01    0.00       0.21  6.75 s · 64 %  –         does not fit
+ZeRO-1                6.50                   0.14    0.00       0.02  6.66 s · 65 %  –         does not fit
+ZeRO-2                6.56                   0.16    0.00       0.02  6.73 s · 64 %  –
+ZeRO-3                6.86                   0.05    0.00       0.01  6.92 s · 62 %  –
+TP8, ZeRO-1           6.50                   2.48    0.00       0.01  9.00 s · 48 %  –
+TP4 × PP4             6.62                   0.84    0.85       0.01  8.33 s · 52 %  –
+TP2 × PP4, ZeRO-1     7.81                   0.36    1.26       0.02  9.45 s · 46 %  –
 TP8 × PP3                –                      –       –          –  –              –         world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
 )");
 }
@@ -71,7 +71,7 @@ TEST(StepBars, TooltipHasEveryPartAndItsShare) {
         share += line.section('\t', 2).remove(" %").toDouble();
     }
     EXPECT_NEAR(share, 100, 4 * 0.05 + 1e-9) << "four figures with one decimal";
-    EXPECT_TRUE(lines[5].startsWith("Step time\t8.0")) << lines[5].toStdString();
+    EXPECT_TRUE(lines[5].startsWith("Step time\t8.3")) << lines[5].toStdString();
     EXPECT_THAT(lines[6].toStdString(),
                 testing::MatchesRegex("Throughput\t[0-9,]+ tokens/s per GPU"));
 }
