@@ -62,7 +62,6 @@ TEST(CachingAllocator, SmallRestsOfLargeBlocksStay) {
 
 // Freed blocks of 30 MiB serve one of 50 MiB only where the segment can grow behind them: by a page of 20.
 TEST(CachingAllocator, ExpandableSegmentsGrow) {
-    constexpr std::int64_t kMiB = 1024 * 1024;
     const auto reserved = [](Segments segments) {
         CachingAllocator allocator(segments);
         allocator.free(allocator.allocate(Bytes(30 * kMiB), 0));
