@@ -29,8 +29,8 @@ std::int64_t elements_of(const Instruction& instruction, const Operand& operand)
     } else if (const auto* x = std::get_if<Exchange>(&instruction.operation)) {
         for (const auto& t : x->transfers)
             if (&t.operand == &operand) return t.elements;
-    } else if (const auto* c = std::get_if<Collective>(&instruction.operation)) {
-        if (&c->send == &operand && c->kind == CollectiveKind::reduce_scatter) return c->elements;
+    } else if (const auto* l = std::get_if<Collective>(&instruction.operation)) {
+        if (&l->send == &operand && l->kind == CollectiveKind::reduce_scatter) return l->elements;
     }
     return 0;
 }
