@@ -33,11 +33,13 @@ function(shardscope_discover_tests target filter timeout)
         PROPERTIES TIMEOUT ${timeout} ${ARGN})
 endfunction()
 
-# For code that runs once, as that of tests does: sanitizer builds spend most of their time compiling it.
+# For code that runs once, as that of tests does: builds spend most of their time compiling it.
 # What it calls is still checked for undefined behaviour, and itself for wrong accesses to memory.
 function(shardscope_compile_quickly name)
     if(SHARDSCOPE_SANITIZE)
         target_compile_options(${name} PRIVATE -O0 -fno-sanitize=undefined)
+    else()
+        target_compile_options(${name} PRIVATE -O1)
     endif()
 endfunction()
 
