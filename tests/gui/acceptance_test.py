@@ -1,8 +1,9 @@
 """The window's acceptance test: a virtual display, a window manager, mouse and keyboard.
 
-  acceptance_test.py SHARDSCOPE_GUI SHARDSCOPE SOURCE_DIR PICTURES [NUMBER]...
+  acceptance_test.py [--times] SHARDSCOPE_GUI SHARDSCOPE SOURCE_DIR PICTURES [NUMBER]...
 
-Every check prints its figures; docs/gui.md lists them. Pictures are kept. Exit code 77: a tool is missing.
+Every check prints its figures; docs/gui.md lists them. Pictures are kept. A target of time that is missed is
+printed, and fails its check with --times. Exit code 77: a tool is missing.
 """
 
 import sys
@@ -12,7 +13,7 @@ import checks_charts  # noqa: F401 (each module adds its checks)
 import checks_editing  # noqa: F401
 import checks_files  # noqa: F401
 import window as gui
-from tester import CHECKS, Tester
+from tester import CHECKS, TIMES, Tester
 
 ATTEMPTS = 3
 
@@ -21,11 +22,14 @@ CHECKS.sort(key=lambda function: function.__name__)
 
 
 def passes(function, name, tester):
-    """Whether a check holds, and prints what it found. Other programs may disturb times, and a failure is
-    looked at twice more before it counts; every attempt is printed."""
+    """Whether a check holds, and prints what it found. A failure is looked at twice more before it counts, for
+    other programs may disturb it; every attempt is printed."""
     for attempt in range(ATTEMPTS):
+        TIMES.take_missed()
         try:
             print(f"ok      {name}: {function(tester)}", flush=True)
+            for missed in TIMES.take_missed():
+                print(f"        slow: {missed}", flush=True)
             return True
         except Exception as error:  # a check that fails does not keep the others from running
             last = attempt + 1 == ATTEMPTS
@@ -40,6 +44,8 @@ def main(arguments):
     if missing:
         print(f"skipped: {', '.join(missing)} not installed (scripts/dependencies.txt)")
         return 77
+    TIMES.binding = "--times" in arguments
+    arguments = [a for a in arguments if a != "--times"]
     tester = Tester(*arguments[:4])
     numbers = arguments[4:]
     failed = 0

@@ -6,7 +6,7 @@ import re
 import time
 
 import window as gui
-from tester import CATEGORIES, CHARTS, PALETTE, bar_point, check, near
+from tester import CATEGORIES, CHARTS, PALETTE, TIMES, bar_point, check
 
 
 @check
@@ -16,8 +16,8 @@ def check_01_first_screen(t):
     try:
         dump = win.settled()
         paint = dump["performance"]["first_paint_ms"]
-        near(paint, 300, "ms to the first paint")
-        near(win.seconds_to_start, 1, "s to start")
+        TIMES.expect(paint, 300, "ms to the first paint")
+        TIMES.expect(win.seconds_to_start, 1, "s to start")
         assert len(dump["strategies"]) == 8
         verdicts = [row[-1] for row in dump["strategies"]]
         assert any("fits" in v for v in verdicts) and any("OOM" in v for v in verdicts)
@@ -106,7 +106,7 @@ def check_04_invalid_value(t):
         assert "world-size" in verdict and "4 × pp 3 = 12" in verdict and "Fix" in verdict, verdict
         assert not win.dialogs()
         ms = dump["performance"]["edits"]["max_ms"]
-        near(ms, 100, "ms to the frame")
+        TIMES.expect(ms, 100, "ms to the frame")
         after = t.picture(win, "04-rows-after", above)
         assert t.differing(before, after) == 0, "other rows changed"
         t.picture(win, "04-invalid")
@@ -180,7 +180,7 @@ def check_06_slider(t):
         edits = dump["performance"]["edits"]
         now = int(win.widget("sequence")["text"])
         assert edits["count"] >= 20, edits
-        near(edits["p95_ms"], 50, "ms at the 95th percentile")
+        TIMES.expect(edits["p95_ms"], 50, "ms at the 95th percentile")
         win.key("ctrl+s")
         gui.wait_for("the file", lambda: not win.dump()["modified"])
         win.key("ctrl+shift+c")
@@ -246,14 +246,14 @@ def check_08_09_search(t):
         gui.wait_for("the end", lambda: not win.dump()["search"]["running"])
         dump = win.fresh()
         took = dump["performance"]["cancel_ms"]
-        near(took, 200, "ms to stop")
+        TIMES.expect(took, 200, "ms to stop")
         assert dump["search"]["cancelled"] and dump["search"]["points"] > 0
         time.sleep(0.5)
         before = win.cpu_seconds()
         time.sleep(2)
         busy = (win.cpu_seconds() - before) / 2
-        near(busy, 0.15, "of a core afterwards")
-        near(gap, 50, "ms without the event loop")
+        TIMES.expect(busy, 0.15, "of a core afterwards")
+        TIMES.expect(gap, 50, "ms without the event loop")
         return (f"{first['candidates']:,} candidates, {later['evaluated']:,} in 3 s; largest gap "
                 f"{gap:.1f} ms; stopped after {took:.0f} ms with {dump['search']['points']:,} points; "
                 f"then {busy:.0%} of a core")
