@@ -71,6 +71,7 @@ struct DeepSpeedConfig {
     Setting<int> zero;
     Setting<std::int64_t> reduce_bucket{500'000'000};  // elements, not bytes
     Setting<int> prefetch{1};                          // layers
+    Setting<std::optional<bool>> overlap;              // overlap_comm; empty: not given, or stage 0
     Setting<int> tp{1};                                // tensor_parallel.autotp_size
     Setting<Recompute> recompute;                      // pipeline.activation_checkpoint_interval
 

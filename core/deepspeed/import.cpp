@@ -88,6 +88,7 @@ Strategy deepspeed_strategy(const DeepSpeedConfig& config) {
     strategy.zero = config.zero.value;
     strategy.tp = config.tp.value;
     strategy.prefetch = config.prefetch.value;
+    strategy.overlap_reduce = config.overlap.value;
     strategy.recompute = config.recompute.value;
     strategy.partition.kind = Partition::Kind::parameters;
     strategy.quantized_weights = config.quantized_weights.value;

@@ -68,11 +68,12 @@ Json strategy_json(const DeepSpeedSummary& summary) {
     Json json = strategy_to_json(s);
     for (const char* key :
          {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule", "virtual_stages",
-          "attention", "cp", "cp_kind", "ep", "overlap_reduce", "overlap_gather", "tp_overlap"})
+          "attention", "cp", "cp_kind", "ep", "overlap_gather", "tp_overlap"})
         json.erase(key);  // not the file's
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");
     if (s.zero < 3) json.erase("prefetch");
+    if (!s.overlap_reduce) json.erase("overlap_reduce");
     if (!s.offload.any()) json.erase("offload");
     if (s.shard_group == 0) json.erase("shard_group");
     if (!s.quantized_weights) json.erase("quantized_weights");

@@ -38,7 +38,7 @@ constexpr std::string_view kOldOffloadParam = "cpu_offload_param",
                            kOldOffloadOptimizer = "cpu_offload";
 constexpr std::string_view kSecondary = "zero_hpz_partition_size", kShardGroup = "mics_shard_size",
                            kQuantizedWeights = "zero_quantized_weights",
-                           kQuantizedGradients = "zero_quantized_gradients";
+                           kQuantizedGradients = "zero_quantized_gradients", kOverlap = "overlap_comm";
 constexpr std::string_view kNoFiles = "no checkpoints are read or written";
 
 constexpr std::array<Row, 45> kRows{{
@@ -58,8 +58,8 @@ constexpr std::array<Row, 45> kRows{{
      "one all-gather per bucket of gradients; DeepSpeed ignores it where PyTorch has "
      "all_gather_into_tensor",
      ""},
-    {"overlap_comm", "", Kind::flag, "stage 3", false,
-     "gradients are always reduced beside the backward pass, on a stream of their own", ""},
+    {kOverlap, "", Kind::flag, "stage 3", false,
+     "gradients are reduced beside the backward pass, on a stream of their own, unless it is given", ""},
     {"load_from_fp32_weights", "", Kind::flag, "true", false, kNoFiles, ""},
     {"elastic_checkpoint", "", Kind::flag, "false", false, kNoFiles, ""},
     {kOffloadParam, "", Kind::section, "none", true, "", ""},
@@ -187,7 +187,6 @@ std::string bucket_text(const DeepSpeedConfig& config, bool twice) {
 
 struct Shown {
     std::int64_t threshold = 100'000;  // stage3_param_persistence_threshold
-    bool overlap = false;              // overlap_comm
 };
 
 // `what`: the key of a strategy's offload.
@@ -204,8 +203,10 @@ std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown
         "optimizer states, gradients and parameters are sharded"};
     const int stage = config.zero.value;
     if (row.key == "stage") return std::string(kSharded[static_cast<std::size_t>(stage)]);
-    if (row.key == "reduce_bucket_size") return bucket_text(config, shown.overlap);
+    if (row.key == "reduce_bucket_size") return bucket_text(config, config.overlap.value.value_or(false));
     if (row.stage3 && stage != 3) return "stage 3 only";
+    if (row.key == kOverlap && config.overlap.value)
+        return fmt::format("overlap_reduce: {}", *config.overlap.value);
     if (row.key == kQuantizedWeights && config.quantized_weights.value)
         return "quantized_weights: true";
     if (row.key == kQuantizedGradients && config.quantized_gradients.value)
@@ -242,7 +243,8 @@ public:
         if (const auto value =
                 given("stage3_param_persistence_threshold", "param_persistence_threshold"))
             shown_.threshold = whole_number(*value, kElements);
-        if (const auto value = given("overlap_comm", "")) shown_.overlap = value->boolean();
+        if (const auto value = given(kOverlap, ""); value && config_.zero.value > 0)
+            config_.overlap = {value->boolean(), value->place()};
         if (config_.zero.value == 3) read_groups();
         read_offload(kOffloadOptimizer, kOldOffloadOptimizer, 1, config_.offload_optimizer);
         read_offload(kOffloadParam, kOldOffloadParam, 3, config_.offload_param);
@@ -254,7 +256,7 @@ public:
         if (value && !row.refused.empty() && asks(row, *value))
             unsupported(*value, std::string(row.refused), "remove it");
         if (value && row.refused.empty()) check_type(row, *value);
-        const bool overlap = row.key == "overlap_comm";
+        const bool overlap = row.key == kOverlap;
         config_.zero_keys.push_back({std::string(row.key), value ? value_text(*value) : "",
                                      overlap ? (config_.zero.value == 3 ? "true" : "false")
                                              : std::string(row.default_value),

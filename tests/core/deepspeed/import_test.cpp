@@ -125,6 +125,17 @@ TEST(DeepSpeedImport, ZeroKeysHaveBothNames) {
               "false");
 }
 
+TEST(DeepSpeedImport, OverlapCommIsOverlapReduce) {
+    const auto overlap = [](const std::string& text) {
+        return deepspeed_strategy(parsed(with("\"zero_optimization\": {" + text + "}")))
+            .overlap_reduce;
+    };
+    EXPECT_EQ(overlap("\"stage\": 2, \"overlap_comm\": true"), true);
+    EXPECT_EQ(overlap("\"stage\": 3, \"overlap_comm\": false"), false);
+    EXPECT_EQ(overlap("\"stage\": 2"), std::nullopt) << "as the profile does";
+    EXPECT_EQ(overlap("\"stage\": 0, \"overlap_comm\": true"), std::nullopt);
+}
+
 TEST(DeepSpeedImport, TheOldFormOfZeroIsStage1) {
     EXPECT_EQ(parsed(with("\"zero_optimization\": true")).zero.value, 1);
     EXPECT_EQ(parsed(with("\"zero_optimization\": false")).zero.value, 0);
