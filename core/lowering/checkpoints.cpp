@@ -23,12 +23,14 @@ void Checkpoints::send(std::size_t layer, BufferId input, std::int64_t elements)
                         where);
     };
     Checkpoint& c = checkpoints_[layer];
-    c.elements = elements;
-    c.back = buffer(".checkpoint back", Tier::device);
-    c.host = buffer(".checkpoint", Tier::host);
+    if (!sent(layer)) {  // else: by the body of the first micro-batch, where that differs
+        c.elements = elements;
+        c.back = buffer(".checkpoint back", Tier::device);
+        c.host = buffer(".checkpoint", Tier::host);
+        if (tier == Tier::nvme) c.nvme = buffer(".checkpoint stored", Tier::nvme);
+    }
     leaving_ = {b.move(b.record(Stream::compute), {input, 0, 0}, {c.host, 0, 0}, elements, type)};
-    if (tier != Tier::nvme) return;
-    c.nvme = buffer(".checkpoint stored", Tier::nvme);
+    if (!c.nvme.valid()) return;
     leaving_.push_back(b.move(leaving_.back(), {c.host, 0, 0}, {c.nvme, 0, 0}, elements, type));
 }
 
