@@ -26,7 +26,6 @@ constexpr NumberRange kPower{0, 1e6, true};   // watts
 constexpr NumberRange kPrice{0, 1e6, true};   // per GPU and hour
 constexpr NumberRange kPue{1, 10};
 constexpr NumberRange kFailureTime{0, 1e11, true};  // seconds
-constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
 constexpr NumberRange kScratch{0, 1000};
