@@ -15,8 +15,6 @@ namespace shardscope {
 namespace {
 
 constexpr std::array<std::string_view, 4> kTransports = {"threads", "tcp", "mpi", "nccl"};
-constexpr IntegerRange kThreadRanks{1,
-                                    1024};  // ranks of this machine are threads, and may have more
 
 // Every form knows the keys of a description; `more` are the form's own.
 std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
@@ -67,7 +65,7 @@ Cluster uncalibrated() {
 // The ranks share the machine's memory equally, whoever says how much it is.
 Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
     const YamlMap map(value, {"ranks", "threads", "transport"});
-    const int ranks = static_cast<int>(map.require("ranks").integer(kThreadRanks));
+    const int ranks = static_cast<int>(map.require("ranks").integer(kThreads));
     const std::string& file = options.this_machine_file;
     std::error_code unreadable;  // as good as missing
     const bool calibrated = !file.empty() && std::filesystem::exists(file, unreadable);
@@ -79,7 +77,7 @@ Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
     cluster.gpus_per_node = ranks;
     cluster.device.memory = Bytes(memory.value / ranks);
     cluster.device.threads = 1;
-    map.read("threads", cluster.device.threads, kThreadRanks);
+    map.read("threads", cluster.device.threads, kThreads);
     cluster.cores = options.cores;
     cluster.this_machine = true;
     read_transport_kind(map, cluster);
