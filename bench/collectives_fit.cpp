@@ -27,8 +27,6 @@
 namespace shardscope {
 namespace {
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 struct Row {
     std::string source, gpu;
     Cluster cluster;

@@ -19,10 +19,10 @@
 namespace shardscope {
 namespace {
 
-class Measuring {
+class GpuMeasuring {
 public:
-    Measuring(const CudaModule& module, const GpuPlace& place, const CalibrateOptions& options,
-              const CalibrateProgress& progress)
+    GpuMeasuring(const CudaModule& module, const GpuPlace& place, const CalibrateOptions& options,
+                 const CalibrateProgress& progress)
         : gpu_(module.measure(measurement_options(module, place))),
           quick_(options.quick),
           progress_(progress) {}
@@ -53,7 +53,7 @@ private:
     const CalibrateProgress& progress_;
 };
 
-std::vector<MatmulSample> Measuring::matmul() {
+std::vector<MatmulSample> GpuMeasuring::matmul() {
     std::vector<MatmulSample> samples;
     const auto shapes = gpu_matmul_shapes(quick_);
     for (std::size_t i = 0; i < shapes.size(); ++i) {
@@ -71,15 +71,15 @@ std::vector<MatmulSample> Measuring::matmul() {
     return samples;
 }
 
-void Measuring::add_sample(const Compute& compute, std::vector<KernelSample>& samples) {
+void GpuMeasuring::add_sample(const Compute& compute, std::vector<KernelSample>& samples) {
     const CalibrationWork work = calibration_work(compute);
     const Seconds time = gpu_->time_kernel(compute, repeats());
     samples.push_back({std::string(calibration_name(compute.kernel)), compute.dtype, work.work,
                        rounded(work.work * work.parts / time.value)});
 }
 
-void Measuring::add_epilogue(const EpilogueCase& part, DType dtype,
-                             std::vector<KernelSample>& samples) {
+void GpuMeasuring::add_epilogue(const EpilogueCase& part, DType dtype,
+                                std::vector<KernelSample>& samples) {
     const Compute with = with_dtype(part.with, dtype), without = with_dtype(part.without, dtype);
     const double base = gpu_->time_kernel(without, repeats()).value;
     // A fused epilogue may cost nothing that can be measured.
@@ -88,7 +88,7 @@ void Measuring::add_epilogue(const EpilogueCase& part, DType dtype,
     samples.push_back({std::string(part.name), dtype, work, rounded(work / more)});
 }
 
-std::vector<KernelSample> Measuring::kernels() {
+std::vector<KernelSample> GpuMeasuring::kernels() {
     std::vector<KernelSample> samples;
     const auto cases = gpu_kernel_cases(quick_);
     for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -104,7 +104,7 @@ std::vector<KernelSample> Measuring::kernels() {
     return samples;
 }
 
-void Measuring::fill_figures(Device& device) {
+void GpuMeasuring::fill_figures(Device& device) {
     progress_("memory and launches", 0.95);
     constexpr Bytes kCopied{std::int64_t{1} << 30};
     device.memory_bandwidth =
@@ -116,13 +116,6 @@ void Measuring::fill_figures(Device& device) {
     const GpuRuntimeMemory memory = gpu_->runtime_memory();
     device.runtime = memory.context;
     device.workspace = memory.workspace;
-}
-
-// The best that was measured is what there is.
-void set_peaks(Device& device) {
-    for (const MatmulSample& sample : device.calibration.matmul)
-        device.peak[math_of(sample.dtype)] =
-            std::max(device.peak_of(math_of(sample.dtype)), sample.rate);
 }
 
 CollectiveGrid nccl_grid(bool quick) {
@@ -149,7 +142,7 @@ Cluster calibrate_gpu(const CudaModule& module, const GpuPlace& place,
     device.calibration.date = today();
     device.calibration.host = describe_machine().host;
     device.calibration.compiler = module.versions();
-    Measuring measuring(module, place, options, progress);
+    GpuMeasuring measuring(module, place, options, progress);
     device.calibration.matmul = measuring.matmul();
     device.calibration.kernels = measuring.kernels();
     measuring.fill_figures(device);

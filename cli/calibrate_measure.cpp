@@ -25,13 +25,6 @@ CalibrateProgress part(const CalibrateProgress& progress, double from, double to
     };
 }
 
-void set_peaks(Device& device) {
-    for (const MatmulSample& sample : device.calibration.matmul) {
-        FlopsPerSecond& peak = device.peak[math_of(sample.dtype)];
-        peak = std::max(peak, sample.rate);
-    }
-}
-
 // What collectives that were not measured are predicted from: the largest and the smallest
 // all-reduce of two ranks, which moves its bytes once.
 void set_links(Cluster& cluster) {
@@ -96,6 +89,13 @@ Cluster measure(const CalibrateOptions& options, const CalibrateProgress& progre
 }
 
 }  // namespace
+
+void set_peaks(Device& device) {
+    for (const MatmulSample& sample : device.calibration.matmul) {
+        FlopsPerSecond& peak = device.peak[math_of(sample.dtype)];
+        peak = std::max(peak, sample.rate);
+    }
+}
 
 double rounded(double value) {
     if (!(value > 0)) return value;

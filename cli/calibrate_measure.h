@@ -21,6 +21,9 @@ using CalibrateProgress = std::function<void(const std::string& what, double fra
 // 20 s on an idle machine, and some hundred MiB. Throws Error (run_failed) when a kernel does.
 Cluster calibrate_this_machine(const CalibrateOptions& options, const CalibrateProgress& progress);
 
+// No peak is below the best rate that was measured of a multiply.
+void set_peaks(Device& device);
+
 // Four digits are more than a measurement is worth, and make a file that people can read.
 double rounded(double value);
 std::string today();  // UTC, "2026-01-31"

@@ -39,7 +39,7 @@ std::vector<MeasuredGroup> groups_of(Processes& processes) {
     return groups;
 }
 
-CollectiveGrid grid_for(bool quick) {
+CollectiveGrid process_grid(bool quick) {
     CollectiveGrid grid;
     if (!quick) return grid;
     grid.factor = 16;
@@ -53,8 +53,8 @@ CollectiveGrid grid_for(bool quick) {
 std::vector<CollectiveSample> measure_processes(Processes& processes,
                                                 const CalibrateOptions& options,
                                                 const CalibrateProgress& progress) {
-    return measure_groups(processes, std::string(processes.link().name()), grid_for(options.quick),
-                          time_collectives, progress);
+    return measure_groups(processes, std::string(processes.link().name()),
+                          process_grid(options.quick), time_collectives, progress);
 }
 
 std::vector<CollectiveSample> measure_groups(Processes& processes, const std::string& transport,

@@ -9,7 +9,7 @@
 namespace shardscope {
 namespace {
 
-constexpr const char* kHead =
+constexpr const char* kBashHead =
     R"script(# bash completion for shardscope, written by `shardscope completion bash`.
 # To use it in this shell: source <(shardscope completion bash)
 
@@ -18,7 +18,7 @@ _shardscope_commands() {
     case $1 in
 )script";
 
-constexpr const char* kTail = R"script(
+constexpr const char* kBashTail = R"script(
 # The files that begin with what is typed.
 _shardscope_files() {
     compopt -o filenames 2>/dev/null
@@ -159,7 +159,7 @@ std::vector<std::pair<std::string, std::string>> following_words(
 }  // namespace
 
 std::string bash_completion(const std::vector<CommandDescription>& commands) {
-    std::string text = kHead;
+    std::string text = kBashHead;
     for (const auto& [first, words] : following_words(commands))
         text += fmt::format("        '{}') echo '{}' ;;\n", first, words.substr(1));
     text += "    esac\n}\n\n_shardscope_options() {\n    case $1 in\n";
@@ -170,7 +170,7 @@ std::string bash_completion(const std::vector<CommandDescription>& commands) {
         "# What follows an option of a command, or is its argument without one.\n"
         "_shardscope_option_value() {\n    case \"$1 $2\" in\n";
     for (const CommandDescription& command : commands) text += value_cases(command);
-    return text + "    esac\n}\n" + kTail;
+    return text + "    esac\n}\n" + kBashTail;
 }
 
 }  // namespace shardscope

@@ -8,7 +8,7 @@
 namespace shardscope {
 namespace {
 
-constexpr const char* kHead = R"script(#compdef shardscope
+constexpr const char* kZshHead = R"script(#compdef shardscope
 # zsh completion for shardscope, written by `shardscope completion zsh`.
 
 # The strategies of the scenario among the words.
@@ -117,7 +117,7 @@ std::string choosing_function(const std::string& prefix, const std::vector<Word>
 std::string zsh_completion(const std::vector<CommandDescription>& commands) {
     std::vector<Word> first;
     std::map<std::string, std::vector<Word>> second;
-    std::string text = kHead;
+    std::string text = kZshHead;
     for (const CommandDescription& command : commands) {
         const std::size_t blank = command.name.find(' ');
         const std::string word = command.name.substr(0, blank);

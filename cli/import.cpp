@@ -23,7 +23,7 @@ constexpr std::array<ImportFormat, 2> kFormats{{
       import_deepspeed}},
 }};
 
-std::string overview(const Command& self) {
+std::string formats_overview(const Command& self) {
     std::string text = fmt::format("{}\n\nUsage: shardscope {} FORMAT FILE [OPTION…]\n\n",
                                    self.summary, self.name);
     for (const ImportFormat& format : kFormats)
@@ -48,7 +48,7 @@ int import_file(const Command& self, const Words& words, const Environment& envi
         throw Error("usage", "no format to import", "see shardscope import --help", ErrorKind::io);
     const std::string& word = words.front();
     if (word == "--help" || word == "-h") {
-        environment.out << overview(self);
+        environment.out << formats_overview(self);
         return 0;
     }
     std::vector<std::string_view> names;

@@ -41,7 +41,7 @@ void fill(std::byte* at, const OperandSize& size, DType dtype) {
             static_cast<std::int32_t>(i * 2654435761 % size.limit);
 }
 
-std::int64_t rounded(std::int64_t bytes) {
+std::int64_t aligned(std::int64_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -50,7 +50,7 @@ std::int64_t rounded(std::int64_t bytes) {
 KernelTiming::KernelTiming(const Compute& compute) : compute_(compute) {
     const auto sizes = operand_sizes(compute.kernel);
     const auto types = operand_dtypes(compute);
-    const auto room = [&](std::size_t i) { return rounded(sizes[i].elements * size_of(types[i])); };
+    const auto room = [&](std::size_t i) { return aligned(sizes[i].elements * size_of(types[i])); };
     std::int64_t bytes = 0;
     for (std::size_t i = 0; i < kMaxOperands; ++i) bytes += room(i);
     const std::int64_t sets =

@@ -21,7 +21,7 @@ namespace shardscope {
 namespace {
 
 constexpr const char* kDefaultHostfile = "/job/hostfile";  // DeepSpeed's
-constexpr std::chrono::seconds kPatience{3};               // for ranks to tell what they know
+constexpr std::chrono::seconds kTellingTime{3};            // for ranks to tell what they know
 constexpr std::chrono::seconds kGrace{10};                 // for ranks to heed SIGTERM
 constexpr int kMostNodes = 1'000'000, kMostRanksPerNode = 65'536;
 
@@ -118,7 +118,7 @@ std::optional<std::string> find_on_path(const std::string& program, const std::s
     return std::nullopt;
 }
 
-std::string variable(const Environment& environment, const std::string& name) {
+std::string variable_of(const Environment& environment, const std::string& name) {
     const auto found = environment.variables.find(name);
     return found == environment.variables.end() ? "" : found->second;
 }
@@ -126,7 +126,8 @@ std::string variable(const Environment& environment, const std::string& name) {
 std::string rank_program(const LaunchArguments& arguments, const Environment& environment) {
     if (arguments.program.empty())  // on every host the same path
         return std::filesystem::read_symlink("/proc/self/exe").string();
-    if (auto found = find_on_path(arguments.program, variable(environment, "PATH"))) return *found;
+    if (auto found = find_on_path(arguments.program, variable_of(environment, "PATH")))
+        return *found;
     usage_error(fmt::format("--program {}: no such program", arguments.program),
                 "name one that can be executed");
 }
@@ -157,7 +158,7 @@ LaunchSurroundings surroundings_of(const Environment& environment, const LaunchA
     result.slurm = slurm_allocation(environment.variables);
     result.exported = exported_names(environment);
     result.free_port = free_port();
-    result.find_program = [path = variable(environment, "PATH")](const std::string& program) {
+    result.find_program = [path = variable_of(environment, "PATH")](const std::string& program) {
         return find_on_path(program, path);
     };
     result.is_this_machine = [host = result.host](const std::string& name) {
@@ -190,7 +191,7 @@ int start_own(const OwnProcesses& own, const Words& command, const Environment& 
     const auto say = [&](const std::optional<RankEnd>& failure, int signal) {
         say_end(own, failure, signal, environment.err);
     };
-    ProcessGroup group({environment.out, environment.err, kPatience, kGrace, say});
+    ProcessGroup group({environment.out, environment.err, kTellingTime, kGrace, say});
     const bool alone = own.world_size == 1;
     // Where mpirun started launch itself, its ranks must not take themselves for mpirun's.
     auto inherited = environment.variables;

@@ -54,7 +54,7 @@ std::string command_text(const CommandDescription& command) {
            fmt::format(".PP\nExample:\n.PP\n.in +4n\n.EX\n{}\n.EE\n.in\n", roff(command.example));
 }
 
-constexpr const char* kHead =
+constexpr const char* kManualHead =
     R"script(.\" Written by `shardscope manual` from the table of commands.
 .TH SHARDSCOPE 1 "" "shardscope {}" "User Commands"
 .SH NAME
@@ -76,7 +76,7 @@ In names of options, \- and _ mean the same.
 .SH COMMANDS
 )script";
 
-constexpr const char* kTail = R"script(.SH EXIT STATUS
+constexpr const char* kManualTail = R"script(.SH EXIT STATUS
 .TP
 0
 Done.
@@ -121,10 +121,10 @@ names others.
 int manual(const Command& self, const Words& words, const Environment& environment) {
     ArgumentParser parser(self);
     if (!parser.parse(words, environment)) return 0;
-    environment.out << fmt::format(fmt::runtime(kHead), SHARDSCOPE_VERSION);
+    environment.out << fmt::format(fmt::runtime(kManualHead), SHARDSCOPE_VERSION);
     for (const CommandDescription& command : describe_commands(environment))
         environment.out << command_text(command);
-    environment.out << kTail;
+    environment.out << kManualTail;
     return 0;
 }
 

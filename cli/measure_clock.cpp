@@ -12,7 +12,7 @@ namespace {
 // Reading the thread's clock takes a system call of some 0.3 µs.
 constexpr Seconds kShortestTiming{30e-6};
 
-Seconds time_of(const std::function<void()>& call, int times) {
+Seconds time_of_calls(const std::function<void()>& call, int times) {
     const Seconds start = thread_time();
     for (int i = 0; i < times; ++i) call();
     return thread_time() - start;
@@ -32,14 +32,14 @@ Seconds median_time(const std::function<void()>& call, const Repeats& repeats) {
     call();
     const Seconds start = thread_time();
     int batch = 1;
-    Seconds first = time_of(call, batch);
-    while (first < kShortestTiming && batch < (1 << 20)) first = time_of(call, batch *= 2);
+    Seconds first = time_of_calls(call, batch);
+    while (first < kShortestTiming && batch < (1 << 20)) first = time_of_calls(call, batch *= 2);
     std::vector<double> times{first.value / batch};
     const auto unfinished = [&] {
         if (std::chrono::steady_clock::now() > deadline) return false;
         return std::ssize(times) < repeats.least || thread_time() - start < repeats.budget;
     };
-    while (unfinished()) times.push_back(time_of(call, batch).value / batch);
+    while (unfinished()) times.push_back(time_of_calls(call, batch).value / batch);
     return Seconds(quantile(std::move(times), 0.5));
 }
 

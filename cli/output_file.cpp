@@ -19,13 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const std::string& path, const std::string& why, const char* fix) {
+[[noreturn]] void fail_to_write(const std::string& path, const std::string& why, const char* fix) {
     throw Error("output", fmt::format("{}: cannot write: {}", path, why), fix, ErrorKind::io);
 }
 
-[[noreturn]] void fail(const std::string& path, int code) {
+[[noreturn]] void fail_to_write(const std::string& path, int code) {
     const bool full = code == ENOSPC || code == EDQUOT;
-    fail(
+    fail_to_write(
         path, std::strerror(code),
         full ? "free some space" : "name a file in a folder that exists and that you may write to");
 }
@@ -35,7 +35,7 @@ class PendingFile {
 public:
     PendingFile(std::string path, const std::string& shown) : path_(std::move(path)) {
         file_ = open(path_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-        if (file_ < 0) fail(shown, errno);
+        if (file_ < 0) fail_to_write(shown, errno);
     }
     PendingFile(const PendingFile&) = delete;
     PendingFile& operator=(const PendingFile&) = delete;
@@ -46,8 +46,8 @@ public:
     int descriptor() const { return file_; }
     void rename_to(const std::string& target, const std::string& shown) {
         const int file = std::exchange(file_, -1);
-        if (close(file) != 0) fail(shown, errno);  // network file systems report here
-        if (rename(path_.c_str(), target.c_str()) != 0) fail(shown, errno);
+        if (close(file) != 0) fail_to_write(shown, errno);  // network file systems report here
+        if (rename(path_.c_str(), target.c_str()) != 0) fail_to_write(shown, errno);
         path_.clear();
     }
 
@@ -60,7 +60,7 @@ void write_all(int file, std::string_view text, const std::string& shown) {
     while (!text.empty()) {
         const ssize_t written = write(file, text.data(), text.size());
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail(shown, errno);
+        if (written < 0) fail_to_write(shown, errno);
         text.remove_prefix(static_cast<std::size_t>(written));
     }
 }
@@ -79,7 +79,7 @@ std::string pending_name(const std::string& target) {
 bool is_device(const std::string& path) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0) return false;
-    if (S_ISDIR(status.st_mode)) fail(path, EISDIR);
+    if (S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
     return !S_ISREG(status.st_mode);
 }
 
@@ -95,19 +95,19 @@ bool same_file(const std::string& a, const std::string& b) {
 }
 
 void check_writable(const std::string& path) {
-    if (path.empty()) fail(path, ENOENT);
+    if (path.empty()) fail_to_write(path, ENOENT);
     const bool device = is_device(path);
     if ((device || access(path.c_str(), F_OK) == 0) && access(path.c_str(), W_OK) != 0)
-        fail(path, errno);
+        fail_to_write(path, errno);
     if (!device) PendingFile(pending_name(target_of(path)), path);
 }
 
 void write_atomically(const std::string& path, const std::string& text) {
     if (is_device(path)) {
         const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-        if (file < 0) fail(path, errno);
+        if (file < 0) fail_to_write(path, errno);
         write_all(file, text, path);
-        if (close(file) != 0) fail(path, errno);
+        if (close(file) != 0) fail_to_write(path, errno);
         return;
     }
     const std::string target = target_of(path);

@@ -15,7 +15,7 @@ using Transport = ProcessPlace::Transport;
 
 constexpr const char* kRendezvousVariable = "SHARDSCOPE_RENDEZVOUS";
 
-[[noreturn]] void fail(std::string message, std::string fix) {
+[[noreturn]] void refuse_place(std::string message, std::string fix) {
     throw Error("processes", std::move(message), std::move(fix), ErrorKind::io);
 }
 
@@ -25,14 +25,15 @@ std::optional<std::string> find(const Variables& variables, const std::string& n
     return found->second;
 }
 
-int number(const Variables& variables, const std::string& name, int low, int high) {
+int number_between(const Variables& variables, const std::string& name, int low, int high) {
     const std::string text = find(variables, name).value_or("");
     int value = 0;
     const char* const end = text.data() + text.size();
     const auto [stopped, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || stopped != end || value < low || value > high)
-        fail(fmt::format("{} is \"{}\", but must be a number from {} to {}", name, text, low, high),
-             "let a launcher set it, or unset it to run alone");
+        refuse_place(
+            fmt::format("{} is \"{}\", but must be a number from {} to {}", name, text, low, high),
+            "let a launcher set it, or unset it to run alone");
     return value;
 }
 
@@ -41,20 +42,21 @@ bool read_rank(const Variables& variables, const char* rank, const char* size, c
                ProcessPlace& place) {
     constexpr int kMost = 1'000'000;
     if (!find(variables, rank) || !find(variables, size)) return false;
-    place.size = number(variables, size, 1, kMost);
-    place.rank = number(variables, rank, 0, place.size - 1);
+    place.size = number_between(variables, size, 1, kMost);
+    place.rank = number_between(variables, rank, 0, place.size - 1);
     place.launcher = launcher;
     return true;
 }
 
 void read_local_rank(const Variables& variables, const char* name, ProcessPlace& place) {
-    if (find(variables, name)) place.local_rank = number(variables, name, 0, place.size - 1);
+    if (find(variables, name))
+        place.local_rank = number_between(variables, name, 0, place.size - 1);
 }
 
 void read_master(const Variables& variables, ProcessPlace& place) {
     place.transport = Transport::tcp;
     if (find(variables, "MASTER_PORT"))
-        place.master_port = number(variables, "MASTER_PORT", 1, 65'535);
+        place.master_port = number_between(variables, "MASTER_PORT", 1, 65'535);
     // torchrun's agent listens at MASTER_PORT itself, for PyTorch's store, and says so.
     if (find(variables, "TORCHELASTIC_USE_AGENT_STORE") == "True") ++place.master_port;
     if (const auto address = find(variables, "MASTER_ADDR")) {
@@ -62,10 +64,11 @@ void read_master(const Variables& variables, ProcessPlace& place) {
     } else if (place.size == 1) {
         place.master_addr = "127.0.0.1";
     } else {
-        fail(fmt::format("{} are set, but MASTER_ADDR is not", place.launcher),
-             fmt::format("set MASTER_ADDR to the host of rank 0, and MASTER_PORT to a free port of "
-                         "it, or {}=file:///PATH to a file that all ranks see",
-                         kRendezvousVariable));
+        refuse_place(
+            fmt::format("{} are set, but MASTER_ADDR is not", place.launcher),
+            fmt::format("set MASTER_ADDR to the host of rank 0, and MASTER_PORT to a free port of "
+                        "it, or {}=file:///PATH to a file that all ranks see",
+                        kRendezvousVariable));
     }
 }
 
@@ -75,8 +78,9 @@ bool read_meeting_file(const Variables& variables, ProcessPlace& place) {
     if (!value) return false;
     constexpr std::string_view kScheme = "file://";
     if (!value->starts_with(std::string(kScheme) + "/"))
-        fail(fmt::format("{} is \"{}\", but must be a file's address", kRendezvousVariable, *value),
-             "write file:///PATH, with an absolute path that all ranks see");
+        refuse_place(
+            fmt::format("{} is \"{}\", but must be a file's address", kRendezvousVariable, *value),
+            "write file:///PATH, with an absolute path that all ranks see");
     place.transport = Transport::tcp;
     place.meeting_file = value->substr(kScheme.size());
     return true;

@@ -40,9 +40,8 @@ void VariationArguments::add_to(CLI::App& app) {
 void VariationArguments::add_straggler(const std::string& word) {
     const std::size_t sign = word.find('=');
     const auto rank = parse_integer(std::string_view(word).substr(0, sign));
-    const auto factor = sign == std::string::npos
-                            ? std::nullopt
-                            : parse_number(std::string_view(word).substr(sign + 1));
+    const std::size_t behind = sign == std::string::npos ? word.size() : sign + 1;
+    const auto factor = parse_number(std::string_view(word).substr(behind));
     if (!rank || *rank < 0 || *rank > INT32_MAX || !factor || *factor < kLeastFactor ||
         *factor > kMostFactor)
         usage_error(

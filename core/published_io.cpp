@@ -18,7 +18,7 @@ std::string read_unit(const YamlMap& map, PublishedQuantity quantity) {
     return std::string(names[unit ? unit->choice(names, "unit") : 0]);
 }
 
-std::string read_strategy(const YamlMap& map, const std::vector<Strategy>& strategies) {
+std::string read_strategy_name(const YamlMap& map, const std::vector<Strategy>& strategies) {
     const auto name = map.find("strategy");
     if (!name)
         return strategies.size() == 1 ? strategies.front().name : map.require("strategy").name();
@@ -30,7 +30,7 @@ std::string read_strategy(const YamlMap& map, const std::vector<Strategy>& strat
 PublishedFigure read_figure(const YamlValue& value, const std::vector<Strategy>& strategies) {
     const YamlMap map(value, {"strategy", "quantity", "value", "unit", "rank", "source"});
     PublishedFigure figure;
-    figure.strategy = read_strategy(map, strategies);
+    figure.strategy = read_strategy_name(map, strategies);
     figure.quantity = static_cast<PublishedQuantity>(
         map.require("quantity").choice(kPublishedQuantities, "quantity"));
     figure.value = map.require("value").number(kValue);

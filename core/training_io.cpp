@@ -88,7 +88,7 @@ void read_betas(const YamlMap& map, OptimizerSpec& spec) {
 
 // Where the keys of an optimizer start from: `defaults` if they are for this kind, and without weight decay
 // Adam and AdamW are the same.
-OptimizerSpec start_of(OptimizerKind kind, const OptimizerSpec& defaults) {
+OptimizerSpec spec_to_start_from(OptimizerKind kind, const OptimizerSpec& defaults) {
     const auto is_adam = [](OptimizerKind k) {
         return k == OptimizerKind::adam || k == OptimizerKind::adamw;
     };
@@ -99,14 +99,14 @@ OptimizerSpec start_of(OptimizerKind kind, const OptimizerSpec& defaults) {
     return spec;
 }
 
-OptimizerSpec read_optimizer(const YamlValue& value, const OptimizerSpec& defaults) {
+OptimizerSpec read_optimizer_spec(const YamlValue& value, const OptimizerSpec& defaults) {
     if (!value.is_map()) {
         const std::size_t kind = value.choice(kOptimizers, "optimizer");
-        return start_of(static_cast<OptimizerKind>(kind), defaults);
+        return spec_to_start_from(static_cast<OptimizerKind>(kind), defaults);
     }
     const YamlCase form =
         YamlMap(value, {kOptimizers.begin(), kOptimizers.end()}).one_of(kOptimizers);
-    OptimizerSpec spec = start_of(static_cast<OptimizerKind>(form.index), defaults);
+    OptimizerSpec spec = spec_to_start_from(static_cast<OptimizerKind>(form.index), defaults);
     std::vector<std::string_view> keys = keys_of(spec.kind);
     const auto has = [&](std::string_view key) {
         return std::ranges::find(keys, key) != keys.end();
@@ -160,7 +160,7 @@ void read_training_precision(const YamlValue& value, TrainingSpec& spec) {
     spec.set_precision(kTrainingPrecisions[value.choice(names, "precision")]);
 }
 
-std::string resolved(const std::string& folder, const YamlValue& value) {
+std::string resolved_path(const std::string& folder, const YamlValue& value) {
     const std::string path = value.text();
     return path.front() == '/' ? path : folder + path;
 }
@@ -203,7 +203,7 @@ TrainingSpec read_training(const YamlValue& value, const TrainingDefaults& defau
         spec.gradient_dtype = read_gradient_dtype(*found, spec.precision);
     }
     if (const auto found = map.find("optimizer"))
-        spec.optimizer = read_optimizer(*found, defaults.spec.optimizer);
+        spec.optimizer = read_optimizer_spec(*found, defaults.spec.optimizer);
     map.read("clip", spec.clip, kClipRange);
     if (const auto found = map.find("seed")) spec.seed = found->seed();
     return spec;
@@ -215,12 +215,12 @@ DataSpec read_data(const YamlValue& value, const std::string& folder) {
     const YamlCase form = YamlMap(value, {"text", "tokens", "idx", "synthetic"}).one_of(kForms);
     switch (form.index) {
         case 0:
-            return TextData{resolved(folder, form.value)};
+            return TextData{resolved_path(folder, form.value)};
         case 1:
-            return TokenData{resolved(folder, form.value)};
+            return TokenData{resolved_path(folder, form.value)};
         case 2: {
             const auto files = form.value.items(2);
-            return IdxData{resolved(folder, files[0]), resolved(folder, files[1])};
+            return IdxData{resolved_path(folder, files[0]), resolved_path(folder, files[1])};
         }
         default:
             break;

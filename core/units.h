@@ -57,6 +57,7 @@ constexpr Seconds operator/(Bytes b, BytesPerSecond r) {
 constexpr Joules operator*(Watts p, Seconds t) { return Joules(p.value * t.value); }
 constexpr Seconds operator/(Flops f, FlopsPerSecond r) { return Seconds(f.value / r.value); }
 
+constexpr std::int64_t kMiB = 1024 * 1024;
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;  // memory is printed in GiB
 constexpr double kGB = 1e9;                        // bandwidth is printed in GB/s
 

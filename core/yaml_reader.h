@@ -29,6 +29,9 @@ struct NumberRange {
     bool positive = false;
 };
 
+inline constexpr NumberRange kFinite{-1e300, 1e300};
+inline constexpr NumberRange kFraction{0, 1, true};
+
 // Which suffixes a quantity may carry; without one it is in the base unit (bytes, B/s, FLOP/s, s).
 enum class QuantityUnit { none, bytes, bytes_per_second, flops_per_second, seconds, hertz, watts };
 

@@ -19,7 +19,7 @@ unsigned char byte_at(std::string_view text, std::size_t i) {
 
 // Length of the UTF-8 sequence at `i`, or 0 if there is none (RFC 3629: no overlong forms, no
 // surrogates, nothing above U+10FFFF).
-std::size_t sequence_length(std::string_view text, std::size_t i) {
+std::size_t utf8_length(std::string_view text, std::size_t i) {
     const unsigned char first = byte_at(text, i);
     if (first < 0x80) return 1;
     const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
@@ -33,15 +33,17 @@ std::size_t sequence_length(std::string_view text, std::size_t i) {
     return overlong || outside ? 0 : length;
 }
 
-bool is_control(unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; }
+bool is_forbidden_control(unsigned char c) {
+    return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
+}
 
 }  // namespace
 
 void check_text(std::string_view text, const std::string& file) {
     int line = 1, column = 1;
     for (std::size_t i = 0; i < text.size();) {
-        const std::size_t length = sequence_length(text, i);
-        if (length == 0 || is_control(byte_at(text, i))) {
+        const std::size_t length = utf8_length(text, i);
+        if (length == 0 || is_forbidden_control(byte_at(text, i))) {
             throw Error("encoding",
                         fmt::format("{}:{}:{}: byte 0x{:02X} is not part of a UTF-8 text", file,
                                     line, column, byte_at(text, i)),
@@ -64,7 +66,7 @@ std::string printable(std::string_view text) {
     constexpr std::size_t kLongest = 60;
     std::string result;
     for (std::size_t i = 0; i < text.size();) {
-        const std::size_t length = sequence_length(text, i);
+        const std::size_t length = utf8_length(text, i);
         if (result.size() + length > kLongest) return result + "…";
         const bool plain = length > 0 && byte_at(text, i) >= 0x20 && byte_at(text, i) != 0x7F;
         result += plain ? text.substr(i, length) : "?";

@@ -15,7 +15,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kMiB = 1024 * 1024;
 constexpr std::uint64_t kMost = 1'000'000'000;  // candidates; their number fits into 32 bits
 
 std::vector<std::int64_t> divisors_of(std::int64_t n) {

@@ -10,11 +10,6 @@
 namespace shardscope::mpi {
 namespace {
 
-struct Header {
-    std::int64_t bytes = 0;
-    CollectiveCall call;
-};
-
 constexpr std::int64_t kLongest = std::int64_t{1} << 30;  // MPI counts bytes in an int
 
 // Waiting threads look again and again, as MPI has no way to sleep: first at once, then after ever
@@ -114,6 +109,10 @@ private:
     const Message* message_ = nullptr;
     const std::vector<Rank>* members_ = nullptr;
     int own_ = 0, tag_ = 0;
+    struct Header {
+        std::int64_t bytes = 0;
+        CollectiveCall call;
+    };
     Header header_;
     bool header_done_ = false, finished_ = false;
     std::int64_t posted_ = 0, done_ = 0;

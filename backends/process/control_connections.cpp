@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kNewsTime = 2s;  // to send or receive it, once begun
+constexpr auto kNewsTransferTime = 2s;  // to send or receive it, once begun
 
 }  // namespace
 
@@ -32,7 +32,8 @@ std::optional<Error> ControlConnections::read_one(std::size_t i) {
     const ssize_t there = recv(sockets_[i].fd(), &first, 1, MSG_PEEK);
     if (there < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
     News news;
-    if (there > 0 && receive_all(sockets_[i], writable_bytes_of(news), Clock::now() + kNewsTime)) {
+    if (there > 0 &&
+        receive_all(sockets_[i], writable_bytes_of(news), Clock::now() + kNewsTransferTime)) {
         if (news.kind == News::Kind::failure) return news.error();
         sockets_[i] = Socket();
         return std::nullopt;
@@ -47,7 +48,7 @@ std::optional<Error> ControlConnections::read_one(std::size_t i) {
 
 void ControlConnections::send_to_all(const News& news) noexcept {
     for (const Socket& socket : sockets_)
-        if (socket) send_all(socket, bytes_of(news), Clock::now() + kNewsTime);
+        if (socket) send_all(socket, bytes_of(news), Clock::now() + kNewsTransferTime);
 }
 
 void ControlConnections::wait_for_end(Deadline deadline) noexcept {

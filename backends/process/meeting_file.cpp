@@ -32,7 +32,7 @@ int distance(const ifaddrs& entry) {
     return 0;
 }
 
-std::string text_of(const sockaddr& address) {
+std::string address_text(const sockaddr& address) {
     std::array<char, INET6_ADDRSTRLEN> text{};
     const void* bytes = nullptr;
     if (address.sa_family == AF_INET)
@@ -46,7 +46,7 @@ std::string text_of(const sockaddr& address) {
     return text.data();
 }
 
-[[noreturn]] void fail(const std::string& path, int error) {
+[[noreturn]] void fail_on_file(const std::string& path, int error) {
     throw Error("processes",
                 "rank 0 cannot write where it listens to " + path + ": " + std::strerror(error),
                 "name a file in a folder that every rank can write to and read",
@@ -62,7 +62,7 @@ std::vector<std::string> own_addresses() {
     std::array<std::vector<std::string>, 3> by_distance;
     for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
         if (!entry->ifa_addr || (entry->ifa_flags & IFF_UP) == 0) continue;
-        const std::string text = text_of(*entry->ifa_addr);
+        const std::string text = address_text(*entry->ifa_addr);
         if (!text.empty()) by_distance[static_cast<std::size_t>(distance(*entry))].push_back(text);
     }
     std::vector<std::string> addresses;
@@ -90,7 +90,7 @@ void publish(const MeetingFile& meeting, const std::string& path) {
     if (!file || std::rename(draft.c_str(), path.c_str()) != 0) {
         const int error = errno;
         unlink(draft.c_str());
-        fail(path, error);
+        fail_on_file(path, error);
     }
 }
 

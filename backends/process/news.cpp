@@ -1,18 +1,12 @@
 #include "backends/process/news.h"
 
-#include <algorithm>
-#include <cstring>
 #include <string>
 
 #include "backends/communicator.h"
+#include "backends/process/fixed_text.h"
 
 namespace shardscope {
 namespace {
-
-template <std::size_t N>
-void copy_text(char (&to)[N], const std::string& from) {
-    std::memcpy(to, from.data(), std::min(from.size(), N - 1));
-}
 
 int worth(const Error& error) {
     if (error.rule == kCommunicationAborted) return 0;

@@ -20,7 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-[[noreturn]] void fail(const std::string& what, const std::string& why, const std::string& fix) {
+[[noreturn]] void fail_on_socket(const std::string& what, const std::string& why,
+                                 const std::string& fix) {
     throw Error("processes", what + ": " + why, fix, ErrorKind::run_failed);
 }
 
@@ -63,7 +64,7 @@ void tune(int fd) {
 // Nothing when nobody listens, or not yet.
 std::optional<Socket> try_to_connect(const Address& address, Deadline deadline) {
     Socket socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) fail("no socket", reason(errno), "free some file descriptors");
+    if (!socket) fail_on_socket("no socket", reason(errno), "free some file descriptors");
     tune(socket.fd());
     if (connect(socket.fd(), base(address), address.length) == 0) return socket;
     if (errno != EINPROGRESS || !wait_for(socket.fd(), POLLOUT, deadline)) return std::nullopt;
@@ -109,8 +110,8 @@ Address resolve(const std::string& host, int port) {
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;
     if (const int code = getaddrinfo(host.c_str(), nullptr, &hints, &found); code != 0)
-        fail("MASTER_ADDR \"" + host + "\" is no known host", gai_strerror(code),
-             "give rank 0's host by a name that every host knows, or by its number");
+        fail_on_socket("MASTER_ADDR \"" + host + "\" is no known host", gai_strerror(code),
+                       "give rank 0's host by a name that every host knows, or by its number");
     Address address;
     std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
     address.length = found->ai_addrlen;
@@ -125,12 +126,13 @@ Socket listen_at(Address address, bool any_interface) {
     else if (any_interface)
         reinterpret_cast<sockaddr_in&>(address.storage).sin_addr.s_addr = htonl(INADDR_ANY);
     Socket socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) fail("no socket", reason(errno), "free some file descriptors");
+    if (!socket) fail_on_socket("no socket", reason(errno), "free some file descriptors");
     set(socket.fd(), SOL_SOCKET, SO_REUSEADDR, 1);
     fcntl(socket.fd(), F_SETFL, O_NONBLOCK);
     if (bind(socket.fd(), base(address), address.length) != 0 ||
         listen(socket.fd(), SOMAXCONN) != 0)
-        fail("cannot listen at " + address.text(), reason(errno), "choose another MASTER_PORT");
+        fail_on_socket("cannot listen at " + address.text(), reason(errno),
+                       "choose another MASTER_PORT");
     return socket;
 }
 

@@ -9,13 +9,6 @@
 namespace shardscope::net {
 namespace {
 
-struct Header {
-    std::int64_t bytes = 0;
-    CollectiveCall call;
-    bool operator==(const Header&) const = default;
-};
-constexpr std::int64_t kHeaderBytes = sizeof(Header);
-
 bool same_direction(const Message& a, const Message& b) {
     return a.peer == b.peer && a.send == b.send;
 }
@@ -23,6 +16,13 @@ bool same_direction(const Message& a, const Message& b) {
 }  // namespace
 
 struct TcpChannel::Progress {
+    struct Header {
+        std::int64_t bytes = 0;
+        CollectiveCall call;
+        bool operator==(const Header&) const = default;
+    };
+    static constexpr std::int64_t kHeaderBytes = sizeof(Header);
+
     const Message* message = nullptr;
     Header header;          // to send, or as it was received
     std::int64_t done = 0;  // bytes of header and message together
@@ -55,9 +55,9 @@ void TcpChannel::advance(Progress& p) {
         if (bytes < 0 && errno == EINTR) continue;
         if (bytes < 0 && errno == EAGAIN) return;
         if (bytes <= 0) watch_.lost(peers_[static_cast<std::size_t>(p.message->peer)].rank);
-        const bool had_header = p.done >= kHeaderBytes;
+        const bool had_header = p.done >= Progress::kHeaderBytes;
         p.done += bytes;
-        if (!p.message->send && !had_header && p.done >= kHeaderBytes) check_header(p);
+        if (!p.message->send && !had_header && p.done >= Progress::kHeaderBytes) check_header(p);
     }
 }
 

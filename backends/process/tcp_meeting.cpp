@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include "backends/process/fixed_text.h"
 #include "backends/process/meeting_file.h"
 #include "core/error.h"
 
@@ -19,18 +20,8 @@ constexpr auto kConnectTime = 500ms;
 constexpr auto kWelcomeTime = 15s;
 constexpr auto kPollTime = 50ms;
 
-[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+[[noreturn]] void fail_to_meet(const std::string& message, const std::string& fix) {
     throw Error("processes", message, fix, ErrorKind::run_failed);
-}
-
-template <std::size_t N>
-void copy_text(char (&to)[N], const std::string& from) {
-    std::memcpy(to, from.data(), std::min(from.size(), N - 1));
-}
-
-template <std::size_t N>
-std::string text_of(const char (&from)[N]) {
-    return {from, strnlen(from, N)};
 }
 
 // What rank 0 answers first, so that a caller knows it from a stranger at its port.
@@ -115,7 +106,7 @@ void Host::admit(Socket socket) {
         Seat seat;
         copy_text(seat.refusal, why);
         send_all(socket, bytes_of(seat), Clock::now() + kHelloTime);
-        fail(why, "start every process of a run in the same way");
+        fail_to_meet(why, "start every process of a run in the same way");
     }
     Seat& seat = seats_[static_cast<std::size_t>(hello->rank)];
     seat.address.length = sizeof seat.address.storage;
@@ -151,7 +142,7 @@ Meeting Host::run() {
     while (!missing().empty()) {
         auto caller = accept_one(meeting.listener, deadline_);
         if (!caller)
-            fail(
+            fail_to_meet(
                 list_of(missing()) + " of " + std::to_string(place_.size) + " did not come to " +
                     address_.text() + " within " + std::to_string(place_.patience.count()) + " s",
                 place_.file.empty()
@@ -163,7 +154,7 @@ Meeting Host::run() {
     copy_text(seats_[0].host, place_.host);
     for (std::size_t r = 1; r < control_.size(); ++r)
         if (!send_all(control_[r], std::as_bytes(std::span(seats_)), deadline_))
-            fail("lost rank " + std::to_string(r) + " at the start", "see what it says");
+            fail_to_meet("lost rank " + std::to_string(r) + " at the start", "see what it says");
     for (const Seat& seat : seats_) {
         meeting.listeners.push_back(seat.address);
         meeting.hosts.push_back(text_of(seat.host));
@@ -182,7 +173,7 @@ struct Master {
 
 [[noreturn]] void fail_to_join(const MeetingPlace& place, const std::string& where,
                                const std::string& why) {
-    fail(
+    fail_to_meet(
         "rank " + std::to_string(place.rank.value) + " cannot join rank 0 at " + where + ": " + why,
         place.file.empty() ? "see what rank 0 says, and whether MASTER_ADDR and MASTER_PORT are its"
                            : "see what rank 0 says, and whether it sees the same file");

@@ -6,7 +6,8 @@
 namespace shardscope {
 namespace {
 
-std::optional<int> number(const std::map<std::string, std::string>& variables, const char* name) {
+std::optional<int> positive_number(const std::map<std::string, std::string>& variables,
+                                   const char* name) {
     const auto found = variables.find(name);
     if (found == variables.end()) return std::nullopt;
     int value = 0;  // "8(x2)" is 8 on each of 2 nodes
@@ -50,10 +51,10 @@ std::optional<SlurmAllocation> slurm_allocation(
     const std::map<std::string, std::string>& variables) {
     if (!variables.contains("SLURM_JOB_ID")) return std::nullopt;
     SlurmAllocation allocation;
-    allocation.nodes = number(variables, "SLURM_JOB_NUM_NODES").value_or(1);
+    allocation.nodes = positive_number(variables, "SLURM_JOB_NUM_NODES").value_or(1);
     if (const auto list = variables.find("SLURM_JOB_NODELIST"); list != variables.end())
         allocation.node_list = list->second;
-    allocation.tasks_per_node = number(variables, "SLURM_NTASKS_PER_NODE");
+    allocation.tasks_per_node = positive_number(variables, "SLURM_NTASKS_PER_NODE");
     return allocation;
 }
 

@@ -15,7 +15,6 @@ namespace shardscope {
 namespace {
 
 constexpr std::array<std::string_view, 4> kTransports = {"threads", "tcp", "mpi", "nccl"};
-constexpr IntegerRange kThreads{1, 1024};  // ranks of this machine are threads, and may have more
 
 // Every form knows the keys of a description; `more` are the form's own.
 std::vector<std::string_view> description_keys(std::vector<std::string_view> more) {
@@ -24,7 +23,7 @@ std::vector<std::string_view> description_keys(std::vector<std::string_view> mor
     return more;
 }
 
-void read_transport(const YamlMap& map, Cluster& cluster) {
+void read_transport_kind(const YamlMap& map, Cluster& cluster) {
     if (const auto found = map.find("transport"))
         cluster.transport = kTransports[found->choice(kTransports, "transport")];
 }
@@ -36,12 +35,12 @@ Cluster parse_cluster(const std::string& text, const std::string& path) {
     cluster.name = std::filesystem::path(path).stem().string();
     apply_description(map, cluster);
     map.read("this_machine", cluster.this_machine);
-    read_transport(map, cluster);
+    read_transport_kind(map, cluster);
     check_complete(root, cluster);
     return cluster;
 }
 
-Cluster from_catalogue(const YamlValue& value) {
+Cluster cluster_from_catalogue(const YamlValue& value) {
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
     const CatalogueEntry& entry = cluster_catalogue()[value.choice(names, "catalogue cluster")];
@@ -81,7 +80,7 @@ Cluster this_machine(const YamlValue& value, const ParseOptions& options) {
     map.read("threads", cluster.device.threads, kThreads);
     cluster.cores = options.cores;
     cluster.this_machine = true;
-    read_transport(map, cluster);
+    read_transport_kind(map, cluster);
     return cluster;
 }
 
@@ -208,7 +207,7 @@ nlohmann::ordered_json calibration_to_json(const Calibration& c) {
 
 Cluster read_cluster(const YamlValue& value, const std::string& folder,
                      const ParseOptions& options) {
-    if (!value.is_map()) return from_catalogue(value);
+    if (!value.is_map()) return cluster_from_catalogue(value);
     const YamlMap map(value, description_keys({"gpu", "file", "this_machine", "transport"}));
     constexpr std::array<std::string_view, 3> kForms = {"gpu", "file", "this_machine"};
     const bool written_out = map.find("device") && !map.find("gpu") && !map.find("file");
@@ -219,11 +218,12 @@ Cluster read_cluster(const YamlValue& value, const std::string& folder,
             YamlMap(value, {"this_machine"});  // nothing else goes with it
             return this_machine(form.value, options);
         }
-        cluster = form.index == 0 ? from_catalogue(form.value) : from_file(form.value, folder);
+        cluster =
+            form.index == 0 ? cluster_from_catalogue(form.value) : from_file(form.value, folder);
     }
     apply_description(map, cluster);
     map.read("this_machine", cluster.this_machine);
-    read_transport(map, cluster);
+    read_transport_kind(map, cluster);
     check_complete(value, cluster);
     return cluster;
 }

@@ -16,7 +16,6 @@ constexpr IntegerRange kChannels{0, 1024};
 constexpr IntegerRange kMultiprocessors{1, 100'000};
 constexpr IntegerRange kPorts{0, 4096};  // of a node; 0: one per device
 constexpr IntegerRange kLeafNodes{0, 1'000'000};
-constexpr IntegerRange kThreads{1, 1024};  // of one rank
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
 constexpr NumberRange kWork{0, 1e30, true};
@@ -26,7 +25,6 @@ constexpr NumberRange kPower{0, 1e6, true};   // watts
 constexpr NumberRange kPrice{0, 1e6, true};   // per GPU and hour
 constexpr NumberRange kPue{1, 10};
 constexpr NumberRange kFailureTime{0, 1e11, true};  // seconds
-constexpr NumberRange kFraction{0, 1, true};
 constexpr NumberRange kSpread{0, 1e6};
 constexpr NumberRange kFactor{1, 1e6};
 constexpr NumberRange kScratch{0, 1000};

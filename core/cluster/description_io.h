@@ -9,6 +9,8 @@ namespace shardscope {
 inline constexpr IntegerRange kNodes{1, 1'000'000};
 inline constexpr IntegerRange kPerNode{1, 4096};
 inline constexpr IntegerRange kWorld{1, 1'000'000};
+// Of one rank; also ranks of this machine, which are threads and may be more than its cores.
+inline constexpr IntegerRange kThreads{1, 1024};
 
 // Reads the keys of docs/scenario.md's cluster table that are there into `cluster`; `map` may know
 // further keys.

@@ -5,8 +5,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kMiB = 1024 * 1024;
-
 // By RuntimeProfile, in its order. Fitted: megatron-deepspeed's four, and the launches of megatron and fsdp as
 // far as few runs tell (docs/accuracy.md). The others are assumptions: deepspeed's are megatron-deepspeed's,
 // with fewer Python layers to a launch; no run with those profiles says what a process takes.

@@ -18,7 +18,7 @@ std::uint32_t big_endian(const std::uint8_t* b) {
     return std::uint32_t{b[0]} << 24 | std::uint32_t{b[1]} << 16 | std::uint32_t{b[2]} << 8 | b[3];
 }
 
-[[noreturn]] void fail(const std::string& path, const std::string& message, std::string fix) {
+[[noreturn]] void fail_idx(const std::string& path, const std::string& message, std::string fix) {
     throw data_error("idx-format", path, message, std::move(fix));
 }
 
@@ -30,17 +30,17 @@ struct IdxFile {
     const std::uint8_t* item(std::size_t i) const { return bytes.data() + header + i * width; }
 };
 
-void check_header(const std::string& path, const std::vector<std::uint8_t>& bytes,
-                  std::uint32_t magic, std::size_t header) {
+void check_idx_header(const std::string& path, const std::vector<std::uint8_t>& bytes,
+                      std::uint32_t magic, std::size_t header) {
     if (bytes.size() >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        fail(path, "is compressed with gzip", "unpack it with gunzip");
+        fail_idx(path, "is compressed with gzip", "unpack it with gunzip");
     const std::uint32_t found = bytes.size() < 4 ? 0 : big_endian(bytes.data());
     if (found != magic)
-        fail(path, fmt::format("starts with {:#010x}, not the magic {:#010x}", found, magic),
-             "name idx files, images first: {idx: [images, labels]}");
+        fail_idx(path, fmt::format("starts with {:#010x}, not the magic {:#010x}", found, magic),
+                 "name idx files, images first: {idx: [images, labels]}");
     if (bytes.size() < header)
-        fail(path, fmt::format("has {} bytes, less than the header's {}", bytes.size(), header),
-             "name an idx file such as train-images-idx3-ubyte");
+        fail_idx(path, fmt::format("has {} bytes, less than the header's {}", bytes.size(), header),
+                 "name an idx file such as train-images-idx3-ubyte");
 }
 
 IdxFile read_idx(const std::string& path, std::uint32_t magic) {
@@ -48,7 +48,7 @@ IdxFile read_idx(const std::string& path, std::uint32_t magic) {
     IdxFile file;
     file.bytes = read_file(path);
     file.header = 4 * (1 + dimensions);
-    check_header(path, file.bytes, magic, file.header);
+    check_idx_header(path, file.bytes, magic, file.header);
     file.count = big_endian(file.bytes.data() + 4);
     // Three dimensions below 2³² can exceed 64 bits: divide instead of multiplying.
     const std::size_t body = file.bytes.size() - file.header;
@@ -56,17 +56,17 @@ IdxFile read_idx(const std::string& path, std::uint32_t magic) {
     bool whole = true;
     for (std::size_t d = 1; d < dimensions; ++d) {
         const std::size_t extent = big_endian(file.bytes.data() + 4 * (1 + d));
-        if (extent == 0) fail(path, "has images of no pixels", "name another file");
+        if (extent == 0) fail_idx(path, "has images of no pixels", "name another file");
         whole = whole && items % extent == 0;
         items /= extent;
         file.width *= extent;
     }
-    if (file.count == 0) fail(path, "holds no items", "name a file with samples");
+    if (file.count == 0) fail_idx(path, "holds no items", "name a file with samples");
     if (!whole || items != file.count)
-        fail(path,
-             fmt::format("has {} bytes after its header, not {} items of {} bytes", body,
-                         file.count, file.width),
-             "write or copy the file again");
+        fail_idx(path,
+                 fmt::format("has {} bytes after its header, not {} items of {} bytes", body,
+                             file.count, file.width),
+                 "write or copy the file again");
     return file;
 }
 

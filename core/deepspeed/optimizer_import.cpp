@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 12> kDeepSpeedNames = {
     "adam",       "adamw",  "adagrad", "lamb",  "onebitadam", "zerooneadam",
     "onebitlamb", "muadam", "muadamw", "musgd", "lion",       "muon"};
 
-std::string lower(std::string text) {
+std::string lower_case(std::string text) {
     for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return text;
 }
@@ -28,7 +28,7 @@ enum class Family { adam, adamw, sgd, lion };
 // Names of DeepSpeed's own are read in any case; any other one is PyTorch's, as it is spelt there.
 Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
     const std::string name = type.text();
-    const std::string folded = lower(name);
+    const std::string folded = lower_case(name);
     if (folded == "adam") return Family::adam;
     if (folded == "adamw") return Family::adamw;
     if (folded == "lion") return Family::lion;

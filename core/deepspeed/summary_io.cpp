@@ -63,7 +63,7 @@ Json training_json(const DeepSpeedSummary& summary) {
     return json;
 }
 
-Json strategy_json(const DeepSpeedSummary& summary) {
+Json summary_strategy_json(const DeepSpeedSummary& summary) {
     const Strategy& s = summary.strategy;
     Json json = strategy_to_json(s);
     for (const char* key :
@@ -87,7 +87,7 @@ Json strategy_json(const DeepSpeedSummary& summary) {
 Json scenario_json(const DeepSpeedSummary& summary) {
     Json json;
     json["training"] = training_json(summary);
-    json["strategies"] = Json::array({strategy_json(summary)});
+    json["strategies"] = Json::array({summary_strategy_json(summary)});
     return json;
 }
 
@@ -116,7 +116,7 @@ std::string optimizer_text(const DeepSpeedSummary& summary) {
                        o.lr, o.beta1, o.beta2, o.epsilon, o.weight_decay);
 }
 
-std::string heading(const DeepSpeedSummary& summary) {
+std::string summary_heading(const DeepSpeedSummary& summary) {
     const DeepSpeedConfig& config = summary.config;
     const Strategy& s = summary.strategy;
     std::string text =
@@ -198,7 +198,7 @@ DeepSpeedSummary summarise_deepspeed(DeepSpeedConfig config, int world, int tp, 
 }
 
 std::string deepspeed_to_text(const DeepSpeedSummary& summary) {
-    std::string text = heading(summary) + "\n" + zero_table(summary.config);
+    std::string text = summary_heading(summary) + "\n" + zero_table(summary.config);
     if (!summary.config.notes.empty()) text += "\nNotes\n" + notes_text(summary.config);
     return text + "\nIn a scenario\n\n" + json_to_yaml(scenario_json(summary));
 }

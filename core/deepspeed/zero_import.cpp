@@ -14,7 +14,7 @@
 namespace shardscope {
 namespace {
 
-enum class Kind : std::uint8_t {
+enum class KeyKind : std::uint8_t {
     flag,
     elements,  // a whole number, from 0
     number,    // a whole number, from -1
@@ -26,7 +26,7 @@ enum class Kind : std::uint8_t {
 struct Row {
     std::string_view key;
     std::string_view field;  // its other name, which DeepSpeed reads as well
-    Kind kind;
+    KeyKind kind;
     std::string_view default_value;
     bool stage3;  // of stage 3 only
     std::string_view here;
@@ -38,80 +38,84 @@ constexpr std::string_view kOldOffloadParam = "cpu_offload_param",
                            kOldOffloadOptimizer = "cpu_offload";
 constexpr std::string_view kSecondary = "zero_hpz_partition_size", kShardGroup = "mics_shard_size",
                            kQuantizedWeights = "zero_quantized_weights",
-                           kQuantizedGradients = "zero_quantized_gradients", kOverlap = "overlap_comm";
+                           kQuantizedGradients = "zero_quantized_gradients",
+                           kOverlap = "overlap_comm";
 constexpr std::string_view kNoFiles = "no checkpoints are read or written";
 
 constexpr std::array<Row, 45> kRows{{
-    {"stage", "", Kind::number, "0", false, "", ""},
-    {"contiguous_gradients", "", Kind::flag, "true", false,
+    {"stage", "", KeyKind::number, "0", false, "", ""},
+    {"contiguous_gradients", "", KeyKind::flag, "true", false,
      "gradients are written where they are reduced; nothing is copied", ""},
-    {"reduce_scatter", "", Kind::flag, "true", false,
+    {"reduce_scatter", "", KeyKind::flag, "true", false,
      "sharded gradients are always reduce-scattered; DeepSpeed's stages 1 and 2 all-reduce each "
      "bucket and keep a slice",
      ""},
-    {"reduce_bucket_size", "", Kind::elements, "5e8", false, "", ""},
-    {"use_multi_rank_bucket_allreduce", "", Kind::flag, "true", false,
+    {"reduce_bucket_size", "", KeyKind::elements, "5e8", false, "", ""},
+    {"use_multi_rank_bucket_allreduce", "", KeyKind::flag, "true", false,
      "a bucket goes to all its owners at once, by one reduce-scatter", ""},
-    {"allgather_partitions", "", Kind::flag, "true", false,
+    {"allgather_partitions", "", KeyKind::flag, "true", false,
      "updated parameters always come back by all-gathers", ""},
-    {"allgather_bucket_size", "", Kind::elements, "5e8", false,
+    {"allgather_bucket_size", "", KeyKind::elements, "5e8", false,
      "one all-gather per bucket of gradients; DeepSpeed ignores it where PyTorch has "
      "all_gather_into_tensor",
      ""},
-    {kOverlap, "", Kind::flag, "stage 3", false,
-     "gradients are reduced beside the backward pass, on a stream of their own, unless it is given", ""},
-    {"load_from_fp32_weights", "", Kind::flag, "true", false, kNoFiles, ""},
-    {"elastic_checkpoint", "", Kind::flag, "false", false, kNoFiles, ""},
-    {kOffloadParam, "", Kind::section, "none", true, "", ""},
-    {kOffloadOptimizer, "", Kind::section, "none", false, "", ""},
-    {"zenflow", "", Kind::section, "null", false, "not used", "ZenFlow is not there"},
-    {"sub_group_size", "", Kind::elements, "1e9", true, "a rank's shard is updated at once", ""},
-    {kOldOffloadParam, "", Kind::flag, "null", true, "the old form of offload_param", ""},
-    {"cpu_offload_use_pin_memory", "", Kind::flag, "null", false,
-     "what is offloaded is always pinned", ""},
-    {kOldOffloadOptimizer, "", Kind::flag, "null", false, "the old form of offload_optimizer", ""},
-    {"stage3_prefetch_bucket_size", "prefetch_bucket_size", Kind::elements, "5e7", true, "", ""},
-    {"stage3_param_persistence_threshold", "param_persistence_threshold", Kind::elements, "1e5",
-     true, "", ""},
-    {"stage3_model_persistence_threshold", "model_persistence_threshold", Kind::elements,
-     "sys.maxsize", true, "every parameter is sharded", ""},
-    {"stage3_max_live_parameters", "max_live_parameters", Kind::elements, "1e9", true,
-     "at most prefetch + 1 layers are gathered at a time", ""},
-    {"stage3_max_reuse_distance", "max_reuse_distance", Kind::elements, "1e9", true,
-     "a layer is freed after its forward pass and gathered again, but for the last one", ""},
-    {"stage3_gather_16bit_weights_on_model_save", "gather_16bit_weights_on_model_save", Kind::flag,
-     "false", true, kNoFiles, ""},
-    {"stage3_module_granularity_threshold", "module_granularity_threshold", Kind::number, "0", true,
-     "a layer is gathered whole", ""},
-    {"stage3_use_all_reduce_for_fetch_params", "use_all_reduce_for_fetch_params", Kind::flag,
-     "false", true, "layers are gathered by all-gathers", ""},
-    {"stage3_allgather_sequential", "allgather_sequential", Kind::flag, "false", true,
-     "a layer's parameters are gathered together", ""},
-    {"stage3_partition_stream_chunk_size", "partition_stream_chunk_size", Kind::elements, "0", true,
-     "shards are initialised in place", ""},
-    {"stage3_gather_fp16_weights_on_model_save", "", Kind::flag, "false", true, kNoFiles, ""},
-    {"ignore_unused_parameters", "", Kind::flag, "true", false, "models use all their parameters",
+    {kOverlap, "", KeyKind::flag, "stage 3", false,
+     "gradients are reduced beside the backward pass, on a stream of their own, unless it is given",
      ""},
-    {"legacy_stage1", "", Kind::flag, "false", false, "there is one stage 1", ""},
-    {"round_robin_gradients", "", Kind::flag, "false", false,
+    {"load_from_fp32_weights", "", KeyKind::flag, "true", false, kNoFiles, ""},
+    {"elastic_checkpoint", "", KeyKind::flag, "false", false, kNoFiles, ""},
+    {kOffloadParam, "", KeyKind::section, "none", true, "", ""},
+    {kOffloadOptimizer, "", KeyKind::section, "none", false, "", ""},
+    {"zenflow", "", KeyKind::section, "null", false, "not used", "ZenFlow is not there"},
+    {"sub_group_size", "", KeyKind::elements, "1e9", true, "a rank's shard is updated at once", ""},
+    {kOldOffloadParam, "", KeyKind::flag, "null", true, "the old form of offload_param", ""},
+    {"cpu_offload_use_pin_memory", "", KeyKind::flag, "null", false,
+     "what is offloaded is always pinned", ""},
+    {kOldOffloadOptimizer, "", KeyKind::flag, "null", false, "the old form of offload_optimizer",
+     ""},
+    {"stage3_prefetch_bucket_size", "prefetch_bucket_size", KeyKind::elements, "5e7", true, "", ""},
+    {"stage3_param_persistence_threshold", "param_persistence_threshold", KeyKind::elements, "1e5",
+     true, "", ""},
+    {"stage3_model_persistence_threshold", "model_persistence_threshold", KeyKind::elements,
+     "sys.maxsize", true, "every parameter is sharded", ""},
+    {"stage3_max_live_parameters", "max_live_parameters", KeyKind::elements, "1e9", true,
+     "at most prefetch + 1 layers are gathered at a time", ""},
+    {"stage3_max_reuse_distance", "max_reuse_distance", KeyKind::elements, "1e9", true,
+     "a layer is freed after its forward pass and gathered again, but for the last one", ""},
+    {"stage3_gather_16bit_weights_on_model_save", "gather_16bit_weights_on_model_save",
+     KeyKind::flag, "false", true, kNoFiles, ""},
+    {"stage3_module_granularity_threshold", "module_granularity_threshold", KeyKind::number, "0",
+     true, "a layer is gathered whole", ""},
+    {"stage3_use_all_reduce_for_fetch_params", "use_all_reduce_for_fetch_params", KeyKind::flag,
+     "false", true, "layers are gathered by all-gathers", ""},
+    {"stage3_allgather_sequential", "allgather_sequential", KeyKind::flag, "false", true,
+     "a layer's parameters are gathered together", ""},
+    {"stage3_partition_stream_chunk_size", "partition_stream_chunk_size", KeyKind::elements, "0",
+     true, "shards are initialised in place", ""},
+    {"stage3_gather_fp16_weights_on_model_save", "", KeyKind::flag, "false", true, kNoFiles, ""},
+    {"ignore_unused_parameters", "", KeyKind::flag, "true", false,
+     "models use all their parameters", ""},
+    {"legacy_stage1", "", KeyKind::flag, "false", false, "there is one stage 1", ""},
+    {"round_robin_gradients", "", KeyKind::flag, "false", false,
      "each rank owns one slice of every bucket", ""},
-    {kSecondary, "", Kind::number, "1", true, "no secondary copy of the weights", ""},
-    {kQuantizedWeights, "", Kind::flag, "false", true, "weights travel as they are stored", ""},
-    {"zero_quantized_nontrainable_weights", "", Kind::flag, "false", true,
+    {kSecondary, "", KeyKind::number, "1", true, "no secondary copy of the weights", ""},
+    {kQuantizedWeights, "", KeyKind::flag, "false", true, "weights travel as they are stored", ""},
+    {"zero_quantized_nontrainable_weights", "", KeyKind::flag, "false", true,
      "all weights are trained", "quantised weights (ZeRO++) are not there"},
-    {kQuantizedGradients, "", Kind::flag, "false", true, "gradients travel as they are stored", ""},
-    {"zeropp_loco_param", "", Kind::section, "null", true, "not used",
+    {kQuantizedGradients, "", KeyKind::flag, "false", true, "gradients travel as they are stored",
+     ""},
+    {"zeropp_loco_param", "", KeyKind::section, "null", true, "not used",
      "quantised gradients (LoCo) are not there"},
-    {kShardGroup, "", Kind::number, "-1", true, "shards over all data-parallel ranks", ""},
-    {"mics_hierarchical_params_gather", "", Kind::flag, "false", true, "not used", ""},
-    {"memory_efficient_linear", "", Kind::flag, "true", true,
+    {kShardGroup, "", KeyKind::number, "-1", true, "shards over all data-parallel ranks", ""},
+    {"mics_hierarchical_params_gather", "", KeyKind::flag, "false", true, "not used", ""},
+    {"memory_efficient_linear", "", KeyKind::flag, "true", true,
      "the backward pass reads the weights themselves", ""},
-    {"leaf_module", "", Kind::section, "null", true, "layers are gathered whole", ""},
-    {"pipeline_loading_checkpoint", "", Kind::flag, "false", true, kNoFiles, ""},
-    {"override_module_apply", "", Kind::flag, "true", true, "not used", ""},
-    {"log_trace_cache_warnings", "", Kind::flag, "false", true, "there is no trace cache", ""},
-    {"enable_sanity_checks", "", Kind::flag, "false", true, "every plan is checked", ""},
-    {"save_muon_momentum_buffer_in_memory", "", Kind::flag, "false", true, "not used", ""},
+    {"leaf_module", "", KeyKind::section, "null", true, "layers are gathered whole", ""},
+    {"pipeline_loading_checkpoint", "", KeyKind::flag, "false", true, kNoFiles, ""},
+    {"override_module_apply", "", KeyKind::flag, "true", true, "not used", ""},
+    {"log_trace_cache_warnings", "", KeyKind::flag, "false", true, "there is no trace cache", ""},
+    {"enable_sanity_checks", "", KeyKind::flag, "false", true, "every plan is checked", ""},
+    {"save_muon_momentum_buffer_in_memory", "", KeyKind::flag, "false", true, "not used", ""},
 }};
 
 // What Trainer puts for "auto".
@@ -129,12 +133,12 @@ constexpr IntegerRange kNumber{-1, 1'000'000'000};
 // Whether a section, a flag or a number asks for something.
 bool asks(const Row& row, const YamlValue& value) {
     switch (row.kind) {
-        case Kind::flag:
+        case KeyKind::flag:
             return value.boolean();
-        case Kind::elements:
-        case Kind::number:
+        case KeyKind::elements:
+        case KeyKind::number:
             return whole_number(value, kNumber) > (row.default_value == "1" ? 1 : 0);
-        case Kind::section:
+        case KeyKind::section:
             break;
     }
     return !value.is_map() || !YamlMap::open(value).keys().empty();
@@ -162,9 +166,9 @@ OffloadTo read_offload_section(const YamlValue& value, DeepSpeedConfig& config) 
 
 // Types and ranges of what has no effect here.
 void check_type(const Row& row, const YamlValue& value) {
-    if (row.kind == Kind::flag) value.boolean();
-    if (row.kind == Kind::elements) whole_number(value, kElements);
-    if (row.kind == Kind::number) whole_number(value, kNumber);
+    if (row.kind == KeyKind::flag) value.boolean();
+    if (row.kind == KeyKind::elements) whole_number(value, kElements);
+    if (row.kind == KeyKind::number) whole_number(value, kNumber);
 }
 
 // `twice`: with overlap_comm DeepSpeed has two of them.
@@ -203,7 +207,8 @@ std::string here_text(const Row& row, const DeepSpeedConfig& config, const Shown
         "optimizer states, gradients and parameters are sharded"};
     const int stage = config.zero.value;
     if (row.key == "stage") return std::string(kSharded[static_cast<std::size_t>(stage)]);
-    if (row.key == "reduce_bucket_size") return bucket_text(config, config.overlap.value.value_or(false));
+    if (row.key == "reduce_bucket_size")
+        return bucket_text(config, config.overlap.value.value_or(false));
     if (row.stage3 && stage != 3) return "stage 3 only";
     if (row.key == kOverlap && config.overlap.value)
         return fmt::format("overlap_reduce: {}", *config.overlap.value);

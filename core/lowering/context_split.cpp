@@ -9,29 +9,30 @@
 namespace shardscope {
 namespace {
 
-[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_context_split(const std::string& message, const std::string& fix) {
     throw Error("context-parallel", message, fix);
 }
 
 void check_sequence(const Model& model, const Strategy& s) {
-    if (!model.tokens) fail("the model has no sequence to divide", "use cp 1");
+    if (!model.tokens) refuse_context_split("the model has no sequence to divide", "use cp 1");
     const bool ulysses = context_kind(s) == ContextKind::ulysses;
     const std::int64_t pieces = ulysses ? s.cp : std::int64_t{2} * s.cp;
     if (model.seq % pieces == 0) return;
     const std::int64_t below = model.seq / pieces * pieces, above = below + pieces;
-    fail(fmt::format("seq {} does not divide into {}cp {} = {} pieces", model.seq,
-                     ulysses ? "" : "2 × ", s.cp, pieces),
-         below > 0 ? fmt::format("use seq {} or {}, or another cp", below, above)
-                   : fmt::format("use seq {}, or a smaller cp", above));
+    refuse_context_split(fmt::format("seq {} does not divide into {}cp {} = {} pieces", model.seq,
+                                     ulysses ? "" : "2 × ", s.cp, pieces),
+                         below > 0 ? fmt::format("use seq {} or {}, or another cp", below, above)
+                                   : fmt::format("use seq {}, or a smaller cp", above));
 }
 
 // Ulysses divides what heads tensor parallelism has left to the rank.
-void check_heads(const Layer& layer, const BlockLayer& block, const Strategy& s) {
+void check_ulysses_heads(const Layer& layer, const BlockLayer& block, const Strategy& s) {
     const auto check = [&](const char* what, std::int64_t heads) {
         if (heads % s.cp == 0) return;
-        fail(fmt::format("{}: {} {} per rank (tp {}) do not divide over cp {}", layer.name, heads,
-                         what, s.tp, s.cp),
-             fmt::format("use a cp that divides {}, or cp_kind ring or all-gather", heads));
+        refuse_context_split(
+            fmt::format("{}: {} {} per rank (tp {}) do not divide over cp {}", layer.name, heads,
+                        what, s.tp, s.cp),
+            fmt::format("use a cp that divides {}, or cp_kind ring or all-gather", heads));
     };
     check("heads", block.heads);
     check("key-value heads", block.kv_heads);
@@ -45,10 +46,11 @@ Model divide_sequence(Model model, const Strategy& strategy) {
     for (Layer& layer : model.layers) {
         if (auto* block = std::get_if<BlockLayer>(&layer.kind)) {
             if (block->is_latent())
-                fail(layer.name + ": latent attention over a context-parallel group is not there",
-                     "use cp 1");
+                refuse_context_split(
+                    layer.name + ": latent attention over a context-parallel group is not there",
+                    "use cp 1");
             if (context_kind(strategy) == ContextKind::ulysses)
-                check_heads(layer, *block, strategy);
+                check_ulysses_heads(layer, *block, strategy);
             block->seq = model.seq;
         } else if (auto* embedding = std::get_if<EmbeddingLayer>(&layer.kind)) {
             // The gradient of the positions is the whole table's, zero at other ranks' tokens.

@@ -6,8 +6,6 @@
 namespace shardscope {
 namespace {
 
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
 struct WidthOf {
     std::int64_t operator()(const EmbeddingLayer& e) const { return e.hidden; }
     std::int64_t operator()(const BlockLayer& b) const { return b.hidden; }
@@ -85,7 +83,8 @@ void LayerLowering::load_batch(bool inputs, bool targets) {
     const Model& m = context_.model;
     context_.builder.at(Phase::load, -1);
     emit(LoadBatch{context_.layout.micro_batch, m.seq, m.input_width, m.tokens, inputs, targets},
-         {at(inputs ? batch_inputs_ : BufferId()), at(targets ? batch_targets_ : BufferId())});
+         {start_of(inputs ? batch_inputs_ : BufferId()),
+          start_of(targets ? batch_targets_ : BufferId())});
 }
 
 void LayerLowering::begin(Phase phase, std::size_t layer) {
@@ -213,8 +212,8 @@ void LayerLowering::collective(GroupId group, CollectiveKind kind, BufferId from
     c.group = group;
     c.elements = elements;
     c.dtype = type;
-    c.send = at(from);
-    c.recv = at(to);
+    c.send = start_of(from);
+    c.recv = start_of(to);
     c.reduce = reduce;
     context_.builder.collective(Stream::compute, c);
 }
@@ -263,7 +262,8 @@ BufferId LayerLowering::norm_stats(std::size_t l, const char* what, const NormPa
 void LayerLowering::norm(const NormParameters& p, std::int64_t width, BufferId x, BufferId y,
                          BufferId stats) {
     emit(Norm{context_.local_rows(), width, p.kind, p.epsilon},
-         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(y), at(stats)});
+         {start_of(x), parameters_.value(p.weight), parameters_.value(p.bias), start_of(y),
+          start_of(stats)});
 }
 
 void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, BufferId dy, BufferId x,
@@ -273,10 +273,11 @@ void LayerLowering::norm_grad(const NormParameters& p, std::int64_t width, Buffe
         const auto dw = parameters_.gradient(p.weight);
         const auto db = parameters_.gradient(p.bias);
         emit(NormWeightGrad{rows, width, p.kind, dw.accumulate},
-             {at(dy), at(x), at(stats), dw.operand, db.operand});
+             {start_of(dy), start_of(x), start_of(stats), dw.operand, db.operand});
     }
     emit(NormInputGrad{rows, width, p.kind, dresidual.valid()},
-         {at(dy), at(x), at(stats), parameters_.value(p.weight), at(dresidual), at(dx)});
+         {start_of(dy), start_of(x), start_of(stats), parameters_.value(p.weight),
+          start_of(dresidual), start_of(dx)});
 }
 
 // What a product computes the loss from, where that is not the logits themselves: a chain of wider
@@ -290,11 +291,11 @@ BufferId LayerLowering::widened_logits(std::size_t l, BufferId logits, std::int6
         const BufferId next =
             temporary(l, kNames[static_cast<std::size_t>(i)], elements, context_.state);
         context_.builder.compute(Copy{elements}, context_.state, context_.state,
-                                 {at(chain.back()), at(next)});
+                                 {start_of(chain.back()), start_of(next)});
         chain.push_back(next);
     }
     // All of them are there until the last one is.
-    for (std::size_t i = 1; i + 2 < chain.size(); ++i) emit(Zero{1}, {at(chain[i])});
+    for (std::size_t i = 1; i + 2 < chain.size(); ++i) emit(Zero{1}, {start_of(chain[i])});
     return chain.back();
 }
 
@@ -306,7 +307,7 @@ void LayerLowering::loss_of(std::size_t l, BufferId logits, bool vocabulary_para
     loss_from(l, wide, vocabulary_parallel, columns);
     if (wide != logits)
         context_.builder.compute(Copy{rows * columns}, context_.storage, context_.gradient,
-                                 {at(wide), at(logits)});
+                                 {start_of(wide), start_of(logits)});
 }
 
 void LayerLowering::loss_from(std::size_t l, BufferId logits, bool vocabulary_parallel,
@@ -316,18 +317,18 @@ void LayerLowering::loss_from(std::size_t l, BufferId logits, bool vocabulary_pa
                                                    context_.model.seq * context_.layout.cp);
     if (!vocabulary_parallel) {
         emit(SoftmaxCrossEntropy{rows, classes, scale, true},
-             {at(logits), at(batch_targets_), at(loss_)});
+             {start_of(logits), start_of(batch_targets_), start_of(loss_)});
         return;
     }
     const BufferId largest = temporary(l, "largest logit", rows, context_.state);
     const BufferId sums = temporary(l, "sums", 2 * rows, context_.state);
-    emit(VocabularyMax{rows, columns, classes}, {at(logits), at(largest)});
+    emit(VocabularyMax{rows, columns, classes}, {start_of(logits), start_of(largest)});
     all_reduce(largest, rows, context_.state, ReduceOp::maximum);
     emit(VocabularySum{rows, columns, classes},
-         {at(logits), at(largest), at(batch_targets_), at(sums)});
+         {start_of(logits), start_of(largest), start_of(batch_targets_), start_of(sums)});
     all_reduce(sums, 2 * rows, context_.state);
     emit(VocabularyLoss{rows, columns, classes, scale},
-         {at(logits), at(sums), at(batch_targets_), at(loss_)});
+         {start_of(logits), start_of(sums), start_of(batch_targets_), start_of(loss_)});
 }
 
 }  // namespace shardscope

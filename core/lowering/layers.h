@@ -32,6 +32,12 @@ struct Value {
 
 // The width of a layer's output.
 std::int64_t output_width(const Layer& layer);
+// Of a block's queries, keys and values together.
+inline std::int64_t qkv_width(const BlockLayer& b) {
+    return (b.heads + 2 * b.kv_heads) * b.head_dim;
+}
+
+inline Operand start_of(BufferId buffer) { return {buffer, 0, 0}; }
 
 class LayerLowering {
 public:

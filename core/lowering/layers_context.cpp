@@ -4,14 +4,6 @@
 #include "core/lowering/layers.h"
 
 namespace shardscope {
-namespace {
-
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
-std::int64_t qkv_width(const BlockLayer& b) { return (b.heads + 2 * b.kv_heads) * b.head_dim; }
-
-}  // namespace
-
 struct LayerLowering::ContextShape {
     std::int64_t samples = 0, queries = 0, rows = 0;
     std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
@@ -57,7 +49,7 @@ BufferId LayerLowering::key_block(std::size_t l, const ContextShape& c, int i) {
 
 // Where attention finds block `i`; of gathered ones the rank's own is there before the others.
 Operand LayerLowering::keys_of(std::size_t l, const ContextShape& c, int i) {
-    if (!c.gathered || (i == 0 && c.blocks > 1)) return at(key_block(l, c, i));
+    if (!c.gathered || (i == 0 && c.blocks > 1)) return start_of(key_block(l, c, i));
     const BufferId all =
         named(l, "all keys and values", Variant::plain, c.kv() * context_.layout.cp,
               context_.storage, Category::communication);
@@ -74,11 +66,11 @@ EventId LayerLowering::pass_on(BufferId from, BufferId to, std::int64_t elements
     send.send = true;
     send.elements = elements;
     send.dtype = context_.storage;
-    send.operand = at(from);
+    send.operand = start_of(from);
     Exchange::Transfer receive = send;
     receive.peer = -1;
     receive.send = false;
-    receive.operand = at(to);
+    receive.operand = start_of(to);
     b.exchange(Stream::context, {{send, receive}});
     return b.record(Stream::context);
 }
@@ -91,7 +83,7 @@ EventId LayerLowering::gather_keys(std::size_t l, const ContextShape& c) {
     gather.group = context_.cp;
     gather.elements = c.kv() * context_.layout.cp;
     gather.dtype = context_.storage;
-    gather.send = at(key_block(l, c, 0));
+    gather.send = start_of(key_block(l, c, 0));
     gather.recv = {keys_of(l, c, c.blocks > 1 ? 1 : 0).buffer, 0, 0};
     b.collective(Stream::context, gather);
     return b.record(Stream::context);
@@ -110,12 +102,12 @@ BufferId LayerLowering::context_stats(std::size_t l, const ContextShape& c) {
 
 void LayerLowering::merge_block(std::size_t l, const ContextShape& c, int i) {
     const int k = c.keeps_blocks ? i : 1;
-    emit(
-        MergeAttention{c.rows, c.heads, c.head_dim},
-        {at(saved(l, "attention", c.y())), at(context_stats(l, c)),
-         at(block_buffer(l, "attention of block", k, c.y(), context_.storage, Category::workspace)),
-         at(block_buffer(l, "stats of block", k, c.rows * c.heads, context_.state,
-                         Category::workspace))});
+    emit(MergeAttention{c.rows, c.heads, c.head_dim},
+         {start_of(saved(l, "attention", c.y())), start_of(context_stats(l, c)),
+          start_of(block_buffer(l, "attention of block", k, c.y(), context_.storage,
+                                Category::workspace)),
+          start_of(block_buffer(l, "stats of block", k, c.rows * c.heads, context_.state,
+                                Category::workspace))});
 }
 
 void LayerLowering::context_attention(std::size_t l, const BlockLayer& layer) {
@@ -124,7 +116,7 @@ void LayerLowering::context_attention(std::size_t l, const BlockLayer& layer) {
     auto& b = context_.builder;
     const BufferId qkv = saved(l, "qkv", c.rows * qkv_width(layer));
     emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
-         {at(qkv), at(key_block(l, c, 0))});
+         {start_of(qkv), start_of(key_block(l, c, 0))});
     const ContextAttention kernel{c.samples, c.queries,         c.keys,
                                   c.heads,   c.kv_heads_used(), c.head_dim};
     for (int i = 0; i < c.blocks; ++i) {
@@ -137,7 +129,7 @@ void LayerLowering::context_attention(std::size_t l, const BlockLayer& layer) {
         const BufferId stats = i == 0 ? context_stats(l, c)
                                       : block_buffer(l, "stats of block", k, c.rows * c.heads,
                                                      context_.state, Category::workspace);
-        emit(kernel, {at(qkv), keys_of(l, c, i), at(y), at(stats)});
+        emit(kernel, {start_of(qkv), keys_of(l, c, i), start_of(y), start_of(stats)});
         if (i > 0 && !c.keeps_blocks) merge_block(l, c, i);
         if (fetched.valid() && c.blocks > 1) b.wait(Stream::compute, fetched);
     }
@@ -155,8 +147,8 @@ BufferId LayerLowering::scatter_key_gradients(std::size_t l, const ContextShape&
     scatter.group = context_.cp;
     scatter.elements = c.kv() * context_.layout.cp;
     scatter.dtype = context_.storage;
-    scatter.send = at(whole);
-    scatter.recv = at(own);
+    scatter.send = start_of(whole);
+    scatter.recv = start_of(own);
     b.collective(Stream::context, scatter);
     b.wait(Stream::compute, b.record(Stream::context));
     return own;
@@ -177,7 +169,7 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
         return block_buffer(l, what, i, elements, context_.storage, category);
     };
     emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
-         {at(qkv), at(key_block(l, c, 0))});
+         {start_of(qkv), start_of(key_block(l, c, 0))});
     const BufferId dq = temporary(l, "d queries", c.y());
     BufferId dkv = c.blocks > 1
                        ? temporary(l, "d keys and values", c.kv())
@@ -188,7 +180,7 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
     EventId returned;
     const auto add_received = [&](BufferId to) {
         b.wait(Stream::compute, returned);
-        emit(Add{c.kv()}, {at(to), at(received)});
+        emit(Add{c.kv()}, {start_of(to), start_of(received)});
     };
     for (int i = 0; i < c.blocks; ++i) {
         const EventId fetched = fetch_keys(l, c, i);
@@ -198,9 +190,10 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
         const BufferId dkv_part =
             i == 0 ? dkv
                    : part("d keys and values to send", i % 2, c.kv(), Category::communication);
-        emit(kernel, {at(d_o), at(qkv), keys_of(l, c, i), at(saved(l, "attention", c.y())),
-                      at(context_stats(l, c)), at(dq_part), at(dkv_part)});
-        if (i > 0) emit(Add{c.y()}, {at(dq), at(dq_part)});
+        emit(kernel, {start_of(d_o), start_of(qkv), keys_of(l, c, i),
+                      start_of(saved(l, "attention", c.y())), start_of(context_stats(l, c)),
+                      start_of(dq_part), start_of(dkv_part)});
+        if (i > 0) emit(Add{c.y()}, {start_of(dq), start_of(dq_part)});
         if (i > 1) add_received(dkv_part);
         if (i > 0) {
             received = part("d keys and values received", i % 2, c.kv(), Category::communication);
@@ -213,7 +206,7 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
     else
         dkv = scatter_key_gradients(l, c, dkv);
     emit(PutGradients{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
-         {at(dq), at(dkv), at(dqkv)});
+         {start_of(dq), start_of(dkv), start_of(dqkv)});
     return dqkv;
 }
 
@@ -229,7 +222,7 @@ void LayerLowering::all_to_all(std::size_t l, const char* what, BufferId from, B
     const auto piece = [&](int i) {
         return block_buffer(l, what, i, elements, context_.storage, Category::communication);
     };
-    emit(Copy{elements}, {at(from), at(piece(0))});
+    emit(Copy{elements}, {start_of(from), start_of(piece(0))});
     std::int64_t offset = 0;
     for (const std::int64_t width : widths) {
         Collective c;
@@ -242,7 +235,7 @@ void LayerLowering::all_to_all(std::size_t l, const char* what, BufferId from, B
         b.collective(Stream::compute, c);
         offset += rows * width * size_of(context_.storage);
     }
-    emit(Copy{elements}, {at(piece(1)), at(to)});
+    emit(Copy{elements}, {start_of(piece(1)), start_of(to)});
 }
 
 void LayerLowering::ulysses_attention(std::size_t l, const BlockLayer& layer) {
@@ -254,7 +247,7 @@ void LayerLowering::ulysses_attention(std::size_t l, const BlockLayer& layer) {
     const Attention a{context_.layout.micro_batch, layer.seq * cp, layer.heads / cp,
                       layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
     const BufferId o = saved(l, "attention.of heads", rows * q);
-    emit(a, {at(mine), at(o), at(attention_stats(l, a))});
+    emit(a, {start_of(mine), start_of(o), start_of(attention_stats(l, a))});
     all_to_all(l, "outputs", o, saved(l, "attention", rows * q), {q});
 }
 
@@ -270,8 +263,9 @@ BufferId LayerLowering::ulysses_attention_backward(std::size_t l, const BlockLay
                       layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
     const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
     const BufferId d_mine = temporary(l, "d qkv.of heads", rows * (q + 2 * kv));
-    emit(g, {at(dy), at(saved(l, "qkv.of heads", rows * (q + 2 * kv))),
-             at(saved(l, "attention.of heads", rows * q)), at(attention_stats(l, a)), at(d_mine)});
+    emit(g, {start_of(dy), start_of(saved(l, "qkv.of heads", rows * (q + 2 * kv))),
+             start_of(saved(l, "attention.of heads", rows * q)), start_of(attention_stats(l, a)),
+             start_of(d_mine)});
     all_to_all(l, "d queries, keys and values", d_mine, dqkv, {q, kv, kv});
     return dqkv;
 }

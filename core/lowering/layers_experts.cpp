@@ -11,12 +11,6 @@
 #include "core/lowering/layers.h"
 
 namespace shardscope {
-namespace {
-
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
-}  // namespace
-
 LayerLowering::ExpertRows LayerLowering::rows_of(const BlockLayer& b) const {
     const Layout& layout = context_.layout;
     const double places = static_cast<double>(context_.local_rows() * b.experts.per_token) *
@@ -42,7 +36,8 @@ BufferId LayerLowering::expert_weights(std::size_t l, const ExpertRows& rows) {
 void LayerLowering::permute(const Permute& kernel, DType type, BufferId x, BufferId order,
                             BufferId y) {
     if (part_ == BackwardPart::weight) return;
-    context_.builder.compute(kernel, type, context_.gradient, {at(x), at(order), at(y)});
+    context_.builder.compute(kernel, type, context_.gradient,
+                             {start_of(x), start_of(order), start_of(y)});
 }
 
 BufferId LayerLowering::on_the_way(std::size_t l, const char* what, std::int64_t rows,
@@ -106,7 +101,7 @@ void LayerLowering::tokens_from_experts(std::size_t l, const BlockLayer& b, cons
     const BufferId placed = rows.moves ? on_the_way(l, way.first, rows.places, way) : from;
     if (rows.moves) from_experts(l, rows, way, from, placed);
     emit(Unpermute{context_.local_rows(), rows.places, b.hidden, residual.valid()},
-         {at(placed), at(chosen(l, rows)), at(residual), at(y)});
+         {start_of(placed), start_of(chosen(l, rows)), start_of(residual), start_of(y)});
 }
 
 void LayerLowering::route(std::size_t l, const BlockLayer& b) {
@@ -116,8 +111,8 @@ void LayerLowering::route(std::size_t l, const BlockLayer& b) {
     linear(b.experts.router, saved(l, "mlp_norm", local * b.hidden), logits, local_tokens());
     const BufferId weights = saved(l, "router.weights", rows.places, context_.state);
     emit(Route{local, b.experts.count, rows.places},
-         {at(logits), at(saved(l, "router.scores", scores, context_.state)), at(weights),
-          at(chosen(l, rows))});
+         {start_of(logits), start_of(saved(l, "router.scores", scores, context_.state)),
+          start_of(weights), start_of(chosen(l, rows))});
     if (rows.moves)
         to_experts(l, rows,
                    {"", "experts.weights received", "experts.weights unsorted", 1, context_.state},
@@ -141,7 +136,9 @@ BufferId LayerLowering::shared_experts(std::size_t l, const BlockLayer& b, Buffe
     const BufferId out = saved(l, "shared.output", local), logits = saved(l, "shared.gate", tokens);
     summed_linear(l, b.down, act, out, {});
     linear(gate, saved(l, "mlp_norm", local), logits, local_tokens());
-    if (whole) emit(GateRows{tokens, b.hidden, true}, {at(out), at(logits), at(residual), at(sum)});
+    if (whole)
+        emit(GateRows{tokens, b.hidden, true},
+             {start_of(out), start_of(logits), start_of(residual), start_of(sum)});
     return sum;
 }
 
@@ -160,7 +157,8 @@ Value LayerLowering::block_experts(std::size_t l, const BlockLayer& b, BufferId 
     const BufferId up = saved(l, "experts.up", rows.here * e.up.out);
     const BufferId act = saved(l, "experts.act", rows.here * e.ffn);
     linear(e.up, input, up, each);
-    emit(SwiGlu{rows.here, e.ffn, true}, {at(up), at(act), at(expert_weights(l, rows))});
+    emit(SwiGlu{rows.here, e.ffn, true},
+         {start_of(up), start_of(act), start_of(expert_weights(l, rows))});
     if (!whole) return {};
     const BufferId made = temporary(l, "experts.output", rows.here * b.hidden);
     linear(e.down, act, made, each);
@@ -180,8 +178,8 @@ BufferId LayerLowering::shared_experts_backward(std::size_t l, const BlockLayer&
     const BufferId dout = temporary(l, "d shared.output", local);
     const BufferId dgate = temporary(l, "d shared.gate", tokens);
     emit(GateRowsGrad{tokens, b.hidden},
-         {at(dy), at(saved(l, "shared.output", local)), at(saved(l, "shared.gate", tokens)),
-          at(dout), at(dgate)});
+         {start_of(dy), start_of(saved(l, "shared.output", local)),
+          start_of(saved(l, "shared.gate", tokens)), start_of(dout), start_of(dgate)});
     const BufferId dy2 = mlp_backward(l, b, all_rows(l, "d shared.output", dout, b.hidden));
     linear_weight_grad(gate, saved(l, "mlp_norm", local), dgate, local_tokens());
     const BufferId part = temporary(l, "d mlp_norm through the gate", local);
@@ -204,8 +202,8 @@ BufferId LayerLowering::route_backward(std::size_t l, const BlockLayer& b, Buffe
     }
     const BufferId dlogits = temporary(l, "d router.logits", scores);
     emit(RouteGrad{tokens, b.experts.count, rows.places},
-         {at(dweights), at(saved(l, "router.scores", scores, context_.state)), at(chosen(l, rows)),
-          at(dlogits)});
+         {start_of(dweights), start_of(saved(l, "router.scores", scores, context_.state)),
+          start_of(chosen(l, rows)), start_of(dlogits)});
     const BufferId y2 = saved(l, "mlp_norm", tokens * b.hidden);
     linear_weight_grad(b.experts.router, y2, dlogits, local_tokens());
     const BufferId part = temporary(l, "d mlp_norm through the router", tokens * b.hidden);
@@ -229,8 +227,8 @@ BufferId LayerLowering::block_experts_backward(std::size_t l, const BlockLayer& 
     const BufferId dup = temporary(l, "d experts.up", rows.here * e.up.out);
     const BufferId dweights = temporary(l, "d experts.weights", rows.here, context_.state);
     emit(SwiGluGrad{rows.here, e.ffn, true},
-         {at(dact), at(saved(l, "experts.up", rows.here * e.up.out)), at(dup),
-          at(expert_weights(l, rows)), at(dweights)});
+         {start_of(dact), start_of(saved(l, "experts.up", rows.here * e.up.out)), start_of(dup),
+          start_of(expert_weights(l, rows)), start_of(dweights)});
     linear_weight_grad(e.up, saved(l, "experts.input", all), dup, each);
     const BufferId dinput = temporary(l, "d experts.input", all);
     linear_input_grad(e.up, dup, dinput, each);

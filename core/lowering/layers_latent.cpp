@@ -9,8 +9,6 @@
 namespace shardscope {
 namespace {
 
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
 LatentQkv latent_of(const BlockLayer& b, std::int64_t rows) {
     return {rows, b.heads, b.latent.nope_dim, b.latent.rope_dim, b.value_dim};
 }
@@ -45,7 +43,8 @@ void LayerLowering::latent_qkv(std::size_t l, const BlockLayer& b, BufferId y1) 
 
     const LatentQkv kernel = latent_of(b, rows);
     const BufferId qkv = saved(l, "qkv", rows * b.heads * (2 * kernel.query() + kernel.value));
-    emit(kernel, {at(q), at(kv), at(all_rows(l, "attention.key_rope", key, p.rope_dim)), at(qkv)});
+    emit(kernel, {start_of(q), start_of(kv),
+                  start_of(all_rows(l, "attention.key_rope", key, p.rope_dim)), start_of(qkv)});
 }
 
 BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, BufferId dqkv) {
@@ -58,7 +57,7 @@ BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, 
     // Of all rows it is a sum over this rank's heads.
     BufferId dkey = temporary(l, "d attention.key_rope", rows * p.rope_dim);
     emit(LatentQkvGrad{rows, forward.heads, forward.nope, forward.rope, forward.value},
-         {at(dqkv), at(dq), at(dkv), at(dkey)});
+         {start_of(dqkv), start_of(dq), start_of(dkv), start_of(dkey)});
     if (context_.sequence_parallel()) {
         const BufferId sum = temporary(l, "d attention.key_rope sum", local * p.rope_dim);
         reduce_scatter(dkey, sum, rows * p.rope_dim);

@@ -6,8 +6,6 @@
 namespace shardscope {
 namespace {
 
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
 // So many elements behind `operand`.
 Operand behind(Operand operand, std::int64_t elements, DType type) {
     if (operand.valid()) operand.offset += elements * size_of(type);
@@ -51,7 +49,8 @@ void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, Buff
     const std::int64_t rows = context_.rows(), local = context_.local_rows();
     if (p.parallel != TensorParallel::row) {
         emit(Linear{rows, p.in, p.out, p.bias.valid(), residual.valid(), Activation::none},
-             {at(x), parameters_.value(p.weight), parameters_.value(p.bias), at(residual), at(y)});
+             {start_of(x), parameters_.value(p.weight), parameters_.value(p.bias),
+              start_of(residual), start_of(y)});
         return;
     }
     const bool scatter = context_.sequence_parallel();
@@ -74,12 +73,12 @@ void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, Buff
     }
     if (p.bias.valid() || residual.valid())
         emit(BiasResidual{local, p.out, p.bias.valid(), residual.valid()},
-             {at(y), parameters_.value(p.bias), at(residual)});
+             {start_of(y), parameters_.value(p.bias), start_of(residual)});
 }
 
 void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows) {
     emit(Linear{rows.count, p.in, p.out, p.bias.valid(), false, Activation::none, rows.experts},
-         {at(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, at(y)});
+         {start_of(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, start_of(y)});
 }
 
 void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy,
@@ -90,7 +89,7 @@ void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, Bu
     for (const Part& part : parts_of(p))
         emit(LinearWeightGrad{rows.count, p.in, part.out, p.bias.valid(), dw.accumulate,
                               rows.experts},
-             {at(x), behind(at(dy), rows.count * part.first, context_.storage),
+             {start_of(x), behind(start_of(dy), rows.count * part.first, context_.storage),
               behind(dw.operand, part.first * p.in, context_.written()),
               behind(db.operand, part.first, context_.written())});
 }
@@ -98,11 +97,11 @@ void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, Bu
 void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
                                       Rows rows) {
     emit(LinearInputGrad{rows.count, p.in, p.out, Activation::none, rows.experts},
-         {at(dy), parameters_.value(p.weight), {}, at(dx)});
+         {start_of(dy), parameters_.value(p.weight), {}, start_of(dx)});
 }
 
 void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
-    emit(Add{elements}, {at(to), at(x)});
+    emit(Add{elements}, {start_of(to), start_of(x)});
 }
 
 void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
@@ -136,10 +135,10 @@ void LayerLowering::input_grad_of_parts(std::size_t l, const LinearParameters& p
                                  : block_buffer(l, "input gradient of a part", static_cast<int>(i),
                                                 rows * p.in, context_.storage, Category::workspace);
         emit(LinearInputGrad{rows, p.in, parts[i].out},
-             {behind(at(dy), rows * parts[i].first, context_.storage),
+             {behind(start_of(dy), rows * parts[i].first, context_.storage),
               behind(parameters_.value(p.weight), parts[i].first * p.in, context_.storage),
               {},
-              at(own)});
+              start_of(own)});
         if (i > 0) add(dx, own, rows * p.in);
     }
 }
@@ -194,8 +193,8 @@ void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, Buffer
     c.group = context_.tp;
     c.elements = elements;
     c.dtype = context_.storage;
-    c.send = at(from);
-    c.recv = at(to);
+    c.send = start_of(from);
+    c.recv = start_of(to);
     b.collective(Stream::tensor, c);
     on_the_way_[to] = {b.record(Stream::tensor)};
 }
@@ -204,7 +203,7 @@ void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_
     auto& b = context_.builder;
     const std::int64_t piece = elements / context_.layout.tp;
     b.divide(whole, context_.layout.tp);
-    emit(Copy{piece}, {at(local), at(whole)});
+    emit(Copy{piece}, {start_of(local), start_of(whole)});
     b.wait(Stream::tensor, b.record(Stream::compute));
     std::vector<EventId> events(1);
     for (int i = 1; i < context_.layout.tp; ++i) {
@@ -215,7 +214,7 @@ void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_
         send.send = true;
         send.elements = piece;
         send.dtype = context_.storage;
-        send.operand = at(local);
+        send.operand = start_of(local);
         Exchange::Transfer receive = send;
         receive.peer = -i;
         receive.send = false;

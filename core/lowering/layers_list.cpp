@@ -2,12 +2,6 @@
 #include "core/lowering/layers.h"
 
 namespace shardscope {
-namespace {
-
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
-}  // namespace
-
 Value LayerLowering::forward_layer(std::size_t l, const LinearLayer& layer, const Value& x) {
     if (layer.linear.parallel == TensorParallel::row) return row_parallel_layer(l, layer, x);
     const std::int64_t elements = context_.rows() * layer.linear.out;
@@ -25,7 +19,7 @@ Value LayerLowering::row_parallel_layer(std::size_t l, const LinearLayer& layer,
     summed_linear(l, layer.linear, x.buffer, sum, {});
     if (!activated) return {sum, layer.linear.out, Activation::none, {}};
     const BufferId y = saved(l, "output", elements);
-    emit(Activate{elements, layer.activation}, {at(sum), at(y)});
+    emit(Activate{elements, layer.activation}, {start_of(sum), start_of(y)});
     return {y, layer.linear.out, layer.activation, sum};
 }
 
@@ -47,7 +41,7 @@ BufferId LayerLowering::backward_layer(std::size_t l, const LinearLayer& layer, 
 Value LayerLowering::forward_layer(std::size_t l, const ActivationLayer& layer, const Value& x) {
     const std::int64_t elements = context_.rows() * layer.width;
     const BufferId y = saved(l, "output", elements);
-    emit(Activate{elements, layer.activation}, {at(x.buffer), at(y)});
+    emit(Activate{elements, layer.activation}, {start_of(x.buffer), start_of(y)});
     return {y, layer.width, Activation::none, {}};
 }
 
@@ -55,7 +49,8 @@ BufferId LayerLowering::backward_layer(std::size_t l, const ActivationLayer& lay
     if (l == 0) return {};
     const std::int64_t elements = context_.rows() * layer.width;
     const BufferId dx = temporary(l, "d activation", elements);
-    emit(ActivateGrad{elements, layer.activation}, {at(dy), at(inputs_[l].buffer), at(dx)});
+    emit(ActivateGrad{elements, layer.activation},
+         {start_of(dy), start_of(inputs_[l].buffer), start_of(dx)});
     return through_activation(l, "d input", inputs_[l], dx);
 }
 
@@ -88,7 +83,7 @@ BufferId LayerLowering::through_activation(std::size_t l, const char* what, cons
     const std::int64_t elements = context_.rows() * x.width;
     const BufferId before = temporary(l, what, elements);
     // relu' from the output is the same as from the input: both are positive together.
-    emit(ActivateGrad{elements, x.activation}, {at(dx), at(x.aux), at(before)});
+    emit(ActivateGrad{elements, x.activation}, {start_of(dx), start_of(x.aux), start_of(before)});
     return before;
 }
 

@@ -4,10 +4,6 @@
 namespace shardscope {
 namespace {
 
-Operand at(BufferId buffer) { return {buffer, 0, 0}; }
-
-std::int64_t qkv_width(const BlockLayer& b) { return (b.heads + 2 * b.kv_heads) * b.head_dim; }
-
 std::int64_t normed_width(const BlockLayer& b) { return (b.heads + b.kv_heads) * b.head_dim; }
 
 Rope rope_of(const BlockLayer& b, std::int64_t rows, bool inverse) {
@@ -29,7 +25,8 @@ Value LayerLowering::forward_layer(std::size_t l, const EmbeddingLayer& e, const
     const BufferId partial = scatter ? temporary(l, "partial sum", rows * e.hidden) : y;
     emit(Embedding{rows, e.seq, e.vocab, e.hidden, e.vocabulary_parallel, e.position_offset,
                    e.scale},
-         {at(x.buffer), parameters_.value(e.table), parameters_.value(e.positions), at(partial)});
+         {start_of(x.buffer), parameters_.value(e.table), parameters_.value(e.positions),
+          start_of(partial)});
     if (scatter)
         reduce_scatter(partial, y, rows * e.hidden);
     else if (e.vocabulary_parallel)
@@ -45,7 +42,7 @@ BufferId LayerLowering::backward_layer(std::size_t l, const EmbeddingLayer& e, B
     emit(EmbeddingGrad{context_.rows(), e.seq, e.vocab, e.hidden, table.accumulate,
                        positions.accumulate, e.vocabulary_parallel, e.position_rows,
                        e.position_offset, e.scale},
-         {at(inputs_[l].buffer), at(all), table.operand, positions.operand});
+         {start_of(inputs_[l].buffer), start_of(all), table.operand, positions.operand});
     return {};
 }
 
@@ -70,10 +67,11 @@ void LayerLowering::block_attention(std::size_t l, const BlockLayer& b) {
     Attention a = attention_of(b, context_.layout.micro_batch, context_.strategy.attention);
     a.tiles = context_.target.threads;
     const bool tiled = context_.target.tiled_attention_workspace;
-    emit(a, {at(saved(l, "qkv", rows * a.qkv_width())),
-             at(saved(l, "attention", rows * b.heads * b.value_dim)), at(attention_stats(l, a)),
-             at(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0,
-                          context_.state))});
+    emit(a, {start_of(saved(l, "qkv", rows * a.qkv_width())),
+             start_of(saved(l, "attention", rows * b.heads * b.value_dim)),
+             start_of(attention_stats(l, a)),
+             start_of(temporary(l, "attention.tile", tiled ? attention_workspace_elements(a) : 0,
+                                context_.state))});
 }
 
 // The MLP up to its second linear layer, from the normalised input.
@@ -88,9 +86,9 @@ void LayerLowering::block_mlp_inner(std::size_t l, const BlockLayer& b) {
     if (!is_gated(b.mlp)) return linear(b.up, x, act, activation, up);
     linear(b.up, x, up);
     if (b.mlp == Mlp::swiglu)
-        emit(SwiGlu{rows, b.ffn}, {at(up), at(act)});
+        emit(SwiGlu{rows, b.ffn}, {start_of(up), start_of(act)});
     else
-        emit(GeGlu{rows, b.ffn, activation}, {at(up), at(act)});
+        emit(GeGlu{rows, b.ffn, activation}, {start_of(up), start_of(act)});
 }
 
 void LayerLowering::block_qkv(std::size_t l, const BlockLayer& b, BufferId y1) {
@@ -100,11 +98,11 @@ void LayerLowering::block_qkv(std::size_t l, const BlockLayer& b, BufferId y1) {
     linear(b.qkv, all_rows(l, "attention_norm", y1, b.hidden), qkv);
     if (const HeadNormParameters& p = b.head_norm; p.query.valid()) {
         const HeadNorm norm{rows, b.heads, b.kv_heads, b.head_dim, p.epsilon};
-        emit(norm, {at(qkv), parameters_.value(p.query), parameters_.value(p.key),
-                    at(saved(l, "attention.unnormed", rows * normed_width(b))),
-                    at(head_norm_stats(l, b))});
+        emit(norm, {start_of(qkv), parameters_.value(p.query), parameters_.value(p.key),
+                    start_of(saved(l, "attention.unnormed", rows * normed_width(b))),
+                    start_of(head_norm_stats(l, b))});
     }
-    if (b.rotary_dim > 0) emit(rope_of(b, rows, false), {at(qkv)});
+    if (b.rotary_dim > 0) emit(rope_of(b, rows, false), {start_of(qkv)});
 }
 
 Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Value& x) {
@@ -137,7 +135,7 @@ BufferId LayerLowering::kept_product(std::size_t l, const BlockLayer& b) {
         return saved(l, "mlp.act", rows * b.ffn);
     const BufferId act =
         named(l, "mlp.act", Variant::again, rows * b.ffn, context_.storage, Category::activations);
-    emit(SwiGlu{rows, b.ffn}, {at(saved_up(l, b)), at(act)});
+    emit(SwiGlu{rows, b.ffn}, {start_of(saved_up(l, b)), start_of(act)});
     return act;
 }
 
@@ -153,7 +151,7 @@ BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferI
         linear_input_grad(b.down, dy_all, dact);
         const Kernel gate = b.mlp == Mlp::swiglu ? Kernel(SwiGluGrad{rows, b.ffn})
                                                  : Kernel(GeGluGrad{rows, b.ffn, activation});
-        emit(gate, {at(dact), at(saved_up(l, b)), at(dup)});
+        emit(gate, {start_of(dact), start_of(saved_up(l, b)), start_of(dup)});
     } else {
         linear_input_grad(b.down, dy_all, dup, activation,
                           needs_argument(activation) ? saved_up(l, b) : act);
@@ -179,7 +177,7 @@ BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, B
 
 BufferId LayerLowering::block_qkv_backward(std::size_t l, const BlockLayer& b, BufferId dqkv) {
     const std::int64_t rows = context_.rows();
-    if (b.rotary_dim > 0) emit(rope_of(b, rows, true), {at(dqkv)});
+    if (b.rotary_dim > 0) emit(rope_of(b, rows, true), {start_of(dqkv)});
     const HeadNormParameters& p = b.head_norm;
     if (!p.query.valid()) return dqkv;
     const BufferId before = saved(l, "attention.unnormed", rows * normed_width(b));
@@ -187,12 +185,12 @@ BufferId LayerLowering::block_qkv_backward(std::size_t l, const BlockLayer& b, B
     if (norm_weights_now()) {
         const auto query = parameters_.gradient(p.query), key = parameters_.gradient(p.key);
         emit(HeadNormWeightGrad{rows, b.heads, b.kv_heads, b.head_dim, query.accumulate},
-             {at(dqkv), at(before), at(stats), query.operand, key.operand});
+             {start_of(dqkv), start_of(before), start_of(stats), query.operand, key.operand});
     }
     const BufferId unnormed = temporary(l, "d unnormed qkv", rows * qkv_width(b));
     emit(HeadNormInputGrad{rows, b.heads, b.kv_heads, b.head_dim},
-         {at(dqkv), at(before), at(stats), parameters_.value(p.query), parameters_.value(p.key),
-          at(unnormed)});
+         {start_of(dqkv), start_of(before), start_of(stats), parameters_.value(p.query),
+          parameters_.value(p.key), start_of(unnormed)});
     return unnormed;
 }
 
@@ -214,11 +212,11 @@ BufferId LayerLowering::attention_core_backward(std::size_t l, const BlockLayer&
         a.value_dim};
     const bool tiled = context_.target.tiled_attention_workspace;
     const BufferId dqkv = temporary(l, "d qkv", rows * a.qkv_width());
-    emit(g, {at(d_o), at(saved(l, "qkv", rows * a.qkv_width())),
-             at(saved(l, "attention", rows * b.heads * b.value_dim)), at(attention_stats(l, a)),
-             at(dqkv),
-             at(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
-                          context_.state))});
+    emit(g, {start_of(d_o), start_of(saved(l, "qkv", rows * a.qkv_width())),
+             start_of(saved(l, "attention", rows * b.heads * b.value_dim)),
+             start_of(attention_stats(l, a)), start_of(dqkv),
+             start_of(temporary(l, "d attention.tile", tiled ? attention_workspace_elements(g) : 0,
+                                context_.state))});
     return dqkv;
 }
 
@@ -264,7 +262,7 @@ BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, Buf
     if (context_.rules.placeholder_gradients) {
         const BufferId placeholder =
             temporary(l, "placeholder gradient", head.classifier.in * head.classifier.out);
-        emit(Zero{1}, {at(placeholder)});
+        emit(Zero{1}, {start_of(placeholder)});
     }
     const BufferId dy = temporary(l, "d norm", local);
     column_gradients(l, "norm", "d norm partial", head.classifier, saved(l, "norm", local), dlogits,

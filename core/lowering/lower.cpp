@@ -51,7 +51,7 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
 }
 
 // What the model and the degrees say of each other.
-void check_experts(const Model& model, const Layout& layout, const Strategy& strategy) {
+void check_expert_ranks(const Model& model, const Layout& layout, const Strategy& strategy) {
     if (!model.has_experts()) {
         if (layout.ep == 1) return;
         throw Error("expert-parallel",
@@ -271,7 +271,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     located(strategy, [&] {
         check_tasks(layout);
         check_sizes(*model, layout, strategy.attention);
-        check_experts(*model, layout, strategy);
+        check_expert_ranks(*model, layout, strategy);
         check_optimizer(*model, scenario.training, strategy);
         check_v(*model, layout, plan.strategy);
         if (split_parameters) split = split_model(*model, layout.tp, layout.ep);

@@ -11,9 +11,9 @@
 namespace shardscope {
 namespace {
 
-using Kind = Partition::Kind;
+using PartitionKind = Partition::Kind;
 
-[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_partition(const std::string& message, const std::string& fix) {
     throw Error("partition", message, fix);
 }
 
@@ -32,29 +32,29 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
     // Blocks that every chunk can have as many of leave what surrounds them to go along.
     const double around = blocks % (s.pp * s.chunks_per_stage()) == 0 ? 0 : 1;
     std::regex pattern;
-    if (s.partition.kind == Kind::pattern) pattern = std::regex(s.partition.pattern);
+    if (s.partition.kind == PartitionKind::pattern) pattern = std::regex(s.partition.pattern);
     std::vector<double> weights;
     for (const Layer& layer : model.layers) {
         double weight = 1;
-        if (s.partition.kind == Kind::parameters)
+        if (s.partition.kind == PartitionKind::parameters)
             weight = parameters_of(model, layer);
-        else if (s.partition.kind == Kind::pattern)
+        else if (s.partition.kind == PartitionKind::pattern)
             weight = std::regex_search(layer.name, pattern) ? 1 : 0;
-        else if (s.partition.kind == Kind::blocks && has_blocks)
+        else if (s.partition.kind == PartitionKind::blocks && has_blocks)
             weight = is_block(layer) ? 1 : around;
         weights.push_back(weight);
     }
     const auto matching =
         std::count_if(weights.begin(), weights.end(), [](double w) { return w > 0; });
     const int chunks = s.pp * s.chunks_per_stage();
-    if (s.partition.kind == Kind::pattern && matching > 0 && matching < chunks)
-        fail(fmt::format("\"{}\" matches {} layers, too few for {} chunks", s.partition.pattern,
-                         matching, chunks),
-             fmt::format("use a pattern that matches at least {} layers", chunks));
+    if (s.partition.kind == PartitionKind::pattern && matching > 0 && matching < chunks)
+        refuse_partition(fmt::format("\"{}\" matches {} layers, too few for {} chunks",
+                                     s.partition.pattern, matching, chunks),
+                         fmt::format("use a pattern that matches at least {} layers", chunks));
     if (matching == 0)
-        fail(fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
-             fmt::format("layers are called {} … {}", model.layers.front().name,
-                         model.layers.back().name));
+        refuse_partition(fmt::format("no layer's name matches \"{}\"", s.partition.pattern),
+                         fmt::format("layers are called {} … {}", model.layers.front().name,
+                                     model.layers.back().name));
     return weights;
 }
 
@@ -106,10 +106,10 @@ std::vector<LayerRange> by_counts(const Model& model, const Strategy& s) {
         first = ranges.back().last;
     }
     if (first != model.layers.size())
-        fail(fmt::format("the chunks have {} layers together, the model has {}", first,
-                         model.layers.size()),
-             fmt::format("count every layer, from {} to {}", model.layers.front().name,
-                         model.layers.back().name));
+        refuse_partition(fmt::format("the chunks have {} layers together, the model has {}", first,
+                                     model.layers.size()),
+                         fmt::format("count every layer, from {} to {}", model.layers.front().name,
+                                     model.layers.back().name));
     return ranges;
 }
 
@@ -157,19 +157,19 @@ std::vector<StageTask> one_forward_one_backward(int chunks, int stage, int stage
 }
 
 std::vector<StageTask> zero_bubble(int stage, int stages, std::int64_t micro_batches) {
-    using TaskKind = StageTask::Kind;
+    using Kind = StageTask::Kind;
     std::vector<StageTask> tasks;
     std::int32_t weights = 0;
     for (const StageTask& task : one_forward_one_backward(1, stage, stages, micro_batches)) {
-        if (task.kind == TaskKind::forward) {
+        if (task.kind == Kind::forward) {
             tasks.push_back(task);
             continue;
         }
-        tasks.push_back({TaskKind::input_gradient, 0, task.micro_batch});
+        tasks.push_back({Kind::input_gradient, 0, task.micro_batch});
         if (task.micro_batch - weights >= stage)
-            tasks.push_back({TaskKind::weight_gradient, 0, weights++});
+            tasks.push_back({Kind::weight_gradient, 0, weights++});
     }
-    while (weights < micro_batches) tasks.push_back({TaskKind::weight_gradient, 0, weights++});
+    while (weights < micro_batches) tasks.push_back({Kind::weight_gradient, 0, weights++});
     return tasks;
 }
 
@@ -258,12 +258,13 @@ std::vector<LayerRange> partition_layers(const Model& model, const Strategy& str
     const int per_stage = strategy.chunks_per_stage();
     const auto chunks = static_cast<std::size_t>(strategy.pp * per_stage);
     if (chunks > model.layers.size())
-        fail(fmt::format("pp {} × {} {} = {} chunks, but the model has {} layers", strategy.pp,
-                         strategy.schedule == Schedule::zero_bubble_v ? "zb-v's" : "virtual_stages",
-                         per_stage, chunks, model.layers.size()),
-             fmt::format("use at most {} chunks", model.layers.size()));
+        refuse_partition(
+            fmt::format("pp {} × {} {} = {} chunks, but the model has {} layers", strategy.pp,
+                        strategy.schedule == Schedule::zero_bubble_v ? "zb-v's" : "virtual_stages",
+                        per_stage, chunks, model.layers.size()),
+            fmt::format("use at most {} chunks", model.layers.size()));
     if (chunks == 1) return {{0, model.layers.size()}};
-    if (strategy.partition.kind == Kind::counts) return by_counts(model, strategy);
+    if (strategy.partition.kind == PartitionKind::counts) return by_counts(model, strategy);
     return divide(weights_of(model, strategy), chunks);
 }
 

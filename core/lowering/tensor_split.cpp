@@ -11,7 +11,7 @@ namespace {
 
 using Section = TensorSplit::Section;
 
-[[noreturn]] void fail(const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_tensor_split(const std::string& message, const std::string& fix) {
     throw Error("tensor-parallel", message, fix);
 }
 
@@ -39,8 +39,9 @@ public:
 private:
     std::int64_t share(const std::string& layer, const char* what, std::int64_t n) const {
         if (n % tp_ != 0)
-            fail(fmt::format("{}: {} {} does not divide over tp {}", layer, what, n, tp_),
-                 fmt::format("use a tp that divides {}", n));
+            refuse_tensor_split(
+                fmt::format("{}: {} {} does not divide over tp {}", layer, what, n, tp_),
+                fmt::format("use a tp that divides {}", n));
         return n / tp_;
     }
 
@@ -102,9 +103,10 @@ private:
     void split_attention(const std::string& name, BlockLayer& b) {
         const std::int64_t q = b.heads * b.head_dim, kv = b.kv_heads * b.head_dim;
         if (b.kv_heads % tp_ != 0 && tp_ % b.kv_heads != 0)
-            fail(fmt::format("{}: {} key-value heads neither divide over tp {} nor tp over them",
-                             name, b.kv_heads, tp_),
-                 fmt::format("use a tp that divides {0} or is a multiple of {0}", b.kv_heads));
+            refuse_tensor_split(
+                fmt::format("{}: {} key-value heads neither divide over tp {} nor tp over them",
+                            name, b.kv_heads, tp_),
+                fmt::format("use a tp that divides {0} or is a multiple of {0}", b.kv_heads));
         const int kv_parts = static_cast<int>(std::min<std::int64_t>(tp_, b.kv_heads));
         b.heads = share(name, "heads", b.heads);
         b.kv_heads /= kv_parts;

@@ -10,8 +10,8 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<const char*, 4> kNames = {"activations received", "activations to send",
-                                               "gradients received", "gradients to send"};
+constexpr std::array<const char*, 4> kPortNames = {"activations received", "activations to send",
+                                                   "gradients received", "gradients to send"};
 constexpr std::array<const char*, 4> kBodies = {"receive activations", "send activations",
                                                 "receive gradients", "send gradients"};
 
@@ -57,7 +57,7 @@ Transfers::Transfers(LoweringContext& context)
             return context.builder.buffer(name, elements, context.storage, Category::communication,
                                           Residence::persistent);
         };
-        const char* name = kNames[static_cast<std::size_t>(port)];
+        const char* name = kPortNames[static_cast<std::size_t>(port)];
         if (!in_v())
             e.buffer.assign(context.chunks.size(), buffer(name, part_of(largest)));
         else

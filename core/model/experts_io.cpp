@@ -8,7 +8,6 @@ namespace shardscope {
 namespace {
 
 constexpr IntegerRange kNoneOrWidth{0, kWidth.high};
-constexpr IntegerRange kNoneOrLayers{0, kLayers.high};
 constexpr NumberRange kCapacity{0, 1000, true};
 
 }  // namespace

@@ -12,18 +12,18 @@
 namespace shardscope {
 namespace {
 
-struct Ignored {
+struct IgnoredKey {
     std::string_view key, why;
 };
 
 constexpr std::string_view kInference = "for generating text";
-constexpr std::string_view kTokens = "tokens come from the scenario's data";
+constexpr std::string_view kTokensFromData = "tokens come from the scenario's data";
 constexpr std::string_view kOtherTasks = "for other tasks than language modelling";
 constexpr std::string_view kPrecision = "the scenario's training.precision decides";
 constexpr std::string_view kOrigin = "where the file is from";
 
 // Keys that PretrainedConfig and the supported families write and that do not shape the model.
-constexpr Ignored kIgnored[] = {
+constexpr IgnoredKey kIgnored[] = {
     {"_attn_implementation", "all of them compute the same"},
     {"_attn_implementation_autoset", "all of them compute the same"},
     {"_commit_hash", kOrigin},
@@ -32,16 +32,16 @@ constexpr Ignored kIgnored[] = {
     {"auto_map", kOrigin},
     {"bad_words_ids", kInference},
     {"begin_suppress_tokens", kInference},
-    {"bos_token_id", kTokens},
+    {"bos_token_id", kTokensFromData},
     {"cache_implementation", kInference},
     {"chunk_size_feed_forward", "computes the same in pieces"},
     {"classifier_dropout", kOtherTasks},
-    {"decoder_start_token_id", kTokens},
+    {"decoder_start_token_id", kTokensFromData},
     {"diversity_penalty", kInference},
     {"do_sample", kInference},
     {"dtype", kPrecision},
     {"early_stopping", kInference},
-    {"eos_token_id", kTokens},
+    {"eos_token_id", kTokensFromData},
     {"finetuning_task", kOtherTasks},
     {"gradient_checkpointing", "the strategy's recompute decides"},
     {"hidden_dropout_prob", "transformers reads hidden_dropout instead"},
@@ -60,7 +60,7 @@ constexpr Ignored kIgnored[] = {
     {"output_hidden_states", kInference},
     {"output_past", kInference},
     {"output_scores", kInference},
-    {"pad_token_id", kTokens},
+    {"pad_token_id", kTokensFromData},
     {"prefix", kInference},
     {"pretraining_tp", "computes the same in pieces"},
     {"problem_type", kOtherTasks},
@@ -69,7 +69,7 @@ constexpr Ignored kIgnored[] = {
     {"repetition_penalty", kInference},
     {"return_dict", kInference},
     {"return_dict_in_generate", kInference},
-    {"sep_token_id", kTokens},
+    {"sep_token_id", kTokensFromData},
     {"summary_activation", kOtherTasks},
     {"summary_first_dropout", kOtherTasks},
     {"summary_proj_to_labels", kOtherTasks},
@@ -78,21 +78,21 @@ constexpr Ignored kIgnored[] = {
     {"suppress_tokens", kInference},
     {"task_specific_params", kInference},
     {"temperature", kInference},
-    {"tokenizer_class", kTokens},
+    {"tokenizer_class", kTokensFromData},
     {"top_k", kInference},
     {"top_p", kInference},
     {"torch_dtype", kPrecision},
     {"torchscript", kInference},
     {"transformers_version", kOrigin},
     {"typical_p", kInference},
-    {"unk_token_id", kTokens},
+    {"unk_token_id", kTokensFromData},
     {"use_bfloat16", kPrecision},
     {"use_cache", kInference},
 };
 
 // Why a known key has no effect; empty for others.
 std::string_view why_ignored(std::string_view key) {
-    for (const Ignored& ignored : kIgnored)
+    for (const IgnoredKey& ignored : kIgnored)
         if (ignored.key == key) return ignored.why;
     return {};
 }

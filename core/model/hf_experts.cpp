@@ -14,7 +14,6 @@
 namespace shardscope {
 namespace {
 
-constexpr IntegerRange kNoneOrLayers{0, kLayers.high};
 constexpr IntegerRange kNoneOrHeads{0, kHeads.high};
 
 // Keys without an effect on memory and time.

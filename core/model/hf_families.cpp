@@ -15,8 +15,6 @@
 namespace shardscope {
 namespace {
 
-constexpr NumberRange kFraction{0, 1, true};
-
 // Activations by transformers' names. "gelu" is x·Φ(x); the others are ways to compute its tanh form.
 enum class Act { relu, gelu, gelu_erf, silu };
 struct ActName {
@@ -63,7 +61,8 @@ std::string_view either(HfConfig& config, std::string_view name, std::string_vie
     return !config.find(name) && config.find(other) ? other : name;
 }
 
-void check_heads(const HfConfig& config, std::string_view heads_key, const TransformerSpec& spec) {
+void check_config_heads(const HfConfig& config, std::string_view heads_key,
+                        const TransformerSpec& spec) {
     if (spec.head_dim == 0 && spec.hidden % spec.heads != 0)
         throw Error("heads",
                     fmt::format("{}: \"{}\" {} does not divide the hidden size {}",
@@ -109,7 +108,7 @@ std::int64_t turned(const TransformerSpec& spec, double fraction) {
     return static_cast<std::int64_t>(static_cast<double>(head_dim) * fraction);
 }
 
-RopeScaling read_scaling(const YamlMap& map, const std::string& type) {
+RopeScaling read_rope_scaling(const YamlMap& map, const std::string& type) {
     RopeScaling scaling;
     scaling.kind = type == "linear" ? RopeScaling::Kind::linear : RopeScaling::Kind::llama3;
     scaling.factor = map.require("factor").number(kScale);
@@ -133,7 +132,7 @@ void read_rope(HfConfig& config, std::string_view theta_key, std::string_view fr
         const YamlMap map = YamlMap::open(*value);
         const std::string name = rope_type(map);
         if (name == "linear" || name == "llama3")
-            spec.rope_scaling = read_scaling(map, name);
+            spec.rope_scaling = read_rope_scaling(map, name);
         else if (name != "default")
             config.refuse(
                 key,
@@ -186,7 +185,7 @@ TransformerSpec read_gpt2(HfConfig& config, const HfOptions& options) {
     spec.heads = spec.kv_heads = config.size(heads, kHeads);
     spec.ffn = config.size("n_inner", kWidth, 4 * spec.hidden);
     spec.vocab = config.size("vocab_size", kWidth);
-    check_heads(config, heads, spec);
+    check_config_heads(config, heads, spec);
     spec.positions = Positions::learned;
     const std::string_view limit = either(config, "n_positions", "max_position_embeddings");
     spec.seq = choose_seq(config, options, limit, 1024, spec.positions, 0);
@@ -209,7 +208,7 @@ TransformerSpec read_gpt_neox(HfConfig& config, const HfOptions& options) {
     spec.heads = spec.kv_heads = config.size("num_attention_heads", kHeads);
     spec.ffn = config.size("intermediate_size", kWidth);
     spec.vocab = config.size("vocab_size", kWidth);
-    check_heads(config, "num_attention_heads", spec);
+    check_config_heads(config, "num_attention_heads", spec);
     const bool renamed = !config.find("rotary_emb_base") && config.find("rope_theta");
     read_rope(config, renamed ? "rope_theta" : "rotary_emb_base",
               either(config, "rotary_pct", "partial_rotary_factor"), 0.25, spec);
@@ -237,7 +236,7 @@ TransformerSpec read_opt(HfConfig& config, const HfOptions& options) {
     spec.heads = spec.kv_heads = config.size("num_attention_heads", kHeads);
     spec.ffn = config.size("ffn_dim", kWidth);
     spec.vocab = config.size("vocab_size", kWidth);
-    check_heads(config, "num_attention_heads", spec);
+    check_config_heads(config, "num_attention_heads", spec);
     const std::int64_t embedding = config.size("word_embed_proj_dim", kWidth, spec.hidden);
     if (embedding != spec.hidden)
         config.refuse(
@@ -311,7 +310,7 @@ TransformerSpec read_llama_like(HfConfig& config, const LlamaLike& family) {
                                 all ? spec.heads : family.kv_heads.value_or(spec.heads));
     if (config.find("head_dim") || family.head_dim)
         spec.head_dim = config.size("head_dim", kWidth, family.head_dim.value_or(0));
-    check_heads(config, "num_attention_heads", spec);
+    check_config_heads(config, "num_attention_heads", spec);
     read_rope(config, "rope_theta", "partial_rotary_factor", 1.0, spec);
     if (spec.rotary_dim != 0)
         config.refuse("partial_rotary_factor",

@@ -48,8 +48,8 @@ std::vector<std::string_view> family_types() {
     return types;
 }
 
-[[noreturn]] void unsupported(const HfConfig& config, std::string_view key,
-                              const std::string& type) {
+[[noreturn]] void unsupported_type(const HfConfig& config, std::string_view key,
+                                   const std::string& type) {
     const std::string shown = printable(type);
     for (const Relative& relative : kRelatives)
         if (relative.type == type)
@@ -94,7 +94,7 @@ const HfFamily& find_family(HfConfig& config) {
                 config.record("model_type", name);
                 return family;
             }
-        unsupported(config, "model_type", name);
+        unsupported_type(config, "model_type", name);
     }
     if (const auto list = config.find("architectures")) {
         const auto items = list->items();
@@ -104,7 +104,7 @@ const HfFamily& find_family(HfConfig& config) {
                 name.starts_with(fmt::format("{}Model", family.entity)) ||
                 name.starts_with(fmt::format("{}LMHead", family.entity)))
                 return family;
-        unsupported(config, "architectures", name);
+        unsupported_type(config, "architectures", name);
     }
     throw Error("missing-key",
                 fmt::format("{}: the file has no \"model_type\": it is no config.json of a model",

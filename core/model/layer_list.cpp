@@ -11,11 +11,12 @@ namespace shardscope {
 namespace {
 
 using Item = LayerListSpec::Item;
-using Kind = LayerListSpec::Kind;
+using ItemKind = LayerListSpec::Kind;
 
 constexpr double kLayerNormEpsilon = 1e-5;  // PyTorch's default
 
-[[noreturn]] void fail(std::size_t index, const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_layer(std::size_t index, const std::string& message,
+                               const std::string& fix) {
     throw Error("layer-shape", fmt::format("layers.{} {}", index, message), fix);
 }
 
@@ -25,13 +26,13 @@ public:
     // PyTorch's nn.Sequential.
     void add(std::size_t index, const Item& item) {
         switch (item.kind) {
-            case Kind::linear:
+            case ItemKind::linear:
                 return add_linear(index, item);
-            case Kind::relu:
+            case ItemKind::relu:
                 return add_activation(index, Activation::relu);
-            case Kind::gelu:
+            case ItemKind::gelu:
                 return add_activation(index, Activation::gelu);
-            case Kind::layer_norm:
+            case ItemKind::layer_norm:
                 return add_norm(index, item);
         }
     }
@@ -65,7 +66,8 @@ private:
 
     void add_activation(std::size_t index, Activation activation) {
         if (width_ == 0)
-            fail(index, "is an activation of unknown width", "start the list with a linear layer");
+            refuse_layer(index, "is an activation of unknown width",
+                         "start the list with a linear layer");
         if (auto* linear = std::get_if<LinearLayer>(&b_.last_layer()->kind);
             linear != nullptr && linear->activation == Activation::none) {
             linear->activation = activation;
@@ -78,8 +80,8 @@ private:
     void add_norm(std::size_t index, const Item& item) {
         const std::int64_t width = item.in != 0 ? item.in : width_;
         if (width == 0)
-            fail(index, "is a layer_norm of unknown width",
-                 "give its width or start with a linear");
+            refuse_layer(index, "is a layer_norm of unknown width",
+                         "give its width or start with a linear");
         require_positive(width, "a layer_norm's width");
         expect_width(index, width, "layer_norm");
         begin(index);
@@ -98,7 +100,7 @@ private:
             return;
         }
         if (width == width_) return;
-        fail(
+        refuse_layer(
             index,
             fmt::format("({}) takes {} inputs, but the layer before gives {}", what, width, width_),
             fmt::format("make both widths {} or both {}", width, width_));
@@ -113,10 +115,10 @@ private:
 Model build_layer_list(const LayerListSpec& spec) {
     if (spec.items.empty())
         throw Error("layer-shape", "the list of layers is empty", "add at least one linear layer");
-    if (spec.items.back().kind != Kind::linear)
-        fail(spec.items.size() - 1,
-             "is the last one and not linear, but its outputs are the logits",
-             "end the list with {linear: [width, classes]}");
+    if (spec.items.back().kind != ItemKind::linear)
+        refuse_layer(spec.items.size() - 1,
+                     "is the last one and not linear, but its outputs are the logits",
+                     "end the list with {linear: [width, classes]}");
     LayerListBuilder builder;
     for (std::size_t i = 0; i < spec.items.size(); ++i) builder.add(i, spec.items[i]);
     return builder.finish();

@@ -43,7 +43,7 @@ GptSpec read_gpt(const YamlValue& value) {
     return spec;
 }
 
-LlamaSpec read_llama(const YamlValue& value) {
+LlamaSpec read_llama_spec(const YamlValue& value) {
     const YamlMap map(value, {"layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "seq",
                               "head_dim", "tied_embeddings", "rope_theta", "norm_epsilon"});
     LlamaSpec spec;
@@ -124,7 +124,7 @@ void set_seq(const YamlValue& value, ModelSpec& spec) {
 
 ModelSpec read_form(const YamlValue& value, const std::string& folder);
 
-ModelSpec from_catalogue(const YamlValue& value) {
+ModelSpec model_from_catalogue(const YamlValue& value) {
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : model_catalogue()) names.push_back(entry.name);
     const CatalogueEntry& entry = model_catalogue()[value.choice(names, "catalogue model")];
@@ -142,7 +142,7 @@ ModelSpec from_hf(const YamlMap& map, const YamlValue& path, const std::string& 
 }
 
 ModelSpec read_form(const YamlValue& value, const std::string& folder) {
-    if (!value.is_map()) return from_catalogue(value);
+    if (!value.is_map()) return model_from_catalogue(value);
     const YamlMap map(value,
                       {"gpt", "llama", "transformer", "layers", "catalogue", "hf", "name", "seq"});
     const YamlCase form = map.one_of(kForms);
@@ -153,7 +153,7 @@ ModelSpec read_form(const YamlValue& value, const std::string& folder) {
             spec.kind = read_gpt(form.value);
             break;
         case llama:
-            spec.kind = read_llama(form.value);
+            spec.kind = read_llama_spec(form.value);
             break;
         case transformer:
             spec.kind = read_transformer(form.value);
@@ -165,7 +165,7 @@ ModelSpec read_form(const YamlValue& value, const std::string& folder) {
             spec = from_hf(map, form.value, folder);
             break;
         default:
-            spec = from_catalogue(form.value);
+            spec = model_from_catalogue(form.value);
             break;
     }
     if (const auto seq = map.find("seq")) {

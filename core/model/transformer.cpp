@@ -74,7 +74,7 @@ void check_scaling(const RopeScaling& scaling) {
                 "use a larger high_frequency_factor, such as 4 with 1");
 }
 
-[[noreturn]] void refuse_experts(const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_expert_sizes(const std::string& message, const std::string& fix) {
     throw Error("experts", message, fix);
 }
 
@@ -87,25 +87,27 @@ void check_experts(const TransformerSpec& s) {
     require_positive(e.every, "experts.every");
     require_positive_number(e.capacity_factor, "experts.capacity_factor");
     if (e.per_token > e.count)
-        refuse_experts(fmt::format("per_token {} of {} experts", e.per_token, e.count),
-                       fmt::format("use a per_token of at most {}", e.count));
+        refuse_expert_sizes(fmt::format("per_token {} of {} experts", e.per_token, e.count),
+                            fmt::format("use a per_token of at most {}", e.count));
     if (e.shared_ffn < 0 || e.first_dense < 0)
-        refuse_experts(fmt::format("shared_ffn {}, first_dense {}", e.shared_ffn, e.first_dense),
-                       "use 0 or more");
+        refuse_expert_sizes(
+            fmt::format("shared_ffn {}, first_dense {}", e.shared_ffn, e.first_dense),
+            "use 0 or more");
     if (e.shared_gate && e.shared_ffn == 0)
-        refuse_experts("shared_gate without shared experts",
-                       "set shared_ffn, or shared_gate: false");
+        refuse_expert_sizes("shared_gate without shared experts",
+                            "set shared_ffn, or shared_gate: false");
     if (s.mlp != Mlp::swiglu)
-        refuse_experts("experts compute swiglu, the model's mlp is another", "use mlp: swiglu");
-    if (s.mlp_bias) refuse_experts("experts have no biases", "use mlp_bias: false");
+        refuse_expert_sizes("experts compute swiglu, the model's mlp is another",
+                            "use mlp: swiglu");
+    if (s.mlp_bias) refuse_expert_sizes("experts have no biases", "use mlp_bias: false");
     if (s.parallel_residual)
-        refuse_experts("experts beside parallel_residual are not supported",
-                       "use parallel_residual: false");
+        refuse_expert_sizes("experts beside parallel_residual are not supported",
+                            "use parallel_residual: false");
     for (std::int64_t i = 0; i < s.layers; ++i)
         if (e.in_block(i)) return;
-    refuse_experts(fmt::format("no block of {} has experts: first_dense {}, every {}", s.layers,
-                               e.first_dense, e.every),
-                   "use a smaller first_dense or every");
+    refuse_expert_sizes(fmt::format("no block of {} has experts: first_dense {}, every {}",
+                                    s.layers, e.first_dense, e.every),
+                        "use a smaller first_dense or every");
 }
 
 void check_latent(const TransformerSpec& s) {

@@ -7,7 +7,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kMiB = 1024 * 1024;
 constexpr std::int64_t kMinBlock = 512;    // kMinBlockSize
 constexpr std::int64_t kSmallSize = kMiB;  // largest of the small pool
 constexpr std::int64_t kSmallSegment = 2 * kMiB;

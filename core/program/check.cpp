@@ -18,7 +18,7 @@ std::string place(const Body& body, std::size_t index) {
 
 // Calls visit(body, index, instruction) for every instruction of the role.
 template <class Visitor>
-void for_each_instruction(const RoleProgram& role, Visitor&& visit) {
+void visit_instructions(const RoleProgram& role, Visitor&& visit) {
     for (const Body& body : role.bodies)
         for (std::size_t i = 0; i < body.instructions.size(); ++i)
             visit(body, i, body.instructions[i]);
@@ -31,24 +31,23 @@ void check_bounds(const Program& program, const RoleProgram& role) {
         const std::size_t index = group.valid() ? group.index() : 0;
         return index < program.groups.size() ? program.groups[index].size - 1 : 0;
     };
-    for_each_instruction(
-        role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
-            for_each_operand(instruction, [&](const Operand& o, Access) {
-                const Buffer& buffer = role.buffers[o.buffer.index()];
-                const std::int64_t begin = o.offset + last(o.group) * o.rank_stride;
-                if (o.offset < 0 || begin >= buffer.size().value)
-                    throw_program_error("program-bounds",
-                                        fmt::format("{}: offset {} lies outside {}", place(body, i),
-                                                    begin, buffer.name));
-            });
+    visit_instructions(role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
+        for_each_operand(instruction, [&](const Operand& o, Access) {
+            const Buffer& buffer = role.buffers[o.buffer.index()];
+            const std::int64_t begin = o.offset + last(o.group) * o.rank_stride;
+            if (o.offset < 0 || begin >= buffer.size().value)
+                throw_program_error("program-bounds",
+                                    fmt::format("{}: offset {} lies outside {}", place(body, i),
+                                                begin, buffer.name));
         });
+    });
 }
 
 // Kernels of the host reach its memory only, other instructions the device's, and a move goes from one tier
 // to its neighbour on the stream of that way.
 void check_tiers(const RoleProgram& role) {
     const auto tier = [&](const Operand& o) { return role.buffers[o.buffer.index()].tier; };
-    for_each_instruction(role, [&](const Body& body, std::size_t i, const Instruction& it) {
+    visit_instructions(role, [&](const Body& body, std::size_t i, const Instruction& it) {
         if (const auto* move = std::get_if<Move>(&it.operation)) {
             const Tier from = tier(move->from), to = tier(move->to);
             const bool neighbours = std::abs(static_cast<int>(from) - static_cast<int>(to)) == 1;
@@ -73,23 +72,21 @@ void check_tiers(const RoleProgram& role) {
 
 void check_events(const RoleProgram& role) {
     std::vector<bool> recorded(static_cast<std::size_t>(role.events), false);
-    for_each_instruction(
-        role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
-            const auto* r = std::get_if<RecordEvent>(&instruction.operation);
-            if (r == nullptr) return;
-            if (recorded.at(r->event.index()))
-                throw_program_error("program-event", fmt::format("{}: event {} is recorded twice",
-                                                                 place(body, i), r->event.value));
-            recorded[r->event.index()] = true;
-        });
-    for_each_instruction(
-        role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
-            const auto* w = std::get_if<WaitEvent>(&instruction.operation);
-            if (w != nullptr && !recorded.at(w->event.index()))
-                throw_program_error("program-event",
-                                    fmt::format("{}: event {} is waited for and never recorded",
-                                                place(body, i), w->event.value));
-        });
+    visit_instructions(role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
+        const auto* r = std::get_if<RecordEvent>(&instruction.operation);
+        if (r == nullptr) return;
+        if (recorded.at(r->event.index()))
+            throw_program_error("program-event", fmt::format("{}: event {} is recorded twice",
+                                                             place(body, i), r->event.value));
+        recorded[r->event.index()] = true;
+    });
+    visit_instructions(role, [&](const Body& body, std::size_t i, const Instruction& instruction) {
+        const auto* w = std::get_if<WaitEvent>(&instruction.operation);
+        if (w != nullptr && !recorded.at(w->event.index()))
+            throw_program_error("program-event",
+                                fmt::format("{}: event {} is waited for and never recorded",
+                                            place(body, i), w->event.value));
+    });
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ CollectiveCalls collectives_of(const RoleProgram& role) {
     return calls;
 }
 
-std::string describe(const std::vector<CollectiveCall>& calls, std::size_t n) {
+std::string describe_call(const std::vector<CollectiveCall>& calls, std::size_t n) {
     if (n >= calls.size()) return "nothing";
     const CollectiveCall& c = calls[n];
     return fmt::format("{}{} of {} {}", collective_name(c.kind),
@@ -49,9 +49,9 @@ std::string describe(const std::vector<CollectiveCall>& calls, std::size_t n) {
                        name_of(c.dtype));
 }
 
-void compare(const Program& program, const Communicators& where, std::size_t role_a,
-             const std::vector<CollectiveCall>& a, std::size_t role_b,
-             const std::vector<CollectiveCall>& b) {
+void compare_calls(const Program& program, const Communicators& where, std::size_t role_a,
+                   const std::vector<CollectiveCall>& a, std::size_t role_b,
+                   const std::vector<CollectiveCall>& b) {
     if (a == b) return;
     const std::size_t common = std::min(a.size(), b.size());
     const auto differ =
@@ -63,7 +63,7 @@ void compare(const Program& program, const Communicators& where, std::size_t rol
                     "stream {} is {} and {}",
                     program.roles[role_a].name, program.roles[role_b].name, n,
                     program.groups[where.first.index()].name, stream_name(where.second),
-                    describe(a, n), describe(b, n)));
+                    describe_call(a, n), describe_call(b, n)));
 }
 
 void check_collectives(const Program& program) {
@@ -78,8 +78,8 @@ void check_collectives(const Program& program) {
             for (const auto& [where, _] : used) {
                 if (where.first != GroupId(g)) continue;
                 for (std::size_t i = 1; i < roles.size(); ++i)
-                    compare(program, where, roles[0], of_role[roles[0]][where], roles[i],
-                            of_role[roles[i]][where]);
+                    compare_calls(program, where, roles[0], of_role[roles[0]][where], roles[i],
+                                  of_role[roles[i]][where]);
             }
 }
 

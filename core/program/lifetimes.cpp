@@ -11,7 +11,7 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int32_t kUnknown = -1;
+constexpr std::int32_t kUnknownPosition = -1;
 constexpr std::size_t kNoUse = std::numeric_limits<std::size_t>::max();
 
 // What one body does to one buffer.
@@ -36,7 +36,7 @@ public:
           uses_(uses),
           latest_(latest),
           recorded_(static_cast<std::size_t>(role.events)) {
-        known_.fill(kUnknown);
+        known_.fill(kUnknownPosition);
     }
 
     // Returns the number of compute-stream positions of the body.
@@ -55,7 +55,7 @@ private:
     };
     struct Recorded {
         Stream stream = Stream::compute;
-        std::int32_t position = kUnknown;  // compute position known to precede the event
+        std::int32_t position = kUnknownPosition;  // compute position known to precede the event
         std::int64_t issue = 0;
     };
 

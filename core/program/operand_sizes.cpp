@@ -7,9 +7,9 @@ namespace {
 
 using Sizes = std::array<OperandSize, kMaxOperands>;
 
-constexpr OperandSize kScalar{1};
+constexpr OperandSize kOneElement{1};
 
-OperandSize indices(std::int64_t count, std::int64_t limit) { return {count, limit}; }
+OperandSize indices_below(std::int64_t count, std::int64_t limit) { return {count, limit}; }
 
 OperandSize when(bool present, std::int64_t elements) { return {present ? elements : 0}; }
 
@@ -18,13 +18,13 @@ std::int64_t stats(NormKind kind) { return kind == NormKind::layer_norm ? 2 : 1;
 struct SizesOf {
     Sizes operator()(const LoadBatch&) const { return {}; }
     Sizes operator()(const Embedding& k) const {
-        return {indices(k.rows, k.vocab),
+        return {indices_below(k.rows, k.vocab),
                 {k.vocab * k.hidden},
                 {(k.position_offset + k.seq) * k.hidden},
                 {k.rows * k.hidden}};
     }
     Sizes operator()(const EmbeddingGrad& k) const {
-        return {indices(k.rows, k.vocab),
+        return {indices_below(k.rows, k.vocab),
                 {k.rows * k.hidden},
                 {k.vocab * k.hidden},
                 {std::max(k.seq, k.position_rows) * k.hidden}};
@@ -158,19 +158,22 @@ struct SizesOf {
     }
     Sizes operator()(const Route& k) const {
         const std::int64_t scores = k.rows * k.experts;
-        return {OperandSize{scores}, {scores}, {k.places}, indices(k.places, k.rows)};
+        return {OperandSize{scores}, {scores}, {k.places}, indices_below(k.places, k.rows)};
     }
     Sizes operator()(const RouteGrad& k) const {
         const std::int64_t scores = k.rows * k.experts;
-        return {OperandSize{k.places}, {scores}, indices(k.places, k.rows), {scores}};
+        return {OperandSize{k.places}, {scores}, indices_below(k.places, k.rows), {scores}};
     }
     Sizes operator()(const Permute& k) const {
-        return {OperandSize{k.rows * k.width}, indices(k.places, k.rows), {k.places * k.width}};
+        return {
+            OperandSize{k.rows * k.width}, indices_below(k.places, k.rows), {k.places * k.width}};
     }
     Sizes operator()(const Unpermute& k) const {
         const std::int64_t y = k.rows * k.width;
-        return {
-            OperandSize{k.places * k.width}, indices(k.places, k.rows), when(k.residual, y), {y}};
+        return {OperandSize{k.places * k.width},
+                indices_below(k.places, k.rows),
+                when(k.residual, y),
+                {y}};
     }
     Sizes operator()(const GateRows& k) const {
         const std::int64_t n = k.rows * k.width;
@@ -202,16 +205,22 @@ struct SizesOf {
                 {qkv(k)}};
     }
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
-        return {OperandSize{k.rows * k.classes}, indices(k.rows, k.classes), kScalar};
+        return {OperandSize{k.rows * k.classes}, indices_below(k.rows, k.classes), kOneElement};
     }
     Sizes operator()(const VocabularyMax& k) const {
         return {OperandSize{k.rows * k.columns}, {k.rows}};
     }
     Sizes operator()(const VocabularySum& k) const {
-        return {OperandSize{k.rows * k.columns}, {k.rows}, indices(k.rows, k.vocab), {2 * k.rows}};
+        return {OperandSize{k.rows * k.columns},
+                {k.rows},
+                indices_below(k.rows, k.vocab),
+                {2 * k.rows}};
     }
     Sizes operator()(const VocabularyLoss& k) const {
-        return {OperandSize{k.rows * k.columns}, {2 * k.rows}, indices(k.rows, k.vocab), kScalar};
+        return {OperandSize{k.rows * k.columns},
+                {2 * k.rows},
+                indices_below(k.rows, k.vocab),
+                kOneElement};
     }
     Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
     Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
@@ -232,11 +241,11 @@ struct SizesOf {
                 {quantised_bytes(k.elements, k.bits)},
                 {scales_of(k.elements, k.sum_block)}};
     }
-    Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kScalar}; }
+    Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kOneElement}; }
     Sizes operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();
         return {OperandSize{k.elements},
-                k.clip > 0 ? kScalar : OperandSize{},
+                k.clip > 0 ? kOneElement : OperandSize{},
                 {k.elements},
                 when(k.master, k.elements),
                 when(states > 0, k.elements),

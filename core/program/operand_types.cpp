@@ -6,7 +6,7 @@ namespace {
 using Types = std::array<DType, kMaxOperands>;
 
 constexpr DType kIndex = DType::int32;
-constexpr DType kScalar = DType::fp64;
+constexpr DType kScalarType = DType::fp64;
 constexpr DType kScale = DType::fp32;  // statistics of optimizers
 
 struct TypesOf {
@@ -39,24 +39,26 @@ struct TypesOf {
     Types operator()(const ContextAttention&) const { return {e, e, e, s}; }
     Types operator()(const ContextAttentionGrad&) const { return {e, e, e, e, s, e, e}; }
     Types operator()(const MergeAttention&) const { return {e, s, e, s}; }
-    Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalar}; }
+    Types operator()(const SoftmaxCrossEntropy&) const { return {e, kIndex, kScalarType}; }
     Types operator()(const VocabularyMax&) const { return {e, s}; }
     Types operator()(const VocabularySum&) const { return {e, s, kIndex, s}; }
-    Types operator()(const VocabularyLoss&) const { return {e, s, kIndex, kScalar}; }
+    Types operator()(const VocabularyLoss&) const { return {e, s, kIndex, kScalarType}; }
     Types operator()(const Quantise&) const { return {e, DType::int8, s}; }
     Types operator()(const Dequantise&) const { return {DType::int8, s, e}; }
     Types operator()(const SumQuantised&) const { return {DType::int8, s, DType::int8, s}; }
-    Types operator()(const SumSquares&) const { return {g, kScalar}; }
+    Types operator()(const SumSquares&) const { return {g, kScalarType}; }
     Types operator()(const OptimizerStep& k) const {
         const DType state = k.blocks > 0 ? DType::int8 : s;
-        return {g, kScalar, e, s, state, state, kScale};
+        return {g, kScalarType, e, s, state, state, kScale};
     }
-    Types operator()(const FactoredSquares&) const { return {g, kScalar, kScale}; }
+    Types operator()(const FactoredSquares&) const { return {g, kScalarType, kScale}; }
     Types operator()(const FactoredNorms& k) const {
-        return {g, kScalar, k.master ? s : e, kScale, kScale, kScale};
+        return {g, kScalarType, k.master ? s : e, kScale, kScale, kScale};
     }
-    Types operator()(const FactoredStep&) const { return {g, kScalar, e, s, kScale, kScale, s}; }
-    Types operator()(const MuonMomentum&) const { return {g, kScalar, s, DType::bf16}; }
+    Types operator()(const FactoredStep&) const {
+        return {g, kScalarType, e, s, kScale, kScale, s};
+    }
+    Types operator()(const MuonMomentum&) const { return {g, kScalarType, s, DType::bf16}; }
     Types operator()(const Orthogonalise&) const { return {DType::bf16, DType::bf16}; }
     Types operator()(const MuonStep&) const { return {DType::bf16, e, s}; }
     template <class Other>

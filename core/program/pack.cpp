@@ -9,7 +9,7 @@
 namespace shardscope {
 namespace {
 
-using Span = PackItem::Span;
+using PackSpan = PackItem::Span;
 using Order = std::vector<std::size_t>;  // items
 
 constexpr std::size_t kSmallProblem = 400;  // items; first-fit in several orders is quadratic
@@ -37,7 +37,7 @@ public:
     Contemporaries(const std::vector<PackItem>& items, const Order& fitted) : items_(items) {
         std::vector<Life> lives;
         for (std::size_t i : fitted)
-            for (const Span& s : items[i].lifetime())
+            for (const PackSpan& s : items[i].lifetime())
                 lives.push_back({s, static_cast<std::uint32_t>(i)});
         std::stable_sort(lives.begin(), lives.end(),
                          [](const Life& a, const Life& b) { return a.span.first < b.span.first; });
@@ -50,7 +50,7 @@ public:
 
 private:
     struct Life {
-        Span span;
+        PackSpan span;
         std::uint32_t item = 0;
     };
     using Pairs = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
@@ -70,8 +70,8 @@ private:
     }
 
     bool met_before(std::size_t a, std::size_t b, std::int32_t position) const {
-        for (const Span& x : items_[a].lifetime())
-            for (const Span& y : items_[b].lifetime())
+        for (const PackSpan& x : items_[a].lifetime())
+            for (const PackSpan& y : items_[b].lifetime())
                 if (const auto meeting = std::max(x.first, y.first);
                     meeting < position && meeting <= std::min(x.last, y.last))
                     return true;
@@ -121,7 +121,7 @@ public:
             return p;
         };
         for (auto i = list.rbegin(); i != list.rend(); ++i)
-            for (const Span& s : items_[*i].lifetime())
+            for (const PackSpan& s : items_[*i].lifetime())
                 for (auto p = open(index(s.first)); p <= index(s.last); p = open(p)) {
                     floor_[p] = packing_.offset[*i] + items_[*i].size;
                     next[p] = p + 1;
@@ -131,7 +131,7 @@ public:
     // `near`: those items that overlap it, placed or to be placed without a stack.
     void place(std::size_t i, std::span<const std::uint32_t> near) {
         std::int64_t floor = 0;
-        for (const Span& s : items_[i].lifetime())
+        for (const PackSpan& s : items_[i].lifetime())
             for (auto p = index(s.first); p <= index(s.last); ++p)
                 floor = std::max(floor, floor_[p]);
         const bool few = near.size() * kFew < by_offset_.size();
@@ -211,7 +211,7 @@ std::optional<Packing> pack_in_order(const std::vector<PackItem>& items, std::in
 
 std::int64_t lifespan(const PackItem& item) {
     std::int64_t sum = 0;
-    for (const Span& s : item.lifetime()) sum += s.last - s.first + 1;
+    for (const PackSpan& s : item.lifetime()) sum += s.last - s.first + 1;
     return sum;
 }
 

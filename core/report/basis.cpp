@@ -13,15 +13,16 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<std::string_view, 7> kColumns = {"profile", "architecture", "quantity", "rows",
-                                                      "mape",    "p90",          "bias"};
+constexpr std::array<std::string_view, 7> kAccuracyColumns = {
+    "profile", "architecture", "quantity", "rows", "mape", "p90", "bias"};
 
 class AccuracyReader {
 public:
     AccuracyReader(const CsvTable& table, const std::string& file) : file_(file) {
-        for (std::size_t i = 0; i < kColumns.size(); ++i) {
-            const auto found = std::ranges::find(table.columns, kColumns[i]);
-            if (found == table.columns.end()) fail(table.line, "there is no column", kColumns[i]);
+        for (std::size_t i = 0; i < kAccuracyColumns.size(); ++i) {
+            const auto found = std::ranges::find(table.columns, kAccuracyColumns[i]);
+            if (found == table.columns.end())
+                fail(table.line, "there is no column", kAccuracyColumns[i]);
             place_[i] = static_cast<std::size_t>(found - table.columns.begin());
         }
     }
@@ -55,7 +56,7 @@ private:
     }
 
     std::string file_;
-    std::array<std::size_t, kColumns.size()> place_{};
+    std::array<std::size_t, kAccuracyColumns.size()> place_{};
 };
 
 // Means weighted by runs.
@@ -68,7 +69,7 @@ void add(const AccuracyRow& row, AccuracyRow& together) {
     together.rows += row.rows;
 }
 
-std::string plural(std::size_t count, const char* noun) {
+std::string counted(std::size_t count, const char* noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
@@ -83,9 +84,9 @@ std::string constants_of(const Cluster& cluster) {
     for (const auto& [name, transport] : calibration.transports)
         collectives += transport.collectives.size();
     return fmt::format("Constants: measured {}: {}, {}, {}; the rest is the cluster description's",
-                       calibration.date, plural(calibration.matmul.size(), "multiply rate"),
-                       plural(calibration.kernels.size(), "kernel rate"),
-                       plural(collectives, "collective time"));
+                       calibration.date, counted(calibration.matmul.size(), "multiply rate"),
+                       counted(calibration.kernels.size(), "kernel rate"),
+                       counted(collectives, "collective time"));
 }
 
 }  // namespace

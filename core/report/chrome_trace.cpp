@@ -16,7 +16,7 @@ namespace shardscope {
 namespace {
 
 // As the inside of a JSON string.
-std::string escaped(std::string_view text) {
+std::string json_escaped(std::string_view text) {
     std::string result;
     for (const char c : text) {
         if (c == '"' || c == '\\')
@@ -49,13 +49,14 @@ public:
 private:
     std::string made_for(const Span& span) const {
         const SpanDescription what = describer_.describe(span);
-        std::string text = fmt::format(R"({{"ph":"X","name":"{}","args":{{)", escaped(what.name));
+        std::string text =
+            fmt::format(R"({{"ph":"X","name":"{}","args":{{)", json_escaped(what.name));
         if (what.flops) text += fmt::format(R"("flops":{},)", std::llround(what.flops->value));
         if (what.bytes) text += fmt::format(R"("bytes":{},)", what.bytes->value);
-        if (!what.layer.empty()) text += fmt::format(R"("layer":"{}",)", escaped(what.layer));
+        if (!what.layer.empty()) text += fmt::format(R"("layer":"{}",)", json_escaped(what.layer));
         return text + fmt::format(R"("phase":"{}","body":"{}","micro-batch":)",
                                   phase_name(span.phase),
-                                  escaped(role_.bodies[span.body.index()].name));
+                                  json_escaped(role_.bodies[span.body.index()].name));
     }
 
     const RoleProgram& role_;
@@ -114,7 +115,7 @@ private:
             more +=
                 fmt::format("{}stands for {} ranks", more.empty() ? "" : ", ", rank.multiplicity);
         if (!more.empty()) name += fmt::format(" ({})", more);
-        describe("process_name", 0, fmt::format(R"("name":"{}")", escaped(name)));
+        describe("process_name", 0, fmt::format(R"("name":"{}")", json_escaped(name)));
         describe("process_sort_index", 0, fmt::format(R"("sort_index":{})", process_));
     }
 

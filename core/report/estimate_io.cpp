@@ -12,11 +12,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr NumberRange kFinite{-1e300, 1e300};
 constexpr IntegerRange kCount{0, INT64_MAX};
 constexpr IntegerRange kSmallCount{0, INT32_MAX};
 
-double number(const YamlMap& map, std::string_view key) {
+double number_or_infinity(const YamlMap& map, std::string_view key) {
     const YamlValue value = map.require(key);
     return value.is_null() ? std::numeric_limits<double>::infinity() : value.number(kFinite);
 }
@@ -26,7 +25,9 @@ double positive(const YamlMap& map, std::string_view key) {
     const YamlValue value = map.require(key);
     return value.is_null() ? 0 : value.number(kFinite);
 }
-Seconds seconds(const YamlMap& map, std::string_view key) { return Seconds(number(map, key)); }
+Seconds seconds_or_infinity(const YamlMap& map, std::string_view key) {
+    return Seconds(number_or_infinity(map, key));
+}
 
 Json goodput_json(const Goodput& g) {
     Json json;
@@ -54,22 +55,22 @@ Goodput read_goodput(const YamlValue& value) {
                               "best_interval", "restart_s", "expected_s", "goodput", "failures",
                               "runs", "p5_s", "p50_s", "p95_s", "mean_s", "standard_error_s"});
     Goodput g;
-    g.mtbf = seconds(map, "mtbf_s");
+    g.mtbf = seconds_or_infinity(map, "mtbf_s");
     g.checkpoint = Bytes(map.require("checkpoint_bytes").integer(kCount));
-    g.write = seconds(map, "write_s");
-    g.interval = seconds(map, "interval_s");
+    g.write = seconds_or_infinity(map, "write_s");
+    g.interval = seconds_or_infinity(map, "interval_s");
     g.best_interval = map.require("best_interval").boolean();
-    g.restart = seconds(map, "restart_s");
-    g.expected = seconds(map, "expected_s");
-    g.part = number(map, "goodput");
-    g.failures = number(map, "failures");
+    g.restart = seconds_or_infinity(map, "restart_s");
+    g.expected = seconds_or_infinity(map, "expected_s");
+    g.part = number_or_infinity(map, "goodput");
+    g.failures = number_or_infinity(map, "failures");
     g.runs = static_cast<int>(map.require("runs").integer(kSmallCount));
     if (g.runs == 0) return g;
-    g.p5 = seconds(map, "p5_s");
-    g.p50 = seconds(map, "p50_s");
-    g.p95 = seconds(map, "p95_s");
-    g.mean = seconds(map, "mean_s");
-    g.standard_error = seconds(map, "standard_error_s");
+    g.p5 = seconds_or_infinity(map, "p5_s");
+    g.p50 = seconds_or_infinity(map, "p50_s");
+    g.p95 = seconds_or_infinity(map, "p95_s");
+    g.mean = seconds_or_infinity(map, "mean_s");
+    g.standard_error = seconds_or_infinity(map, "standard_error_s");
     return g;
 }
 
@@ -88,14 +89,14 @@ Json run_json(const RunEstimate& run) {
     return json;
 }
 
-RunEstimate read_run(const YamlValue& value) {
+RunEstimate read_run_estimate(const YamlValue& value) {
     const YamlMap map(value, {"steps", "ideal_s", "expected_s", "gpu_hours", "gpu_power_w",
                               "power_w", "step_energy_j", "energy_j", "price", "goodput"});
     RunEstimate run;
     run.steps = map.require("steps").integer(kCount);
-    run.ideal = seconds(map, "ideal_s");
-    run.expected = seconds(map, "expected_s");
-    run.gpu_hours = number(map, "gpu_hours");
+    run.ideal = seconds_or_infinity(map, "ideal_s");
+    run.expected = seconds_or_infinity(map, "expected_s");
+    run.gpu_hours = number_or_infinity(map, "gpu_hours");
     run.gpu_power = Watts(positive(map, "gpu_power_w"));
     run.power = Watts(positive(map, "power_w"));
     run.step_energy = Joules(positive(map, "step_energy_j"));
@@ -126,20 +127,20 @@ StepVariation read_variation(const YamlValue& value) {
     const YamlMap map(value, {"kernel_jitter", "rank_jitter", "stragglers", "seed", "steps",
                               "mean_s", "p5_s", "p50_s", "p95_s"});
     StepVariation variation;
-    variation.disturbance.kernel_jitter = number(map, "kernel_jitter");
-    variation.disturbance.rank_jitter = number(map, "rank_jitter");
+    variation.disturbance.kernel_jitter = number_or_infinity(map, "kernel_jitter");
+    variation.disturbance.rank_jitter = number_or_infinity(map, "rank_jitter");
     for (const YamlValue& item : map.require("stragglers").items()) {
         const YamlMap straggler(item, {"rank", "factor"});
         const auto rank = straggler.require("rank").integer(kSmallCount);
         variation.disturbance.stragglers.push_back(
-            {Rank(static_cast<std::int32_t>(rank)), number(straggler, "factor")});
+            {Rank(static_cast<std::int32_t>(rank)), number_or_infinity(straggler, "factor")});
     }
     variation.disturbance.seed = map.require("seed").seed();
     variation.steps = static_cast<int>(map.require("steps").integer(kSmallCount));
-    variation.mean = seconds(map, "mean_s");
-    variation.p5 = seconds(map, "p5_s");
-    variation.p50 = seconds(map, "p50_s");
-    variation.p95 = seconds(map, "p95_s");
+    variation.mean = seconds_or_infinity(map, "mean_s");
+    variation.p5 = seconds_or_infinity(map, "p5_s");
+    variation.p50 = seconds_or_infinity(map, "p50_s");
+    variation.p95 = seconds_or_infinity(map, "p95_s");
     return variation;
 }
 
@@ -160,9 +161,9 @@ std::optional<AccuracyRow> read_accuracy_row(const YamlValue& value) {
     row.architecture = map.require("architecture").string();
     row.quantity = map.require("quantity").string();
     row.rows = static_cast<std::size_t>(map.require("rows").integer(kCount));
-    row.mape = number(map, "mape");
-    row.p90 = number(map, "p90");
-    row.bias = number(map, "bias");
+    row.mape = number_or_infinity(map, "mape");
+    row.p90 = number_or_infinity(map, "p90");
+    row.bias = number_or_infinity(map, "bias");
     return row;
 }
 
@@ -178,7 +179,7 @@ void add_estimates(const Result& result, nlohmann::ordered_json& json) {
 }
 
 void read_estimates(const YamlMap& map, Result& result) {
-    if (const auto run = map.find("run")) result.run = read_run(*run);
+    if (const auto run = map.find("run")) result.run = read_run_estimate(*run);
     if (const auto variation = map.find("variation")) result.variation = read_variation(*variation);
     if (const auto found = map.find("basis")) {
         const YamlMap basis(*found, {"time", "memory", "constants"});

@@ -7,7 +7,6 @@
 namespace shardscope {
 namespace {
 
-constexpr double kMiB = 1024.0 * 1024.0;
 constexpr double kLeastGiB = 0.1;  // below it, GiB with two decimals shows too little
 
 }  // namespace

@@ -14,11 +14,11 @@ namespace {
 constexpr double kMostFailures = 1e7;  // of all simulated runs together: about a second
 
 // The run's segments: all but the last one are `full` seconds long, its checkpoint included.
-struct Segments {
+struct RunSegments {
     double full = 0, last = 0;  // seconds
     std::int64_t count = 1;
 
-    Segments(Seconds work, const FailureModel& model) {
+    RunSegments(Seconds work, const FailureModel& model) {
         const double parts = std::max(1.0, std::ceil(work / model.interval - 1e-9));
         count = static_cast<std::int64_t>(std::min(parts, 9e15));
         full = (model.interval + model.write).value;
@@ -44,7 +44,7 @@ private:
     std::uint64_t run_, draw_ = 0;
 };
 
-double simulated_run(const Segments& segments, const FailureModel& model, FailureDraws draws) {
+double simulated_run(const RunSegments& segments, const FailureModel& model, FailureDraws draws) {
     double time = 0, restart = 0;  // seconds; the first start is no restart
     std::int64_t done = 0;
     for (;;) {
@@ -69,7 +69,7 @@ Seconds best_checkpoint_interval(Seconds write, Seconds mtbf) {
 }
 
 Seconds expected_run_time(Seconds work, const FailureModel& model) {
-    const Segments segments(work, model);
+    const RunSegments segments(work, model);
     const double mtbf = model.mtbf.value;
     const double attempts =
         static_cast<double>(segments.count - 1) * std::expm1(segments.full / mtbf) +
@@ -81,7 +81,7 @@ void simulate_failures(Seconds work, const FailureModel& model, std::uint64_t se
                        Goodput& goodput) {
     const double failures = expected_run_time(work, model) / model.mtbf;
     if (!(failures * runs < kMostFailures) || runs < 2) return;
-    const Segments segments(work, model);
+    const RunSegments segments(work, model);
     std::vector<double> times;
     for (int run = 0; run < runs; ++run)
         times.push_back(simulated_run(segments, model, FailureDraws(seed, run)));

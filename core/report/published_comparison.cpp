@@ -15,7 +15,7 @@ Bytes category(const MemoryUse& memory, Category category) {
     return memory.categories[static_cast<std::size_t>(category)];
 }
 
-Bytes memory_of(const MemoryUse& memory, PublishedQuantity quantity) {
+Bytes memory_of_quantity(const MemoryUse& memory, PublishedQuantity quantity) {
     if (quantity == PublishedQuantity::model_states)
         return category(memory, Category::parameters) + category(memory, Category::gradients) +
                category(memory, Category::optimizer_states);
@@ -30,7 +30,8 @@ std::optional<double> memory_in_bytes(const PublishedFigure& figure, const Resul
     for (const RankTrace& trace : result.ranks) {
         const int last = trace.rank.value + trace.multiplicity - 1;
         if (figure.rank && (*figure.rank < trace.rank || figure.rank->value > last)) continue;
-        const auto bytes = static_cast<double>(memory_of(trace.memory, figure.quantity).value);
+        const auto bytes =
+            static_cast<double>(memory_of_quantity(trace.memory, figure.quantity).value);
         largest = std::max(largest.value_or(0), bytes);
     }
     return largest;
@@ -57,8 +58,8 @@ std::optional<double> ours_in_base_units(const PublishedFigure& figure, const Re
     }
 }
 
-PublishedComparison compare(const PublishedFigure& figure, const StrategyReport& strategy,
-                            const Scenario& scenario) {
+PublishedComparison compare_figure(const PublishedFigure& figure, const StrategyReport& strategy,
+                                   const Scenario& scenario) {
     PublishedComparison comparison{figure, {}, {}};
     if (!strategy.simulated) return comparison;
     const auto ours = ours_in_base_units(figure, *strategy.simulated, scenario);
@@ -83,7 +84,7 @@ std::vector<PublishedComparison> compare_published(const Report& report) {
         const auto strategy =
             std::ranges::find(report.strategies, figure.strategy, &StrategyReport::name);
         if (strategy != report.strategies.end())
-            comparisons.push_back(compare(figure, *strategy, report.scenario));
+            comparisons.push_back(compare_figure(figure, *strategy, report.scenario));
     }
     return comparisons;
 }

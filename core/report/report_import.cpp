@@ -18,7 +18,6 @@ namespace {
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 60;
 constexpr IntegerRange kBytes{0, kMostBytes};
 constexpr IntegerRange kSigned{-kMostBytes, kMostBytes};
-constexpr NumberRange kFinite{-1e300, 1e300};
 constexpr IntegerRange kRanks{0, INT32_MAX};
 
 // JSON is YAML to the reader that knows places, but not the other way round.
@@ -44,11 +43,11 @@ void expect_json(const std::string& text, const std::string& path) {
     }
 }
 
-double number(const YamlValue& value) {
+double number_or_nan(const YamlValue& value) {
     return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.number(kFinite);
 }
 Seconds seconds(const YamlMap& map, std::string_view key) {
-    return Seconds(number(map.require(key)));
+    return Seconds(number_or_nan(map.require(key)));
 }
 Bytes bytes(const YamlMap& map, std::string_view key, IntegerRange range = kBytes) {
     return Bytes(map.require(key).integer(range));
@@ -145,12 +144,12 @@ std::optional<Result> read_result(const YamlValue& value, bool measured) {
                               "losses", "memory", "time", "run", "variation", "basis"});
     Result result;
     result.step_time = seconds(map, "step_time_s");
-    result.tokens_per_s = number(map.require("tokens_per_s"));
-    result.tokens_per_s_per_gpu = number(map.require("tokens_per_s_per_gpu"));
+    result.tokens_per_s = number_or_nan(map.require("tokens_per_s"));
+    result.tokens_per_s_per_gpu = number_or_nan(map.require("tokens_per_s_per_gpu"));
     const YamlValue mfu = map.require("mfu");
-    result.mfu = mfu.is_null() ? 0 : number(mfu);
+    result.mfu = mfu.is_null() ? 0 : number_or_nan(mfu);
     for (const YamlValue& loss : map.require("losses").items())
-        result.losses.push_back(number(loss));
+        result.losses.push_back(number_or_nan(loss));
     read_memory(map.require("memory"), measured, result);
     const YamlMap time(map.require("time"),
                        {"compute_s", "exposed_communication_s", "bubble_s", "optimizer_s"});
@@ -177,7 +176,7 @@ std::optional<Error> read_error(const YamlValue& value, Status status) {
                  status == Status::invalid ? ErrorKind::invalid_input : ErrorKind::run_failed);
 }
 
-StrategyReport read_strategy(const YamlValue& value) {
+StrategyReport read_strategy_report(const YamlValue& value) {
     const YamlMap map(value,
                       {"name", "status", "exceeded", "layout", "simulated", "measured", "error"});
     StrategyReport strategy;
@@ -211,13 +210,13 @@ Context read_context(const YamlValue& value) {
 // Before the other keys, which another version may have otherwise.
 void expect_version(const YamlValue& file) {
     const YamlValue version = YamlMap::open(file).require("schema_version");
-    const std::int64_t number = version.integer(kSigned);
-    if (number == kReportSchemaVersion) return;
+    const std::int64_t number_or_nan = version.integer(kSigned);
+    if (number_or_nan == kReportSchemaVersion) return;
     version.fail("schema-version",
                  fmt::format("the report is of schema version {}, but this program reads {}",
-                             number, kReportSchemaVersion),
-                 number > kReportSchemaVersion ? "use a newer version of the program"
-                                               : "run it again to make a new report");
+                             number_or_nan, kReportSchemaVersion),
+                 number_or_nan > kReportSchemaVersion ? "use a newer version of the program"
+                                                      : "run it again to make a new report");
 }
 
 // Every entry answers for the scenario's strategy of that place.
@@ -244,7 +243,7 @@ Report report_from_json(const std::string& text, const std::string& path) {
     report.scenario = read_scenario(map.require("scenario"), "", {});
     const YamlValue strategies = map.require("strategies");
     for (const YamlValue& strategy : strategies.items())
-        report.strategies.push_back(read_strategy(strategy));
+        report.strategies.push_back(read_strategy_report(strategy));
     expect_same_strategies(strategies, report);
     return report;
 }

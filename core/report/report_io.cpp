@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+constexpr double kUnknownFigure = std::numeric_limits<double>::quiet_NaN();
 
 Json strategy_json(const StrategyReport& strategy) {
     Json json;
@@ -86,7 +86,7 @@ std::vector<std::string> csv_result(const Result* result) {
     std::vector<std::string> fields;
     for (const double value :
          {result->step_time.value, result->tokens_per_s, result->tokens_per_s_per_gpu,
-          result->mfu > 0 ? result->mfu : kUnknown, result->time.compute.value,
+          result->mfu > 0 ? result->mfu : kUnknownFigure, result->time.compute.value,
           result->time.exposed_communication.value, result->time.bubble.value,
           result->time.optimizer.value}) {
         fields.push_back(csv_number(value));

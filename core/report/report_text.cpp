@@ -30,7 +30,7 @@ struct Units {
     std::string samples;  // "tokens", or "samples" for models without a sequence
 };
 
-Units units_of(const Report& report) {
+Units report_units(const Report& report) {
     Bytes peak;
     Seconds step;
     for (const StrategyReport& strategy : report.strategies) {
@@ -87,7 +87,7 @@ void add_category_columns(TextTable& table, const char* unit) {
 }
 
 TextTable results_table(const Report& report, Pick pick, bool losses) {
-    const Units units = units_of(report);
+    const Units units = report_units(report);
     TextTable table;
     add_strategy_columns(table);
     table.add_column(fmt::format("peak\nmemory\n{}", units.memory.name()));
@@ -135,7 +135,7 @@ std::string errors_text(const Report& report) {
     return text;
 }
 
-std::string heading(const Report& report) { return heading_text(report) + "\n\n"; }
+std::string report_heading(const Report& report) { return heading_text(report) + "\n\n"; }
 
 std::string remarks(const Report& report) {
     const std::string text = remarks_text(report);
@@ -313,21 +313,21 @@ std::string remarks_text(const Report& report) {
 
 std::string simulation_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::simulated;
-    return heading(report) + results_table(report, pick, false).to_string(colours) +
-           ranks_text(report, pick, units_of(report)) + beside_text(report) +
+    return report_heading(report) + results_table(report, pick, false).to_string(colours) +
+           ranks_text(report, pick, report_units(report)) + beside_text(report) +
            variation_text(report) + run_text(report) + published_text(report) + basis_text(report) +
            remarks(report);
 }
 
 std::string measurement_text(const Report& report, bool colours) {
     const Pick pick = &StrategyReport::measured;
-    return heading(report) + results_table(report, pick, true).to_string(colours) +
-           ranks_text(report, pick, units_of(report)) + runtime_text(report) + remarks(report);
+    return report_heading(report) + results_table(report, pick, true).to_string(colours) +
+           ranks_text(report, pick, report_units(report)) + runtime_text(report) + remarks(report);
 }
 
 std::string comparison_text(const Report& report, bool colours) {
-    const Units units = units_of(report);
-    std::string text = heading(report) + overview_table(report, units).to_string(colours);
+    const Units units = report_units(report);
+    std::string text = report_heading(report) + overview_table(report, units).to_string(colours);
     text += categories_text(report, units);
     text += ranks_text(report, &StrategyReport::simulated, units);
     text += runtime_text(report);

@@ -15,10 +15,10 @@ struct Scale {
     double factor;
     const char* name;
 };
-constexpr Scale kTimes[] = {{86400, "days"}, {3600, "hours"}, {60, "min"}, {1, "s"}};
-constexpr Scale kEnergies[] = {{3.6e12, "GWh"}, {3.6e9, "MWh"}, {3.6e6, "kWh"}, {3.6e3, "Wh"}};
-constexpr Scale kPowers[] = {{1e6, "MW"}, {1e3, "kW"}, {1, "W"}};
-constexpr Scale kSizes[] = {{kGiB * 1024, "TiB"}, {kGiB, "GiB"}, {kGiB / 1024, "MiB"}};
+constexpr Scale kTimeScales[] = {{86400, "days"}, {3600, "hours"}, {60, "min"}, {1, "s"}};
+constexpr Scale kEnergyScales[] = {{3.6e12, "GWh"}, {3.6e9, "MWh"}, {3.6e6, "kWh"}, {3.6e3, "Wh"}};
+constexpr Scale kPowerScales[] = {{1e6, "MW"}, {1e3, "kW"}, {1, "W"}};
+constexpr Scale kSizeScales[] = {{kGiB * 1024, "TiB"}, {kGiB, "GiB"}, {kGiB / 1024, "MiB"}};
 
 // The largest unit of which the value has one, else the smallest.
 template <std::size_t kCount>
@@ -47,13 +47,13 @@ double largest(const Report& report, const Figure& figure) {
 
 TextTable cost_table(const Report& report) {
     const Scale time =
-        scale_of(kTimes, largest(report, [](const RunEstimate& r) { return r.ideal.value; }));
+        scale_of(kTimeScales, largest(report, [](const RunEstimate& r) { return r.ideal.value; }));
     const Scale power =
-        scale_of(kPowers, largest(report, [](const RunEstimate& r) { return r.power.value; }));
+        scale_of(kPowerScales, largest(report, [](const RunEstimate& r) { return r.power.value; }));
     const Scale step = scale_of(
-        kEnergies, largest(report, [](const RunEstimate& r) { return r.step_energy.value; }));
-    const Scale energy =
-        scale_of(kEnergies, largest(report, [](const RunEstimate& r) { return r.energy.value; }));
+        kEnergyScales, largest(report, [](const RunEstimate& r) { return r.step_energy.value; }));
+    const Scale energy = scale_of(
+        kEnergyScales, largest(report, [](const RunEstimate& r) { return r.energy.value; }));
     TextTable table;
     table.add_column("strategy", TextTable::Align::left);
     table.add_column("steps");
@@ -81,15 +81,15 @@ TextTable cost_table(const Report& report) {
 
 TextTable failure_table(const Report& report) {
     const Scale time =
-        scale_of(kTimes, largest(report, [](const RunEstimate& r) { return r.ideal.value; }));
+        scale_of(kTimeScales, largest(report, [](const RunEstimate& r) { return r.ideal.value; }));
     const auto of_goodput = [&](auto member) {
         return largest(report, [member](const RunEstimate& r) {
             return r.goodput ? static_cast<double>(((*r.goodput).*member).value) : 0;
         });
     };
-    const Scale mtbf = scale_of(kTimes, of_goodput(&Goodput::mtbf));
-    const Scale interval = scale_of(kTimes, of_goodput(&Goodput::interval));
-    const Scale size = scale_of(kSizes, of_goodput(&Goodput::checkpoint));
+    const Scale mtbf = scale_of(kTimeScales, of_goodput(&Goodput::mtbf));
+    const Scale interval = scale_of(kTimeScales, of_goodput(&Goodput::interval));
+    const Scale size = scale_of(kSizeScales, of_goodput(&Goodput::checkpoint));
     TextTable table;
     table.add_column("strategy", TextTable::Align::left);
     table.add_column(fmt::format("between\nfailures\n{}", mtbf.name));

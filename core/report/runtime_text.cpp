@@ -11,7 +11,7 @@
 namespace shardscope {
 namespace {
 
-std::array<Bytes, 4> parts_of(const RuntimeMemory& memory) {
+std::array<Bytes, 4> memory_parts(const RuntimeMemory& memory) {
     return {memory.context, memory.workspace, memory.communicators, memory.total()};
 }
 
@@ -21,10 +21,10 @@ bool ran_on_gpus(const StrategyReport& strategy) {
     return memory.runtime.total().value > 0 || memory.process.value > 0;
 }
 
-void add_row(TextTable& table, const MemoryUnit& unit, std::string name, const char* kind,
-             const MemoryUse& memory) {
+void add_memory_row(TextTable& table, const MemoryUnit& unit, std::string name, const char* kind,
+                    const MemoryUse& memory) {
     std::vector<std::string> row{std::move(name), kind};
-    for (const Bytes part : parts_of(memory.runtime)) row.push_back(unit.format(part));
+    for (const Bytes part : memory_parts(memory.runtime)) row.push_back(unit.format(part));
     row.push_back(unit.format(memory.peak));
     row.push_back(memory.process.value > 0 ? unit.format(memory.process) : kUnknown);
     table.add_row(std::move(row));
@@ -49,10 +49,11 @@ std::string runtime_text(const Report& report) {
         if (!ran_on_gpus(strategy)) continue;
         std::string name = strategy.name;
         if (strategy.simulated) {
-            add_row(table, unit, std::move(name), "predicted", strategy.simulated->peak_memory());
+            add_memory_row(table, unit, std::move(name), "predicted",
+                           strategy.simulated->peak_memory());
             name.clear();  // once per strategy
         }
-        add_row(table, unit, std::move(name), "measured", strategy.measured->peak_memory());
+        add_memory_row(table, unit, std::move(name), "measured", strategy.measured->peak_memory());
     }
     return "\nMemory of the process of the rank with the largest peak\n\n" + table.to_string();
 }

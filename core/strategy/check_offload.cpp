@@ -10,7 +10,8 @@
 namespace shardscope {
 namespace {
 
-[[noreturn]] void fail(const Strategy& s, const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_offload(const Strategy& s, const std::string& message,
+                                 const std::string& fix) {
     throw Error("offload", fmt::format("{}: {}", place_of(s), message), fix);
 }
 
@@ -19,34 +20,38 @@ namespace {
 void check_stage(const Strategy& s) {
     const Offload& offload = s.offload;
     if (offload.optimizer != OffloadTo::none && s.zero == 0)
-        fail(s,
-             "offload.optimizer with zero 0: every rank of a node would keep all states in the "
-             "memory that they share",
-             "use zero 1, 2 or 3, or leave offload.optimizer out");
+        refuse_offload(
+            s,
+            "offload.optimizer with zero 0: every rank of a node would keep all states in the "
+            "memory that they share",
+            "use zero 1, 2 or 3, or leave offload.optimizer out");
     if (offload.parameters == OffloadTo::none) return;
     if (s.zero < 3)
-        fail(s,
-             fmt::format("offload.parameters with zero {}: they are fetched where they are "
-                         "gathered, which zero 3 does",
-                         s.zero),
-             "use zero 3, or leave offload.parameters out");
+        refuse_offload(
+            s,
+            fmt::format("offload.parameters with zero {}: they are fetched where they are "
+                        "gathered, which zero 3 does",
+                        s.zero),
+            "use zero 3, or leave offload.parameters out");
     if (offload.optimizer == OffloadTo::none)
-        fail(s,
-             "offload.parameters without offload.optimizer: the device would step what lies on "
-             "the host",
-             "add offload.optimizer: cpu, or leave offload.parameters out");
+        refuse_offload(
+            s,
+            "offload.parameters without offload.optimizer: the device would step what lies on "
+            "the host",
+            "add offload.optimizer: cpu, or leave offload.parameters out");
 }
 
 // The host's step is one pass over elements.
-void check_optimizer(const OptimizerSpec& optimizer, const Strategy& s) {
+void check_offloaded_optimizer(const OptimizerSpec& optimizer, const Strategy& s) {
     const bool by_elements =
         optimizer.kind == OptimizerKind::adamw || optimizer.kind == OptimizerKind::adam ||
         optimizer.kind == OptimizerKind::sgd || optimizer.kind == OptimizerKind::lion;
     if (s.offload.optimizer != OffloadTo::none && !by_elements)
-        fail(s,
-             fmt::format("offload.optimizer with optimizer {}, which the host does not step",
-                         name_of(optimizer.kind)),
-             "use adamw, adam, sgd or lion, or leave offload.optimizer out");
+        refuse_offload(
+            s,
+            fmt::format("offload.optimizer with optimizer {}, which the host does not step",
+                        name_of(optimizer.kind)),
+            "use adamw, adam, sgd or lion, or leave offload.optimizer out");
 }
 
 // FSDP's CPUOffloadPolicy has parameters, gradients and states on the host, or none of them
@@ -54,27 +59,29 @@ void check_optimizer(const OptimizerSpec& optimizer, const Strategy& s) {
 void check_fsdp(const Strategy& s) {
     if (!is_fsdp(s.profile) || s.offload.optimizer == OffloadTo::none) return;
     if (s.offload.parameters == OffloadTo::none)
-        fail(s,
-             fmt::format("offload.optimizer alone with profile {}, which offloads parameters and "
-                         "states together",
-                         name_of(s.profile)),
-             "add offload.parameters: cpu, or use another profile");
+        refuse_offload(
+            s,
+            fmt::format("offload.optimizer alone with profile {}, which offloads parameters and "
+                        "states together",
+                        name_of(s.profile)),
+            "add offload.parameters: cpu, or use another profile");
     if (s.pp > 1)
-        fail(s,
-             fmt::format("offload with profile {} and pp {}, where a stage keeps its parameters "
-                         "gathered",
-                         name_of(s.profile), s.pp),
-             "use pp 1, or another profile");
+        refuse_offload(
+            s,
+            fmt::format("offload with profile {} and pp {}, where a stage keeps its parameters "
+                        "gathered",
+                        name_of(s.profile), s.pp),
+            "use pp 1, or another profile");
 }
 
 void check_host(const Cluster& cluster, const Strategy& s) {
     const NodeHost& host = cluster.host;
     const auto need = [&](bool stated, const char* key, const char* example) {
         if (stated) return;
-        fail(s,
-             fmt::format("{} on cluster {}, which states no host.{}", offload_text(s.offload),
-                         cluster.name, key),
-             fmt::format("add host: {{{}}} to the cluster", example));
+        refuse_offload(s,
+                       fmt::format("{} on cluster {}, which states no host.{}",
+                                   offload_text(s.offload), cluster.name, key),
+                       fmt::format("add host: {{{}}} to the cluster", example));
     };
     need(host.memory.value > 0, "memory", "memory: 2TB");
     need(host.link.bandwidth.value > 0, "link.bandwidth", "link: {bandwidth: 64GB/s}");
@@ -90,17 +97,18 @@ void check_host(const Cluster& cluster, const Strategy& s) {
 
 void check_offload(const Cluster& cluster, const OptimizerSpec& optimizer, const Strategy& s) {
     if (!s.offload.any()) return;
-    check_optimizer(optimizer, s);
+    check_offloaded_optimizer(optimizer, s);
     if (cluster.device.kind == DeviceKind::cpu)
-        fail(s, "offload on CPUs, whose memory is the host's already",
-             "leave offload out, or use a cluster of GPUs");
+        refuse_offload(s, "offload on CPUs, whose memory is the host's already",
+                       "leave offload out, or use a cluster of GPUs");
     check_stage(s);
     check_fsdp(s);
     if (s.offload.activations != OffloadTo::none && s.recompute.kind != Recompute::Kind::full)
-        fail(s,
-             "offload.activations without recompute: full: what is offloaded are the inputs that "
-             "blocks are computed again from",
-             "add recompute: full, or leave offload.activations out");
+        refuse_offload(
+            s,
+            "offload.activations without recompute: full: what is offloaded are the inputs that "
+            "blocks are computed again from",
+            "add recompute: full, or leave offload.activations out");
     check_host(cluster, s);
 }
 

@@ -40,13 +40,14 @@ std::string divisors_near(std::int64_t n, std::int64_t wanted, std::int64_t leas
     return join_or(words);
 }
 
-[[noreturn]] void fail(const Strategy& s, const char* rule, const std::string& message,
-                       const std::string& fix) {
+[[noreturn]] void refuse_strategy(const Strategy& s, const char* rule, const std::string& message,
+                                  const std::string& fix) {
     throw Error(rule, fmt::format("{}: {}", place_of(s), message), fix);
 }
 
 void check_positive(const Strategy& s, const char* name, std::int64_t value) {
-    if (value < 1) fail(s, "range", fmt::format("{} is {}", name, value), "use 1 or more");
+    if (value < 1)
+        refuse_strategy(s, "range", fmt::format("{} is {}", name, value), "use 1 or more");
 }
 
 void check_degrees(const Strategy& s) {
@@ -65,12 +66,13 @@ void check_ranges(const TrainingSpec& training, const Strategy& s) {
     check_positive(s, "virtual_stages", s.virtual_stages);
     check_positive(s, "recompute every", s.recompute.every);
     if (s.zero < 0 || s.zero > 3) {
-        fail(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
+        refuse_strategy(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
     }
     if (s.zero >= 2 && s.reduce_at == ReduceAt::boundary) {
-        fail(s, "reduce-at",
-             fmt::format("zero {} keeps no whole gradients to reduce at the boundary", s.zero),
-             "use reduce_at: micro_batch, or zero 0 or 1");
+        refuse_strategy(
+            s, "reduce-at",
+            fmt::format("zero {} keeps no whole gradients to reduce at the boundary", s.zero),
+            "use reduce_at: micro_batch, or zero 0 or 1");
     }
 }
 
@@ -78,10 +80,10 @@ void check_ranges(const TrainingSpec& training, const Strategy& s) {
 int world_of(const Cluster& cluster, const Strategy& s) {
     const int world = cluster.world_size();
     if (s.ranks.value_or(1) > world) {
-        fail(s, "world-size",
-             fmt::format("{} ranks, but the cluster has {} ({} × {})", *s.ranks, world,
-                         cluster.nodes, cluster.gpus_per_node),
-             fmt::format("use ranks {} or fewer, or a larger cluster", world));
+        refuse_strategy(s, "world-size",
+                        fmt::format("{} ranks, but the cluster has {} ({} × {})", *s.ranks, world,
+                                    cluster.nodes, cluster.gpus_per_node),
+                        fmt::format("use ranks {} or fewer, or a larger cluster", world));
     }
     return s.ranks.value_or(world);
 }
@@ -114,7 +116,7 @@ std::string degrees_that_divide(const Strategy& s, int world) {
 int degree_of(const Strategy& s, int world, int cluster) {
     const std::int64_t model_parallel = std::int64_t{s.tp} * s.cp * s.pp;
     if (world % model_parallel != 0) {
-        fail(
+        refuse_strategy(
             s, "world-size",
             fmt::format("{} = {} does not divide {} ranks", degrees_text(s), model_parallel, world),
             degrees_that_divide(s, world));
@@ -122,11 +124,12 @@ int degree_of(const Strategy& s, int world, int cluster) {
     const std::int64_t dp = world / model_parallel;
     if (s.dp.value_or(static_cast<int>(dp)) != dp) {
         const std::int64_t product = model_parallel * *s.dp;
-        fail(s, "world-size",
-             fmt::format("{} × dp {} = {} is not the {} ranks it runs on", degrees_text(s), *s.dp,
-                         product, world),
-             product <= cluster ? fmt::format("use dp {}, or ranks: {}", dp, product)
-                                : fmt::format("use dp {}, or a cluster of {}", dp, product));
+        refuse_strategy(s, "world-size",
+                        fmt::format("{} × dp {} = {} is not the {} ranks it runs on",
+                                    degrees_text(s), *s.dp, product, world),
+                        product <= cluster
+                            ? fmt::format("use dp {}, or ranks: {}", dp, product)
+                            : fmt::format("use dp {}, or a cluster of {}", dp, product));
     }
     return static_cast<int>(dp);
 }
@@ -135,22 +138,23 @@ int degree_of(const Strategy& s, int world, int cluster) {
 int shards_of(const Cluster& cluster, const Strategy& s, int replicas) {
     if (s.shard_group == 0) return replicas;
     if (s.zero == 0)
-        fail(s, "shard-group", "shard_group with zero 0: nothing is sharded",
-             "use zero 1, 2 or 3, or leave shard_group out");
+        refuse_strategy(s, "shard-group", "shard_group with zero 0: nothing is sharded",
+                        "use zero 1, 2 or 3, or leave shard_group out");
     int group = s.shard_group;
     if (group == Strategy::kWholeNode) {
         if (cluster.gpus_per_node % s.tp != 0)
-            fail(s, "shard-group",
-                 fmt::format("tp {} does not divide the {} GPUs of a node: no group lies on one",
-                             s.tp, cluster.gpus_per_node),
-                 "give shard_group as a number");
+            refuse_strategy(
+                s, "shard-group",
+                fmt::format("tp {} does not divide the {} GPUs of a node: no group lies on one",
+                            s.tp, cluster.gpus_per_node),
+                "give shard_group as a number");
         group = std::min(cluster.gpus_per_node / s.tp, replicas);
     }
     if (group < 2)
-        fail(s, "shard-group", "a shard group of 1 rank shards nothing",
-             "use zero 0, or a larger shard_group");
+        refuse_strategy(s, "shard-group", "a shard group of 1 rank shards nothing",
+                        "use zero 0, or a larger shard_group");
     if (replicas % group != 0)
-        fail(
+        refuse_strategy(
             s, "shard-group",
             fmt::format("shard_group {} does not divide the {} ranks that hold the same parameters",
                         group, replicas),
@@ -163,16 +167,17 @@ void check_schedule(const Strategy& s) {
     if (s.virtual_stages == 1) return;
     const std::string asked = fmt::format("virtual_stages {}", s.virtual_stages);
     if (s.pp == 1) {
-        fail(s, "virtual-stages",
-             fmt::format("{} with pp 1: one stage has nothing to interleave", asked),
-             "use pp 2 or more, or virtual_stages 1");
+        refuse_strategy(s, "virtual-stages",
+                        fmt::format("{} with pp 1: one stage has nothing to interleave", asked),
+                        "use pp 2 or more, or virtual_stages 1");
     }
     if (s.schedule != Schedule::one_f_one_b) {
-        fail(s, "virtual-stages",
-             fmt::format("{} with schedule {}: only 1f1b interleaves model chunks{}", asked,
-                         schedule_name(s.schedule),
-                         s.schedule == Schedule::zero_bubble_v ? ", zb-v always has two" : ""),
-             "use schedule 1f1b, or virtual_stages 1");
+        refuse_strategy(
+            s, "virtual-stages",
+            fmt::format("{} with schedule {}: only 1f1b interleaves model chunks{}", asked,
+                        schedule_name(s.schedule),
+                        s.schedule == Schedule::zero_bubble_v ? ", zb-v always has two" : ""),
+            "use schedule 1f1b, or virtual_stages 1");
     }
 }
 
@@ -181,7 +186,8 @@ void check_partition(const Strategy& s) {
     if (partition.kind == Partition::Kind::pattern) {
         const std::string fault = pattern_fault(partition.pattern);
         if (!fault.empty())
-            fail(s, "pattern", fmt::format("partition pattern is {}", fault), kPatternFix);
+            refuse_strategy(s, "pattern", fmt::format("partition pattern is {}", fault),
+                            kPatternFix);
     }
     if (partition.kind != Partition::Kind::counts) return;
     const std::int64_t chunks = std::int64_t{s.pp} * s.chunks_per_stage();
@@ -190,52 +196,57 @@ void check_partition(const Strategy& s) {
             ? fmt::format("pp {} × 2 with schedule zb-v = {}", s.pp, chunks)
             : fmt::format("pp {} × virtual_stages {} = {}", s.pp, s.virtual_stages, chunks);
     if (std::ssize(partition.counts) != chunks) {
-        fail(s, "partition",
-             fmt::format("partition lists {} chunks of layers, but there are {}",
-                         partition.counts.size(), product),
-             fmt::format("list {} counts, or use partition: blocks", chunks));
+        refuse_strategy(s, "partition",
+                        fmt::format("partition lists {} chunks of layers, but there are {}",
+                                    partition.counts.size(), product),
+                        fmt::format("list {} counts, or use partition: blocks", chunks));
     }
     for (const std::int64_t count : partition.counts) {
         if (count < 1) {
-            fail(s, "partition", fmt::format("partition has a chunk of {} layers", count),
-                 "give every chunk 1 layer or more");
+            refuse_strategy(s, "partition",
+                            fmt::format("partition has a chunk of {} layers", count),
+                            "give every chunk 1 layer or more");
         }
     }
 }
 
 void check_overlap(const Strategy& s) {
     if (s.overlap_gather && s.zero != 1 && s.zero != 2)
-        fail(s, "overlap-gather",
-             fmt::format("overlap_gather with zero {}: {}", s.zero,
-                         s.zero == 0 ? "every rank updates all parameters itself"
-                                     : "parameters are gathered layer by layer anyway"),
-             "use zero 1 or 2, or overlap_gather: false");
+        refuse_strategy(s, "overlap-gather",
+                        fmt::format("overlap_gather with zero {}: {}", s.zero,
+                                    s.zero == 0 ? "every rank updates all parameters itself"
+                                                : "parameters are gathered layer by layer anyway"),
+                        "use zero 1 or 2, or overlap_gather: false");
     const TensorOverlap overlap = s.tp_overlap.value_or(TensorOverlap::none);
     if (overlap == TensorOverlap::none) return;
     if (s.tp == 1)
-        fail(s, "tp-overlap",
-             fmt::format("tp_overlap {} with tp 1: there is nothing to overlap", name_of(overlap)),
-             "use tp 2 or more, or tp_overlap: none");
+        refuse_strategy(
+            s, "tp-overlap",
+            fmt::format("tp_overlap {} with tp 1: there is nothing to overlap", name_of(overlap)),
+            "use tp 2 or more, or tp_overlap: none");
     if (overlap == TensorOverlap::pieces && !s.sequence_parallel)
-        fail(s, "tp-overlap",
-             "tp_overlap pieces without sequence_parallel: pieces are the rows that each rank has",
-             "use sequence_parallel: true, or tp_overlap: gradients");
+        refuse_strategy(
+            s, "tp-overlap",
+            "tp_overlap pieces without sequence_parallel: pieces are the rows that each rank has",
+            "use sequence_parallel: true, or tp_overlap: gradients");
 }
 
 void check_model_parallel(const Strategy& s) {
     if (s.sequence_parallel && s.tp == 1) {
-        fail(s, "sequence-parallel",
-             "sequence_parallel with tp 1: it divides rows among the ranks of a tensor-parallel "
-             "group",
-             "use tp 2 or more, or sequence_parallel: false");
+        refuse_strategy(
+            s, "sequence-parallel",
+            "sequence_parallel with tp 1: it divides rows among the ranks of a tensor-parallel "
+            "group",
+            "use tp 2 or more, or sequence_parallel: false");
     }
     if (s.cp > 1 && s.attention != AttentionKind::flash) {
-        fail(s, "context-parallel",
-             fmt::format(
-                 "cp {} with unfused attention: attention to some of the keys goes on with its "
-                 "log-sum-exps, which only flash has",
-                 s.cp),
-             "use attention: flash, or cp 1");
+        refuse_strategy(
+            s, "context-parallel",
+            fmt::format(
+                "cp {} with unfused attention: attention to some of the keys goes on with its "
+                "log-sum-exps, which only flash has",
+                s.cp),
+            "use attention: flash, or cp 1");
     }
     check_overlap(s);
     check_schedule(s);
@@ -245,14 +256,16 @@ void check_model_parallel(const Strategy& s) {
 // `replicas`: ranks with the same parameters but for experts.
 void check_expert_parallel(const Strategy& s, int replicas) {
     if (s.ep > 1 && s.shard_group != 0)
-        fail(s, "shard-group",
-             fmt::format("shard_group with ep {}: experts have groups of their own", s.ep),
-             "leave out one of them");
+        refuse_strategy(
+            s, "shard-group",
+            fmt::format("shard_group with ep {}: experts have groups of their own", s.ep),
+            "leave out one of them");
     if (replicas % s.ep == 0) return;
-    fail(s, "expert-parallel",
-         fmt::format("ep {} does not divide dp{} {}: data-parallel ranks share the experts", s.ep,
-                     s.cp > 1 ? " · cp" : "", replicas),
-         fmt::format("use ep {}", divisors_near(replicas, s.ep)));
+    refuse_strategy(
+        s, "expert-parallel",
+        fmt::format("ep {} does not divide dp{} {}: data-parallel ranks share the experts", s.ep,
+                    s.cp > 1 ? " · cp" : "", replicas),
+        fmt::format("use ep {}", divisors_near(replicas, s.ep)));
 }
 
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
@@ -262,16 +275,17 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
         const auto divisors = divisors_of(global);
         const auto next = std::upper_bound(divisors.begin(), divisors.end(), layout.dp);
         const std::int64_t below = *std::prev(next);  // 1 divides everything
-        fail(s, "batch",
-             fmt::format("global_batch {} does not divide over dp {}", global, layout.dp),
-             fmt::format("use global_batch {}, or ranks: {} (dp {})", above,
-                         below * layout.tp * layout.cp * layout.pp, below));
+        refuse_strategy(
+            s, "batch",
+            fmt::format("global_batch {} does not divide over dp {}", global, layout.dp),
+            fmt::format("use global_batch {}, or ranks: {} (dp {})", above,
+                        below * layout.tp * layout.cp * layout.pp, below));
     }
     const std::int64_t per_rank = global / layout.dp;
     std::int64_t micro = s.micro_batch.value_or(training.micro_batch);
     if (micro == 0) micro = per_rank;
     if (micro < 1 || per_rank % micro != 0) {
-        fail(
+        refuse_strategy(
             s, "batch",
             fmt::format("micro_batch {} does not divide the {} samples per rank (global_batch {} / "
                         "dp {})",

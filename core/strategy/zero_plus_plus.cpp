@@ -11,7 +11,8 @@
 namespace shardscope {
 namespace {
 
-[[noreturn]] void fail(const Strategy& s, const std::string& message, const std::string& fix) {
+[[noreturn]] void refuse_zero_plus_plus(const Strategy& s, const std::string& message,
+                                        const std::string& fix) {
     throw Error("zero++", fmt::format("{}: {}", place_of(s), message), fix);
 }
 
@@ -26,29 +27,35 @@ std::string first_used(const Strategy& s) {
 void check_use(const Strategy& s, const std::string& key, int replicas) {
     const std::string without = "leave " + key + " out";
     if (s.zero < 3)
-        fail(s, fmt::format("{} with zero {}: parameters are not gathered", key, s.zero),
-             "use zero 3, or " + without);
+        refuse_zero_plus_plus(
+            s, fmt::format("{} with zero {}: parameters are not gathered", key, s.zero),
+            "use zero 3, or " + without);
     if (replicas == 1)
-        fail(s, key + " with one rank that holds each parameter: nothing is gathered", without);
+        refuse_zero_plus_plus(
+            s, key + " with one rank that holds each parameter: nothing is gathered", without);
     if (s.shard_group != 0)
-        fail(s, key + " with shard_group: both say which ranks hold what", "leave out one of them");
+        refuse_zero_plus_plus(s, key + " with shard_group: both say which ranks hold what",
+                              "leave out one of them");
     if (s.ep > 1)
-        fail(s, fmt::format("{} with ep {}: experts have groups of their own", key, s.ep),
-             "leave out one of them");
+        refuse_zero_plus_plus(
+            s, fmt::format("{} with ep {}: experts have groups of their own", key, s.ep),
+            "leave out one of them");
     if (is_fsdp(s.profile) || s.profile == RuntimeProfile::megatron)
-        fail(s, fmt::format("{} with profile {}, which has no ZeRO++", key, name_of(s.profile)),
-             "use profile shardscope or deepspeed, or " + without);
+        refuse_zero_plus_plus(
+            s, fmt::format("{} with profile {}, which has no ZeRO++", key, name_of(s.profile)),
+            "use profile shardscope or deepspeed, or " + without);
 }
 
 // Replicas of a node.
 int on_a_node(const Cluster& cluster, const Strategy& s, const char* key, int replicas) {
     const int ranks = cluster.gpus_per_node / std::max(1, s.tp);
     if (cluster.gpus_per_node % s.tp != 0 || replicas % std::min(ranks, replicas) != 0)
-        fail(s,
-             fmt::format("{}: tp {} and the {} GPUs of a node leave no group of data-parallel "
-                         "ranks on each",
-                         key, s.tp, cluster.gpus_per_node),
-             "use whole nodes, and a tp that divides them");
+        refuse_zero_plus_plus(
+            s,
+            fmt::format("{}: tp {} and the {} GPUs of a node leave no group of data-parallel "
+                        "ranks on each",
+                        key, s.tp, cluster.gpus_per_node),
+            "use whole nodes, and a tp that divides them");
     return std::min(ranks, replicas);
 }
 
@@ -59,14 +66,15 @@ int secondary_ranks(const Cluster& cluster, const Strategy& s, int replicas) {
         if (ranks > 1) return ranks;
     }
     if (s.secondary_shard < 2)
-        fail(s, "secondary_shard of 1 rank: every rank would keep all parameters",
-             "use 2 or more, or zero 2");
+        refuse_zero_plus_plus(s, "secondary_shard of 1 rank: every rank would keep all parameters",
+                              "use 2 or more, or zero 2");
     if (replicas % s.secondary_shard != 0)
-        fail(s,
-             fmt::format("secondary_shard {} does not divide the {} ranks that hold the same "
-                         "parameters",
-                         s.secondary_shard, replicas),
-             "use a divisor of it, such as the GPUs of a node");
+        refuse_zero_plus_plus(
+            s,
+            fmt::format("secondary_shard {} does not divide the {} ranks that hold the same "
+                        "parameters",
+                        s.secondary_shard, replicas),
+            "use a divisor of it, such as the GPUs of a node");
     return s.secondary_shard;
 }
 

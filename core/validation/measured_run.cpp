@@ -21,11 +21,11 @@ using Text = std::string MeasuredRun::*;
 using Count = std::optional<std::int64_t> MeasuredRun::*;
 using Flag = std::optional<bool> MeasuredRun::*;
 using Amount = std::optional<double> MeasuredRun::*;
-struct Ignored {};  // for readers of the file
+struct IgnoredColumn {};  // for readers of the file
 
 struct Column {
     std::string_view name;
-    std::variant<Ignored, Text, Count, Flag, Amount> value;
+    std::variant<IgnoredColumn, Text, Count, Flag, Amount> value;
     bool required = false;  // the column must be there; only the id must not be empty
     std::int64_t least = 1, most = 16'777'216;  // of a Count
 };
@@ -34,10 +34,10 @@ using Run = MeasuredRun;
 constexpr std::int64_t kMostRanks = 1'000'000;
 constexpr double kMostAmount = 1e12;
 
-constexpr auto kColumns = std::to_array<Column>({
+constexpr auto kRunColumns = std::to_array<Column>({
     {"id", &Run::id, true},
     {"family", &Run::family, true},
-    {"quality", Ignored{}},
+    {"quality", IgnoredColumn{}},
     {"source", &Run::source},
     {"gpu", &Run::gpu, true},
     {"gpu_memory_gb", &Run::gpu_memory_gb},
@@ -100,7 +100,7 @@ struct Cell {
 };
 
 // "8" and, as programs write it that keep unknown values beside whole ones, "8.0".
-std::optional<std::int64_t> whole_number(const std::string& text) {
+std::optional<std::int64_t> exact_integer(const std::string& text) {
     if (const auto integer = parse_integer(text)) return integer;
     const auto number = parse_number(text);
     constexpr double kExact = 9007199254740992.0;  // 2⁵³
@@ -116,7 +116,7 @@ void read(const Cell& cell, MeasuredRun& run, Text member) {
 }
 
 void read(const Cell& cell, MeasuredRun& run, Count member) {
-    const auto value = whole_number(cell.text);
+    const auto value = exact_integer(cell.text);
     if (!value) cell.fail("type", "is no whole number", "write one, or nothing where unknown");
     if (*value < cell.column.least || *value > cell.column.most)
         cell.fail("range", "is out of range",
@@ -126,7 +126,7 @@ void read(const Cell& cell, MeasuredRun& run, Count member) {
 }
 
 void read(const Cell& cell, MeasuredRun& run, Flag member) {
-    const auto value = whole_number(cell.text);
+    const auto value = exact_integer(cell.text);
     if (value != 0 && value != 1)
         cell.fail("type", "is neither 0 nor 1", "write 1 for yes, 0 for no, nothing where unknown");
     run.*member = *value == 1;
@@ -142,7 +142,7 @@ void read(const Cell& cell, MeasuredRun& run, Amount member) {
     run.*member = value;
 }
 
-void read(const Cell&, MeasuredRun&, Ignored) {}
+void read(const Cell&, MeasuredRun&, IgnoredColumn) {}
 
 std::vector<const Column*> columns_of(const CsvTable& table, const std::string& file) {
     const std::vector<std::string_view> names = measured_run_columns();
@@ -155,7 +155,7 @@ std::vector<const Column*> columns_of(const CsvTable& table, const std::string& 
                 fmt::format("{}:{}: unknown column \"{}\"", file, table.line, printable(name)),
                 nearest_name(name, names) ? suggest_name(name, names)
                                           : "remove it; docs/validate.md has all columns");
-        columns.push_back(&kColumns[static_cast<std::size_t>(found - names.begin())]);
+        columns.push_back(&kRunColumns[static_cast<std::size_t>(found - names.begin())]);
     }
     return columns;
 }
@@ -164,7 +164,7 @@ bool has(const CsvTable& table, std::string_view name) {
     return std::find(table.columns.begin(), table.columns.end(), name) != table.columns.end();
 }
 
-void check_header(const CsvTable& table, const std::string& file) {
+void check_run_columns(const CsvTable& table, const std::string& file) {
     for (const std::string_view name : required_run_columns())
         if (!has(table, name))
             throw Error("missing-column",
@@ -183,8 +183,8 @@ std::string_view without_spaces(std::string_view text) {
     return text;
 }
 
-MeasuredRun read_run(const CsvRow& row, const std::vector<const Column*>& columns,
-                     const std::string& file) {
+MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*>& columns,
+                              const std::string& file) {
     MeasuredRun run;
     run.line = row.line;
     for (std::size_t i = 0; i < columns.size(); ++i) {
@@ -210,13 +210,13 @@ std::optional<double> MeasuredRun::measured_step_time() const {
 
 std::vector<std::string_view> measured_run_columns() {
     std::vector<std::string_view> names;
-    for (const Column& column : kColumns) names.push_back(column.name);
+    for (const Column& column : kRunColumns) names.push_back(column.name);
     return names;
 }
 
 std::vector<std::string_view> required_run_columns() {
     std::vector<std::string_view> names;
-    for (const Column& column : kColumns)
+    for (const Column& column : kRunColumns)
         if (column.required) names.push_back(column.name);
     return names;
 }
@@ -225,11 +225,11 @@ std::vector<MeasuredRun> parse_measured_runs(std::string_view text, const std::s
     check_text(text, file);
     const CsvTable table = parse_csv(text, file);
     const std::vector<const Column*> columns = columns_of(table, file);
-    check_header(table, file);
+    check_run_columns(table, file);
     std::vector<MeasuredRun> runs;
     std::map<std::string, int> lines;
     for (const CsvRow& row : table.rows) {
-        runs.push_back(read_run(row, columns, file));
+        runs.push_back(read_measured_run(row, columns, file));
         const auto [earlier, fresh] = lines.emplace(runs.back().id, row.line);
         if (!fresh)
             throw Error("duplicate-id",

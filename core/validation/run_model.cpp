@@ -14,7 +14,7 @@
 namespace shardscope {
 namespace {
 
-constexpr auto kMlps = std::to_array<std::pair<std::string_view, Mlp>>({
+constexpr auto kRunMlps = std::to_array<std::pair<std::string_view, Mlp>>({
     {"gelu", Mlp::gelu},
     {"gelu_erf", Mlp::gelu_erf},
     {"relu", Mlp::relu},
@@ -32,7 +32,7 @@ Mlp mlp_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     const std::string word = run.mlp.empty() ? usual_mlp(run) : run.mlp;
     if (run.mlp.empty()) assumed.push_back({"mlp", word});
     std::vector<std::string_view> names;
-    for (const auto& [name, mlp] : kMlps) {
+    for (const auto& [name, mlp] : kRunMlps) {
         if (name == word) return mlp;
         names.push_back(name);
     }

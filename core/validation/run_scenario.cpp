@@ -160,12 +160,12 @@ private:
         if (s.pp == 1) return;
         if (run_.schedule.empty()) assume("schedule", "1f1b");
         const std::string word = run_.schedule.empty() ? "1f1b" : run_.schedule;
-        constexpr auto kNames =
+        constexpr auto kSchedules =
             std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1", "zb-v"});
-        const auto found = std::find(kNames.begin(), kNames.end(), word);
-        if (found == kNames.end())
+        const auto found = std::find(kSchedules.begin(), kSchedules.end(), word);
+        if (found == kSchedules.end())
             throw Error("unknown-name", fmt::format("unknown schedule \"{}\"", word),
-                        suggest_name(word, kNames));
+                        suggest_name(word, kSchedules));
         if (word == "gpipe") s.schedule = Schedule::gpipe;
         if (word == "zb-h1") s.schedule = Schedule::zero_bubble;
         if (word == "zb-v") s.schedule = Schedule::zero_bubble_v;

@@ -30,7 +30,7 @@ struct Panel {
     double low = 1, high = 10;  // of both axes
 };
 
-std::string escaped(std::string_view text) {
+std::string xml_escaped(std::string_view text) {
     std::string result;
     for (const char c : text) {
         if (c == '&')
@@ -103,7 +103,7 @@ Panel memory_panel(const Validation& validation, const std::vector<std::string>&
 std::string text_at(double x, double y, std::string_view anchor, int size, std::string_view text) {
     return fmt::format(
         "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\">{}</text>\n", x, y,
-        anchor, size, escaped(text));
+        anchor, size, xml_escaped(text));
 }
 
 std::string mark(double x, double y, std::size_t family) {
@@ -149,7 +149,7 @@ public:
         for (const Point& point : panel_.points)
             svg += fmt::format("{}><title>{}</title></path>\n",
                                mark(x(point.measured), y(point.predicted), point.family),
-                               escaped(point.title));
+                               xml_escaped(point.title));
         svg += text_at(left_ + kSide / 2, kTop + kSide + 42, "middle", 13,
                        fmt::format("measured, {}", panel_.unit));
         return svg +
@@ -239,7 +239,7 @@ std::string scatter_plot(const Validation& validation) {
                "viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" fill=\"#222222\">\n"
                "<title>Predicted against measured: {2}</title>\n"
                "<rect width=\"{0}\" height=\"{1}\" fill=\"#FFFFFF\"/>\n",
-               width, height, escaped(validation.file)) +
+               width, height, xml_escaped(validation.file)) +
            body + "</svg>\n";
 }
 

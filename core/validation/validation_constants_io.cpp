@@ -9,8 +9,6 @@
 namespace shardscope {
 namespace {
 
-constexpr NumberRange kFraction{0, 1, true};
-
 // The one key of the map at `value`, for each name that the map around it has.
 template <class Key>
 std::map<Key, double> read_fractions(const YamlValue& value,

@@ -24,7 +24,8 @@ void add_error_columns(TextTable& table) {
     table.add_column("bias %");
 }
 
-void add_row(TextTable& table, std::vector<std::string> cells, const ErrorStatistics& errors) {
+void add_error_row(TextTable& table, std::vector<std::string> cells,
+                   const ErrorStatistics& errors) {
     for (std::string cell : {format_count(static_cast<std::int64_t>(errors.runs)),
                              percent(errors.mape), percent(errors.median), percent(errors.worst),
                              errors.worst_id, signed_percent(errors.bias)})
@@ -37,7 +38,7 @@ std::string time_text(const Validation& validation) {
     table.add_column("step time", TextTable::Align::left);
     add_error_columns(table);
     for (const ErrorGroup& group : time_errors(validation))
-        add_row(table, {group.family.empty() ? "all" : group.family}, group.errors);
+        add_error_row(table, {group.family.empty() ? "all" : group.family}, group.errors);
     return table.to_string();
 }
 
@@ -49,7 +50,8 @@ std::string memory_text(const Validation& validation) {
     table.add_column("kind", TextTable::Align::left);
     add_error_columns(table);
     for (const ErrorGroup& group : groups)
-        add_row(table, {group.family.empty() ? "all" : group.family, group.kind}, group.errors);
+        add_error_row(table, {group.family.empty() ? "all" : group.family, group.kind},
+                      group.errors);
     return '\n' + table.to_string();
 }
 

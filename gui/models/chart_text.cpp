@@ -4,6 +4,8 @@
 #include <QRegularExpression>
 #include <cmath>
 
+#include "core/report/figures.h"
+
 namespace shardscope::gui {
 
 QString decimal(double value, int decimals, bool plus) {
@@ -16,6 +18,10 @@ QString decimal(double value, int decimals, bool plus) {
 
 QString deviation_text(double error) {
     return std::isfinite(error) ? decimal(100 * error, 1, true) + " %" : QString();
+}
+
+std::string cell_or_unknown(const QString& text) {
+    return text.isEmpty() ? kUnknown : text.toStdString();
 }
 
 QString short_message(const Error& error, const Scenario& scenario) {

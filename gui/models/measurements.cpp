@@ -97,7 +97,7 @@ bool has_strategy(const Scenario& scenario, const std::string& name) {
 }
 
 // ISO dates of one form sort as text.
-bool better(const MeasuredRow& a, const MeasuredRow& b) {
+bool fresher(const MeasuredRow& a, const MeasuredRow& b) {
     if (a.stale() != b.stale()) return !a.stale();
     return a.date > b.date;
 }
@@ -182,7 +182,7 @@ std::optional<MeasuredRow> Measurements::row_of(const Evaluation& evaluation,
             row.date = QString::fromStdString(context.date);
             row.host = QString::fromStdString(context.host);
             row.backend = QString::fromStdString(context.backend);
-            if (!best || better(row, *best)) best = std::move(row);
+            if (!best || fresher(row, *best)) best = std::move(row);
         }
     }
     if (best) set_errors(simulated.simulated, *best);

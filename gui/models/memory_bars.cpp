@@ -10,14 +10,14 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kMB = 1e6, kMiB = 1024.0 * 1024.0;
+constexpr double kMB = 1e6;
 
 QString range_name(int first, int last) {
     return first == last ? QString("rank %1").arg(first)
                          : QString("ranks %1–%2").arg(first).arg(last);
 }
 
-void fill(MemoryRow& row, const MemoryUse& memory) {
+void fill_memory(MemoryRow& row, const MemoryUse& memory) {
     row.known = true;
     row.categories = memory.categories;
     row.peak = memory.peak;
@@ -32,8 +32,6 @@ QString whose_peak(const Result& result) {
     }
     return {};
 }
-
-std::string cell(const QString& text) { return text.isEmpty() ? kUnknown : text.toStdString(); }
 
 QString bytes_text(Bytes bytes) { return QString::fromStdString(format_count(bytes.value)) + " B"; }
 
@@ -56,7 +54,7 @@ MemoryBars memory_by_strategy(const Evaluation& evaluation,
         row.strategy = static_cast<int>(i);
         row.status = strategy.status;
         if (strategy.simulated) {
-            fill(row, strategy.simulated->peak_memory());
+            fill_memory(row, strategy.simulated->peak_memory());
             row.which = whose_peak(*strategy.simulated);
         }
         if (strategy.error) {
@@ -83,7 +81,7 @@ MemoryBars memory_by_rank(const Evaluation& evaluation, std::size_t strategy) {
         row.name = row.which = range_name(group.first, group.last);
         row.strategy = static_cast<int>(strategy);
         row.status = group.memory->peak > bars.capacity ? Status::does_not_fit : Status::fits;
-        fill(row, *group.memory);
+        fill_memory(row, *group.memory);
         bars.rows.push_back(std::move(row));
     }
     return bars;
@@ -197,8 +195,8 @@ std::string to_text(const MemoryBars& bars, MemoryShow show) {
         std::vector<std::string> cells{row.name.toStdString()};
         for (const Bytes bytes : row.categories)
             cells.push_back(row.known ? scale.format(bytes).toStdString() : kUnknown);
-        cells.push_back(cell(end_label(row, bars.capacity, scale)));
-        if (measured) cells.push_back(cell(measured_label(row, scale)));
+        cells.push_back(cell_or_unknown(end_label(row, bars.capacity, scale)));
+        if (measured) cells.push_back(cell_or_unknown(measured_label(row, scale)));
         cells.push_back(row.known ? row.which.toStdString() : row.message.toStdString());
         table.add_row(std::move(cells));
     }

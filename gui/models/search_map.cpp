@@ -16,7 +16,7 @@ auto rank_of(const SearchPoint& p) {
     return std::tuple(-p.tokens_per_s_per_gpu, p.peak, p.candidate);
 }
 
-bool better(const SearchPoint& a, const SearchPoint& b) { return rank_of(a) < rank_of(b); }
+bool ranks_before(const SearchPoint& a, const SearchPoint& b) { return rank_of(a) < rank_of(b); }
 
 // Square of the distance in pixels.
 double distance(const SearchMap::Place& place, double gib, double throughput) {
@@ -64,10 +64,11 @@ void SearchMap::add(std::span<const SearchPoint> points) {
 void SearchMap::add_to_frontier(const SearchPoint& point) {
     // The last one with at most the memory has the highest throughput of those.
     auto after = frontier_.upper_bound(point.peak);
-    if (after != frontier_.begin() && better(std::prev(after)->second, point)) return;
+    if (after != frontier_.begin() && ranks_before(std::prev(after)->second, point)) return;
     // All from here on that are not better need at least the memory.
     auto first = frontier_.lower_bound(point.peak);
-    while (first != frontier_.end() && better(point, first->second)) first = frontier_.erase(first);
+    while (first != frontier_.end() && ranks_before(point, first->second))
+        first = frontier_.erase(first);
     frontier_.emplace(point.peak, point);
 }
 
@@ -90,7 +91,7 @@ std::vector<SearchPoint> SearchMap::top(std::size_t count) const {
                  [](const SearchPoint& p) { return p.fits; });
     count = std::min(count, list.size());
     std::partial_sort(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(count), list.end(),
-                      better);
+                      ranks_before);
     list.resize(count);
     return list;
 }

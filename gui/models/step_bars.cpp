@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<Seconds StepTime::*, kStepParts> kMembers{
     &StepTime::compute, &StepTime::exposed_communication, &StepTime::bubble, &StepTime::optimizer};
 
-void fill(StepRow& row, const Result& result) {
+void fill_step(StepRow& row, const Result& result) {
     row.known = std::isfinite(result.step_time.value);
     if (!row.known) return;
     for (std::size_t i = 0; i < kStepParts; ++i) row.parts[i] = result.time.*kMembers[i];
@@ -21,8 +21,6 @@ void fill(StepRow& row, const Result& result) {
     row.mfu = result.mfu;
     row.tokens_per_s_per_gpu = result.tokens_per_s_per_gpu;
 }
-
-std::string cell(const QString& text) { return text.isEmpty() ? kUnknown : text.toStdString(); }
 
 }  // namespace
 
@@ -38,7 +36,7 @@ StepBars step_bars(const Evaluation& evaluation,
         row.name = QString::fromStdString(strategy.name);
         row.strategy = static_cast<int>(i);
         row.status = strategy.status;
-        if (strategy.simulated) fill(row, *strategy.simulated);
+        if (strategy.simulated) fill_step(row, *strategy.simulated);
         if (strategy.error) {
             row.message = short_message(*strategy.error, report.scenario);
             row.details = strategy.error->what();
@@ -127,8 +125,8 @@ std::string to_text(const StepBars& bars) {
         std::vector<std::string> cells{row.name.toStdString()};
         for (const Seconds part : row.parts)
             cells.push_back(row.known ? scale.format(part).toStdString() : kUnknown);
-        cells.push_back(cell(end_label(row, scale)));
-        cells.push_back(cell(measured_label(row, scale)));
+        cells.push_back(cell_or_unknown(end_label(row, scale)));
+        cells.push_back(cell_or_unknown(measured_label(row, scale)));
         cells.push_back(row.status == Status::does_not_fit ? "does not fit"
                                                            : row.message.toStdString());
         table.add_row(std::move(cells));

@@ -13,9 +13,10 @@ namespace shardscope::gui {
 namespace {
 
 // What an event must have; a fault in it is told with the line.
-class Fields {
+class EventFields {
 public:
-    Fields(QJsonObject object, const QByteArray& line) : object_(std::move(object)), line_(line) {}
+    EventFields(QJsonObject object, const QByteArray& line)
+        : object_(std::move(object)), line_(line) {}
 
     [[noreturn]] void fail(const std::string& why) const {
         throw Error("run-events",
@@ -43,7 +44,7 @@ public:
         const QJsonValue value = object_.value(QLatin1String(key));
         return !value.isNull() && !value.isUndefined();
     }
-    Fields object(const char* key) const {
+    EventFields object(const char* key) const {
         return {of_type(key, QJsonValue::Object).toObject(), line_};
     }
     Error error(ErrorKind kind) const {
@@ -62,7 +63,7 @@ private:
     const QByteArray& line_;
 };
 
-RunStarted started(const Fields& event) {
+RunStarted started(const EventFields& event) {
     RunStarted result;
     result.strategy = event.text("strategy");
     result.layout = event.text("layout");
@@ -73,7 +74,7 @@ RunStarted started(const Fields& event) {
     return result;
 }
 
-RunStep step(const Fields& event) {
+RunStep step(const EventFields& event) {
     RunStep result;
     result.strategy = event.text("strategy");
     result.step = event.whole("step");
@@ -85,7 +86,7 @@ RunStep step(const Fields& event) {
     return result;
 }
 
-RunEnded ended(const Fields& event) {
+RunEnded ended(const EventFields& event) {
     RunEnded result;
     result.exit_code = static_cast<int>(event.whole("exit_code"));
     result.cancelled = event.flag("cancelled");
@@ -103,7 +104,7 @@ RunEnded ended(const Fields& event) {
 RunEvent parse_run_event(const QByteArray& line) {
     QJsonParseError fault{};
     const QJsonDocument document = QJsonDocument::fromJson(line, &fault);
-    const Fields event(document.object(), line);
+    const EventFields event(document.object(), line);
     if (!document.isObject()) event.fail(fault.errorString().toStdString());
     const QString kind = event.text("event");
     if (kind == "started") return started(event);

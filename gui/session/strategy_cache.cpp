@@ -15,7 +15,7 @@ bool same_question(const Scenario& a, const Scenario& b) {
            a.cluster == b.cluster;
 }
 
-bool same_work(const Strategy& a, Strategy b) {
+bool same_strategy(const Strategy& a, Strategy b) {
     b.name = a.name;
     return a == b;
 }
@@ -42,7 +42,7 @@ const StrategyReport* StrategyCache::report(const Strategy& strategy) const {
     // An error names the strategy, or the place where it stands.
     const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
         const Strategy& known = entry.strategy;
-        return same_work(known, strategy) &&
+        return same_strategy(known, strategy) &&
                (!entry.report.error ||
                 (known.name == strategy.name && known.place == strategy.place));
     });
@@ -55,7 +55,7 @@ void StrategyCache::add(const Strategy& strategy, StrategyReport report) {
 }
 
 std::shared_ptr<const StepDetail> StrategyCache::detail(const Strategy& strategy) const {
-    return detailed_ && same_work(*detailed_, strategy) ? detail_ : nullptr;
+    return detailed_ && same_strategy(*detailed_, strategy) ? detail_ : nullptr;
 }
 
 void StrategyCache::set_detail(const Strategy& strategy, std::shared_ptr<const StepDetail> detail) {

@@ -5,7 +5,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr int kMargin = 8, kGap = 14, kMark = 10;
+constexpr int kHeaderMargin = 8, kHeaderGap = 14, kMark = 10;
 
 QFont title_font(const QFont& font) {
     QFont bold = font;
@@ -23,29 +23,30 @@ ChartHeader::ChartHeader(QCustomPlot* plot, QString title_text)
 int ChartHeader::lay_out(int width, const std::function<void(int, const QRect&)>& place) const {
     const QFontMetrics plain(mParentPlot->font()), bold(title_font(mParentPlot->font()));
     const int height = plain.height();
-    int x = kMargin, y = 4;
-    const int title_width = std::min(bold.horizontalAdvance(title), width - 2 * kMargin);
+    int x = kHeaderMargin, y = 4;
+    const int title_width = std::min(bold.horizontalAdvance(title), width - 2 * kHeaderMargin);
     place(-2, QRect(x, y, title_width, height));
     x += title_width + 10;
     if (!subtitle.isEmpty()) {
         const int subtitle_width = plain.horizontalAdvance(subtitle);
-        if (x + subtitle_width > width - kMargin) {
-            x = kMargin;
+        if (x + subtitle_width > width - kHeaderMargin) {
+            x = kHeaderMargin;
             y += height + 2;
         }
-        place(-1, QRect(x, y, std::min(subtitle_width, std::max(0, width - kMargin - x)), height));
+        place(-1, QRect(x, y, std::min(subtitle_width, std::max(0, width - kHeaderMargin - x)),
+                        height));
     }
     y += height + 4;
-    x = kMargin;
+    x = kHeaderMargin;
     for (std::size_t i = 0; i < legend.size(); ++i) {
-        const int entry =
-            std::min(kMark + 4 + plain.horizontalAdvance(legend[i].text), width - 2 * kMargin);
-        if (x > kMargin && x + entry > width - kMargin) {
-            x = kMargin;
+        const int entry = std::min(kMark + 4 + plain.horizontalAdvance(legend[i].text),
+                                   width - 2 * kHeaderMargin);
+        if (x > kHeaderMargin && x + entry > width - kHeaderMargin) {
+            x = kHeaderMargin;
             y += height + 2;
         }
         place(static_cast<int>(i), QRect(x, y, entry, height));
-        x += entry + kGap;
+        x += entry + kHeaderGap;
     }
     return legend.empty() ? y : y + height + 4;
 }

@@ -10,7 +10,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kMargin = 36, kFooter = 20;  // points of 1/72 inch
+constexpr double kPageMargin = 36, kFooter = 20;  // points of 1/72 inch
 constexpr double kLeastChart = 250, kFirstOfTwo = 0.58;
 constexpr int kTitleSize = 18, kTextSize = 10, kTableSize = 9, kSmallestTable = 5;
 
@@ -33,7 +33,8 @@ public:
     QCPPainter& painter() { return painter_; }
     QRectF area() const {
         const QSizeF size = writer_.pageLayout().fullRect(QPageLayout::Point).size();
-        return QRectF(QPointF(0, 0), size).adjusted(kMargin, kMargin, -kMargin, -kMargin - kFooter);
+        return QRectF(QPointF(0, 0), size)
+            .adjusted(kPageMargin, kPageMargin, -kPageMargin, -kPageMargin - kFooter);
     }
     // Where the next thing goes, from the page's top.
     double y() const { return y_; }
@@ -41,12 +42,12 @@ public:
     void next() {
         writer_.newPage();
         ++page_;
-        y_ = kMargin;
+        y_ = kPageMargin;
         draw_footer();
     }
     // On the next page unless so much is left of this one.
     void need(double height) {
-        if (y_ + height > area().bottom() && y_ > kMargin) next();
+        if (y_ + height > area().bottom() && y_ > kPageMargin) next();
     }
 
     void text(const QString& text, const QFont& font, const QColor& colour) {
@@ -56,7 +57,8 @@ public:
             QRectF(0, 0, area().width(), 10 * area().height()), flags, text);
         need(bounds.height());
         painter_.setPen(colour);
-        painter_.drawText(QRectF(kMargin, y_, area().width(), bounds.height() + 2), flags, text);
+        painter_.drawText(QRectF(kPageMargin, y_, area().width(), bounds.height() + 2), flags,
+                          text);
         y_ += bounds.height() + 4;
     }
 
@@ -64,7 +66,7 @@ private:
     void draw_footer() {
         painter_.setFont(font_of(8));
         painter_.setPen(Theme::light().muted);
-        const QRectF where(kMargin, area().bottom() + 8, area().width(), 12);
+        const QRectF where(kPageMargin, area().bottom() + 8, area().width(), 12);
         painter_.drawText(where, Qt::AlignLeft, footer_);
         painter_.drawText(where, Qt::AlignRight, QString("page %1").arg(page_));
     }
@@ -73,7 +75,7 @@ private:
     QCPPainter painter_;
     QString footer_;
     int page_ = 1;
-    double y_ = kMargin;
+    double y_ = kPageMargin;
 };
 
 // A table as wide as the page: its font shrinks until its columns fit.
@@ -141,7 +143,8 @@ private:
     void draw_header(Pages& pages, double height) const {
         draw_cells(pages, height, bold_, [&](int column) { return header(column); });
         pages.painter().setPen(QPen(Theme::light().frame, 0.75));
-        pages.painter().drawLine(QLineF(kMargin, pages.y() - 1, kMargin + total(), pages.y() - 1));
+        pages.painter().drawLine(
+            QLineF(kPageMargin, pages.y() - 1, kPageMargin + total(), pages.y() - 1));
     }
 
     void draw_cells(Pages& pages, double height, const QFont& font,
@@ -149,7 +152,7 @@ private:
         QCPPainter& painter = pages.painter();
         painter.setFont(font);
         painter.setPen(Theme::light().text);
-        double x = kMargin;
+        double x = kPageMargin;
         for (int column = 0; column < model_.columnCount(); ++column) {
             const double width = widths_[static_cast<std::size_t>(column)];
             const QString shown =

@@ -9,8 +9,8 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kZoomStep = 0.8;  // of a wheel's notch and of a key
-constexpr double kNotch = 120;     // QWheelEvent::angleDelta of one notch
+constexpr double kRowZoomStep = 0.8;  // of a wheel's notch and of a key
+constexpr double kNotch = 120;        // QWheelEvent::angleDelta of one notch
 
 }  // namespace
 
@@ -118,7 +118,7 @@ void RowChart::wheelEvent(QWheelEvent* event) {
         scroll(plot_->first_row() - static_cast<int>(std::round(notches * 3)));
         if (aligned()) partner_->scroll(plot_->first_row());
     } else {
-        plot_->zoom(std::pow(kZoomStep, notches), plot_->value_at(event->position().x()));
+        plot_->zoom(std::pow(kRowZoomStep, notches), plot_->value_at(event->position().x()));
         replot(rpQueuedReplot);
     }
     event->accept();
@@ -148,7 +148,7 @@ void RowChart::keyPressEvent(QKeyEvent* event) {
         case Qt::Key_Plus:
         case Qt::Key_Equal:
         case Qt::Key_Minus:
-            plot_->zoom(event->key() == Qt::Key_Minus ? 1 / kZoomStep : kZoomStep,
+            plot_->zoom(event->key() == Qt::Key_Minus ? 1 / kRowZoomStep : kRowZoomStep,
                         plot_->value_at(plot_->area().center().x()));
             return replot(rpQueuedReplot);
         case Qt::Key_Left:

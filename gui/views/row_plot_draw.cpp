@@ -8,7 +8,6 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kMargin = RowPlot::kMargin, kGap = RowPlot::kGap, kBeyond = RowPlot::kBeyond;
 constexpr double kLeastText = 34;  // pixels of a segment that has its value inside
 constexpr double kBreak = 18;      // that the strokes of a broken bar take
 

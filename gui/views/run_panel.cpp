@@ -13,7 +13,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr int kMostRanks = 1024, kMostSteps = 1'000'000'000;
+constexpr int kMostRunRanks = 1024, kMostSteps = 1'000'000'000;
 
 // 0 is "as the scenario says".
 QSpinBox* make_count(const QString& name, const QString& what, int most, QWidget* parent) {
@@ -65,11 +65,11 @@ QLayout* RunPanel::make_controls(int cores) {
     strategies_->setAccessibleName("Strategies to run");
     strategies_->addItems({"Selected strategy", "All strategies"});
     form->addRow("Strate&gies", strategies_);
-    ranks_ = make_count("run_ranks", "Ranks", kMostRanks, this);
+    ranks_ = make_count("run_ranks", "Ranks", kMostRunRanks, this);
     // A scenario may ask for more ranks than are sensible here.
     ranks_->setValue(std::max(1, cores));
     form->addRow("Ra&nks", ranks_);
-    threads_ = make_count("run_threads", "Threads of each rank", kMostRanks, this);
+    threads_ = make_count("run_threads", "Threads of each rank", kMostRunRanks, this);
     threads_->setValue(1);
     form->addRow("T&hreads each", threads_);
     steps_ = make_count("run_steps", "Steps", kMostSteps, this);

@@ -13,7 +13,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kReach = 8;           // pixels from the mouse to what it points at
+constexpr double kPointReach = 8;      // pixels from the mouse to what it points at
 constexpr double kMostCapacities = 2;  // that the whole view shows of the memory axis
 
 }  // namespace
@@ -209,7 +209,7 @@ std::optional<SearchPoint> SearchChart::point_at(const QPointF& point) const {
     place.throughput = plot_->valueAxis()->pixelToCoord(point.y());
     place.gib_per_pixel = plot_->keyAxis()->range().size() / area.width();
     place.throughput_per_pixel = plot_->valueAxis()->range().size() / area.height();
-    return map_->nearest(place, kReach);
+    return map_->nearest(place, kPointReach);
 }
 
 QString SearchChart::tooltip_at(const QPointF& point) const {

@@ -17,8 +17,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr int kMostRanks = 1'000'000;
-constexpr std::int64_t kMiB = 1024 * 1024;
+constexpr int kMostStrategyRanks = 1'000'000;
 constexpr int kMostBucket = 1 << 20;  // MiB: strategy_limits.h
 
 const QStringList kZero{"0 – replicate all", "1 – shard optimizer states", "2 – and gradients",
@@ -125,9 +124,9 @@ QComboBox* StrategyForm::add_choice(QFormLayout& layout, const QString& name, co
 }
 
 void StrategyForm::add_degrees(QFormLayout& layout) {
-    tp_ = add_number(layout, "tp", "&Tensor parallel", 1, kMostRanks,
+    tp_ = add_number(layout, "tp", "&Tensor parallel", 1, kMostStrategyRanks,
                      "Ranks that every layer is cut into");
-    pp_ = add_number(layout, "pp", "&Pipeline parallel", 1, kMostRanks,
+    pp_ = add_number(layout, "pp", "&Pipeline parallel", 1, kMostStrategyRanks,
                      "Stages that the layers are divided over");
     dp_ = new QLabel(this);
     dp_->setObjectName("dp");
@@ -186,7 +185,8 @@ void StrategyForm::add_more(QFormLayout& layout) {
     bucket_->setSuffix(" MiB");
     prefetch_ = add_number(layout, "prefetch", "Prefetch", 0, 1000,
                            "ZeRO 3: layers gathered ahead of the one that computes");
-    ranks_ = add_number(layout, "ranks", "Ranks", 0, kMostRanks, "How many of the cluster's");
+    ranks_ =
+        add_number(layout, "ranks", "Ranks", 0, kMostStrategyRanks, "How many of the cluster's");
     ranks_->setSpecialValueText("all");
     connect(schedule_, &QComboBox::activated, this, [this](int value) {
         edit("set schedule", [value](Strategy& s) { s.schedule = static_cast<Schedule>(value); });

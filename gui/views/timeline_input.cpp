@@ -8,9 +8,9 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr double kZoomStep = 1.25, kPanStep = 0.15;
-constexpr double kDragFrom = 4;  // pixels: less is a click
-constexpr double kReach = 2;     // pixels: so near the mouse a span counts as hit
+constexpr double kTimelineZoomStep = 1.25, kPanStep = 0.15;
+constexpr double kDragFrom = 4;   // pixels: less is a click
+constexpr double kSpanReach = 2;  // pixels: so near the mouse a span counts as hit
 
 }  // namespace
 
@@ -20,7 +20,7 @@ std::optional<std::size_t> TimelineChart::lane_at(const QPointF& point) const {
         if (!row.rect.contains(point)) continue;
         // Of the streams that share a row, the one that does something there.
         const TimeScale scale = lanes_->scale();
-        const auto reach = std::llround(kReach * scale.nanoseconds_per_pixel());
+        const auto reach = std::llround(kSpanReach * scale.nanoseconds_per_pixel());
         for (const std::size_t lane : row.lanes)
             if (detail_->timeline->hit(lane, scale.time(point.x()), reach)) return lane;
         return row.lanes.front();
@@ -32,7 +32,8 @@ QString TimelineChart::tooltip_of_lane(std::size_t lane, double x) const {
     const Timeline& timeline = *detail_->timeline;
     const TimeScale scale = lanes_->scale();
     const std::int64_t time = scale.time(x);
-    const auto hit = timeline.hit(lane, time, std::llround(kReach * scale.nanoseconds_per_pixel()));
+    const auto hit =
+        timeline.hit(lane, time, std::llround(kSpanReach * scale.nanoseconds_per_pixel()));
     if (!hit) return words_->idle(lane, time);
     const std::size_t near =
         timeline.spans(lane, scale.time(x - 0.5), scale.time(x + 0.5) + 1).size();
@@ -74,7 +75,7 @@ void TimelineChart::wheelEvent(QWheelEvent* event) {
     if (!shown()) return event->ignore();
     const QPoint turned = event->angleDelta();
     if (turned.y() != 0)
-        zoom_at(event->position().x(), std::pow(kZoomStep, turned.y() / 120.0));
+        zoom_at(event->position().x(), std::pow(kTimelineZoomStep, turned.y() / 120.0));
     else
         pan(-kPanStep * turned.x() / 120.0);
     event->accept();
@@ -126,11 +127,11 @@ void TimelineChart::keyPressEvent(QKeyEvent* event) {
     switch (event->key()) {
         case Qt::Key_W:
         case Qt::Key_Plus:
-            zoom_at(x, kZoomStep);
+            zoom_at(x, kTimelineZoomStep);
             break;
         case Qt::Key_S:
         case Qt::Key_Minus:
-            zoom_at(x, 1 / kZoomStep);
+            zoom_at(x, 1 / kTimelineZoomStep);
             break;
         case Qt::Key_A:
         case Qt::Key_Left:

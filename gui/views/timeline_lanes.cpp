@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kComputeUnits = 2, kOtherUnits = 1;  // heights of rows, relative
 constexpr double kLargestUnit = 19, kLeastUnit = 2;   // pixels
-constexpr double kGap = 6, kLeastGap = 2;             // pixels between ranks
+constexpr double kLaneGap = 6, kLeastGap = 2;         // pixels between ranks
 constexpr double kSeparated = 4;       // pixels: bars as wide have an edge of their own
 constexpr double kLeastHeight = 0.45;  // of a row, for a column in which anything runs
 constexpr double kNamed = 46;          // pixels: on average, for names of kernels
@@ -69,7 +69,8 @@ int TimelineLanes::wanted_height() const {
     double height = 0;
     std::size_t rank = detail_->trace->ranks.size();
     for (const Row& row : all_rows()) {
-        height += units_of(row, *detail_->timeline) * kLargestUnit + (row.rank != rank ? kGap : 0);
+        height +=
+            units_of(row, *detail_->timeline) * kLargestUnit + (row.rank != rank ? kLaneGap : 0);
         rank = row.rank;
     }
     return static_cast<int>(height);
@@ -85,9 +86,9 @@ std::vector<TimelineLanes::Row> TimelineLanes::rows() const {
         units += units_of(rows[i], timeline);
         if (i == 0 || rows[i].rank != rows[i - 1].rank) ++ranks;
     }
-    double gap = kGap;
+    double gap = kLaneGap;
     double unit = (rect.height() - ranks * gap) / units;
-    if (unit < kGap) unit = (rect.height() - ranks * (gap = kLeastGap)) / units;
+    if (unit < kLaneGap) unit = (rect.height() - ranks * (gap = kLeastGap)) / units;
     unit = std::clamp(unit, kLeastUnit, kLargestUnit);
     double y = rect.top(), current = y, all = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {

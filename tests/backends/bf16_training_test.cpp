@@ -30,8 +30,8 @@ constexpr double weights_within(OptimizerKind kind) {
     return kind == OptimizerKind::sgd ? 4e-3 : 1.6e-2;
 }
 
-Scenario make(int model, int ranks, int zero, DType gradient, int accumulation = 1,
-              OptimizerKind optimizer = OptimizerKind::adamw) {
+Scenario bf16_scenario(int model, int ranks, int zero, DType gradient, int accumulation = 1,
+                       OptimizerKind optimizer = OptimizerKind::adamw) {
     Scenario s = test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)], ranks);
     s.training.precision = DType::bf16;
     s.training.gradient_dtype = gradient;
@@ -51,13 +51,13 @@ Scenario make(int model, int ranks, int zero, DType gradient, int accumulation =
 
 class Bf16TrainingSlow : public testing::TestWithParam<std::tuple<int, DType>> {};
 
-std::string name_of_case(const testing::TestParamInfo<std::tuple<int, DType>>& info) {
+std::string bf16_case_name(const testing::TestParamInfo<std::tuple<int, DType>>& info) {
     const std::string models[] = {"Mlp", "Gpt", "Llama"};
     const auto [model, gradient] = info.param;
     return models[model] + "Gradients" + (gradient == DType::bf16 ? "Bf16" : "Fp32");
 }
 
-void expect_same_training(const Trained& trained, const Trained& reference, double weights) {
+void expect_near_training(const Trained& trained, const Trained& reference, double weights) {
     EXPECT_TRUE(trained.replicas_agree);
     const Difference gradients = compare(trained.gradients.at(0), reference.gradients.at(0));
     EXPECT_LE(gradients.worst, kGradients) << gradients.worst_name;
@@ -70,19 +70,19 @@ TEST_P(Bf16TrainingSlow, EveryStageMatchesOneRank) {
     const auto [model, gradient] = GetParam();
     for (const auto& [optimizer, accumulation] :
          {std::pair{OptimizerKind::adamw, 1}, {OptimizerKind::sgd, 2}}) {
-        const Trained reference = train(make(model, 1, 0, gradient, 1, optimizer));
+        const Trained reference = train(bf16_scenario(model, 1, 0, gradient, 1, optimizer));
         EXPECT_LT(reference.trace.losses.back(), 0.98 * reference.trace.losses.front());
         for (const int zero : {0, 1, 2, 3}) {
-            const Scenario s = make(model, 2, zero, gradient, accumulation, optimizer);
+            const Scenario s = bf16_scenario(model, 2, zero, gradient, accumulation, optimizer);
             SCOPED_TRACE(test::describe(s, s.strategies[0]));
-            expect_same_training(train(s), reference, weights_within(optimizer));
+            expect_near_training(train(s), reference, weights_within(optimizer));
         }
     }
 }
 
 TEST_P(Bf16TrainingSlow, LearnsAsInFp32) {
     const auto [model, gradient] = GetParam();
-    const Scenario s = make(model, 1, 0, gradient);
+    const Scenario s = bf16_scenario(model, 1, 0, gradient);
     Scenario single = s;
     single.training.precision = DType::fp32;
     single.training.gradient_dtype.reset();
@@ -99,9 +99,9 @@ TEST_P(Bf16TrainingSlow, LearnsAsInFp32) {
 // One order of sums, as in fp32: where numbers lie does not change them.
 TEST_P(Bf16TrainingSlow, ZeroStagesEqualDataParallelBitForBit) {
     const auto [model, gradient] = GetParam();
-    const Trained ddp = train(make(model, 2, 0, gradient));
+    const Trained ddp = train(bf16_scenario(model, 2, 0, gradient));
     for (const int zero : {1, 2, 3}) {
-        const Scenario s = make(model, 2, zero, gradient);
+        const Scenario s = bf16_scenario(model, 2, zero, gradient);
         SCOPED_TRACE(test::describe(s, s.strategies[0]));
         const Trained trained = train(s);
         EXPECT_EQ(trained.parameters, ddp.parameters);
@@ -109,7 +109,7 @@ TEST_P(Bf16TrainingSlow, ZeroStagesEqualDataParallelBitForBit) {
     }
 }
 
-Strategy hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_one_b) {
+Strategy sharded_hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_one_b) {
     Strategy s;
     s.name = "hybrid";
     s.tp = tp;
@@ -122,37 +122,37 @@ Strategy hybrid(int tp, int pp, int zero, Schedule schedule = Schedule::one_f_on
 
 TEST_P(Bf16TrainingSlow, HybridsMatchOneRank) {
     const auto [model, gradient] = GetParam();
-    const Trained reference = train(make(model, 1, 0, gradient));
-    for (const auto& [ranks, strategy] : {std::pair{2, hybrid(2, 1, 0)},
-                                          {4, hybrid(4, 1, 0)},
-                                          {4, hybrid(2, 1, 3)},
-                                          {2, hybrid(1, 2, 0)},
-                                          {3, hybrid(1, 3, 0, Schedule::zero_bubble)},
-                                          {4, hybrid(1, 2, 1, Schedule::gpipe)},
-                                          {4, hybrid(2, 2, 0)},
-                                          {8, hybrid(2, 2, 2)},
-                                          {8, hybrid(2, 2, 3)}}) {
-        Scenario s = make(model, ranks, 0, gradient);
+    const Trained reference = train(bf16_scenario(model, 1, 0, gradient));
+    for (const auto& [ranks, strategy] : {std::pair{2, sharded_hybrid(2, 1, 0)},
+                                          {4, sharded_hybrid(4, 1, 0)},
+                                          {4, sharded_hybrid(2, 1, 3)},
+                                          {2, sharded_hybrid(1, 2, 0)},
+                                          {3, sharded_hybrid(1, 3, 0, Schedule::zero_bubble)},
+                                          {4, sharded_hybrid(1, 2, 1, Schedule::gpipe)},
+                                          {4, sharded_hybrid(2, 2, 0)},
+                                          {8, sharded_hybrid(2, 2, 2)},
+                                          {8, sharded_hybrid(2, 2, 3)}}) {
+        Scenario s = bf16_scenario(model, ranks, 0, gradient);
         s.strategies[0] = strategy;
         s.strategies[0].sequence_parallel = strategy.tp > 1 && strategy.pp > 1 && model != 0;
         s.strategies[0].recompute.kind =
             strategy.zero == 3 ? Recompute::Kind::full : Recompute::Kind::none;
         s.training.micro_batch = 6;
         SCOPED_TRACE(test::describe(s, s.strategies[0]));
-        expect_same_training(train(s), reference, weights_within(OptimizerKind::adamw));
+        expect_near_training(train(s), reference, weights_within(OptimizerKind::adamw));
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Bf16TrainingSlow,
                          testing::Combine(testing::Values(0, 1, 2),
                                           testing::Values(DType::bf16, DType::fp32)),
-                         name_of_case);
+                         bf16_case_name);
 
 // What conversions need stays small: panels of multiplies and sums of attention gradients.
 TEST(Bf16Memory, OutsideThePlanIsBounded) {
     for (const int model : {0, 1, 2})
         for (const int ranks : {1, 2, 4}) {
-            const Scenario s = make(model, ranks, 1, DType::bf16);
+            const Scenario s = bf16_scenario(model, ranks, 1, DType::bf16);
             train(s);  // oneDNN compiles its kernels on first use and keeps them
             EXPECT_LE(train(s).trace.ranks.front().memory.outside_plan.value, 4 << 20)
                 << test::describe(s, s.strategies[0]);
@@ -162,7 +162,7 @@ TEST(Bf16Memory, OutsideThePlanIsBounded) {
 // Updates far below a rounding of the weight add up in the master copy, and what kernels read is that
 // copy, rounded.
 TEST(Bf16Weights, FollowTheirMasterCopy) {
-    Scenario s = make(0, 2, 2, DType::bf16);
+    Scenario s = bf16_scenario(0, 2, 2, DType::bf16);
     s.training.optimizer.lr = 1e-5;
     bool equal = true, masters_moved = false;
     test::Tampering tampering;

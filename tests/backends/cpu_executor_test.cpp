@@ -26,8 +26,8 @@ constexpr bool kFindsRaces = false;
 
 // Runs `steps` steps of the program on every rank; each buffer starts with rank + 1 in every element.
 // Returns the values of `result` on each rank.
-std::vector<float> run(const HandMade& p, BufferId result, CpuExecutorOptions options = {},
-                       int steps = 1) {
+std::vector<float> executed(const HandMade& p, BufferId result, CpuExecutorOptions options = {},
+                            int steps = 1) {
     const int ranks = p.program.groups[0].size;
     auto all = make_rank_communicators(p.program, ranks);
     std::vector<float> values(static_cast<std::size_t>(ranks));
@@ -53,7 +53,7 @@ TEST(CpuExecutor, EventsOrderComputeAndCommunication) {
     p.all_reduce(sum, Stream::reduce).order(Stream::reduce, Stream::compute).add(x, sum);
     // sum = rank + 1 + rank + 1, summed over ranks 12, then + rank + 1.
     for (const auto delay : {0ms, 3ms})
-        EXPECT_THAT(run(p, sum, {delay}), testing::ElementsAre(13.0f, 14.0f, 15.0f));
+        EXPECT_THAT(executed(p, sum, {delay}), testing::ElementsAre(13.0f, 14.0f, 15.0f));
 }
 
 // Negative control: without the wait, the delayed all-reduce comes too late for the addition.
@@ -63,7 +63,7 @@ TEST(CpuExecutor, DelayExposesAMissingWait) {
     const BufferId x = p.buffer("x", 1000), sum = p.buffer("sum", 1000), y = p.buffer("y", 1000);
     p.body("body").add(x, sum).order(Stream::compute, Stream::reduce);
     p.all_reduce(sum, Stream::reduce).zero(y).add(sum, y);
-    EXPECT_THAT(run(p, y, {20ms}), testing::ElementsAre(2.0f, 4.0f));  // not 6 and 6
+    EXPECT_THAT(executed(p, y, {20ms}), testing::ElementsAre(2.0f, 4.0f));  // not 6 and 6
 }
 
 TEST(CpuExecutor, ManyStepsReuseEventsWithoutMixing) {
@@ -76,7 +76,7 @@ TEST(CpuExecutor, ManyStepsReuseEventsWithoutMixing) {
     }
     for (int i = 0; i < 400; ++i) p.all_reduce(y, Stream::gather);
     p.order(Stream::gather, Stream::compute).zero(y).add(x, y);
-    EXPECT_THAT(run(p, y, {}, 5), testing::ElementsAre(1.0f, 2.0f));
+    EXPECT_THAT(executed(p, y, {}, 5), testing::ElementsAre(1.0f, 2.0f));
 }
 
 TEST(CpuExecutor, StreamsOverlap) {
@@ -85,7 +85,7 @@ TEST(CpuExecutor, StreamsOverlap) {
     p.body("body").all_reduce(a, Stream::gather).all_reduce(b, Stream::reduce);
     p.order(Stream::gather, Stream::compute).order(Stream::reduce, Stream::compute).add(a, b);
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_THAT(run(p, b, {100ms}), testing::ElementsAre(6.0f, 6.0f));
+    EXPECT_THAT(executed(p, b, {100ms}), testing::ElementsAre(6.0f, 6.0f));
     EXPECT_LT(std::chrono::steady_clock::now() - start, 190ms);
 }
 
@@ -128,7 +128,7 @@ TEST(CpuExecutor, BeforeTheFirstRecordingThereIsNothingToWaitFor) {
     const BufferId x = p.buffer("x", 8), y = p.buffer("y", 8);
     p.role().events = 1;
     p.body("body").wait(EventId(0), Stream::compute).add(x, y).record(EventId(0), Stream::reduce);
-    EXPECT_THAT(run(p, y, {}, 3), testing::ElementsAre(4.0f));
+    EXPECT_THAT(executed(p, y, {}, 3), testing::ElementsAre(4.0f));
 }
 
 TEST(CpuExecutor, AWaitInAnotherBodyIsForTheLatestRecording) {
@@ -138,7 +138,7 @@ TEST(CpuExecutor, AWaitInAnotherBodyIsForTheLatestRecording) {
     p.body("first").all_reduce(x, Stream::gather).record(EventId(0), Stream::gather);
     p.body("second").wait(EventId(0), Stream::compute).zero(y).add(x, y);
     p.role().schedule = {{BodyId(0), 0}, {BodyId(0), 1}, {BodyId(1), 0}};
-    EXPECT_THAT(run(p, y, {10ms}), testing::ElementsAre(6.0f, 6.0f));
+    EXPECT_THAT(executed(p, y, {10ms}), testing::ElementsAre(6.0f, 6.0f));
 }
 
 TEST(CpuExecutor, AllReduceOfTheLargest) {
@@ -146,7 +146,7 @@ TEST(CpuExecutor, AllReduceOfTheLargest) {
     const BufferId x = p.buffer("x", 8);
     p.body("body").all_reduce(x, Stream::compute);
     std::get<Collective>(p.role().bodies[0].instructions[0].operation).reduce = ReduceOp::maximum;
-    EXPECT_THAT(run(p, x), testing::ElementsAre(3.0f, 3.0f, 3.0f));
+    EXPECT_THAT(executed(p, x), testing::ElementsAre(3.0f, 3.0f, 3.0f));
 }
 
 // A kernel that throws on a stream's thread: the rank hears of it, and so do the ranks that wait for

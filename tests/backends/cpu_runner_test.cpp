@@ -21,7 +21,8 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 
-Trace run(const Scenario& scenario, CpuRunnerOptions diagnosis = {}, RunOptions options = {}) {
+Trace run_on_cpu(const Scenario& scenario, CpuRunnerOptions diagnosis = {},
+                 RunOptions options = {}) {
     return CpuRunner(std::move(diagnosis)).run(scenario, test::lower_tiny(scenario), options);
 }
 
@@ -43,7 +44,7 @@ void for_each_case(Visit visit) {
 
 TEST(CpuRunner, LossFallsAndNormsAreReportedWhenClipping) {
     for_each_case([](const Scenario& s) {
-        const Trace trace = run(s);
+        const Trace trace = run_on_cpu(s);
         ASSERT_EQ(trace.losses.size(), 20u);
         EXPECT_LT(trace.losses.back(), 0.97 * trace.losses.front());
         EXPECT_EQ(trace.gradient_norms.size(), s.training.clip > 0 ? 20u : 0u);
@@ -70,15 +71,16 @@ TEST(CpuRunner, PlacedBytesAreThePlannedOnesInEveryCategory) {
 TEST(CpuRunner, MemoryOutsideThePlanIsBounded) {
     for_each_case([](Scenario s) {
         s.training.steps = 5;
-        run(s);  // oneDNN compiles its kernels on first use and keeps them: about 18 MB, once a process
-        EXPECT_LE(run(s).ranks.front().memory.outside_plan.value, 4 << 20);
+        run_on_cpu(
+            s);  // oneDNN compiles its kernels on first use and keeps them: about 18 MB, once a process
+        EXPECT_LE(run_on_cpu(s).ranks.front().memory.outside_plan.value, 4 << 20);
     });
 }
 
 TEST(CpuRunner, PartsOfAStepSumToItsTimeAndTheWarmUpIsLeftOut) {
     Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
     s.training.steps = 5;
-    const Trace trace = run(s);
+    const Trace trace = run_on_cpu(s);
     ASSERT_EQ(trace.ranks.size(), 2u);
     for (const RankTrace& rank : trace.ranks) {
         ASSERT_EQ(rank.steps.size(), 4u);
@@ -91,16 +93,16 @@ TEST(CpuRunner, PartsOfAStepSumToItsTimeAndTheWarmUpIsLeftOut) {
         }
     }
     s.training.steps = 1;
-    EXPECT_EQ(run(s).ranks[1].steps.size(), 1u);
+    EXPECT_EQ(run_on_cpu(s).ranks[1].steps.size(), 1u);
 }
 
 TEST(CpuRunner, SpansAreInOrderAndOfEveryKind) {
     Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
     s.training.steps = 2;
     RunOptions options;
-    EXPECT_TRUE(run(s).ranks[0].spans.empty());
+    EXPECT_TRUE(run_on_cpu(s).ranks[0].spans.empty());
     options.record_spans = true;
-    const Trace trace = run(s, {}, options);
+    const Trace trace = run_on_cpu(s, {}, options);
     for (const RankTrace& rank : trace.ranks) {
         int of_kind[3] = {};
         Seconds previous;
@@ -128,7 +130,7 @@ TEST(CpuRunner, StopTokenEndsAfterTheCurrentStep) {
         EXPECT_EQ(p.steps, 20);
         if (p.step == 3) source.request_stop();
     };
-    const Trace trace = run(s, {}, options);
+    const Trace trace = run_on_cpu(s, {}, options);
     EXPECT_EQ(seen, (std::vector<std::int64_t>{1, 2, 3}));
     EXPECT_EQ(trace.losses.size(), 3u);
     EXPECT_EQ(trace.ranks[0].steps.size(), 2u);
@@ -164,7 +166,7 @@ TEST(CpuRunner, SameSeedGivesTheSameBits) {
         s.training.steps = 4;
         CpuRunnerOptions slow;
         slow.communication_delay = std::chrono::microseconds(300);
-        EXPECT_EQ(run(s).losses, run(s, slow).losses);
+        EXPECT_EQ(run_on_cpu(s).losses, run_on_cpu(s, slow).losses);
     });
 }
 
@@ -224,7 +226,7 @@ TEST(CpuRunner, AFailingRankEndsAllAndIsNamed) {
                 throw Error("test", "went wrong", "nothing", ErrorKind::run_failed);
         };
         try {
-            run(s, diagnosis);
+            run_on_cpu(s, diagnosis);
             FAIL() << "no error";
         } catch (const Error& e) {
             EXPECT_EQ(e.rule, "test");
@@ -265,7 +267,7 @@ TEST(CpuRunner, ScalarsComeFromTheRolesThatCopyThem) {
     Scenario s = test::tiny_scenario(test::tiny_gpt(), 2);
     s.training.clip = 0.5;
     s.training.steps = 3;
-    const Trace whole = run(s);
+    const Trace whole = run_on_cpu(s);
     std::vector<double> parts(3, 0.0);
     for (const std::size_t silent : {0u, 1u}) {
         Plan plan = test::lower_tiny(s);
@@ -324,7 +326,7 @@ TEST(CpuRunner, AnExceptionOfTheCallerEndsTheRun) {
     const Scenario s = test::tiny_scenario(test::tiny_mlp(), 3);
     RunOptions options;
     options.on_step = [](const StepProgress&) { throw std::runtime_error("caller"); };
-    EXPECT_THROW(run(s, {}, options), std::runtime_error);
+    EXPECT_THROW(run_on_cpu(s, {}, options), std::runtime_error);
 }
 
 TEST(CpuRunner, ALossThatIsNotFiniteIsANote) {
@@ -336,7 +338,7 @@ TEST(CpuRunner, ALossThatIsNotFiniteIsANote) {
         const double nan = std::numeric_limits<double>::quiet_NaN();
         if (step == 0) state.write(slice, std::vector<double>(slice.count, nan));
     };
-    const Trace trace = run(s, diagnosis);
+    const Trace trace = run_on_cpu(s, diagnosis);
     EXPECT_TRUE(std::isfinite(trace.losses[0]));
     EXPECT_FALSE(std::isfinite(trace.losses[1]));
     EXPECT_THAT(trace.notes, Contains("the loss is not finite from step 2 on"));
@@ -346,7 +348,7 @@ TEST(CpuRunner, GradientsBelowThePrecisionAreRefusedByName) {
     Scenario s = test::tiny_scenario(test::tiny_mlp(), 2);
     s.training.gradient_dtype = DType::bf16;
     try {
-        run(s);
+        run_on_cpu(s);
         FAIL() << "no error";
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, "unsupported");
@@ -358,7 +360,7 @@ TEST(CpuRunner, GradientsBelowThePrecisionAreRefusedByName) {
 TEST(CpuRunner, RefusesWhatIsOnlySimulated) {
     const auto rule_of = [](const Scenario& scenario) -> std::string {
         try {
-            run(scenario);
+            run_on_cpu(scenario);
         } catch (const Error& error) {
             return error.rule;
         }

@@ -23,8 +23,9 @@ constexpr bool kSanitized = false;
 const std::vector<int> kRankCounts =
     kSanitized ? std::vector<int>{3} : std::vector<int>{2, 3, 4, 8};
 
-Scenario make(int model, int ranks, int zero, DType precision, double clip,
-              OptimizerKind optimizer = OptimizerKind::adamw, int accumulation = 1) {
+Scenario equivalence_scenario(int model, int ranks, int zero, DType precision, double clip,
+                              OptimizerKind optimizer = OptimizerKind::adamw,
+                              int accumulation = 1) {
     Scenario s = test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)], ranks);
     s.training.precision = precision;
     s.training.clip = clip;
@@ -43,9 +44,9 @@ Scenario make(int model, int ranks, int zero, DType precision, double clip,
     return s;
 }
 
-using Case = std::tuple<int, DType>;  // index into tiny_models, precision
+using EquivalenceCase = std::tuple<int, DType>;  // index into tiny_models, precision
 
-class Equivalence : public testing::TestWithParam<Case> {
+class Equivalence : public testing::TestWithParam<EquivalenceCase> {
 protected:
     void SetUp() override {
         if (kSanitized && std::get<1>(GetParam()) == DType::fp64)
@@ -53,7 +54,7 @@ protected:
     }
 };
 
-std::string name_of_case(const testing::TestParamInfo<Case>& info) {
+std::string equivalence_case_name(const testing::TestParamInfo<EquivalenceCase>& info) {
     const std::string models[] = {"Mlp", "Gpt", "Llama"};
     const auto [model, precision] = info.param;
     return models[model] + (precision == DType::fp64 ? "Fp64" : "Fp32");
@@ -62,13 +63,13 @@ std::string name_of_case(const testing::TestParamInfo<Case>& info) {
 TEST_P(Equivalence, EveryStageOnEveryRankCountMatchesOneRank) {
     const auto [model, precision] = GetParam();
     for (const double clip : {0.0, 0.5}) {
-        const Scenario one = make(model, 1, 0, precision, clip);
+        const Scenario one = equivalence_scenario(model, 1, 0, precision, clip);
         const Trained reference = train(one);
         // A reference that does not learn would agree with anything.
         EXPECT_LT(reference.trace.losses.back(), 0.9 * reference.trace.losses.front());
         for (const int ranks : kRankCounts)
             for (const int zero : {0, 1, 2, 3}) {
-                const Scenario s = make(model, ranks, zero, precision, clip);
+                const Scenario s = equivalence_scenario(model, ranks, zero, precision, clip);
                 SCOPED_TRACE(test::describe(s, s.strategies[0]));
                 expect_same_training(train(s), reference, precision);
             }
@@ -77,11 +78,11 @@ TEST_P(Equivalence, EveryStageOnEveryRankCountMatchesOneRank) {
 
 TEST_P(Equivalence, AccumulationMatchesOneLargeMicroBatch) {
     const auto [model, precision] = GetParam();
-    const Trained reference = train(make(model, 1, 0, precision, 0.5));
+    const Trained reference = train(equivalence_scenario(model, 1, 0, precision, 0.5));
     for (const auto& [ranks, accumulation] : {std::pair{1, 4}, {2, 3}, {3, 4}, {8, 3}})
         for (const int zero : {0, 1, 2, 3}) {
-            const Scenario s =
-                make(model, ranks, zero, precision, 0.5, OptimizerKind::adamw, accumulation);
+            const Scenario s = equivalence_scenario(model, ranks, zero, precision, 0.5,
+                                                    OptimizerKind::adamw, accumulation);
             SCOPED_TRACE(test::describe(s, s.strategies[0]));
             expect_same_training(train(s), reference, precision);
         }
@@ -91,9 +92,9 @@ TEST_P(Equivalence, AccumulationMatchesOneLargeMicroBatch) {
 TEST_P(Equivalence, SgdAndAdamMatchOneRankToo) {
     const auto [model, precision] = GetParam();
     for (const OptimizerKind optimizer : {OptimizerKind::sgd, OptimizerKind::adam}) {
-        const Trained reference = train(make(model, 1, 0, precision, 0, optimizer));
+        const Trained reference = train(equivalence_scenario(model, 1, 0, precision, 0, optimizer));
         for (const int zero : {0, 1, 2, 3}) {
-            const Scenario s = make(model, 4, zero, precision, 0, optimizer, 2);
+            const Scenario s = equivalence_scenario(model, 4, zero, precision, 0, optimizer, 2);
             SCOPED_TRACE(test::describe(s, s.strategies[0]));
             expect_same_training(train(s), reference, precision);
         }
@@ -103,10 +104,12 @@ TEST_P(Equivalence, SgdAndAdamMatchOneRankToo) {
 // A sign turns where a gradient is rounding noise, as those of key biases are: only the MLP has none such.
 TEST(LionEquivalence, EveryStageMatchesOneRank) {
     for (const DType precision : {DType::fp64, DType::fp32}) {
-        const Trained reference = train(make(0, 1, 0, precision, 0.5, OptimizerKind::lion));
+        const Trained reference =
+            train(equivalence_scenario(0, 1, 0, precision, 0.5, OptimizerKind::lion));
         EXPECT_LT(reference.trace.losses.back(), 0.9 * reference.trace.losses.front());
         for (const int zero : {0, 1, 2, 3}) {
-            const Scenario s = make(0, 4, zero, precision, 0.5, OptimizerKind::lion, 2);
+            const Scenario s =
+                equivalence_scenario(0, 4, zero, precision, 0.5, OptimizerKind::lion, 2);
             SCOPED_TRACE(test::describe(s, s.strategies[0]));
             expect_same_training(train(s), reference, precision);
         }
@@ -116,7 +119,7 @@ TEST(LionEquivalence, EveryStageMatchesOneRank) {
 INSTANTIATE_TEST_SUITE_P(Models, Equivalence,
                          testing::Combine(testing::Values(0, 1, 2),
                                           testing::Values(DType::fp64, DType::fp32)),
-                         name_of_case);
+                         equivalence_case_name);
 
 void expect_bit_equal(const Trained& actual, const Trained& reference) {
     EXPECT_EQ(actual.parameters, reference.parameters);
@@ -129,9 +132,9 @@ TEST(BitEquality, ZeroStagesEqualDataParallelWithoutAccumulation) {
     for (const int model : {0, 1, 2})
         for (const int ranks : {2, 3, 4})
             for (const double clip : {0.0, 0.5}) {
-                const Trained ddp = train(make(model, ranks, 0, DType::fp32, clip));
+                const Trained ddp = train(equivalence_scenario(model, ranks, 0, DType::fp32, clip));
                 for (const int zero : {1, 2, 3}) {
-                    const Scenario s = make(model, ranks, zero, DType::fp32, clip);
+                    const Scenario s = equivalence_scenario(model, ranks, zero, DType::fp32, clip);
                     SCOPED_TRACE(test::describe(s, s.strategies[0]));
                     expect_bit_equal(train(s), ddp);
                 }
@@ -141,7 +144,8 @@ TEST(BitEquality, ZeroStagesEqualDataParallelWithoutAccumulation) {
 // Stages 2 and 3 reduce at every micro-batch, so they equal a data-parallel run that does so too.
 TEST(BitEquality, ZeroStagesEqualDataParallelThatReducesEveryMicroBatch) {
     for (const int model : {0, 1, 2}) {
-        Scenario base = make(model, 2, 0, DType::fp32, 0.5, OptimizerKind::adamw, 3);
+        Scenario base =
+            equivalence_scenario(model, 2, 0, DType::fp32, 0.5, OptimizerKind::adamw, 3);
         base.strategies[0].reduce_at = ReduceAt::micro_batch;
         const Trained ddp = train(base);
         for (const int zero : {1, 2, 3}) {

@@ -116,7 +116,7 @@ TEST_P(Family, GradientsMatchDifferences) {
 INSTANTIATE_TEST_SUITE_P(All, Family, testing::Range(std::size_t{0}, std::size_t{8}),
                          name_of_family);
 
-Strategy hybrid(int tp, int pp, int dp, int zero = 0) {
+Strategy family_hybrid(int tp, int pp, int dp, int zero = 0) {
     Strategy s;
     s.name = "hybrid";
     s.tp = tp;
@@ -127,7 +127,7 @@ Strategy hybrid(int tp, int pp, int dp, int zero = 0) {
     return s;
 }
 
-Scenario make(const ModelSpec& model, const Strategy& strategy, DType precision) {
+Scenario family_scenario(const ModelSpec& model, const Strategy& strategy, DType precision) {
     Scenario s = test::tiny_scenario(model, strategy.tp * strategy.pp * *strategy.dp);
     s.training.precision = precision;
     s.training.clip = 0.5;
@@ -138,21 +138,22 @@ Scenario make(const ModelSpec& model, const Strategy& strategy, DType precision)
 }
 
 std::vector<Strategy> strategies() {
-    std::vector<Strategy> list{hybrid(2, 1, 1),    hybrid(4, 1, 1),    hybrid(1, 2, 1),
-                               hybrid(1, 1, 2),    hybrid(1, 1, 2, 1), hybrid(1, 1, 2, 2),
-                               hybrid(1, 1, 2, 3), hybrid(2, 2, 1),    hybrid(2, 1, 2, 3),
-                               hybrid(2, 2, 2, 1), hybrid(4, 2, 1)};
+    std::vector<Strategy> list{
+        family_hybrid(2, 1, 1),    family_hybrid(4, 1, 1),    family_hybrid(1, 2, 1),
+        family_hybrid(1, 1, 2),    family_hybrid(1, 1, 2, 1), family_hybrid(1, 1, 2, 2),
+        family_hybrid(1, 1, 2, 3), family_hybrid(2, 2, 1),    family_hybrid(2, 1, 2, 3),
+        family_hybrid(2, 2, 2, 1), family_hybrid(4, 2, 1)};
     for (const std::size_t i : {0U, 1U, 7U, 8U}) {
         list.push_back(list[i]);
         list.back().sequence_parallel = true;
     }
     for (const auto kind : {Recompute::Kind::selective, Recompute::Kind::full})
-        for (Strategy s : {hybrid(1, 1, 1), hybrid(2, 2, 1)}) {
+        for (Strategy s : {family_hybrid(1, 1, 1), family_hybrid(2, 2, 1)}) {
             s.recompute = {kind, 1};
             s.sequence_parallel = s.tp > 1;
             list.push_back(s);
         }
-    for (Strategy s : {hybrid(1, 2, 1), hybrid(2, 2, 1), hybrid(1, 2, 2, 2)}) {
+    for (Strategy s : {family_hybrid(1, 2, 1), family_hybrid(2, 2, 1), family_hybrid(1, 2, 2, 2)}) {
         s.schedule = Schedule::zero_bubble;
         list.push_back(s);
         s.attention = AttentionKind::unfused;
@@ -164,9 +165,9 @@ std::vector<Strategy> strategies() {
 
 TEST_P(FamilySlow, EveryStrategyMatchesOneRank) {
     for (const DType precision : {DType::fp64, DType::fp32}) {
-        const Trained reference = train(make(model_, hybrid(1, 1, 1), precision));
+        const Trained reference = train(family_scenario(model_, family_hybrid(1, 1, 1), precision));
         for (const Strategy& strategy : strategies()) {
-            const Scenario s = make(model_, strategy, precision);
+            const Scenario s = family_scenario(model_, strategy, precision);
             SCOPED_TRACE(test::describe(s, s.strategies[0]));
             const Trained trained = train(s);
             expect_same_training(trained, reference, precision);
@@ -178,9 +179,10 @@ TEST_P(FamilySlow, EveryStrategyMatchesOneRank) {
 // bf16 rounds every activation to 2⁻⁸ of itself: the first gradients agree to a few roundings, and
 // training still learns.
 TEST_P(FamilySlow, LearnsInBf16) {
-    const Trained exact = train(make(model_, hybrid(1, 1, 1), DType::fp64));
-    for (const Strategy& strategy : {hybrid(1, 1, 1), hybrid(2, 2, 1), hybrid(1, 1, 2, 3)}) {
-        Scenario s = make(model_, strategy, DType::bf16);
+    const Trained exact = train(family_scenario(model_, family_hybrid(1, 1, 1), DType::fp64));
+    for (const Strategy& strategy :
+         {family_hybrid(1, 1, 1), family_hybrid(2, 2, 1), family_hybrid(1, 1, 2, 3)}) {
+        Scenario s = family_scenario(model_, strategy, DType::bf16);
         s.training.gradient_dtype = DType::fp32;
         SCOPED_TRACE(test::describe(s, s.strategies[0]));
         const Trained trained = train(s);

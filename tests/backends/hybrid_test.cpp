@@ -20,10 +20,10 @@ using test::expect_same_training;
 using test::train;
 using test::Trained;
 
-enum Model { mlp, gpt, llama, deep_gpt, deep_llama };
+enum TinyModel { mlp, gpt, llama, deep_gpt, deep_llama };
 constexpr std::int64_t kSteps = 20;
 
-ModelSpec spec_of(Model model) {
+ModelSpec spec_of(TinyModel model) {
     if (model == deep_gpt) return test::deep_gpt();
     if (model == deep_llama) return test::deep_llama();
     return test::tiny_models()[model];
@@ -36,7 +36,7 @@ struct Training {
     std::int64_t steps = kSteps;
 };
 
-Scenario make(Model model, const Strategy& strategy, const Training& training) {
+Scenario hybrid_scenario(TinyModel model, const Strategy& strategy, const Training& training) {
     const int ranks = strategy.tp * strategy.pp * strategy.dp.value_or(1);
     Scenario s = test::tiny_scenario(spec_of(model), ranks);
     s.training.precision = training.precision;
@@ -59,25 +59,26 @@ Strategy hybrid(int tp, int pp, int dp, int zero = 0) {
 }
 
 // One reference per model and training.
-const Trained& reference(Model model, const Training& t) {
-    static std::map<std::tuple<Model, DType, double, std::int64_t>, Trained> known;
+const Trained& hybrid_reference(TinyModel model, const Training& t) {
+    static std::map<std::tuple<TinyModel, DType, double, std::int64_t>, Trained> known;
     Trained& trained = known[{model, t.precision, t.clip, t.steps}];
     if (trained.parameters.empty())
-        trained = train(make(model, hybrid(1, 1, 1), {24, t.precision, t.clip, t.steps}));
+        trained =
+            train(hybrid_scenario(model, hybrid(1, 1, 1), {24, t.precision, t.clip, t.steps}));
     return trained;
 }
 
-void check(Model model, const Strategy& strategy, const Training& training = {}) {
-    const Scenario s = make(model, strategy, training);
+void check(TinyModel model, const Strategy& strategy, const Training& training = {}) {
+    const Scenario s = hybrid_scenario(model, strategy, training);
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
     const Trained trained = train(s);
-    expect_same_training(trained, reference(model, training), training.precision);
+    expect_same_training(trained, hybrid_reference(model, training), training.precision);
     expect_planned_memory(trained.trace, test::lower_tiny(s));
 }
 
 TEST(TensorParallelSlow, EveryDegreeMatchesOneRank) {
     for (const int tp : {2, 4, 8}) check(mlp, hybrid(tp, 1, 1));
-    for (const Model model : {gpt, llama})
+    for (const TinyModel model : {gpt, llama})
         for (const int tp : {2, 4})
             for (const bool sequence_parallel : {false, true}) {
                 Strategy s = hybrid(tp, 1, 1);
@@ -89,7 +90,7 @@ TEST(TensorParallelSlow, EveryDegreeMatchesOneRank) {
 }
 
 TEST(TensorParallelSlow, WithDataParallelismAndZero) {
-    for (const Model model : {mlp, gpt, llama})
+    for (const TinyModel model : {mlp, gpt, llama})
         for (const int zero : {0, 1, 2, 3}) {
             Strategy s = hybrid(4, 1, 2, zero);
             check(model, s);
@@ -107,7 +108,7 @@ constexpr Schedule kSchedules[] = {Schedule::gpipe, Schedule::one_f_one_b, Sched
                                    Schedule::zero_bubble_v};
 
 TEST(PipelineSlow, EveryScheduleMatchesOneRank) {
-    for (const Model model : {mlp, gpt, llama})
+    for (const TinyModel model : {mlp, gpt, llama})
         for (const Schedule schedule : kSchedules)
             for (const int pp : {2, 3, 4}) {
                 Strategy s = hybrid(1, pp, 1);
@@ -120,7 +121,7 @@ TEST(PipelineSlow, EveryScheduleMatchesOneRank) {
 }
 
 TEST(PipelineSlow, InterleavedMatchesOneRank) {
-    for (const Model model : {deep_gpt, deep_llama})
+    for (const TinyModel model : {deep_gpt, deep_llama})
         for (const auto& [pp, chunks] : {std::pair{2, 2}, {2, 3}, {2, 4}, {3, 2}, {4, 2}})
             for (const std::int64_t micro_batch : {3, 8, 24}) {  // 8, 3 and 1 micro-batches
                 Strategy s = hybrid(1, pp, 1);
@@ -133,7 +134,7 @@ TEST(PipelineSlow, InterleavedMatchesOneRank) {
 
 // The embedding that deep_gpt ties is on the same stage as its head, in another chunk.
 TEST(PipelineSlow, AVMatchesOneRank) {
-    for (const Model model : {deep_gpt, deep_llama})
+    for (const TinyModel model : {deep_gpt, deep_llama})
         for (const int pp : {2, 3, 4})
             for (const int zero : {0, 1, 2, 3})
                 for (const std::int64_t micro_batch : {1, 2, 6}) {  // 12, 6 and 2 micro-batches
@@ -174,7 +175,7 @@ TEST(PipelineSlow, EveryPartitionMatchesOneRank) {
 }
 
 TEST(RecomputeSlow, MatchesOneRank) {
-    for (const Model model : {gpt, llama})
+    for (const TinyModel model : {gpt, llama})
         for (const AttentionKind attention : {AttentionKind::flash, AttentionKind::unfused})
             for (const Recompute& recompute :
                  {Recompute{}, Recompute{Recompute::Kind::selective, 1},
@@ -190,7 +191,7 @@ TEST(RecomputeSlow, MatchesOneRank) {
 
 // tp · pp · dp of 2 to 8 ranks. A batch of 24 divides over dp; tp over 4 heads, or over the width of 32 of
 // the MLP; pp over 5 layers, or 4 of the MLP.
-std::vector<std::array<int, 3>> products(Model model) {
+std::vector<std::array<int, 3>> products(TinyModel model) {
     std::vector<std::array<int, 3>> list;
     for (const int tp : {1, 2, 4, 8})
         for (const int pp : {1, 2, 3, 4, 5})
@@ -203,7 +204,7 @@ std::vector<std::array<int, 3>> products(Model model) {
 
 TEST(HybridSlow, EveryProductMatchesOneRank) {
     for (const DType precision : {DType::fp64, DType::fp32})
-        for (const Model model : {mlp, gpt, llama})
+        for (const TinyModel model : {mlp, gpt, llama})
             for (const auto& [tp, pp, dp] : products(model))
                 for (const int zero : {0, 1, 2, 3}) {
                     if (dp == 1 && zero > 0) continue;
@@ -215,9 +216,9 @@ TEST(HybridSlow, EveryProductMatchesOneRank) {
 
 // SGD does not normalise: a wrong scale of gradients shows in the weights.
 TEST(HybridSlow, SgdMatchesOneRankToo) {
-    for (const Model model : {mlp, gpt, llama}) {
+    for (const TinyModel model : {mlp, gpt, llama}) {
         const auto with_sgd = [&](const Strategy& strategy) {
-            Scenario s = make(model, strategy, {6, DType::fp64, 0.0});
+            Scenario s = hybrid_scenario(model, strategy, {6, DType::fp64, 0.0});
             s.training.optimizer.kind = OptimizerKind::sgd;
             s.training.optimizer.lr = 0.02;
             s.training.optimizer.momentum = 0.9;
@@ -239,9 +240,9 @@ class Drawing {
 public:
     explicit Drawing(std::uint32_t seed) : engine_(seed) {}
 
-    std::tuple<Model, Strategy, Training> draw() {
+    std::tuple<TinyModel, Strategy, Training> draw() {
         for (;;) {
-            const auto model = static_cast<Model>(below(5));
+            const auto model = static_cast<TinyModel>(below(5));
             Training training;
             training.steps = 4;
             training.precision = below(3) == 0 ? DType::fp32 : DType::fp64;
@@ -251,7 +252,7 @@ public:
             const std::int64_t divisors[] = {1, 2, 3, 4, 6};
             training.micro_batch = divisors[below(5)];
             try {
-                test::lower_tiny(make(model, s, training));
+                test::lower_tiny(hybrid_scenario(model, s, training));
             } catch (const Error&) {
                 continue;
             }
@@ -262,7 +263,7 @@ public:
 private:
     int below(int n) { return static_cast<int>(engine_() % static_cast<std::uint32_t>(n)); }
 
-    Strategy draw_strategy(Model model) {
+    Strategy draw_strategy(TinyModel model) {
         const int degrees[] = {1, 2, 3, 4, 8};
         Strategy s = hybrid(degrees[below(5)], degrees[below(5)], degrees[below(5)], below(4));
         s.schedule = kSchedules[below(4)];

@@ -43,11 +43,11 @@ void expect_none(const std::vector<std::optional<Error>>& errors) {
     for (const auto& e : errors) EXPECT_FALSE(e) << e->what();
 }
 
-using Buffer = std::vector<std::byte>;
+using RawBuffer = std::vector<std::byte>;
 
 // Random values of a type whose sums round.
-Buffer random_buffer(DType dtype, std::int64_t elements, unsigned seed) {
-    Buffer buffer(static_cast<std::size_t>(elements * size_of(dtype)));
+RawBuffer random_buffer(DType dtype, std::int64_t elements, unsigned seed) {
+    RawBuffer buffer(static_cast<std::size_t>(elements * size_of(dtype)));
     std::mt19937 random(seed);
     std::uniform_real_distribution<float> unit(-1, 1);
     for (std::int64_t i = 0; i < elements; ++i) {
@@ -64,7 +64,7 @@ Buffer random_buffer(DType dtype, std::int64_t elements, unsigned seed) {
 }
 
 struct Outcome {
-    Buffer reduced, largest, scattered, gathered;
+    RawBuffer reduced, largest, scattered, gathered;
     bool operator==(const Outcome&) const = default;
 };
 
@@ -77,7 +77,7 @@ Outcome collectives(Communicator& group, DType dtype, std::int64_t elements) {
     group.all_reduce(out.reduced.data(), elements, dtype);
     out.largest = random_buffer(dtype, elements, seed);
     group.all_reduce(out.largest.data(), elements, dtype, ReduceOp::maximum);
-    const Buffer whole = random_buffer(dtype, elements * group.size(), seed);
+    const RawBuffer whole = random_buffer(dtype, elements * group.size(), seed);
     out.scattered.resize(bytes);
     group.reduce_scatter(whole.data(), out.scattered.data(), elements, dtype);
     out.gathered.resize(bytes * static_cast<std::size_t>(group.size()));
@@ -153,14 +153,14 @@ TEST(MessageCommunicator, TransfersKeepTheirOrderAndMaySendToOneself) {
 TEST(MessageCommunicator, SendsAndReceivesByTwoThreads) {
     constexpr std::int64_t kBytes = 8 << 20;
     expect_none(on_tcp_ranks(2, [&](int r, MessageLink&, Communicator& group) {
-        Buffer out(kBytes, std::byte(r + 1)), in(kBytes);
+        RawBuffer out(kBytes, std::byte(r + 1)), in(kBytes);
         std::jthread sender([&] {
             const Transfer t{1 - r, true, out.data(), kBytes};
             for (int i = 0; i < 3; ++i) group.exchange({&t, 1});
         });
         const Transfer t{1 - r, false, in.data(), kBytes};
         for (int i = 0; i < 3; ++i) group.exchange({&t, 1});
-        EXPECT_EQ(in, Buffer(kBytes, std::byte(2 - r)));
+        EXPECT_EQ(in, RawBuffer(kBytes, std::byte(2 - r)));
     }));
 }
 
@@ -186,7 +186,7 @@ TEST(MessageCommunicator, DifferentCallsAreAMismatch) {
 
 TEST(MessageCommunicator, TransfersOfDifferentLengthAreAMismatch) {
     const auto errors = on_tcp_ranks(2, [&](int r, MessageLink&, Communicator& group) {
-        Buffer buffer(100);
+        RawBuffer buffer(100);
         const Transfer t{1 - r, r == 0, buffer.data(), r == 0 ? 100 : 60};
         group.exchange({&t, 1});
     });

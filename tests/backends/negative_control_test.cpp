@@ -14,7 +14,7 @@ namespace {
 using test::compare;
 using test::train;
 
-Scenario make(int ranks, int zero, OptimizerKind optimizer = OptimizerKind::adamw) {
+Scenario control_scenario(int ranks, int zero, OptimizerKind optimizer = OptimizerKind::adamw) {
     Scenario s = test::tiny_scenario(test::tiny_gpt(), ranks);
     s.training.precision = DType::fp64;
     s.training.optimizer.kind = optimizer;
@@ -77,36 +77,37 @@ private:
 constexpr double kFarAboveTolerance = 1e-3;  // the tolerance in fp64 is 1e-11
 
 TEST(NegativeControl, ADroppedGradientIsSeen) {
-    const auto reference = train(make(1, 0));
+    const auto reference = train(control_scenario(1, 0));
     for (const int zero : {0, 1, 2, 3}) {
-        const auto wrong = train(make(2, zero), {drop_a_gradient, {}});
+        const auto wrong = train(control_scenario(2, zero), {drop_a_gradient, {}});
         EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.5);
         EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
     }
 }
 
 TEST(NegativeControl, DoubledGradientsAreSeenInGradientsAndUnderSgd) {
-    const auto reference = train(make(1, 0, OptimizerKind::sgd));
+    const auto reference = train(control_scenario(1, 0, OptimizerKind::sgd));
     for (const int zero : {0, 1, 2, 3}) {
-        const auto wrong = train(make(2, zero, OptimizerKind::sgd), {double_the_gradients, {}});
+        const auto wrong =
+            train(control_scenario(2, zero, OptimizerKind::sgd), {double_the_gradients, {}});
         EXPECT_NEAR(compare(wrong.gradients.at(0), reference.gradients.at(0)).whole, 1, 1e-9);
         EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
     }
 }
 
 TEST(NegativeControl, SwappedShardsAreSeen) {
-    const auto reference = train(make(1, 0));
+    const auto reference = train(control_scenario(1, 0));
     SwapShards swap;
-    const auto wrong =
-        train(make(2, 3), {{}, [&swap](int rank, std::int64_t step, const RankState& state) {
-                               swap(rank, step, state);
-                           }});
+    const auto wrong = train(control_scenario(2, 3),
+                             {{}, [&swap](int rank, std::int64_t step, const RankState& state) {
+                                  swap(rank, step, state);
+                              }});
     EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
     EXPECT_GT(compare(wrong.gradients.at(1), reference.gradients.at(1)).worst, kFarAboveTolerance);
 }
 
 Scenario make_hybrid(int tp, int pp) {
-    Scenario s = make(tp * pp, 0);
+    Scenario s = control_scenario(tp * pp, 0);
     s.training.micro_batch = 6;
     s.strategies[0].tp = tp;
     s.strategies[0].pp = pp;
@@ -154,21 +155,21 @@ void forget_tied_weights(Plan& plan) {
 }
 
 TEST(NegativeControl, ADroppedHeadIsSeen) {
-    const auto reference = train(make(1, 0));
+    const auto reference = train(control_scenario(1, 0));
     const auto wrong = train(make_hybrid(2, 1), {drop_a_head, {}});
     EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);
     EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
 }
 
 TEST(NegativeControl, SwappedMicroBatchesOfAStageAreSeen) {
-    const auto reference = train(make(1, 0));
+    const auto reference = train(control_scenario(1, 0));
     const auto wrong = train(make_hybrid(1, 2), {swap_micro_batches, {}});
     EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);
     EXPECT_GT(compare(wrong.parameters, reference.parameters).worst, kFarAboveTolerance);
 }
 
 TEST(NegativeControl, TiedWeightsThatAreNotSummedAreSeen) {
-    const auto reference = train(make(1, 0));
+    const auto reference = train(control_scenario(1, 0));
     const auto wrong = train(make_hybrid(1, 2), {forget_tied_weights, {}});
     EXPECT_FALSE(wrong.replicas_agree);
     EXPECT_GT(compare(wrong.gradients.at(0), reference.gradients.at(0)).worst, 0.05);

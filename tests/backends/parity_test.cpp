@@ -29,35 +29,35 @@ std::unique_ptr<Runner> make_runner(int which) {
     return std::make_unique<CpuRunner>();
 }
 
-struct Shape {
+struct ParityShape {
     const char* name;
     int tp = 1, pp = 1, dp = 1;
     Schedule schedule = Schedule::one_f_one_b;
     int chunks = 1;
 };
-const Shape kShapes[] = {{"OneRank"},
-                         {"Dp2", 1, 1, 2},
-                         {"Dp4", 1, 1, 4},
-                         {"Tp2Dp2", 2, 1, 2},
-                         {"Pp2Dp2", 1, 2, 2},
-                         {"Tp2Pp2", 2, 2, 1},
-                         {"Pp3ZeroBubble", 1, 3, 1, Schedule::zero_bubble},
-                         {"Pp2ZeroBubbleV", 1, 2, 1, Schedule::zero_bubble_v},
-                         {"Pp2Interleaved", 1, 2, 1, Schedule::one_f_one_b, 2}};
+const ParityShape kShapes[] = {{"OneRank"},
+                               {"Dp2", 1, 1, 2},
+                               {"Dp4", 1, 1, 4},
+                               {"Tp2Dp2", 2, 1, 2},
+                               {"Pp2Dp2", 1, 2, 2},
+                               {"Tp2Pp2", 2, 2, 1},
+                               {"Pp3ZeroBubble", 1, 3, 1, Schedule::zero_bubble},
+                               {"Pp2ZeroBubbleV", 1, 2, 1, Schedule::zero_bubble_v},
+                               {"Pp2Interleaved", 1, 2, 1, Schedule::one_f_one_b, 2}};
 
-using Case = std::tuple<int, int, int, int>;  // runner, model, index into kShapes, zero
+using ParityCase = std::tuple<int, int, int, int>;  // runner, model, index into kShapes, zero
 
-std::string name_of_case(const testing::TestParamInfo<Case>& info) {
+std::string parity_case_name(const testing::TestParamInfo<ParityCase>& info) {
     const std::string runners[] = {"Simulator", "CpuThreads"}, models[] = {"Mlp", "Gpt", "Llama"};
     const auto [runner, model, shape, zero] = info.param;
     return runners[runner] + models[model] + kShapes[shape].name + "Zero" + std::to_string(zero);
 }
 
-class Parity : public testing::TestWithParam<Case> {
+class Parity : public testing::TestWithParam<ParityCase> {
 protected:
     Parity() {
         const auto [runner, model, number, zero] = GetParam();
-        const Shape& shape = kShapes[number];
+        const ParityShape& shape = kShapes[number];
         scenario_ = test::tiny_scenario(test::tiny_models()[static_cast<std::size_t>(model)],
                                         shape.tp * shape.pp * shape.dp);
         describe_machine(scenario_);
@@ -128,7 +128,7 @@ TEST_P(Parity, EveryInstructionHasASpan) {
 INSTANTIATE_TEST_SUITE_P(Runners, Parity,
                          testing::Combine(testing::Values(0, 1), testing::Values(0, 1, 2),
                                           testing::Range(0, 8), testing::Values(0, 1, 2, 3)),
-                         name_of_case);
+                         parity_case_name);
 
 }  // namespace
 }  // namespace shardscope

@@ -8,7 +8,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::HasSubstr;
 using ImportDeepSpeed = test::CommandLine;
 
@@ -19,7 +19,7 @@ TEST_F(ImportDeepSpeed, PrintsWhatAFileMeans) {
     EXPECT_THAT(text.out, HasSubstr("train_micro_batch_size_per_gpu = 64 // 4 = 16"));
     EXPECT_THAT(text.out, HasSubstr("bucket: 2000000000"));
     const auto as_json = shardscope({"import", "deepspeed", file, "--world-size", "4", "--json"});
-    const json parsed = json::parse(as_json.out);
+    const Json parsed = Json::parse(as_json.out);
     EXPECT_EQ(parsed["batch"]["train_micro_batch_size_per_gpu"], 16);
     EXPECT_EQ(parsed["scenario"]["strategies"][0]["zero"], 2);
     EXPECT_EQ(parsed["zero_optimization"]["reduce_bucket_size"]["default"], "5e8");
@@ -30,7 +30,7 @@ TEST_F(ImportDeepSpeed, DividesTheWorldByTensorAndPipelineDegrees) {
     const auto finished = shardscope(
         {"import", "deepspeed", file, "--world-size", "16", "--tp", "2", "--pp", "4", "--json"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json parsed = json::parse(finished.out);
+    const Json parsed = Json::parse(finished.out);
     EXPECT_EQ(parsed["batch"]["data_parallel"], 2);
     EXPECT_EQ(parsed["scenario"]["strategies"][0]["partition"], "parameters");
 }

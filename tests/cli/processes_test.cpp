@@ -12,11 +12,11 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
 
-const char* const kStrategies = "[{name: ddp}, {name: zero-3, zero: 3}, {name: pp2, pp: 2}]";
+const char* const kProcessStrategies = "[{name: ddp}, {name: zero-3, zero: 3}, {name: pp2, pp: 2}]";
 
 class ProcessesSlow : public test::CommandLine {
 protected:
@@ -34,18 +34,18 @@ protected:
     // Rank 0's one report, of the same losses and bytes as that of threads.
     void expect_same_as_threads(const test::Finished& processes) {
         ASSERT_EQ(processes.exit_code, 0) << processes.err;
-        const json mine = json::parse(processes.out);
-        const json threads = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
+        const Json mine = Json::parse(processes.out);
+        const Json threads = Json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
         ASSERT_EQ(mine["strategies"].size(), threads["strategies"].size());
         for (std::size_t i = 0; i < mine["strategies"].size(); ++i) {
-            const json& a = mine["strategies"][i]["measured"];
-            const json& b = threads["strategies"][i]["measured"];
+            const Json& a = mine["strategies"][i]["measured"];
+            const Json& b = threads["strategies"][i]["measured"];
             EXPECT_EQ(a["losses"], b["losses"]);
             EXPECT_EQ(a["memory"]["peak_bytes"], b["memory"]["peak_bytes"]);
             EXPECT_EQ(a["memory"]["ranks"].size(), b["memory"]["ranks"].size());
         }
     }
-    void write_tiny() { write("tiny.yaml", test::tiny_scenario_text(kStrategies)); }
+    void write_tiny() { write("tiny.yaml", test::tiny_scenario_text(kProcessStrategies)); }
 };
 
 TEST_F(ProcessesSlow, LaunchedRanksTrainLikeThreads) {
@@ -115,8 +115,8 @@ TEST_F(ProcessesSlow, OneReportAndOneTrace) {
                                      "--trace", "trace.json", "--strategy", "pp2"});
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
     EXPECT_EQ(finished.out, "");
-    EXPECT_EQ(json::parse(test::read(path("report.json")))["strategies"].size(), 1u);
-    const std::string trace = json::parse(test::read(path("trace.json"))).dump();
+    EXPECT_EQ(Json::parse(test::read(path("report.json")))["strategies"].size(), 1u);
+    const std::string trace = Json::parse(test::read(path("trace.json"))).dump();
     EXPECT_THAT(trace, HasSubstr("rank 0"));
     EXPECT_THAT(trace, HasSubstr("rank 1"));
 }
@@ -131,11 +131,11 @@ TEST_F(ProcessesSlow, CalibrationAddsTheTransport) {
     const std::string file = test::read(path("calibration.yaml"));
     EXPECT_THAT(file, HasSubstr("date: \"2026-01-01\"")) << "what was known is kept";
     EXPECT_THAT(file, HasSubstr("tcp:"));
-    write("tiny.yaml", test::tiny_scenario_text(kStrategies));
+    write("tiny.yaml", test::tiny_scenario_text(kProcessStrategies));
     const auto compared =
         launch(2, {"compare", "tiny.yaml", "--calibration", "calibration.yaml", "--json"});
     ASSERT_EQ(compared.exit_code, 0) << compared.err;
-    for (const json& strategy : json::parse(compared.out)["strategies"]) {
+    for (const Json& strategy : Json::parse(compared.out)["strategies"]) {
         EXPECT_FALSE(strategy["simulated"].is_null());
         EXPECT_EQ(strategy["simulated"]["memory"]["peak_bytes"],
                   strategy["measured"]["memory"]["peak_bytes"]);
@@ -144,7 +144,7 @@ TEST_F(ProcessesSlow, CalibrationAddsTheTransport) {
 
 TEST_F(ProcessesSlow, AnUncalibratedTransportIsNamed) {
     calibration();
-    std::string text = test::tiny_scenario_text(kStrategies);
+    std::string text = test::tiny_scenario_text(kProcessStrategies);
     text.replace(text.find("ranks: 2"), 8, "ranks: 2, transport: tcp");
     write("tiny.yaml", text);
     const auto finished =

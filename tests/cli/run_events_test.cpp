@@ -10,7 +10,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -30,16 +30,16 @@ protected:
     }
 };
 
-std::vector<json> events_of(const std::string& text) {
-    std::vector<json> events;
+std::vector<Json> events_of(const std::string& text) {
+    std::vector<Json> events;
     std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);) events.push_back(json::parse(line));
+    for (std::string line; std::getline(lines, line);) events.push_back(Json::parse(line));
     return events;
 }
 
-std::vector<std::string> kinds_of(const std::vector<json>& events) {
+std::vector<std::string> kinds_of(const std::vector<Json>& events) {
     std::vector<std::string> kinds;
-    for (const json& event : events) {
+    for (const Json& event : events) {
         const std::string strategy = event.value("strategy", "");
         kinds.push_back(event["event"].get<std::string>() + (strategy.empty() ? "" : " ") +
                         strategy);
@@ -56,7 +56,7 @@ TEST_F(RunEventsCommand, TellsEveryStepInOrderAndWhatBecameOfEachStrategy) {
     EXPECT_THAT(kinds_of(events),
                 ElementsAre("started zero-3", "step zero-3", "step zero-3", "step zero-3",
                             "finished zero-3", "failed bad", "ended"));
-    const json report = json::parse(test::read(path("report.json")));
+    const Json report = Json::parse(test::read(path("report.json")));
     EXPECT_EQ(events[0]["layout"], report["strategies"][0]["layout"]);
     EXPECT_EQ(events[0]["ranks"], 2);
     EXPECT_EQ(events[0]["steps"], 3);
@@ -66,7 +66,7 @@ TEST_F(RunEventsCommand, TellsEveryStepInOrderAndWhatBecameOfEachStrategy) {
     EXPECT_EQ(events[5]["rule"], report["strategies"][1]["error"]["rule"]);
     EXPECT_EQ(events[5]["fix"], report["strategies"][1]["error"]["fix"]);
     EXPECT_EQ(events[5]["status"], "invalid");
-    EXPECT_EQ(events[6], json({{"event", "ended"},
+    EXPECT_EQ(events[6], Json({{"event", "ended"},
                                {"exit_code", 0},
                                {"cancelled", false},
                                {"report", "report.json"},
@@ -78,7 +78,7 @@ TEST_F(RunEventsCommand, StepsHaveTheReportsLossesAndMemory) {
     const auto finished =
         shardscope({"run", "tiny.yaml", "--events", "--json", "--output", "report.json"});
     const auto events = events_of(finished.out);
-    const json measured = json::parse(test::read(path("report.json")))["strategies"][0]["measured"];
+    const Json measured = Json::parse(test::read(path("report.json")))["strategies"][0]["measured"];
     double before = 0;
     for (std::size_t step = 1; step <= 3; ++step) {
         EXPECT_EQ(events[step]["step"], step);
@@ -90,7 +90,7 @@ TEST_F(RunEventsCommand, StepsHaveTheReportsLossesAndMemory) {
         before = events[step]["elapsed_s"];
     }
     for (std::size_t rank = 0; rank < 2; ++rank) {
-        const json& memory = measured["memory"]["ranks"][rank];
+        const Json& memory = measured["memory"]["ranks"][rank];
         EXPECT_EQ(events[3]["memory_bytes"][rank],
                   memory["peak_bytes"].get<std::int64_t>() +
                       memory["outside_plan_bytes"].get<std::int64_t>());
@@ -108,14 +108,14 @@ TEST_F(RunEventsCommand, SigtermEndsAfterTheStepWithAPartialReport) {
     ASSERT_GT(kinds.size(), 6u);
     EXPECT_THAT(std::vector<std::string>(kinds.end() - 4, kinds.end()),
                 ElementsAre("cancelled ddp", "cancelled zero-1", "failed bad", "ended"));
-    const json& cut = events[events.size() - 4];
+    const Json& cut = events[events.size() - 4];
     EXPECT_EQ(cut["step"], events[events.size() - 5]["step"]);
     EXPECT_EQ(cut["steps"], 100000000);
     EXPECT_EQ(events[events.size() - 3]["step"], 0);
     EXPECT_TRUE(events[events.size() - 3]["result"].is_null());
     EXPECT_EQ(events.back()["exit_code"], 143);
     EXPECT_EQ(events.back()["cancelled"], true);
-    const json report = json::parse(test::read(path("report.json")));
+    const Json report = Json::parse(test::read(path("report.json")));
     EXPECT_EQ(report["strategies"][0]["measured"], cut["result"]);
     EXPECT_EQ(report["strategies"][0]["measured"]["losses"].size(), cut["step"]);
     EXPECT_TRUE(report["strategies"][1]["measured"].is_null());
@@ -157,7 +157,7 @@ TEST_F(RunEventsCommand, SigtermReachesTheRanksOfLaunch) {
     ASSERT_GT(kinds.size(), 4u);
     EXPECT_THAT(std::vector<std::string>(kinds.end() - 3, kinds.end()),
                 ElementsAre("cancelled ddp", "cancelled zero-1", "ended"));
-    const json report = json::parse(test::read(path("report.json")));
+    const Json report = Json::parse(test::read(path("report.json")));
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 2u);
 }
 

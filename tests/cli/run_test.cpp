@@ -9,16 +9,16 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::HasSubstr;
 using RunCommand = test::CommandLine;
 
 const char* const kStrategies = "[{name: ddp}, {name: zero-1, zero: 1}, {name: zero-3, zero: 3}]";
 
 // Removes what legitimately differs between two runs: the clock's readings and the place.
-void mask(json& value) {
+void mask(Json& value) {
     if (value.is_array())
-        for (json& item : value) mask(item);
+        for (Json& item : value) mask(item);
     if (!value.is_object()) return;
     for (auto& [key, item] : value.items()) {
         const bool timed = key.ends_with("_s") || key.find("_per_s") != key.npos || key == "mfu";
@@ -35,12 +35,12 @@ TEST_F(RunCommand, TrainsEveryStrategyAndReportsIt) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
     const auto finished = shardscope({"run", "tiny.yaml", "--json"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json report = json::parse(finished.out);
+    const Json report = Json::parse(finished.out);
     EXPECT_EQ(report["context"]["backend"], "cpu");
-    for (const json& strategy : report["strategies"]) {
+    for (const Json& strategy : report["strategies"]) {
         EXPECT_EQ(strategy["status"], "fits");
         EXPECT_TRUE(strategy["simulated"].is_null());
-        const json& result = strategy["measured"];
+        const Json& result = strategy["measured"];
         EXPECT_EQ(result["losses"].size(), 3u);
         EXPECT_EQ(result["memory"]["ranks"].size(), 2u);
         EXPECT_GT(result["tokens_per_s"], 0.0);
@@ -50,8 +50,8 @@ TEST_F(RunCommand, TrainsEveryStrategyAndReportsIt) {
 
 TEST_F(RunCommand, SameScenarioAndSeedGiveTheSameReport) {
     write("tiny.yaml", test::tiny_scenario_text(kStrategies));
-    json first = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
-    json second = json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
+    Json first = Json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
+    Json second = Json::parse(shardscope({"run", "tiny.yaml", "--json"}).out);
     mask(first);
     mask(second);
     EXPECT_EQ(first.dump(1), second.dump(1));
@@ -62,7 +62,7 @@ TEST_F(RunCommand, StepsAndRanksReplaceTheScenarios) {
     const auto finished =
         shardscope({"run", "tiny.yaml", "--steps", "5", "--ranks", "1", "--json"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json report = json::parse(finished.out);
+    const Json report = Json::parse(finished.out);
     EXPECT_EQ(report["scenario"]["training"]["steps"], 5);
     EXPECT_EQ(report["strategies"][0]["measured"]["losses"].size(), 5u);
     EXPECT_EQ(report["strategies"][0]["measured"]["memory"]["ranks"].size(), 1u);
@@ -98,7 +98,7 @@ TEST_F(RunCommand, OnlyInvalidStrategiesExitWith3AfterTheObject) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: bad, dp: 7}]"));
     const auto finished = shardscope({"run", "tiny.yaml", "--json"});
     EXPECT_EQ(finished.exit_code, 3);
-    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "invalid");
+    EXPECT_EQ(Json::parse(finished.out)["strategies"][0]["status"], "invalid");
 }
 
 TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
@@ -106,9 +106,9 @@ TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     const auto finished =
         shardscope({"compare", "tiny.yaml", "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json report = json::parse(finished.out);
-    for (const json& strategy : report["strategies"]) {
-        const json &simulated = strategy["simulated"], &measured = strategy["measured"];
+    const Json report = Json::parse(finished.out);
+    for (const Json& strategy : report["strategies"]) {
+        const Json &simulated = strategy["simulated"], &measured = strategy["measured"];
         EXPECT_EQ(simulated["memory"]["peak_bytes"], measured["memory"]["peak_bytes"]);
         EXPECT_EQ(simulated["memory"]["ranks"].size(), measured["memory"]["ranks"].size());
         EXPECT_EQ(simulated["memory"]["ranks"][0]["categories"],
@@ -125,8 +125,8 @@ TEST_F(RunCommand, TracesShowBothSidesInOneFile) {
     const auto names_in = [&](const std::string& file) {
         std::map<std::string, int> events;  // by process: complete ones
         std::map<int, std::string> names;
-        const json trace = json::parse(test::read(path(file)));
-        for (const json& event : trace["traceEvents"]) {
+        const Json trace = Json::parse(test::read(path(file)));
+        for (const Json& event : trace["traceEvents"]) {
             if (event["name"] == "process_name") names[event["pid"]] = event["args"]["name"];
             if (event["ph"] == "X") ++events[names[event["pid"]]];
         }
@@ -153,7 +153,7 @@ TEST_F(RunCommand, AScenarioForAClusterRunsHereAndSaysSo) {
     const auto finished =
         shardscope({"compare", "gpu.yaml", "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json report = json::parse(finished.out);
+    const Json report = Json::parse(finished.out);
     EXPECT_THAT(report["context"]["notes"].dump(),
                 HasSubstr("2 ranks are threads of this machine"));
     EXPECT_EQ(report["scenario"]["cluster"]["this_machine"], true);
@@ -166,7 +166,7 @@ TEST_F(RunCommand, WhatDoesNotFitIsNotRun) {
           "cluster: {this_machine: {ranks: 512}}\nstrategies: [{name: ddp}]\n");
     const auto finished = shardscope({"run", "large.yaml", "--json"});
     EXPECT_EQ(finished.exit_code, 3) << finished.err;
-    const json report = json::parse(finished.out);
+    const Json report = Json::parse(finished.out);
     EXPECT_EQ(report["strategies"][0]["status"], "does_not_fit");
     EXPECT_TRUE(report["strategies"][0]["measured"].is_null());
     EXPECT_THAT(report["context"]["notes"].dump(), HasSubstr("GiB are there: not run"));
@@ -182,7 +182,7 @@ TEST_F(RunCommandSlow, CalibrateWritesAFileThatCompareUses) {
     const auto finished =
         shardscope({"compare", "tiny.yaml", "--json", "--calibration", "measured.yaml"});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    EXPECT_NE(json::parse(finished.out)["context"]["calibration"], "");
+    EXPECT_NE(Json::parse(finished.out)["context"]["calibration"], "");
     EXPECT_EQ(files(), (std::vector<std::string>{"measured.yaml", "tiny.yaml"}));
 }
 

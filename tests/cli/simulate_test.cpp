@@ -10,7 +10,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::HasSubstr;
 using Simulate = test::CommandLine;
 
@@ -37,10 +37,10 @@ TEST_P(ShippedScenario, Simulates) {
     const auto finished =
         shardscope({"simulate", file(), "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json report = json::parse(finished.out);
+    const Json report = Json::parse(finished.out);
     EXPECT_EQ(report["schema_version"], 1);
     EXPECT_FALSE(report["strategies"].empty());
-    for (const json& strategy : report["strategies"]) {
+    for (const Json& strategy : report["strategies"]) {
         if (strategy["name"] == kInvalidOnPurpose) {
             EXPECT_EQ(strategy["status"], "invalid");
             continue;
@@ -48,15 +48,15 @@ TEST_P(ShippedScenario, Simulates) {
         EXPECT_THAT(strategy["status"], testing::AnyOf("fits", "does_not_fit"));
         EXPECT_TRUE(strategy["measured"].is_null());
         EXPECT_TRUE(strategy["error"].is_null());
-        const json& result = strategy["simulated"];
+        const Json& result = strategy["simulated"];
         EXPECT_GT(result["step_time_s"], 0.0);
-        const json& time = result["time"];
+        const Json& time = result["time"];
         const double parts = time["compute_s"].get<double>() + time["bubble_s"].get<double>() +
                              time["exposed_communication_s"].get<double>() +
                              time["optimizer_s"].get<double>();
         EXPECT_NEAR(parts, result["step_time_s"], 1e-9 * parts);
         std::int64_t sum = 0;
-        for (const json& bytes : result["memory"]["ranks"][0]["categories"])
+        for (const Json& bytes : result["memory"]["ranks"][0]["categories"])
             sum += bytes.get<std::int64_t>();
         EXPECT_EQ(sum, result["memory"]["ranks"][0]["peak_bytes"]);
     }
@@ -87,7 +87,7 @@ TEST_F(Simulate, OneInvalidStrategyDoesNotHideTheOthers) {
     const auto finished =
         shardscope({"simulate", "tiny.yaml", "--json", "--calibration", calibration()});
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
-    const json strategies = json::parse(finished.out)["strategies"];
+    const Json strategies = Json::parse(finished.out)["strategies"];
     EXPECT_EQ(strategies[0]["status"], "fits");
     EXPECT_EQ(strategies[1]["status"], "invalid");
     EXPECT_TRUE(strategies[1]["simulated"].is_null());
@@ -104,8 +104,8 @@ TEST_F(Simulate, ProfilesAreComparedOrChosen) {
         const auto finished = shardscope({"simulate", "gpt2.yaml", "--profile", profile, "--json"});
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
         std::map<std::string, std::int64_t> bytes;
-        const json report = json::parse(finished.out);
-        for (const json& strategy : report["strategies"])
+        const Json report = Json::parse(finished.out);
+        for (const Json& strategy : report["strategies"])
             bytes[strategy["name"]] = strategy["simulated"]["memory"]["peak_bytes"];
         return bytes;
     };
@@ -123,7 +123,7 @@ TEST_F(Simulate, OnlyInvalidStrategiesExitWith3AfterTheObject) {
     const auto finished =
         shardscope({"simulate", "tiny.yaml", "--json", "--calibration", calibration()});
     EXPECT_EQ(finished.exit_code, 3);
-    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "invalid");
+    EXPECT_EQ(Json::parse(finished.out)["strategies"][0]["status"], "invalid");
     const auto text = shardscope({"simulate", "tiny.yaml", "--calibration", calibration()});
     EXPECT_EQ(text.exit_code, 3);
     EXPECT_THAT(text.out, HasSubstr("invalid: bad: "));
@@ -135,9 +135,9 @@ TEST_F(Simulate, WhatDoesNotFitIsAVerdictWithFigures) {
           "cluster: {gpu: a100-80gb, nodes: 1, gpus_per_node: 8}\nstrategies: [{name: ddp}]\n");
     const auto finished = shardscope({"simulate", "large.yaml", "--json"});
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
-    const json strategy = json::parse(finished.out)["strategies"][0];
+    const Json strategy = Json::parse(finished.out)["strategies"][0];
     EXPECT_EQ(strategy["status"], "does_not_fit");
-    const json& memory = strategy["simulated"]["memory"];
+    const Json& memory = strategy["simulated"]["memory"];
     EXPECT_GT(memory["peak_bytes"], memory["capacity_bytes"]);
     EXPECT_EQ(memory["ranks"].size(), 8u);
     EXPECT_GT(strategy["simulated"]["step_time_s"], 0.0);
@@ -149,7 +149,7 @@ TEST_F(Simulate, StrategiesAreChosenByNameInTheOrderOfTheLine) {
     const auto finished = shardscope({"simulate", "--strategy", "c", "tiny.yaml", "--strategy=a",
                                       "--json", "--calibration", calibration()});
     ASSERT_EQ(finished.exit_code, 0) << finished.err;
-    const json strategies = json::parse(finished.out)["strategies"];
+    const Json strategies = Json::parse(finished.out)["strategies"];
     ASSERT_EQ(strategies.size(), 2u);
     EXPECT_EQ(strategies[0]["name"], "c");
     EXPECT_EQ(strategies[1]["name"], "a");
@@ -173,10 +173,10 @@ TEST_F(Simulate, TraceFileHoldsOneProcessPerRole) {
                                       "trace.json", "--json", "--calibration", calibration()});
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
     EXPECT_THAT(finished.err, HasSubstr("trace written to trace.json"));
-    EXPECT_EQ(json::parse(finished.out)["strategies"][0]["status"], "fits");
+    EXPECT_EQ(Json::parse(finished.out)["strategies"][0]["status"], "fits");
     std::vector<std::string> processes;
-    const json trace = json::parse(test::read(path("trace.json")));
-    for (const json& event : trace["traceEvents"])
+    const Json trace = Json::parse(test::read(path("trace.json")));
+    for (const Json& event : trace["traceEvents"])
         if (event["name"] == "process_name") processes.push_back(event["args"]["name"]);
     EXPECT_EQ(processes, (std::vector<std::string>{"simulated rank 0 (stage 0)",
                                                    "simulated rank 1 (stage 1)"}));
@@ -195,7 +195,7 @@ TEST_F(Simulate, PipesAndDevicesAreWrittenToNotReplaced) {
     const auto finished = shardscope({"simulate", "tiny.yaml", "--json", "--output", "/dev/stdout",
                                       "--calibration", calibration()});
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
-    EXPECT_TRUE(json::accept(finished.out));
+    EXPECT_TRUE(Json::accept(finished.out));
     const auto full = shardscope(
         {"simulate", "tiny.yaml", "--output", "/dev/full", "--calibration", calibration()});
     EXPECT_EQ(full.exit_code, 2);
@@ -219,8 +219,8 @@ TEST_F(Simulate, SaysWhatTheRunCostsAndWhatOthersPublished) {
           " ± ", "Constants: none was measured"})
         EXPECT_THAT(text.out, HasSubstr(part));
     const auto finished = shardscope({"simulate", "eight.yaml", "--json"});
-    const json report = json::parse(finished.out);
-    const json& result = report["strategies"][0]["simulated"];
+    const Json report = Json::parse(finished.out);
+    const Json& result = report["strategies"][0]["simulated"];
     EXPECT_EQ(result["run"]["steps"], 15259);  // of 64 · 1024 tokens
     EXPECT_NEAR(result["run"]["price"], 2 * result["run"]["gpu_hours"].get<double>(), 1e-6);
     EXPECT_GT(result["run"]["goodput"]["goodput"], 0.5);
@@ -239,8 +239,8 @@ TEST_F(Simulate, JitterAndStragglersAreSetBesideTheStep) {
     EXPECT_THAT(text.out, HasSubstr("10 steps, kernels ± 10 %, rank 3 × 2, rank 5 × 1.5, seed 1"));
     std::vector<std::string> as_json = line;
     as_json.push_back("--json");
-    const json report = json::parse(shardscope(as_json).out);
-    const json& result = report["strategies"][0]["simulated"];
+    const Json report = Json::parse(shardscope(as_json).out);
+    const Json& result = report["strategies"][0]["simulated"];
     EXPECT_GT(result["variation"]["mean_s"], result["step_time_s"]);
     EXPECT_EQ(result["variation"]["steps"], 10);
     for (const char* wrong : {"3", "x=2", "3=", "-1=2", "3=0"}) {

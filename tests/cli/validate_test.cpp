@@ -9,7 +9,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -34,7 +34,7 @@ TEST_F(Validate, JsonIsTheSameForAnyNumberOfThreads) {
     const auto of = [&](const char* threads) {
         const auto finished = shardscope({"validate", runs(), "--json", "--threads", threads});
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
-        json j = json::parse(finished.out);
+        Json j = Json::parse(finished.out);
         EXPECT_EQ(j["rows"], 10);
         EXPECT_EQ(j["skipped"].size(), 2u);
         EXPECT_EQ(j["details"].size(), 10u);
@@ -50,8 +50,8 @@ TEST_F(Validate, FamilyAndIdChooseRows) {
         const auto finished = shardscope(options);
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
         std::vector<std::string> found;
-        const json result = json::parse(finished.out);
-        for (const json& row : result["details"]) found.push_back(row["id"]);
+        const Json result = Json::parse(finished.out);
+        for (const Json& row : result["details"]) found.push_back(row["id"]);
         return found;
     };
     EXPECT_THAT(ids({"--family", "pipeline"}), ElementsAre("pipeline-1", "pipeline-2"));

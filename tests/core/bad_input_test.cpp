@@ -44,10 +44,10 @@ const std::string kWrittenOut =
     "    kernels: [[gelu, fp32, 100, 1e9]]\n"
     "    collectives: [[all_reduce, 2, 1024, 1e-5]]\n";
 
-Scenario parsed(const std::string& text) { return parse_scenario(text, "bad.yaml", {}); }
+Scenario parsed_bad(const std::string& text) { return parse_scenario(text, "bad.yaml", {}); }
 
 // kGood with the first `from` replaced; `from` must be there.
-std::string with(const std::string& from, const std::string& to) {
+std::string good_with(const std::string& from, const std::string& to) {
     std::string text = kGood;
     const std::size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;
@@ -56,9 +56,9 @@ std::string with(const std::string& from, const std::string& to) {
 
 // A transformer with `more` keys beside some that are required.
 std::string transformer(const std::string& more) {
-    return with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}",
-                "{transformer: {layers: 1, hidden: 16, heads: 4, vocab: 9, seq: 4" +
-                    (more.empty() ? "" : ", " + more) + "}}");
+    return good_with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}",
+                     "{transformer: {layers: 1, hidden: 16, heads: 4, vocab: 9, seq: 4" +
+                         (more.empty() ? "" : ", " + more) + "}}");
 }
 
 std::string nested(int depth) {
@@ -97,7 +97,7 @@ class BadInputTest : public testing::TestWithParam<BadInput> {};
 TEST_P(BadInputTest, NamesPlaceRuleAndFix) {
     const BadInput& bad = GetParam();
     try {
-        parsed(bad.text);
+        parsed_bad(bad.text);
         FAIL() << "accepted:\n" << bad.text;
     } catch (const Error& e) {
         EXPECT_EQ(e.rule, bad.rule) << e.what();
@@ -108,7 +108,7 @@ TEST_P(BadInputTest, NamesPlaceRuleAndFix) {
     }
 }
 
-const BadInput kTable[] = {
+const BadInput kBadInputs[] = {
     // Not a scenario at all.
     {"Empty", "", "empty-file", "scenarios/"},
     {"OnlyComments", "# nothing\n\n", "empty-file", "1:1"},
@@ -126,23 +126,24 @@ const BadInput kTable[] = {
     {"TabIndent", "model:\n\tgpt: 1\n", "yaml", ""},
     {"Tag", "name: !!python/object x\n", "yaml", "tag"},
     // Structure.
-    {"UnknownTopKey", with("training:", "trainning:"), "unknown-key", "use \"training\""},
-    {"UnknownTrainingKey", with("global_batch", "globl_batch"), "unknown-key", "4:12"},
-    {"UnknownFarKey", with("clip", "qqqq"), "unknown-key", "use one of global_batch"},
-    {"UnknownStrategyKey", with("bucket", "buckets"), "unknown-key", "9:24"},
-    {"MisspeltOptimizer", with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "adam8bit"),
+    {"UnknownTopKey", good_with("training:", "trainning:"), "unknown-key", "use \"training\""},
+    {"UnknownTrainingKey", good_with("global_batch", "globl_batch"), "unknown-key", "4:12"},
+    {"UnknownFarKey", good_with("clip", "qqqq"), "unknown-key", "use one of global_batch"},
+    {"UnknownStrategyKey", good_with("bucket", "buckets"), "unknown-key", "9:24"},
+    {"MisspeltOptimizer", good_with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "adam8bit"),
      "unknown-name", "adam-8bit"},
-    {"MisspeltOptimizerMap", with("adamw: {lr: 3e-4, betas: [0.9, 0.95]}", "lionn: {}"),
+    {"MisspeltOptimizerMap", good_with("adamw: {lr: 3e-4, betas: [0.9, 0.95]}", "lionn: {}"),
      "unknown-key", "use \"lion\""},
-    {"KeyOfAnotherOptimizer", with("adamw: {lr: 3e-4, betas: [0.9, 0.95]}", "lion: {epsilon: 1}"),
-     "unknown-key", "epsilon"},
-    {"DuplicateKey", with("steps: 3", "global_batch: 3"), "duplicate-key", "line 4"},
+    {"KeyOfAnotherOptimizer",
+     good_with("adamw: {lr: 3e-4, betas: [0.9, 0.95]}", "lion: {epsilon: 1}"), "unknown-key",
+     "epsilon"},
+    {"DuplicateKey", good_with("steps: 3", "global_batch: 3"), "duplicate-key", "line 4"},
     {"DuplicateTopKey", kGood + "name: again\n", "duplicate-key", "line 1"},
-    {"DuplicateStrategy", with("name: z", "name: ddp"), "duplicate-name", "8:5"},
+    {"DuplicateStrategy", good_with("name: z", "name: ddp"), "duplicate-name", "8:5"},
     {"MissingModel", "training: {global_batch: 1}\n", "missing-key", "\"model\""},
-    {"MissingBatch", with("global_batch: 8, ", ""), "missing-key", "\"global_batch\""},
-    {"MissingSize", with("hidden: 64, ", ""), "missing-key", "model.gpt has no \"hidden\""},
-    {"EmptyValue", with("steps: 3", "steps: "), "type", "training.steps is empty"},
+    {"MissingBatch", good_with("global_batch: 8, ", ""), "missing-key", "\"global_batch\""},
+    {"MissingSize", good_with("hidden: 64, ", ""), "missing-key", "model.gpt has no \"hidden\""},
+    {"EmptyValue", good_with("steps: 3", "steps: "), "type", "training.steps is empty"},
     {"AliasLoop", "model: &a [*a]\n", "alias-loop", "1:12"},
     {"AliasLoopInMap", "model: &a {gpt: {layers: *a}}\n", "alias-loop", "contains it"},
     {"UnknownAlias", "model: *nobody\n", "yaml", "not defined"},
@@ -152,61 +153,64 @@ const BadInput kTable[] = {
     {"ListAsKey", "[a, b]: 1\n", "yaml", "key"},
     {"NullKey", "~: 1\n", "yaml", "key"},
     // Types and ranges.
-    {"TextForNumber", with("steps: 3", "steps: three"), "type", "whole number"},
-    {"QuotedNumber", with("steps: 3", "steps: \"3\""), "type", "in quotes"},
-    {"FractionForWhole", with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
-    {"MapForNumber", with("steps: 3", "steps: {a: 1}"), "type", "a map"},
-    {"ListForMap", with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type",
+    {"TextForNumber", good_with("steps: 3", "steps: three"), "type", "whole number"},
+    {"QuotedNumber", good_with("steps: 3", "steps: \"3\""), "type", "in quotes"},
+    {"FractionForWhole", good_with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
+    {"MapForNumber", good_with("steps: 3", "steps: {a: 1}"), "type", "a map"},
+    {"ListForMap", good_with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type",
      "a list"},
-    {"Zero", with("steps: 3", "steps: 0"), "range", "from 1"},
-    {"Negative", with("micro_batch: 2", "micro_batch: -2"), "range", "-2"},
-    {"ZeroBatch", with("global_batch: 8", "global_batch: 0"), "range", "global_batch is 0"},
-    {"TooManyLayers", with("layers: 2", "layers: 1000000000000000000"), "range", "10000"},
-    {"BeyondInt64", with("layers: 2", "layers: 99999999999999999999999"), "range", "10000"},
-    {"NegativeBeyondInt64", with("layers: 2", "layers: -99999999999999999999999"), "range", ""},
-    {"NaN", with("lr: 3e-4", "lr: .nan"), "type", "finite"},
-    {"NaNWord", with("lr: 3e-4", "lr: nan"), "type", "finite"},
-    {"Infinity", with("lr: 3e-4", "lr: .inf"), "type", "finite"},
-    {"Overflow", with("lr: 3e-4", "lr: 1e999"), "type", "finite"},
-    {"NegativeRate", with("lr: 3e-4", "lr: -1"), "range", "lr is -1"},
-    {"BetaOne", with("0.95", "1.0"), "range", "betas[1]"},
-    {"ThreeBetas", with("0.95", "0.95, 0.99"), "type", "3 items"},
-    {"NegativeClip", with("clip: 1.0", "clip: -1.0"), "range", "clip"},
-    {"NegativeSeed", with("seed: 7", "seed: -7"), "range", "2^64"},
-    {"ZeroStageFour", with("zero: 2", "zero: 4"), "range", "from 0 to 3"},
-    {"ZeroTensorParallel", with("zero: 2", "tp: 0"), "range", "tp is 0"},
-    {"ZeroVirtualStages", with("zero: 2", "virtual_stages: 0"), "range", "virtual_stages is 0"},
-    {"ContextKind", with("zero: 2", "cp_kind: rings"), "unknown-name", "ring"},
-    {"ZeroContextParallel", with("zero: 2", "cp: 0"), "range", "cp is 0"},
-    {"WordForGroup", with("zero: 2", "shard_group: nodes"), "type", "whole number"},
-    {"WordForFlag", with("zero: 2", "sequence_parallel: 1"), "type", "true or false"},
-    {"EmptyChunk", with("zero: 2", "partition: [3, 0]"), "range", "partition[1] is 0"},
-    {"WordForCount", with("zero: 2", "partition: [3, some]"), "type", "whole number"},
-    {"BrokenPattern", with("zero: 2", "partition: {pattern: 'a('}"), "pattern",
+    {"Zero", good_with("steps: 3", "steps: 0"), "range", "from 1"},
+    {"Negative", good_with("micro_batch: 2", "micro_batch: -2"), "range", "-2"},
+    {"ZeroBatch", good_with("global_batch: 8", "global_batch: 0"), "range", "global_batch is 0"},
+    {"TooManyLayers", good_with("layers: 2", "layers: 1000000000000000000"), "range", "10000"},
+    {"BeyondInt64", good_with("layers: 2", "layers: 99999999999999999999999"), "range", "10000"},
+    {"NegativeBeyondInt64", good_with("layers: 2", "layers: -99999999999999999999999"), "range",
+     ""},
+    {"NaN", good_with("lr: 3e-4", "lr: .nan"), "type", "finite"},
+    {"NaNWord", good_with("lr: 3e-4", "lr: nan"), "type", "finite"},
+    {"Infinity", good_with("lr: 3e-4", "lr: .inf"), "type", "finite"},
+    {"Overflow", good_with("lr: 3e-4", "lr: 1e999"), "type", "finite"},
+    {"NegativeRate", good_with("lr: 3e-4", "lr: -1"), "range", "lr is -1"},
+    {"BetaOne", good_with("0.95", "1.0"), "range", "betas[1]"},
+    {"ThreeBetas", good_with("0.95", "0.95, 0.99"), "type", "3 items"},
+    {"NegativeClip", good_with("clip: 1.0", "clip: -1.0"), "range", "clip"},
+    {"NegativeSeed", good_with("seed: 7", "seed: -7"), "range", "2^64"},
+    {"ZeroStageFour", good_with("zero: 2", "zero: 4"), "range", "from 0 to 3"},
+    {"ZeroTensorParallel", good_with("zero: 2", "tp: 0"), "range", "tp is 0"},
+    {"ZeroVirtualStages", good_with("zero: 2", "virtual_stages: 0"), "range",
+     "virtual_stages is 0"},
+    {"ContextKind", good_with("zero: 2", "cp_kind: rings"), "unknown-name", "ring"},
+    {"ZeroContextParallel", good_with("zero: 2", "cp: 0"), "range", "cp is 0"},
+    {"WordForGroup", good_with("zero: 2", "shard_group: nodes"), "type", "whole number"},
+    {"WordForFlag", good_with("zero: 2", "sequence_parallel: 1"), "type", "true or false"},
+    {"EmptyChunk", good_with("zero: 2", "partition: [3, 0]"), "range", "partition[1] is 0"},
+    {"WordForCount", good_with("zero: 2", "partition: [3, some]"), "type", "whole number"},
+    {"BrokenPattern", good_with("zero: 2", "partition: {pattern: 'a('}"), "pattern",
      "partition.pattern is not a regular expression"},
-    {"EmptyPattern", with("zero: 2", "partition: {pattern: ''}"), "type", "must be a text"},
-    {"NoPattern", with("zero: 2", "partition: {}"), "missing-key", "pattern"},
-    {"PartitionKey", with("zero: 2", "partition: {patern: a}"), "unknown-key", "pattern"},
-    {"EveryZeroth", with("zero: 2", "recompute: {every: 0}"), "range", "every is 0"},
-    {"RecomputeKey", with("zero: 2", "recompute: {each: 2}"), "unknown-key", "every"},
-    {"ZeroBucket", with("25MiB", "0"), "range", "bucket"},
-    {"WrongUnit", with("25MiB", "25parsec"), "type", "25MiB"},
-    {"HugeBucket", with("25MiB", "1e30"), "range", "bucket"},
-    {"LongName", with("name: good", "name: " + std::string(200, 'x')), "type", "100 bytes"},
-    {"NameOfTwoLines", with("name: good", "name: \"a\\nb\""), "type", "one line"},
+    {"EmptyPattern", good_with("zero: 2", "partition: {pattern: ''}"), "type", "must be a text"},
+    {"NoPattern", good_with("zero: 2", "partition: {}"), "missing-key", "pattern"},
+    {"PartitionKey", good_with("zero: 2", "partition: {patern: a}"), "unknown-key", "pattern"},
+    {"EveryZeroth", good_with("zero: 2", "recompute: {every: 0}"), "range", "every is 0"},
+    {"RecomputeKey", good_with("zero: 2", "recompute: {each: 2}"), "unknown-key", "every"},
+    {"ZeroBucket", good_with("25MiB", "0"), "range", "bucket"},
+    {"WrongUnit", good_with("25MiB", "25parsec"), "type", "25MiB"},
+    {"HugeBucket", good_with("25MiB", "1e30"), "range", "bucket"},
+    {"LongName", good_with("name: good", "name: " + std::string(200, 'x')), "type", "100 bytes"},
+    {"NameOfTwoLines", good_with("name: good", "name: \"a\\nb\""), "type", "one line"},
     // Names.
-    {"UnknownGpu", with("h100-sxm", "h100-smx"), "unknown-name", "use \"h100-sxm\""},
+    {"UnknownGpu", good_with("h100-sxm", "h100-smx"), "unknown-name", "use \"h100-sxm\""},
     {"UnknownModel", "model: llama-3-8\ntraining: {global_batch: 1}\n", "unknown-name",
      "llama-3-8b"},
-    {"UnknownPrecision", with("fp32", "fp33"), "unknown-name", "fp32"},
-    {"UnknownOptimizer", with("adamw", "adamx"), "unknown-key", "adam"},
-    {"UnknownPreset", with("- ddp", "- dpd"), "unknown-name", "ddp"},
-    {"UnknownReduceAt", with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name",
+    {"UnknownPrecision", good_with("fp32", "fp33"), "unknown-name", "fp32"},
+    {"UnknownOptimizer", good_with("adamw", "adamx"), "unknown-key", "adam"},
+    {"UnknownPreset", good_with("- ddp", "- dpd"), "unknown-name", "ddp"},
+    {"UnknownReduceAt", good_with("reduce_at: micro_batch", "reduce_at: never"), "unknown-name",
      "boundary"},
-    {"UnknownSchedule", with("zero: 2", "schedule: 1f2b"), "unknown-name", "use \"1f1b\""},
-    {"UnknownPartition", with("zero: 2", "partition: block"), "unknown-name", "use \"blocks\""},
-    {"UnknownRecompute", with("zero: 2", "recompute: all"), "unknown-name", "selective"},
-    {"UnknownAttention", with("zero: 2", "attention: fused"), "unknown-name", "flash"},
+    {"UnknownSchedule", good_with("zero: 2", "schedule: 1f2b"), "unknown-name", "use \"1f1b\""},
+    {"UnknownPartition", good_with("zero: 2", "partition: block"), "unknown-name",
+     "use \"blocks\""},
+    {"UnknownRecompute", good_with("zero: 2", "recompute: all"), "unknown-name", "selective"},
+    {"UnknownAttention", good_with("zero: 2", "attention: fused"), "unknown-name", "flash"},
     {"UnknownLayer", "model: {layers: [{linear: [2, 2]}, rely]}\n", "unknown-name", "\"relu\""},
     {"TransformerWithoutWidth", transformer(""), "missing-key", "ffn"},
     {"TransformerUnknownMlp", transformer("ffn: 8, mlp: swigloo"), "unknown-name", "swiglu"},
@@ -223,45 +227,47 @@ const BadInput kTable[] = {
      "positions", "is not above low_frequency_factor 4"},
     {"TransformerScale", transformer("ffn: 8, embedding_scale: 0"), "range", "above 0"},
     {"HfIsNoFile",
-     with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}", "{hf: []}"), "type",
+     good_with("{gpt: {layers: 2, hidden: 64, heads: 4, vocab: 256, seq: 16}}", "{hf: []}"), "type",
      "must be a text"},
-    {"TwoModels", with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of", "both"},
+    {"TwoModels", good_with("model: {gpt:", "model: {catalogue: gpt2-124m, gpt:"), "one-of",
+     "both"},
     {"NoModel", "model: {}\n", "one-of", "gpt, llama"},
     {"LinearWithoutSizes", "model: {layers: [linear]}\n", "type", "[IN, OUT]"},
     {"NoLayers", "model: {layers: []}\n", "range", "0 layers"},
     {"SeqOfLayers", "model: {catalogue: mlp-784-128-10, seq: 3}\n", "unknown-key", "seq"},
     // Values that do not go together.
-    {"HeadsDoNotDivide", with("heads: 4", "heads: 5"), "heads", "2:8"},
+    {"HeadsDoNotDivide", good_with("heads: 4", "heads: 5"), "heads", "2:8"},
     {"WidthsDoNotMatch", "model: {layers: [{linear: [4, 8]}, {linear: [4, 2]}]}\n", "layer-shape",
      "1:8"},
     {"SizesOverflow",
      "model: {gpt: {layers: 10000, hidden: 16777216, heads: 1, vocab: 2, seq: 2}}\n",
      "size-overflow", "1:8"},
-    {"WideGradients", with("clip: 1.0", "gradient_dtype: fp64"), "gradient-dtype", "fp32"},
-    {"BothBetas", with("lr: 3e-4", "lr: 3e-4, beta1: 0.9"), "one-of", "beta1"},
+    {"WideGradients", good_with("clip: 1.0", "gradient_dtype: fp64"), "gradient-dtype", "fp32"},
+    {"BothBetas", good_with("lr: 3e-4", "lr: 3e-4, beta1: 0.9"), "one-of", "beta1"},
     {"NoStrategies",
      "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: h200\nstrategies: []\n", "range",
      "0 strategies"},
-    {"TextWithoutFile", with("{text: a.txt}", "{text: }"), "type", "data.text"},
-    {"OneIdxFile", with("{text: a.txt}", "{idx: [a]}"), "type", "1 items"},
+    {"TextWithoutFile", good_with("{text: a.txt}", "{text: }"), "type", "data.text"},
+    {"OneIdxFile", good_with("{text: a.txt}", "{idx: [a]}"), "type", "1 items"},
     // Clusters.
-    {"NoCluster", with("cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 4}\n", ""), "missing-key",
-     "cluster"},
-    {"NoClusterForm", with("gpu: h100-sxm, ", ""), "one-of", "gpu"},
-    {"TooManyGpus", with("nodes: 1", "nodes: 1000000"), "range", "4000000"},
-    {"ZeroNodes", with("nodes: 1", "nodes: 0"), "range", "cluster.nodes"},
-    {"RanksMissing", with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{this_machine: {}}"),
+    {"NoCluster", good_with("cluster: {gpu: h100-sxm, nodes: 1, gpus_per_node: 4}\n", ""),
+     "missing-key", "cluster"},
+    {"NoClusterForm", good_with("gpu: h100-sxm, ", ""), "one-of", "gpu"},
+    {"TooManyGpus", good_with("nodes: 1", "nodes: 1000000"), "range", "4000000"},
+    {"ZeroNodes", good_with("nodes: 1", "nodes: 0"), "range", "cluster.nodes"},
+    {"RanksMissing", good_with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{this_machine: {}}"),
      "missing-key", "ranks"},
-    {"MixedForms", with("{gpu:", "{this_machine: {ranks: 2}, gpu:"), "one-of", "both"},
-    {"SizedMachine", with("{gpu: h100-sxm,", "{this_machine: {ranks: 2},"), "unknown-key", "nodes"},
+    {"MixedForms", good_with("{gpu:", "{this_machine: {ranks: 2}, gpu:"), "one-of", "both"},
+    {"SizedMachine", good_with("{gpu: h100-sxm,", "{this_machine: {ranks: 2},"), "unknown-key",
+     "nodes"},
     {"MachineWithoutRanks",
      "model: gpt2-124m\ntraining: {global_batch: 1}\ncluster: {this_machine: 2}\n", "type",
      "must be a map"},
-    {"NoMemory", with("gpu: h100-sxm", "device: {peak: {bf16: 1e12}}"), "missing-key",
+    {"NoMemory", good_with("gpu: h100-sxm", "device: {peak: {bf16: 1e12}}"), "missing-key",
      "device.memory"},
 };
 
-INSTANTIATE_TEST_SUITE_P(Table, BadInputTest, testing::ValuesIn(kTable),
+INSTANTIATE_TEST_SUITE_P(Table, BadInputTest, testing::ValuesIn(kBadInputs),
                          [](const auto& each) { return each.param.name; });
 
 // A missing file, a directory: exit code 2.
@@ -281,7 +287,7 @@ TEST(BadFile, IsAnInputOutputError) {
 
 TEST(BadFile, MissingClusterFileIsNamedFromTheScenariosFolder) {
     const std::string text =
-        with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{file: none.yaml}");
+        good_with("{gpu: h100-sxm, nodes: 1, gpus_per_node: 4}", "{file: none.yaml}");
     try {
         parse_scenario(text, "some/folder/s.yaml", {});
         FAIL();
@@ -297,9 +303,9 @@ TEST(BadFile, EndlessFilesAreRefused) {
 }
 
 // Either parses or throws Error; anything else fails the test.
-void survive(const std::string& text) {
+void survive_scenario(const std::string& text) {
     try {
-        parsed(text);
+        parsed_bad(text);
     } catch (const Error& e) {
         EXPECT_FALSE(e.rule.empty());
         EXPECT_FALSE(e.fix.empty()) << e.what();
@@ -311,8 +317,8 @@ void survive(const std::string& text) {
 TEST(Mutated, TruncatedAnywhere) {
     for (const std::string& text : {kGood, kWrittenOut}) {
         for (std::size_t length = 0; length < text.size(); ++length)
-            survive(text.substr(0, length));
-        parsed(text);
+            survive_scenario(text.substr(0, length));
+        parsed_bad(text);
     }
 }
 
@@ -397,7 +403,7 @@ TEST(Mutated, AtRandom) {
     RecordProperty("seed", std::to_string(seed));
     std::mt19937_64 random(seed);
     for (std::uint64_t i = 0; i < rounds; ++i)
-        survive(mutated(i % 2 == 0 ? kGood : kWrittenOut, random));
+        survive_scenario(mutated(i % 2 == 0 ? kGood : kWrittenOut, random));
 }
 
 }  // namespace

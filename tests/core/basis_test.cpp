@@ -12,7 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr const char* kTable =
+constexpr const char* kAccuracyTable =
     "profile,architecture,quantity,rows,mape,p90,bias\n"
     "megatron,ampere,time,30,4.0,9.0,-1.0\n"
     "megatron,ampere,process,20,3.0,6.0,2.0\n"
@@ -20,7 +20,7 @@ constexpr const char* kTable =
     "fsdp,hopper,time,60,6.0,10.0,0.5\n"
     "fsdp,hopper,reserved,5,2.0,3.0,-0.5\n";
 
-std::vector<AccuracyRow> table() { return read_accuracy(kTable, "accuracy.csv"); }
+std::vector<AccuracyRow> table() { return read_accuracy(kAccuracyTable, "accuracy.csv"); }
 
 Scenario scenario_on(const std::string& gpu, const std::string& profile) {
     return parse_scenario("name: b\nmodel: gpt2-124m\ntraining: {global_batch: 8}\ncluster: " +

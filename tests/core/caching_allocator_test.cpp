@@ -8,8 +8,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kMiB = 1024 * 1024;
-
 TEST(CachingAllocator, SegmentsBySize) {
     const auto reserved = [](std::int64_t size) {
         CachingAllocator allocator;

@@ -13,7 +13,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 // Two ranks of one role: a kernel, a collective, and a wait for it.
 Plan small_plan() {
@@ -97,9 +97,9 @@ TEST(ChromeTrace, IsValidWithoutAnySpan) {
     const Plan plan = small_plan();
     Trace trace;
     const TracePart part{"", &trace};
-    EXPECT_TRUE(json::parse(chrome_trace(plan, {&part, 1}))["traceEvents"].empty());
+    EXPECT_TRUE(Json::parse(chrome_trace(plan, {&part, 1}))["traceEvents"].empty());
     trace.ranks.emplace_back().rank = Rank(1);
-    const json events = json::parse(chrome_trace(plan, {&part, 1}))["traceEvents"];
+    const Json events = Json::parse(chrome_trace(plan, {&part, 1}))["traceEvents"];
     EXPECT_EQ(events[0]["args"]["name"], "rank 1");
 }
 
@@ -117,11 +117,11 @@ Scenario hybrid_scenario(Schedule schedule, int zero) {
     return scenario;
 }
 
-void check_events(const json& events, const Plan& plan, const Trace& trace) {
+void check_events(const Json& events, const Plan& plan, const Trace& trace) {
     std::size_t complete = 0, processes = 0;
     std::map<int, std::int64_t> largest;  // by process: live bytes
     std::map<int, double> end_of_last;    // by thread
-    for (const json& event : events) {
+    for (const Json& event : events) {
         const std::string kind = event["ph"];
         if (event["name"] == "process_name") ++processes;
         if (kind == "C") {
@@ -154,7 +154,7 @@ TEST(ChromeTrace, ShowsEverySpanAndTheMemoryPeak) {
             options.record_spans = true;
             const Trace trace = EventRunner().run(scenario, plan, options);
             const TracePart part{"simulated", &trace};
-            const json file = json::parse(chrome_trace(plan, {&part, 1}));
+            const Json file = Json::parse(chrome_trace(plan, {&part, 1}));
             check_events(file["traceEvents"], plan, trace);
             EXPECT_EQ(file["traceEvents"][0]["args"]["name"],
                       "simulated rank 0 (stage 0, stands for 4 ranks)");

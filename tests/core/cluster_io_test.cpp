@@ -31,8 +31,8 @@ private:
     std::filesystem::path path_;
 };
 
-Cluster cluster(const std::string& text, const ParseOptions& options = {},
-                const std::string& path = "s.yaml") {
+Cluster cluster_from(const std::string& text, const ParseOptions& options = {},
+                     const std::string& path = "s.yaml") {
     const std::string rest = "model: mlp-784-128-10\ntraining: {global_batch: 8}\ncluster: ";
     return parse_scenario(rest + text + "\n", path, options).cluster;
 }
@@ -70,7 +70,7 @@ Cluster calibrated() {
 }
 
 TEST(ClusterFile, CatalogueHoldsTheDataSheets) {
-    const Cluster c = cluster("h100-sxm");
+    const Cluster c = cluster_from("h100-sxm");
     EXPECT_EQ(c.name, "h100-sxm");
     EXPECT_EQ(c.device.name, "NVIDIA H100 SXM");
     EXPECT_EQ(c.device.peak.at(MathType::bf16).value, 989e12);
@@ -84,7 +84,7 @@ TEST(ClusterFile, CatalogueHoldsTheDataSheets) {
 TEST(ClusterFile, EveryCatalogueEntryIsCompleteForManyNodes) {
     ASSERT_GE(cluster_catalogue().size(), 3u);
     for (const CatalogueEntry& entry : cluster_catalogue()) {
-        const Cluster c = cluster("{gpu: " + std::string(entry.name) + ", nodes: 100}");
+        const Cluster c = cluster_from("{gpu: " + std::string(entry.name) + ", nodes: 100}");
         EXPECT_EQ(c.nodes, 100);
         EXPECT_GT(c.inter_node.bandwidth.value, 0);
         EXPECT_FALSE(c.device.source.empty());
@@ -93,7 +93,7 @@ TEST(ClusterFile, EveryCatalogueEntryIsCompleteForManyNodes) {
 }
 
 TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
-    const Cluster c = cluster(
+    const Cluster c = cluster_from(
         "{gpu: h100-sxm, nodes: 2, gpus_per_node: 4, inter_node: {bandwidth: 100Gbit/s}, "
         "device: {memory: 40GiB, peak: {bf16: 1e12}}}");
     EXPECT_EQ(c.world_size(), 8);
@@ -105,17 +105,17 @@ TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
 }
 
 TEST(ClusterFile, ALinksTypeBringsWhatIsNotStated) {
-    const Cluster efa = cluster(
+    const Cluster efa = cluster_from(
         "{gpu: h100-sxm, nodes: 2, inter_node: {type: efa, bandwidth: 100Gbit/s, ports: 4}}");
     EXPECT_EQ(efa.inter_node.type, LinkType::efa);
     EXPECT_EQ(efa.inter_node.efficiency, facts_of(LinkType::efa).efficiency);
     EXPECT_EQ(efa.inter_node.latency.value, facts_of(LinkType::efa).latency);
     EXPECT_EQ(efa.inter_node.ports, 4);
     const Cluster stated =
-        cluster("{gpu: h100-sxm, inter_node: {type: efa, efficiency: 0.5, latency: 1us}}");
+        cluster_from("{gpu: h100-sxm, inter_node: {type: efa, efficiency: 0.5, latency: 1us}}");
     EXPECT_EQ(stated.inter_node.efficiency, 0.5);
     EXPECT_EQ(stated.inter_node.latency.value, 1e-6);
-    const Cluster mesh = cluster("{gpu: h100-sxm, intra_node: {switched: false}}");
+    const Cluster mesh = cluster_from("{gpu: h100-sxm, intra_node: {switched: false}}");
     EXPECT_FALSE(mesh.intra_node.switched);
     const std::string yaml = cluster_to_yaml(efa);
     const TemporaryFile file("shardscope_link_type_test.yaml", yaml);
@@ -123,7 +123,7 @@ TEST(ClusterFile, ALinksTypeBringsWhatIsNotStated) {
 }
 
 TEST(ClusterFile, TheHostIsReadAndWritten) {
-    const Cluster c = cluster(
+    const Cluster c = cluster_from(
         "{gpu: rtx-4090, host: {memory: 256GB, memory_bandwidth: 80GB/s, memory_efficiency: 0.5, "
         "link: {bandwidth: 32GB/s, latency: 5us}, nvme: {capacity: 4TB, read: 7GB/s, write: "
         "5GB/s}, "
@@ -145,7 +145,7 @@ TEST(ClusterFile, TheHostIsReadAndWritten) {
 TEST(ClusterFile, ALinksTypeBelongsToItsPlace) {
     const auto rule = [](const std::string& text) {
         try {
-            cluster(text);
+            cluster_from(text);
         } catch (const Error& error) {
             return error.rule;
         }
@@ -162,11 +162,12 @@ TEST(ClusterFile, IsFoundFromTheScenariosFolder) {
         "shardscope_cluster_io_test.yaml",
         "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\n");
     const std::string beside = testing::TempDir() + "/s.yaml";
-    const Cluster c = cluster("{file: shardscope_cluster_io_test.yaml}", {}, beside);
+    const Cluster c = cluster_from("{file: shardscope_cluster_io_test.yaml}", {}, beside);
     EXPECT_EQ(c.name, "shardscope_cluster_io_test");
     EXPECT_EQ(c.device.memory_bandwidth.value, 1e12);
     // Two nodes need a link, which the file lacks.
-    EXPECT_THROW(cluster("{file: shardscope_cluster_io_test.yaml, nodes: 2}", {}, beside), Error);
+    EXPECT_THROW(cluster_from("{file: shardscope_cluster_io_test.yaml, nodes: 2}", {}, beside),
+                 Error);
 }
 
 TEST(ClusterFile, RoundTripsToTheSameValues) {
@@ -201,7 +202,7 @@ TEST(ClusterFile, RoundTripsToTheSameValues) {
 
 TEST(ThisMachine, WithoutCalibrationSaysSo) {
     const ParseOptions options{"/no/such/file.yaml", 3, Bytes(12'000)};
-    const Cluster c = cluster("{this_machine: {ranks: 4}}", options);
+    const Cluster c = cluster_from("{this_machine: {ranks: 4}}", options);
     EXPECT_TRUE(c.this_machine);
     EXPECT_TRUE(c.device.calibration.empty());
     EXPECT_EQ(c.device.kind, DeviceKind::cpu);
@@ -213,7 +214,8 @@ TEST(ThisMachine, WithoutCalibrationSaysSo) {
 }
 
 TEST(ThisMachine, RanksMayHaveThreads) {
-    const Cluster c = cluster("{this_machine: {ranks: 2, threads: 3}}", {"", 4, Bytes(12'000)});
+    const Cluster c =
+        cluster_from("{this_machine: {ranks: 2, threads: 3}}", {"", 4, Bytes(12'000)});
     EXPECT_EQ(c.gpus_per_node, 2);
     EXPECT_EQ(c.device.threads, 3);
     EXPECT_EQ(c.device.memory.value, 6'000);
@@ -221,7 +223,7 @@ TEST(ThisMachine, RanksMayHaveThreads) {
 
 TEST(ThisMachine, UsesItsCalibration) {
     const TemporaryFile file("shardscope_this_machine_test.yaml", cluster_to_yaml(calibrated()));
-    const Cluster c = cluster("{this_machine: {ranks: 2}}", {file.path(), 4, Bytes(10'000)});
+    const Cluster c = cluster_from("{this_machine: {ranks: 2}}", {file.path(), 4, Bytes(10'000)});
     EXPECT_EQ(c.device.calibration.matmul.size(), 2u);
     EXPECT_EQ(c.device.name, "Some CPU");
     EXPECT_EQ(c.cores, 4);
@@ -229,7 +231,7 @@ TEST(ThisMachine, UsesItsCalibration) {
 }
 
 // The first message about a broken cluster file, without its path.
-std::string refusal(const std::string& text) {
+std::string cluster_refusal(const std::string& text) {
     const TemporaryFile file("shardscope_bad_cluster_test.yaml", text);
     try {
         load_cluster(file.path());
@@ -244,19 +246,20 @@ std::string refusal(const std::string& text) {
 TEST(ClusterFile, RefusesWhatIsWrong) {
     const std::string good =
         "device: {memory: 1GB, peak: {fp32: 1e12}, memory_bandwidth: 1TB/s}\ncalibration: ";
-    EXPECT_EQ(refusal("device: {memory: 1GB, peek: {}}\n"),
+    EXPECT_EQ(cluster_refusal("device: {memory: 1GB, peek: {}}\n"),
               "unknown-key:1:23: unknown key \"peek\" in device; use \"peak\"");
+    EXPECT_TRUE(cluster_refusal("device: {memory: 1GB, peak: {fp17: 1}}\n")
+                    .starts_with("unknown-key:1:30"));
+    EXPECT_TRUE(cluster_refusal("device: {memory: 1s}\n").starts_with("type:1:18"));
+    EXPECT_TRUE(cluster_refusal("device: {matmul_efficiency: 1.2}\n").starts_with("range:1:29"));
+    EXPECT_TRUE(cluster_refusal("device: {memory_bandwidth: 0}\n").starts_with("range:1:28"));
+    EXPECT_TRUE(cluster_refusal("nodes: 2\n")
+                    .starts_with("missing-key:1:1: the cluster has no device.memory"));
+    EXPECT_TRUE(cluster_refusal(good + "{matmul: [[fp32, 1, 2, 3]]}\n").starts_with("type:2:24"));
     EXPECT_TRUE(
-        refusal("device: {memory: 1GB, peak: {fp17: 1}}\n").starts_with("unknown-key:1:30"));
-    EXPECT_TRUE(refusal("device: {memory: 1s}\n").starts_with("type:1:18"));
-    EXPECT_TRUE(refusal("device: {matmul_efficiency: 1.2}\n").starts_with("range:1:29"));
-    EXPECT_TRUE(refusal("device: {memory_bandwidth: 0}\n").starts_with("range:1:28"));
-    EXPECT_TRUE(
-        refusal("nodes: 2\n").starts_with("missing-key:1:1: the cluster has no device.memory"));
-    EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 3]]}\n").starts_with("type:2:24"));
-    EXPECT_TRUE(refusal(good + "{matmul: [[fp32, 1, 2, 0, 1]]}\n").starts_with("range:2:37"));
-    EXPECT_TRUE(refusal(good + "{busy_slowdown: 0.5}\n").starts_with("range:2:"));
-    EXPECT_EQ(refusal(good + "{}\n"), "accepted");
+        cluster_refusal(good + "{matmul: [[fp32, 1, 2, 0, 1]]}\n").starts_with("range:2:37"));
+    EXPECT_TRUE(cluster_refusal(good + "{busy_slowdown: 0.5}\n").starts_with("range:2:"));
+    EXPECT_EQ(cluster_refusal(good + "{}\n"), "accepted");
 }
 
 }  // namespace

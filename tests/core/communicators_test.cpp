@@ -16,7 +16,7 @@ namespace {
 
 using testing::ElementsAre;
 
-Plan plan_of(int ranks, int tp, int pp, int zero, int virtual_stages = 1) {
+Plan plan_with_degrees(int ranks, int tp, int pp, int zero, int virtual_stages = 1) {
     Scenario scenario = test::tiny_scenario(test::deep_gpt(), ranks);
     Strategy& strategy = scenario.strategies.front();
     strategy.tp = tp;
@@ -35,7 +35,7 @@ std::vector<std::string> names(const CommunicatorPlan& plan) {
 }
 
 TEST(Communicators, GathersAndReductionsAreApart) {
-    const CommunicatorPlan plan = plan_communicators(plan_of(2, 1, 1, 3).program);
+    const CommunicatorPlan plan = plan_communicators(plan_with_degrees(2, 1, 1, 3).program);
     EXPECT_THAT(names(plan), ElementsAre("dp gather", "dp reduce"));
     EXPECT_THAT(plan.splits[0].members, ElementsAre(ElementsAre(Rank(0), Rank(1))));
     EXPECT_EQ(plan.of_collectives(Stream::reduce, GroupId(0)), 1);
@@ -44,7 +44,7 @@ TEST(Communicators, GathersAndReductionsAreApart) {
 }
 
 TEST(Communicators, OneRankNeedsNone) {
-    EXPECT_TRUE(plan_communicators(plan_of(1, 1, 1, 0).program).splits.empty());
+    EXPECT_TRUE(plan_communicators(plan_with_degrees(1, 1, 1, 0).program).splits.empty());
 }
 
 // Whatever the strategy: sets of a split are disjoint, every collective and transfer of every rank has a
@@ -56,7 +56,7 @@ TEST(Communicators, EveryInstructionHasOne) {
                                                       {3, 1, 3, 0, 2},
                                                       {8, 2, 2, 1, 1},
                                                       {6, 1, 2, 3, 1}}) {
-        const Plan plan = plan_of(ranks, tp, pp, zero, chunks);
+        const Plan plan = plan_with_degrees(ranks, tp, pp, zero, chunks);
         const CommunicatorPlan found = plan_communicators(plan.program);
         for (const CommunicatorSplit& split : found.splits) {
             std::set<Rank> seen;
@@ -88,7 +88,7 @@ TEST(Communicators, EveryInstructionHasOne) {
 
 // A ring of three stages needs three rounds per lane: its ends meet.
 TEST(Communicators, NeighboursShareNoCommunicator) {
-    const CommunicatorPlan plan = plan_communicators(plan_of(3, 1, 3, 0, 2).program);
+    const CommunicatorPlan plan = plan_communicators(plan_with_degrees(3, 1, 3, 0, 2).program);
     const int a = plan.of_transfer(Rank(0), Rank(1), TransferLane::activations);
     const int b = plan.of_transfer(Rank(1), Rank(2), TransferLane::activations);
     const int c = plan.of_transfer(Rank(2), Rank(0), TransferLane::activations);
@@ -105,7 +105,7 @@ TEST(Communicators, ATransferToOneselfIsRefused) {
 
 // NCCL 2.28 on eight H100s: 24 channels, each with 10 MiB to receive into and 2 MiB to send from.
 TEST(RuntimeMemory, RingsHaveOneNeighbourEachWay) {
-    const Plan plan = plan_of(2, 1, 1, 3);
+    const Plan plan = plan_with_degrees(2, 1, 1, 3);
     Device device;
     device.runtime = Bytes(500);
     device.nccl = {Bytes(7), 24, Bytes(2 << 20), Bytes(10 << 20)};
@@ -118,7 +118,7 @@ TEST(RuntimeMemory, RingsHaveOneNeighbourEachWay) {
 }
 
 TEST(RuntimeMemory, TransfersTakeOneEnd) {
-    const Plan plan = plan_of(3, 1, 3, 0);
+    const Plan plan = plan_with_degrees(3, 1, 3, 0);
     Device device;
     device.nccl = {Bytes(0), 1, Bytes(1), Bytes(100)};
     // The first stage sends activations and receives gradients; the tied embedding goes both ways.
@@ -129,7 +129,8 @@ TEST(RuntimeMemory, TransfersTakeOneEnd) {
 }
 
 TEST(RuntimeMemory, WorkspacesAndSamples) {
-    const Plan plan = plan_of(2, 1, 1, 0);  // 4 micro-batches of 2 samples, 16 tokens each
+    const Plan plan =
+        plan_with_degrees(2, 1, 1, 0);  // 4 micro-batches of 2 samples, 16 tokens each
     EXPECT_EQ(staged_samples(plan.program.roles[0]), Bytes(2 * 4 * (256 + 256)));
     Device device;
     device.workspace = Bytes(1000);

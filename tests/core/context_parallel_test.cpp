@@ -5,36 +5,40 @@
 
 #include "core/error.h"
 #include "core/program/check.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::for_each_scheduled;
+using test::kHalfBytes;
+using test::kStateBytes;
 using testing::HasSubstr;
 
-constexpr std::int64_t kHidden = 64, kHeads = 8, kKvHeads = 4, kDim = 8, kFfn = 96, kSeq = 64;
-constexpr std::int64_t kLayers = 2, kBatch = 2;
-constexpr std::int64_t kStorage = 2, kState = 4;  // bytes: bf16, fp32
+constexpr std::int64_t kContextHidden = 64, kContextHeads = 8, kKvHeads = 4, kDim = 8, kFfn = 96,
+                       kContextSeq = 64;
+constexpr std::int64_t kContextLayers = 2, kContextBatch = 2;
 
-Scenario llama(int ranks, std::int64_t samples_per_rank = kBatch) {
+Scenario context_llama(int ranks, std::int64_t samples_per_rank = kContextBatch) {
     LlamaSpec spec;
-    spec.layers = kLayers;
-    spec.hidden = kHidden;
-    spec.heads = kHeads;
+    spec.layers = kContextLayers;
+    spec.hidden = kContextHidden;
+    spec.heads = kContextHeads;
     spec.kv_heads = kKvHeads;
     spec.ffn = kFfn;
     spec.vocab = 128;
-    spec.seq = kSeq;
+    spec.seq = kContextSeq;
     Scenario s = test::tiny_scenario({"llama", spec}, ranks);
     s.cluster.device.kind = DeviceKind::gpu;
     s.training.precision = DType::bf16;
-    s.training.micro_batch = kBatch;
+    s.training.micro_batch = kContextBatch;
     s.training.global_batch = samples_per_rank;
     return s;
 }
 
 Scenario divided(int cp, ContextKind kind, int tp = 1, int dp = 1) {
-    Scenario s = llama(cp * tp * dp, kBatch * dp);
+    Scenario s = context_llama(cp * tp * dp, kContextBatch * dp);
     Strategy& strategy = s.strategies[0];
     strategy.cp = cp;
     strategy.cp_kind = kind;
@@ -44,13 +48,7 @@ Scenario divided(int cp, ContextKind kind, int tp = 1, int dp = 1) {
 
 constexpr ContextKind kKinds[] = {ContextKind::ring, ContextKind::all_gather, ContextKind::ulysses};
 
-template <class Visit>
-void for_each_scheduled(const RoleProgram& role, Visit visit) {
-    for (const Task& task : role.schedule)
-        for (const Instruction& i : role.bodies[task.body.index()].instructions) visit(i);
-}
-
-double matmul_flops(const Plan& plan) {
+double matmul_flops_of_all(const Plan& plan) {
     double sum = 0;
     for (const RoleProgram& role : plan.program.roles)
         for_each_scheduled(role, [&](const Instruction& i) {
@@ -87,7 +85,7 @@ std::int64_t kept_by_a_block(const Plan& plan) {
     return sum;
 }
 
-std::string refusal(const Scenario& scenario) {
+std::string context_refusal(const Scenario& scenario) {
     try {
         test::lower_tiny(scenario);
     } catch (const Error& e) {
@@ -103,12 +101,13 @@ TEST(ContextParallel, ABlockKeepsItsPartOfTheTokens) {
     for (const ContextKind kind : kKinds)
         for (const int cp : {1, 2, 4}) {
             SCOPED_TRACE(testing::Message() << name_of(kind) << " cp " << cp);
-            const std::int64_t rows = kBatch * kSeq / cp;
-            const std::int64_t per_row = kStorage * (4 * kHidden + (kHeads + 2 * kKvHeads) * kDim +
-                                                     kHeads * kDim + 3 * kFfn) +
-                                         kState * (2 + kHeads);
+            const std::int64_t rows = kContextBatch * kContextSeq / cp;
+            const std::int64_t per_row =
+                kHalfBytes * (4 * kContextHidden + (kContextHeads + 2 * kKvHeads) * kDim +
+                              kContextHeads * kDim + 3 * kFfn) +
+                kStateBytes * (2 + kContextHeads);
             const bool both = kind == ContextKind::ulysses && cp > 1;
-            const std::int64_t outputs = both ? kStorage * kHeads * kDim : 0;
+            const std::int64_t outputs = both ? kHalfBytes * kContextHeads * kDim : 0;
             EXPECT_EQ(kept_by_a_block(test::lower_tiny(divided(cp, kind))),
                       rows * (per_row + outputs));
         }
@@ -121,33 +120,35 @@ TEST(ContextParallel, BytesPerLink) {
     for (const int tp : {1, 2})
         for (const std::int64_t cp : {2, 4}) {
             SCOPED_TRACE(testing::Message() << "tp " << tp << " cp " << cp);
-            const std::int64_t row = kBatch * kSeq / cp * kStorage * kDim / tp;
-            const std::int64_t kv = 2 * kKvHeads * row, q = kHeads * row;
+            const std::int64_t row = kContextBatch * kContextSeq / cp * kHalfBytes * kDim / tp;
+            const std::int64_t kv = 2 * kKvHeads * row, q = kContextHeads * row;
             const auto sent = [&](ContextKind kind) {
                 return bytes_sent(test::lower_tiny(divided(static_cast<int>(cp), kind, tp)));
             };
-            EXPECT_EQ(sent(ContextKind::ring), kLayers * 3 * (cp - 1) * kv);
-            EXPECT_EQ(sent(ContextKind::all_gather), kLayers * 3 * (cp - 1) * kv);
+            EXPECT_EQ(sent(ContextKind::ring), kContextLayers * 3 * (cp - 1) * kv);
+            EXPECT_EQ(sent(ContextKind::all_gather), kContextLayers * 3 * (cp - 1) * kv);
             if (kKvHeads / tp % cp != 0) continue;
-            EXPECT_EQ(sent(ContextKind::ulysses), kLayers * 2 * (2 * q + kv) * (cp - 1) / cp);
+            EXPECT_EQ(sent(ContextKind::ulysses),
+                      kContextLayers * 2 * (2 * q + kv) * (cp - 1) / cp);
         }
 }
 
 // Also where a product repeats keys and values: their copies travel, the multiplies are the same.
 TEST(ContextParallel, AllRanksTogetherComputeWhatOneDoes) {
-    const double alone = matmul_flops(test::lower_tiny(llama(1)));
+    const double alone = matmul_flops_of_all(test::lower_tiny(context_llama(1)));
     for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::fsdp})
         for (const ContextKind kind : kKinds)
             for (const int cp : {2, 4}) {
                 Scenario s = divided(cp, kind);
                 set_profile(s.strategies[0], profile);
-                EXPECT_DOUBLE_EQ(matmul_flops(test::lower_tiny(s)), alone)
+                EXPECT_DOUBLE_EQ(matmul_flops_of_all(test::lower_tiny(s)), alone)
                     << name_of(kind) << " cp " << cp << " " << name_of(profile);
             }
     Scenario half = divided(2, ContextKind::ring);
     half.training.global_batch /= 2;
     half.training.micro_batch = half.training.global_batch;
-    EXPECT_LT(matmul_flops(test::lower_tiny(half)), 0.6 * alone) << "counts what is computed";
+    EXPECT_LT(matmul_flops_of_all(test::lower_tiny(half)), 0.6 * alone)
+        << "counts what is computed";
 }
 
 TEST(ContextParallel, StatesAreShardedOverDataAndContext) {
@@ -182,7 +183,7 @@ TEST(ContextParallel, ProgramsHold) {
             for (const auto recompute :
                  {Recompute::Kind::none, Recompute::Kind::selective, Recompute::Kind::full})
                 for (const int zero : {0, 3}) {
-                    Scenario s = llama(16, 8 * kBatch);
+                    Scenario s = context_llama(16, 8 * kContextBatch);
                     Strategy& strategy = s.strategies[0];
                     strategy.cp = 2;
                     strategy.cp_kind = kind;
@@ -209,7 +210,7 @@ TEST(ContextParallel, AttentionThatDoesNotWaitIsFound) {
 }
 
 TEST(ContextParallel, OfOneRankIsNone) {
-    Scenario s = llama(2, 2 * kBatch);
+    Scenario s = context_llama(2, 2 * kContextBatch);
     const std::string without = to_text(test::lower_tiny(s).program);
     s.strategies[0].cp_kind = ContextKind::ulysses;
     EXPECT_EQ(to_text(test::lower_tiny(s).program), without);
@@ -219,7 +220,7 @@ TEST(ContextParallel, RefusesWhatDoesNotDivide) {
     const auto with = [](int cp, ContextKind kind, auto change) {
         Scenario s = divided(cp, kind);
         change(s);
-        return refusal(s);
+        return context_refusal(s);
     };
     const auto seq = [](std::int64_t tokens) {
         return [tokens](Scenario& s) { std::get<LlamaSpec>(s.model.kind).seq = tokens; };

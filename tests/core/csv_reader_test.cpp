@@ -28,7 +28,7 @@ TEST(CsvReader, ReadsFieldsQuotesAndLineEnds) {
     EXPECT_EQ(table.rows[1].line, 4);
 }
 
-void expect_refused(const std::string& text, const char* message) {
+void expect_csv_refused(const std::string& text, const char* message) {
     try {
         parse_csv(text, "f.csv");
         ADD_FAILURE() << "not refused: " << text;
@@ -41,16 +41,17 @@ void expect_refused(const std::string& text, const char* message) {
 }
 
 TEST(CsvReader, SaysWhereAFileIsNotCsv) {
-    expect_refused("", "f.csv: no line with column names");
-    expect_refused("\n\n", "f.csv: no line with column names");
-    expect_refused("a,b\n1,\"x\n\n", "f.csv:4:1: the quote that opened in line 2 is not closed");
-    expect_refused("a,b\n1,x\"y\"\n", "f.csv:2:4: a quote inside a field");
-    expect_refused("a,b\n\"x\"y,1\n", "f.csv:2:4: text behind a closing quote");
-    expect_refused("a,b\n1,\rx\n", "f.csv:2:3: a carriage return");
-    expect_refused("a,b\n1,2\n1\n", "f.csv:3: 1 fields, but there are 2 columns");
-    expect_refused("a,b\n1,2,3\n", "f.csv:2: 3 fields, but there are 2 columns");
-    expect_refused("a,,c\n", "f.csv:1: column 2 has no name");
-    expect_refused("a,b,a\n", "f.csv:1: column \"a\" is there twice");
+    expect_csv_refused("", "f.csv: no line with column names");
+    expect_csv_refused("\n\n", "f.csv: no line with column names");
+    expect_csv_refused("a,b\n1,\"x\n\n",
+                       "f.csv:4:1: the quote that opened in line 2 is not closed");
+    expect_csv_refused("a,b\n1,x\"y\"\n", "f.csv:2:4: a quote inside a field");
+    expect_csv_refused("a,b\n\"x\"y,1\n", "f.csv:2:4: text behind a closing quote");
+    expect_csv_refused("a,b\n1,\rx\n", "f.csv:2:3: a carriage return");
+    expect_csv_refused("a,b\n1,2\n1\n", "f.csv:3: 1 fields, but there are 2 columns");
+    expect_csv_refused("a,b\n1,2,3\n", "f.csv:2: 3 fields, but there are 2 columns");
+    expect_csv_refused("a,,c\n", "f.csv:1: column 2 has no name");
+    expect_csv_refused("a,b,a\n", "f.csv:1: column \"a\" is there twice");
 }
 
 std::string random_text(std::mt19937& random, std::string_view alphabet, int most) {

@@ -8,12 +8,15 @@
 #include "core/error.h"
 #include "core/program/check.h"
 #include "core/scenario_io.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kHidden = 24, kSeq = 16;
+using test::kept;
+using test::kTinyHidden;
+using test::kTinySeq;
 
 ModelSpec mixture(std::int64_t shared_ffn = 0, bool shared_gate = false) {
     TransformerSpec s = test::tiny_transformer();
@@ -49,7 +52,7 @@ Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
     return s;
 }
 
-Plan plan_of(const ModelSpec& model, const Degrees& d) {
+Plan plan_of_experts(const ModelSpec& model, const Degrees& d) {
     return test::lower_tiny(scenario_of(model, d));
 }
 
@@ -93,7 +96,7 @@ TEST(Experts, ShardMapCoversEveryElement) {
     for (const ModelSpec& model : models())
         for (const Degrees& d : layouts()) {
             if (d.tp > 1) continue;  // where shared parameters count once per tensor-parallel rank
-            const Plan plan = plan_of(model, d);
+            const Plan plan = plan_of_experts(model, d);
             SCOPED_TRACE(layout_of(plan.strategy, plan.layout.dp));
             std::vector<std::vector<int>> held(plan.model->parameters.size()), states = held;
             for (int r = 0; r < plan.layout.world; ++r)
@@ -117,25 +120,18 @@ TEST(Experts, ShardMapCoversEveryElement) {
         }
 }
 
-std::int64_t kept(const RoleProgram& role, Category category) {
-    std::int64_t sum = 0;
-    for (const Buffer& b : role.buffers)
-        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
-    return sum;
-}
-
 // Of E experts' elements a rank holds 1/ep, and of their optimizer states 1/(dp/ep) of that with ZeRO 1;
 // of the others everything and 1/dp. Padding: less than 16 elements per unit and rank.
 TEST(Experts, StatesFollowTheirOwnGroups) {
-    const std::int64_t experts = 3 * 8 * 3 * kHidden * 20;
+    const std::int64_t experts = 3 * 8 * 3 * kTinyHidden * 20;
     const std::int64_t others = build_model(mixture()).parameter_count() - experts;
     for (const int ep : {1, 2, 4}) {
         const Degrees all{1, 1, 4, ep, 0}, sharded{1, 1, 4, ep, 1};
-        const RoleProgram whole = plan_of(mixture(), all).program.roles[0];
+        const RoleProgram whole = plan_of_experts(mixture(), all).program.roles[0];
         EXPECT_EQ(kept(whole, Category::parameters), 2 * (others + experts / ep));
         EXPECT_EQ(kept(whole, Category::gradients), 2 * (others + experts / ep));
         EXPECT_EQ(kept(whole, Category::optimizer_states), 12 * (others + experts / ep));
-        const Plan plan = plan_of(mixture(), sharded);
+        const Plan plan = plan_of_experts(mixture(), sharded);
         const std::int64_t states = kept(plan.program.roles[0], Category::optimizer_states);
         const std::int64_t share = 12 * (others + experts) / 4;
         EXPECT_GE(states, share);
@@ -146,12 +142,12 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
 // docs/memory-model.md: of r rows, bf16; P = 2r places, each with the experts' input, gate and up, and what
 // their second multiply reads; weights where they are used, and order.
 TEST(Experts, KeepWhatTheBackwardPassReads) {
-    const std::int64_t rows = 2 * kSeq, places = 2 * rows;
+    const std::int64_t rows = 2 * kTinySeq, places = 2 * rows;
     const std::int64_t attention =
-        2 * rows * (4 * kHidden + (2 * 4 + 2 * 2) * 6) + 4 * rows * (2 + 4);
+        2 * rows * (4 * kTinyHidden + (2 * 4 + 2 * 2) * 6) + 4 * rows * (2 + 4);
     for (const int ep : {1, 2}) {
         const std::int64_t routed =
-            2 * places * (kHidden + 3 * 20) + 4 * rows * 8 + 4 * places + 4 * places;
+            2 * places * (kTinyHidden + 3 * 20) + 4 * rows * 8 + 4 * places + 4 * places;
         Scenario s = scenario_of(mixture(), {1, 1, 2, ep, 0});
         s.cluster.device.kind = DeviceKind::gpu;
         EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)), attention + routed) << ep;
@@ -170,10 +166,10 @@ TEST(LatentAttention, KeepsItsShortVectors) {
     spec.experts = {};
     Scenario s = scenario_of({"latent", spec}, {});
     s.cluster.device.kind = DeviceKind::gpu;
-    const std::int64_t rows = 2 * kSeq;
+    const std::int64_t rows = 2 * kTinySeq;
     const std::int64_t heads = 4 * (2 * 12 + 6) + 4 * 6, vectors = 2 * 10 + 2 * 14;
     EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)),
-              2 * rows * (4 * kHidden + heads + vectors + 3 * 36) + 4 * rows * (2 + 2 + 4));
+              2 * rows * (4 * kTinyHidden + heads + vectors + 3 * 36) + 4 * rows * (2 + 2 + 4));
 }
 
 template <class Visit>
@@ -186,7 +182,7 @@ void for_each_instruction(const Plan& plan, Visit&& visit) {
 // There and back, forward and backward: four times the rows of hidden elements in bf16, and there and back
 // the fp32 weights, per layer and micro-batch.
 TEST(Experts, SendEveryRowFourTimes) {
-    const Plan plan = plan_of(mixture(), {1, 1, 4, 4, 0});
+    const Plan plan = plan_of_experts(mixture(), {1, 1, 4, 4, 0});
     std::int64_t bytes = 0, calls = 0;
     for_each_instruction(plan, [&](const RoleProgram&, const Instruction& i) {
         const auto* c = std::get_if<Collective>(&i.operation);
@@ -196,9 +192,9 @@ TEST(Experts, SendEveryRowFourTimes) {
         bytes += c->bytes().value;
         ++calls;
     });
-    const std::int64_t places = 2 * kSeq * 2, times = 3 * plan.layout.micro_batches;
+    const std::int64_t places = 2 * kTinySeq * 2, times = 3 * plan.layout.micro_batches;
     EXPECT_EQ(calls, 6 * times);
-    EXPECT_EQ(bytes, times * places * (4 * kHidden * 2 + 2 * 4));
+    EXPECT_EQ(bytes, times * places * (4 * kTinyHidden * 2 + 2 * 4));
 }
 
 // FLOPs of multiplies of all ranks in a step.
@@ -216,9 +212,9 @@ double work(const Plan& plan) {
 // Every token goes through its own experts wherever they are.
 TEST(Experts, WorkDoesNotDependOnWhereTheyAre) {
     for (const ModelSpec& model : models()) {
-        const Plan alone = plan_of(model, {1, 1, 4, 1, 0});
+        const Plan alone = plan_of_experts(model, {1, 1, 4, 1, 0});
         for (const Degrees d : {Degrees{1, 1, 4, 2}, {1, 1, 4, 4}, {1, 3, 4, 2}}) {
-            const Plan divided = plan_of(model, d);
+            const Plan divided = plan_of_experts(model, d);
             EXPECT_NEAR(work(divided) / work(alone), 1, 1e-12) << model.name << " ep " << d.ep;
         }
     }
@@ -235,28 +231,28 @@ TEST(Experts, ModelFlopsCountWhatTokensGoThrough) {
                 1, 1e-12);
     const Model model = build_model(mixture());
     EXPECT_EQ(model.active_parameter_count(),
-              model.parameter_count() - 3 * (8 - 2) * 3 * kHidden * 20);
+              model.parameter_count() - 3 * (8 - 2) * 3 * kTinyHidden * 20);
     EXPECT_EQ(build_model({"dense", test::tiny_transformer()}).active_parameter_count(),
               build_model({"dense", test::tiny_transformer()}).parameter_count());
 }
 
 TEST(Experts, CapacityScalesWhatTheyGet) {
     TransformerSpec spec = std::get<TransformerSpec>(mixture().kind);
-    const double balanced = work(plan_of({"balanced", spec}, {1, 1, 4, 4, 0}));
+    const double balanced = work(plan_of_experts({"balanced", spec}, {1, 1, 4, 4, 0}));
     spec.experts.capacity_factor = 1.5;
-    const double more = work(plan_of({"more", spec}, {1, 1, 4, 4, 0}));
-    const double experts = 6.0 * 2 * (3 * kHidden * 20) * 3 * (4 * 4 * kSeq);
+    const double more = work(plan_of_experts({"more", spec}, {1, 1, 4, 4, 0}));
+    const double experts = 6.0 * 2 * (3 * kTinyHidden * 20) * 3 * (4 * 4 * kTinySeq);
     EXPECT_NEAR(more - balanced, experts / 2, 1e-6 * experts);
 }
 
-struct Refused {
+struct RefusedExperts {
     std::string model, strategy, message;
 };
 
 TEST(Experts, RefusesByName) {
     const std::string sizes = "layers: 3, hidden: 24, heads: 4, ffn: 36, vocab: 50, seq: 16";
     const std::string eight = ", experts: {count: 8, per_token: 2, ffn: 20}";
-    const Refused cases[] = {
+    const RefusedExperts cases[] = {
         {", experts: {count: 8, per_token: 9, ffn: 20}", "",
          "per_token 9 of 8 experts; use a per_token of at most 8"},
         {", experts: {count: 8, per_tokn: 2, ffn: 20}", "",
@@ -275,7 +271,7 @@ TEST(Experts, RefusesByName) {
          "6 experts do not divide over ep 4; use an ep that divides 6"},
         {eight, "tp: 2", "without sequence parallelism"},
     };
-    for (const Refused& c : cases) {
+    for (const RefusedExperts& c : cases) {
         const std::string text = "model: {transformer: {" + sizes + c.model +
                                  "}}\ntraining: {global_batch: 8}\n"
                                  "cluster: {gpu: h100-sxm, nodes: 1}\nstrategies: [{name: x" +

@@ -9,7 +9,7 @@
 namespace shardscope {
 namespace {
 
-struct Case {
+struct GoldenCase {
     const char* file;
     int ranks = 2, zero = 0;
     std::int64_t micro_batch = 12;
@@ -26,7 +26,7 @@ void expect_plan(const Scenario& scenario, const char* file) {
     test::expect_golden(file, text);
 }
 
-void expect_program(const ModelSpec& model, const Case& c) {
+void expect_program(const ModelSpec& model, const GoldenCase& c) {
     Scenario s = test::tiny_scenario(model, c.ranks);
     s.training.micro_batch = c.micro_batch;
     s.training.clip = c.clip;
@@ -39,13 +39,15 @@ void expect_program(const ModelSpec& model, const Case& c) {
 
 TEST(GoldenProgram, Mlp) {
     using enum ReduceAt;
-    for (const Case& c :
-         {Case{"mlp_one_rank.program", 1, 0, 24}, Case{"mlp_ddp.program"},
-          Case{"mlp_ddp_accumulation_clip.program", 2, 0, 4, 1.0},
-          Case{"mlp_ddp_reduce_every_micro_batch.program", 2, 0, 6, 0, DType::fp32, micro_batch},
-          Case{"mlp_zero1.program", 2, 1}, Case{"mlp_zero2_accumulation.program", 2, 2, 4},
-          Case{"mlp_zero3_clip.program", 2, 3, 12, 1.0},
-          Case{"mlp_zero3_bf16.program", 2, 3, 12, 0, DType::bf16}})
+    for (const GoldenCase& c :
+         {GoldenCase{"mlp_one_rank.program", 1, 0, 24}, GoldenCase{"mlp_ddp.program"},
+          GoldenCase{"mlp_ddp_accumulation_clip.program", 2, 0, 4, 1.0},
+          GoldenCase{"mlp_ddp_reduce_every_micro_batch.program", 2, 0, 6, 0, DType::fp32,
+                     micro_batch},
+          GoldenCase{"mlp_zero1.program", 2, 1},
+          GoldenCase{"mlp_zero2_accumulation.program", 2, 2, 4},
+          GoldenCase{"mlp_zero3_clip.program", 2, 3, 12, 1.0},
+          GoldenCase{"mlp_zero3_bf16.program", 2, 3, 12, 0, DType::bf16}})
         expect_program(test::tiny_mlp(), c);
 }
 
@@ -83,7 +85,7 @@ Scenario model_parallel(const ModelSpec& model, int tp, int pp, int dp, std::int
     return s;
 }
 
-Scenario offloaded(const ModelSpec& model, int zero, std::int64_t micro_batch) {
+Scenario golden_offloaded(const ModelSpec& model, int zero, std::int64_t micro_batch) {
     Scenario s = test::tiny_scenario(model, 2);
     s.cluster = catalogue_cluster("h100-sxm");
     s.cluster.gpus_per_node = 2;
@@ -95,16 +97,16 @@ Scenario offloaded(const ModelSpec& model, int zero, std::int64_t micro_batch) {
 }
 
 TEST(GoldenProgram, Offload) {
-    Scenario s = offloaded(test::tiny_mlp(), 2, 4);
+    Scenario s = golden_offloaded(test::tiny_mlp(), 2, 4);
     s.training.clip = 1.0;
     s.strategies[0].offload.optimizer = OffloadTo::cpu;
     expect_plan(s, "mlp_zero2_offload_accumulation_clip.program");
-    s = offloaded(test::tiny_mlp(), 3, 12);
+    s = golden_offloaded(test::tiny_mlp(), 3, 12);
     s.strategies[0].offload = {OffloadTo::nvme, OffloadTo::nvme, OffloadTo::none};
     expect_plan(s, "mlp_zero3_offload_nvme.program");
     ModelSpec two_blocks = test::tiny_llama();
     std::get<LlamaSpec>(two_blocks.kind).layers = 2;
-    s = offloaded(two_blocks, 0, 12);
+    s = golden_offloaded(two_blocks, 0, 12);
     s.strategies[0].recompute = {Recompute::Kind::full, 1};
     s.strategies[0].offload.activations = OffloadTo::cpu;
     expect_plan(s, "llama_checkpoints_offload.program");

@@ -7,13 +7,13 @@
 namespace shardscope {
 namespace {
 
-FailureModel model(double mtbf, double write, double restart, double interval) {
+FailureModel failure_model(double mtbf, double write, double restart, double interval) {
     return {Seconds(mtbf), Seconds(write), Seconds(restart), Seconds(interval)};
 }
 
 TEST(Goodput, WithoutFailuresCheckpointsAloneCost) {
     // Ten intervals of 100 s, each with a checkpoint of 5 s.
-    const FailureModel safe = model(1e15, 5, 60, 100);
+    const FailureModel safe = failure_model(1e15, 5, 60, 100);
     EXPECT_NEAR(expected_run_time(Seconds(1000), safe).value, 1050, 1e-6);
     EXPECT_NEAR(expected_run_time(Seconds(1020), safe).value, 1075,
                 1e-6);  // a short one at the end
@@ -27,7 +27,7 @@ TEST(Goodput, OneSegmentByItsSeries) {
     const double failed = std::expm1(s / m), failed_restarts = std::expm1(r / m);
     const double restart = r + failed_restarts * truncated(r);
     const double expected = s + failed * (truncated(s) + restart);
-    EXPECT_NEAR(expected_run_time(Seconds(70), model(m, 10, r, 70)).value, expected,
+    EXPECT_NEAR(expected_run_time(Seconds(70), failure_model(m, 10, r, 70)).value, expected,
                 1e-9 * expected);
 }
 
@@ -37,7 +37,8 @@ TEST(Goodput, TheBestIntervalIsNearlyTheMinimum) {
         const Seconds best = best_checkpoint_interval(Seconds(write), Seconds(mtbf));
         const double work = 3e7;
         const auto time = [&](double interval) {
-            return expected_run_time(Seconds(work), model(mtbf, write, 120, interval)).value;
+            return expected_run_time(Seconds(work), failure_model(mtbf, write, 120, interval))
+                .value;
         };
         for (const double factor : {0.25, 0.5, 0.8, 0.9, 1.1, 1.25, 2.0, 4.0})
             EXPECT_LT(time(best.value), time(factor * best.value) * (1 + 1e-4))
@@ -53,7 +54,7 @@ TEST(Goodput, SimulatedFailuresAgreeWithTheClosedForm) {
     };
     for (const Case c : {Case{1e6, 2e4, 60, 600, 1500}, Case{1e5, 1e3, 10, 100, 200},
                          Case{5e4, 1e6, 100, 300, 7000}, Case{1e4, 500, 50, 400, 300}}) {
-        const FailureModel failures = model(c.mtbf, c.write, c.restart, c.interval);
+        const FailureModel failures = failure_model(c.mtbf, c.write, c.restart, c.interval);
         const double expected = expected_run_time(Seconds(c.work), failures).value;
         for (const std::uint64_t seed : {1u, 2u, 3u}) {
             Goodput goodput;
@@ -70,7 +71,7 @@ TEST(Goodput, SimulatedFailuresAgreeWithTheClosedForm) {
 }
 
 TEST(Goodput, SameSeedSameRuns) {
-    const FailureModel failures = model(1e3, 10, 100, 200);
+    const FailureModel failures = failure_model(1e3, 10, 100, 200);
     Goodput first, again, other;
     simulate_failures(Seconds(1e5), failures, 7, 100, first);
     simulate_failures(Seconds(1e5), failures, 7, 100, again);
@@ -80,12 +81,13 @@ TEST(Goodput, SameSeedSameRuns) {
 }
 
 TEST(Goodput, WhatHardlyEverEndsIsNotSimulated) {
-    const FailureModel hopeless = model(10, 100, 100, 1000);
+    const FailureModel hopeless = failure_model(10, 100, 100, 1000);
     EXPECT_GT(expected_run_time(Seconds(1e6), hopeless).value, 1e30);
     Goodput goodput;
     simulate_failures(Seconds(1e6), hopeless, 1, 1000, goodput);
     EXPECT_EQ(goodput.runs, 0);
-    EXPECT_FALSE(std::isfinite(expected_run_time(Seconds(1e6), model(1e-3, 1, 1, 1)).value));
+    EXPECT_FALSE(
+        std::isfinite(expected_run_time(Seconds(1e6), failure_model(1e-3, 1, 1, 1)).value));
 }
 
 }  // namespace

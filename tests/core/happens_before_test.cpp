@@ -95,15 +95,15 @@ std::string verdict(const RoleProgram& role, const MemoryPlan& plan) {
     }
 }
 
-struct Case {
+struct OrderCase {
     const char* name;
     int ranks;
     int tp, pp, zero;
 };
 
-class HappensBefore : public ::testing::TestWithParam<Case> {
+class HappensBefore : public ::testing::TestWithParam<OrderCase> {
 protected:
-    static Plan plan_of(const Case& c) {
+    static Plan plan_of(const OrderCase& c) {
         Scenario scenario = test::tiny_scenario(test::tiny_gpt(), c.ranks);
         scenario.training.micro_batch = 6;
         Strategy& strategy = scenario.strategies.front();
@@ -171,12 +171,13 @@ TEST_P(HappensBefore, FindsArenaReuseThatIsTooEarly) {
     EXPECT_GT(found, 0) << "of " << tried;
 }
 
-INSTANTIATE_TEST_SUITE_P(Strategies, HappensBefore,
-                         ::testing::Values(Case{"ddp", 2, 1, 1, 0}, Case{"zero1", 2, 1, 1, 1},
-                                           Case{"zero2", 2, 1, 1, 2}, Case{"zero3", 2, 1, 1, 3},
-                                           Case{"tensor", 2, 2, 1, 0}, Case{"pipeline", 2, 1, 2, 0},
-                                           Case{"hybrid", 8, 2, 2, 1}),
-                         [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Strategies, HappensBefore,
+    ::testing::Values(OrderCase{"ddp", 2, 1, 1, 0}, OrderCase{"zero1", 2, 1, 1, 1},
+                      OrderCase{"zero2", 2, 1, 1, 2}, OrderCase{"zero3", 2, 1, 1, 3},
+                      OrderCase{"tensor", 2, 2, 1, 0}, OrderCase{"pipeline", 2, 1, 2, 0},
+                      OrderCase{"hybrid", 8, 2, 2, 1}),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 std::vector<std::string> shipped_scenarios() {
     std::vector<std::string> files;

@@ -30,7 +30,7 @@ HfImport imported(const std::string& text, const HfOptions& options = {}) {
     return import_hf_config(YamlValue::parse(text, "config.json"), options);
 }
 
-std::string error_of(const std::string& text, const HfOptions& options = {}) {
+std::string import_error(const std::string& text, const HfOptions& options = {}) {
     try {
         build_model(imported(text, options).model);
     } catch (const Error& e) {
@@ -260,22 +260,23 @@ TEST(HfImport, SeqIsWhatAttentionCanLookBackOn) {
 }
 
 // A small Llama, to be changed.
-std::string llama(const std::string& more,
-                  const std::string& sizes = "\"hidden_size\": 64, \"num_attention_heads\": 4") {
+std::string llama_config(
+    const std::string& more,
+    const std::string& sizes = "\"hidden_size\": 64, \"num_attention_heads\": 4") {
     return "{\"model_type\": \"llama\", \"num_hidden_layers\": 2, \"intermediate_size\": 96,\n"
            "\"vocab_size\": 100, " +
            sizes + (more.empty() ? "" : ", " + more) + "}";
 }
 
 TEST(HfImport, TakesTransformersDefaults) {
-    const TransformerSpec spec = spec_of(imported(llama("")));
+    const TransformerSpec spec = spec_of(imported(llama_config("")));
     EXPECT_EQ(spec.kv_heads, 4);
     EXPECT_EQ(spec.seq, 2048);
     EXPECT_EQ(spec.norm_epsilon, 1e-6);
     EXPECT_EQ(spec.mlp, Mlp::swiglu);
     EXPECT_FALSE(spec.tied_embeddings || spec.qkv_bias);
     // Qwen3's heads are 128 wide whatever the hidden size.
-    std::string qwen3 = llama("\"num_key_value_heads\": null");
+    std::string qwen3 = llama_config("\"num_key_value_heads\": null");
     qwen3.replace(qwen3.find("llama"), 5, "qwen3");
     EXPECT_EQ(spec_of(imported(qwen3)).head_dim, 128);
     EXPECT_EQ(spec_of(imported(qwen3)).kv_heads, 4);
@@ -288,15 +289,15 @@ TEST(HfImport, TakesTransformersDefaults) {
 }
 
 TEST(HfImport, BiasesAndHeadSizesAreCounted) {
-    const std::int64_t plain = parameters(imported(llama("")));
-    EXPECT_EQ(parameters(imported(llama("\"attention_bias\": true"))), plain + 2 * 4 * 64);
-    EXPECT_EQ(parameters(imported(llama("\"mlp_bias\": true"))), plain + 2 * (2 * 96 + 64));
-    EXPECT_EQ(parameters(imported(llama("\"head_dim\": 32"))), plain + 2 * 4 * 64 * 64);
-    EXPECT_EQ(parameters(imported(llama("\"tie_word_embeddings\": true"))), plain - 6400);
+    const std::int64_t plain = parameters(imported(llama_config("")));
+    EXPECT_EQ(parameters(imported(llama_config("\"attention_bias\": true"))), plain + 2 * 4 * 64);
+    EXPECT_EQ(parameters(imported(llama_config("\"mlp_bias\": true"))), plain + 2 * (2 * 96 + 64));
+    EXPECT_EQ(parameters(imported(llama_config("\"head_dim\": 32"))), plain + 2 * 4 * 64 * 64);
+    EXPECT_EQ(parameters(imported(llama_config("\"tie_word_embeddings\": true"))), plain - 6400);
 }
 
 TEST(HfImport, EveryKeyIsAccountedFor) {
-    const HfImport odd = imported(llama(
+    const HfImport odd = imported(llama_config(
         "\"rope_tetha\": 1.0, \"use_cache\": true, \"attention_dropout\": 0.25, \"zorp\": {}"));
     EXPECT_EQ(note_of(odd, "rope_tetha"), "unknown; is \"rope_theta\" meant?");
     EXPECT_EQ(note_of(odd, "use_cache"), "for generating text");
@@ -320,12 +321,12 @@ const std::string kDeepSeek =
     "{\"model_type\": \"deepseek_v2\", \"num_hidden_layers\": 2, \"hidden_size\": 64,\n"
     "\"num_attention_heads\": 4, \"intermediate_size\": 96, \"vocab_size\": 100";
 
-struct Refused {
+struct RefusedModel {
     std::string text, message;
 };
 
 TEST(HfImport, RefusesByName) {
-    const Refused cases[] = {
+    const RefusedModel cases[] = {
         {"", "empty-file"},
         {"not json at all", "the file's top level is \"not json at all\", but must be a map"},
         {"[1, 2]", "the file's top level is a list, but must be a map"},
@@ -337,41 +338,46 @@ TEST(HfImport, RefusesByName) {
         {"{\"model_type\": \"lama\"}", "use \"llama\""},
         {"{\"model_type\": \"t5\"}", "use one of gpt2, gpt_neox, opt, llama"},
         {"{\"architectures\": [\"BertForMaskedLM\"]}", "\"BertForMaskedLM\" are not supported"},
-        {llama("\"architectures\": [\"LlamaForSequenceClassification\"]"), "LlamaForCausalLM"},
-        {llama("", "\"num_attention_heads\": 4"), "has a \"hidden_size\", but the file has none"},
-        {llama("", "\"hiden_size\": 64, \"num_attention_heads\": 4"), "is \"hiden_size\" meant?"},
-        {llama("", "\"hidden_size\": 64, \"num_attention_heads\": 5"),
+        {llama_config("\"architectures\": [\"LlamaForSequenceClassification\"]"),
+         "LlamaForCausalLM"},
+        {llama_config("", "\"num_attention_heads\": 4"),
+         "has a \"hidden_size\", but the file has none"},
+        {llama_config("", "\"hiden_size\": 64, \"num_attention_heads\": 4"),
+         "is \"hiden_size\" meant?"},
+        {llama_config("", "\"hidden_size\": 64, \"num_attention_heads\": 5"),
          "heads: config.json:2:62: \"num_attention_heads\" 5 does not divide the hidden size 64; "
          "use a divisor of 64"},
-        {llama("\"num_key_value_heads\": 3"), "3 key-value heads do not divide 4 attention heads"},
-        {llama("", "\"hidden_size\": -64, \"num_attention_heads\": 4"), "hidden_size is -64"},
-        {llama("", "\"hidden_size\": \"64\", \"num_attention_heads\": 4"), "without quotes"},
-        {llama("", "\"hidden_size\": 64.5, \"num_attention_heads\": 4"), "whole number"},
-        {llama("", "\"hidden_size\": 1e30, \"num_attention_heads\": 4"), "hidden_size is"},
-        {llama("", "\"hidden_size\": 99999999999999999999, \"num_attention_heads\": 4"),
+        {llama_config("\"num_key_value_heads\": 3"),
+         "3 key-value heads do not divide 4 attention heads"},
+        {llama_config("", "\"hidden_size\": -64, \"num_attention_heads\": 4"),
+         "hidden_size is -64"},
+        {llama_config("", "\"hidden_size\": \"64\", \"num_attention_heads\": 4"), "without quotes"},
+        {llama_config("", "\"hidden_size\": 64.5, \"num_attention_heads\": 4"), "whole number"},
+        {llama_config("", "\"hidden_size\": 1e30, \"num_attention_heads\": 4"), "hidden_size is"},
+        {llama_config("", "\"hidden_size\": 99999999999999999999, \"num_attention_heads\": 4"),
          "hidden_size is"},
-        {llama("\"vocab_size\": 7"), "duplicate-key"},
-        {llama("\"rms_norm_eps\": 0"), "rms_norm_eps is 0"},
-        {llama("\"head_dim\": 7"), "heads: config.json:1:1: head_dim 7 is odd"},
+        {llama_config("\"vocab_size\": 7"), "duplicate-key"},
+        {llama_config("\"rms_norm_eps\": 0"), "rms_norm_eps is 0"},
+        {llama_config("\"head_dim\": 7"), "heads: config.json:1:1: head_dim 7 is odd"},
         {"{\"model_type\": \"gpt_neox\", \"num_hidden_layers\": 2, \"hidden_size\": 64,\n"
          "\"num_attention_heads\": 4, \"intermediate_size\": 96, \"vocab_size\": 100,\n"
          "\"rotary_pct\": 0.05}",
          "config.json:3:15: \"rotary_pct\": 0.05 of a head are 0 elements"},
-        {llama("\"hidden_act\": \"quick_gelu\""), "\"quick_gelu\" is not supported"},
-        {llama("\"hidden_act\": \"relu\""), "\"relu\" is not supported in a gated MLP"},
-        {llama("\"num_local_experts\": 8"), "no mixture of experts; use a type that has"},
+        {llama_config("\"hidden_act\": \"quick_gelu\""), "\"quick_gelu\" is not supported"},
+        {llama_config("\"hidden_act\": \"relu\""), "\"relu\" is not supported in a gated MLP"},
+        {llama_config("\"num_local_experts\": 8"), "no mixture of experts; use a type that has"},
         {kDeepSeek + ", \"moe_layer_freq\": 2}", "experts in some blocks only"},
         {kDeepSeek + ", \"attention_bias\": true}", "biases in latent attention"},
         {kDeepSeek + ", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}}",
          "of type \"dynamic\" is not supported"},
-        {llama("\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}"), "of type \"yarn\""},
-        {llama("\"partial_rotary_factor\": 0.5"), "partial_rotary_factor"},
-        {llama("\"is_encoder_decoder\": true"), "an encoder beside the decoder"},
-        {llama("\"tie_word_embeddings\": \"yes\""), "without quotes"},
+        {llama_config("\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}"), "of type \"yarn\""},
+        {llama_config("\"partial_rotary_factor\": 0.5"), "partial_rotary_factor"},
+        {llama_config("\"is_encoder_decoder\": true"), "an encoder beside the decoder"},
+        {llama_config("\"tie_word_embeddings\": \"yes\""), "without quotes"},
     };
-    for (const Refused& c : cases)
-        EXPECT_NE(error_of(c.text).find(c.message), std::string::npos)
-            << c.text << "\n  wanted: " << c.message << "\n  got: " << error_of(c.text);
+    for (const RefusedModel& c : cases)
+        EXPECT_NE(import_error(c.text).find(c.message), std::string::npos)
+            << c.text << "\n  wanted: " << c.message << "\n  got: " << import_error(c.text);
     EXPECT_THROW(fixture("opt-350m"), Error);
     try {
         fixture("missing");

@@ -15,7 +15,7 @@ Bytes sum(const CategoryBytes& categories) {
     return std::accumulate(categories.begin(), categories.end(), Bytes());
 }
 
-void check(const RoleProgram& role, const MemoryPlan& plan) {
+void check_categories(const RoleProgram& role, const MemoryPlan& plan) {
     const LiveCategories live(role);
     Bytes peak;
     CategoryBytes at_peak{};
@@ -64,7 +64,7 @@ TEST(LiveCategories, AddUpToTheTimelineAndPeakWhereThePlanDoes) {
                     SCOPED_TRACE(test::describe(scenario, strategy));
                     const Plan plan = test::lower_tiny(scenario);
                     for (std::size_t r = 0; r < plan.memory.size(); ++r)
-                        check(plan.program.roles[r], plan.memory[r]);
+                        check_categories(plan.program.roles[r], plan.memory[r]);
                 }
 }
 

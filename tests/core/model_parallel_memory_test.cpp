@@ -6,27 +6,30 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/core/plan_facts.h"
 #include "tests/support/families.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::kept;
+
 // h and s large against what the formulas leave out, f = 4h, bf16.
-constexpr std::int64_t kHidden = 256, kSeq = 128, kHeads = 8, kBatch = 2;
+constexpr std::int64_t kGptHidden = 256, kGptSeq = 128, kGptHeads = 8, kGptBatch = 2;
 
 Scenario gpt_scenario(int tp, int pp, int dp, std::int64_t micro_batches = 1) {
     GptSpec spec;
     spec.layers = 8;
-    spec.hidden = kHidden;
-    spec.heads = kHeads;
+    spec.hidden = kGptHidden;
+    spec.heads = kGptHeads;
     spec.vocab = 64;
-    spec.seq = kSeq;
+    spec.seq = kGptSeq;
     Scenario s = test::tiny_scenario({"gpt", spec}, tp * pp * dp);
     s.cluster.device.kind = DeviceKind::gpu;
     s.training.precision = DType::bf16;
-    s.training.micro_batch = kBatch;
-    s.training.global_batch = kBatch * dp * micro_batches;
+    s.training.micro_batch = kGptBatch;
+    s.training.global_batch = kGptBatch * dp * micro_batches;
     s.strategies[0].tp = tp;
     s.strategies[0].pp = pp;
     s.strategies[0].dp = dp;
@@ -49,10 +52,11 @@ void expect_block(const Formula& f) {
     s.strategies[0].sequence_parallel = f.sequence_parallel;
     s.strategies[0].attention = f.attention;
     s.strategies[0].recompute = f.recompute;
-    const double rows = kSeq * kBatch, local = f.sequence_parallel ? rows / f.tp : rows;
-    const double expected = f.sbh * rows * kHidden + f.probabilities * kHeads * kSeq * rows +
+    const double rows = kGptSeq * kGptBatch, local = f.sequence_parallel ? rows / f.tp : rows;
+    const double expected = f.sbh * rows * kGptHidden +
+                            f.probabilities * kGptHeads * kGptSeq * rows +
                             4 * static_cast<double>(f.statistics) * local +
-                            4 * static_cast<double>(f.row_heads) * rows * kHeads / f.tp;
+                            4 * static_cast<double>(f.row_heads) * rows * kGptHeads / f.tp;
     SCOPED_TRACE(test::describe(s, s.strategies[0]));
     EXPECT_EQ(static_cast<double>(test::saved_by_a_block(test::lower_tiny(s))), expected);
 }
@@ -101,13 +105,6 @@ TEST(ActivationFormulas, AreMegatronsWithoutDropout) {
 }
 
 // Bytes of a category among persistent buffers.
-std::int64_t kept(const RoleProgram& role, Category category) {
-    std::int64_t sum = 0;
-    for (const Buffer& b : role.buffers)
-        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
-    return sum;
-}
-
 // 4 + 12/N, 2 + 14/N and 16/N bytes per parameter of the stage's part, plus the padding of each unit to
 // N shards of a multiple of 16 elements.
 TEST(StatesPerParameter, AreZerosOnEveryStage) {

@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/core/plan_facts.h"
 
 namespace shardscope {
 namespace {
+
+using test::parameter_named;
 
 constexpr std::int64_t kHuge = 1'000'000'000'000'000'000;
 
@@ -67,12 +70,6 @@ std::string text_of(const Spec& spec) {
     return "no error";
 }
 
-const Parameter& named(const Model& model, const std::string& name) {
-    for (const Parameter& p : model.parameters)
-        if (p.name == name) return p;
-    throw std::runtime_error("no parameter " + name);
-}
-
 const Layer& layer(const Model& model, const std::string& name) {
     for (const Layer& l : model.layers)
         if (l.name == name) return l;
@@ -92,7 +89,7 @@ TEST(Model, UntyingAddsAClassifier) {
     spec.tied_embeddings = false;
     const Model model = build(spec);
     EXPECT_EQ(model.parameter_count(), 124'439'808 + 50257 * 768);
-    EXPECT_EQ(named(model, "head.classifier.weight").shape,
+    EXPECT_EQ(parameter_named(model, "head.classifier.weight").shape,
               (std::vector<std::int64_t>{50257, 768}));
     EXPECT_TRUE(layer(model, "head").borrowed.empty());
 }
@@ -171,14 +168,15 @@ TEST(Model, HeadDimMayDifferFromHiddenOverHeads) {
 TEST(Model, GptInitializers) {
     const Model model = build(gpt2(12, 768, 12));
     using Kind = Initializer::Kind;
-    EXPECT_EQ(named(model, "embedding.tokens").init.kind, Kind::normal);
-    EXPECT_DOUBLE_EQ(named(model, "embedding.positions").init.a, 0.02);
-    EXPECT_DOUBLE_EQ(named(model, "blocks.5.attention.qkv.weight").init.a, 0.02);
+    EXPECT_EQ(parameter_named(model, "embedding.tokens").init.kind, Kind::normal);
+    EXPECT_DOUBLE_EQ(parameter_named(model, "embedding.positions").init.a, 0.02);
+    EXPECT_DOUBLE_EQ(parameter_named(model, "blocks.5.attention.qkv.weight").init.a, 0.02);
     const double residual = 0.02 / std::sqrt(24.0);
-    EXPECT_DOUBLE_EQ(named(model, "blocks.5.attention.projection.weight").init.a, residual);
-    EXPECT_DOUBLE_EQ(named(model, "blocks.5.mlp.down.weight").init.a, residual);
-    EXPECT_EQ(named(model, "blocks.5.mlp.down.bias").init.kind, Kind::zeros);
-    EXPECT_EQ(named(model, "head.norm.weight").init.kind, Kind::ones);
+    EXPECT_DOUBLE_EQ(parameter_named(model, "blocks.5.attention.projection.weight").init.a,
+                     residual);
+    EXPECT_DOUBLE_EQ(parameter_named(model, "blocks.5.mlp.down.weight").init.a, residual);
+    EXPECT_EQ(parameter_named(model, "blocks.5.mlp.down.bias").init.kind, Kind::zeros);
+    EXPECT_EQ(parameter_named(model, "head.norm.weight").init.kind, Kind::ones);
 }
 
 TEST(Model, LayerListFusesActivationsAndEndsInALoss) {
@@ -191,7 +189,7 @@ TEST(Model, LayerListFusesActivationsAndEndsInALoss) {
     EXPECT_FALSE(model.tokens);
     EXPECT_EQ(model.input_width, 784);
     EXPECT_EQ(model.classes, 10);
-    const Parameter& bias = named(model, "layers.2.bias");
+    const Parameter& bias = parameter_named(model, "layers.2.bias");
     EXPECT_EQ(bias.init.kind, Initializer::Kind::uniform);
     EXPECT_DOUBLE_EQ(bias.init.a, 1.0 / std::sqrt(128.0));
 }

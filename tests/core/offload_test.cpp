@@ -10,6 +10,7 @@
 #include "core/report/report_import.h"
 #include "core/report/report_io.h"
 #include "core/report/report_text.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -17,9 +18,15 @@ namespace {
 
 using testing::HasSubstr;
 using enum OffloadTo;
+using test::checked_plan;
+using test::kHalfBytes;
+using test::kStateBytes;
+using test::kTinyHidden;
+using test::kTinyLayers;
+using test::kTinySeq;
+using test::padded;
 
-constexpr std::int64_t kHalf = 2, kState = 4;  // bytes of bf16 and fp32
-constexpr std::int64_t kStates = 3;            // Adam's two and the master weights
+constexpr std::int64_t kStates = 3;  // Adam's two and the master weights
 
 Scenario offloaded(int zero, const Offload& offload, int ranks = 4,
                    std::int64_t micro_batches = 2) {
@@ -33,12 +40,6 @@ Scenario offloaded(int zero, const Offload& offload, int ranks = 4,
     s.strategies[0].offload = offload;
     if (offload.activations != none) s.strategies[0].recompute = {Recompute::Kind::full, 1};
     return s;
-}
-
-Plan checked_plan(const Scenario& s) {
-    Plan plan = test::lower_tiny(s);
-    check_program(plan.program, plan.memory);
-    return plan;
 }
 
 // Calls visit(instruction) for everything that the first role does in a step.
@@ -88,12 +89,6 @@ std::int64_t device_bytes(const Plan& plan, Category category) {
     return bytes;
 }
 
-std::int64_t padded(const Plan& plan) {
-    std::int64_t sum = 0;
-    for (const Unit& unit : plan.units[0]) sum += unit.padded;
-    return sum;
-}
-
 TEST(Offload, TheHostHasStatesMastersAndGradients) {
     for (const int zero : {1, 2, 3})
         for (const int ranks : {1, 4}) {
@@ -101,12 +96,13 @@ TEST(Offload, TheHostHasStatesMastersAndGradients) {
             const Plan plan = checked_plan(offloaded(zero, {.optimizer = cpu}, ranks));
             const Shards shards = shards_of(plan);
             const std::int64_t kept =
-                shards.placed_bytes(kHalf) + kStates * shards.placed_bytes(kState);
-            EXPECT_EQ(plan.memory[0].beside.host.value, kept + 2 * placed(shards.largest * kHalf));
+                shards.placed_bytes(kHalfBytes) + kStates * shards.placed_bytes(kStateBytes);
+            EXPECT_EQ(plan.memory[0].beside.host.value,
+                      kept + 2 * placed(shards.largest * kHalfBytes));
             EXPECT_EQ(plan.memory[0].beside.nvme.value, 0);
             EXPECT_EQ(device_bytes(plan, Category::optimizer_states), 0);
             EXPECT_EQ(device_bytes(plan, Category::gradients),
-                      zero == 1 ? padded(plan) * kHalf : 0);
+                      zero == 1 ? padded(plan) * kHalfBytes : 0);
         }
 }
 
@@ -117,7 +113,7 @@ TEST(Offload, TrafficOfAStep) {
         for (const std::int64_t micro_batches : {1, 2, 3}) {
             SCOPED_TRACE(testing::Message() << "zero " << zero << ", " << micro_batches);
             const Plan plan = checked_plan(offloaded(zero, {.optimizer = cpu}, 4, micro_batches));
-            const std::int64_t bytes = shards_of(plan).sum * kHalf;
+            const std::int64_t bytes = shards_of(plan).sum * kHalfBytes;
             const std::int64_t times = zero == 1 ? 1 : micro_batches;
             EXPECT_EQ(moved(plan, Stream::to_host), times * bytes);
             EXPECT_EQ(moved(plan, Stream::to_device), (times - 1) * bytes + bytes);
@@ -127,12 +123,13 @@ TEST(Offload, TrafficOfAStep) {
 TEST(Offload, StatesOnNvmeAreReadAndWrittenOnce) {
     const Plan plan = checked_plan(offloaded(2, {.optimizer = nvme}));
     const Shards shards = shards_of(plan);
-    EXPECT_EQ(plan.memory[0].beside.nvme.value, kStates * shards.placed_bytes(kState));
-    EXPECT_EQ(plan.memory[0].beside.host.value,
-              shards.placed_bytes(kHalf) +
-                  2 * (placed(shards.largest * kHalf) + kStates * placed(shards.largest * kState)));
-    EXPECT_EQ(moved(plan, Stream::nvme_read), kStates * kState * shards.sum);
-    EXPECT_EQ(moved(plan, Stream::nvme_write), kStates * kState * shards.sum);
+    EXPECT_EQ(plan.memory[0].beside.nvme.value, kStates * shards.placed_bytes(kStateBytes));
+    EXPECT_EQ(
+        plan.memory[0].beside.host.value,
+        shards.placed_bytes(kHalfBytes) + 2 * (placed(shards.largest * kHalfBytes) +
+                                               kStates * placed(shards.largest * kStateBytes)));
+    EXPECT_EQ(moved(plan, Stream::nvme_read), kStates * kStateBytes * shards.sum);
+    EXPECT_EQ(moved(plan, Stream::nvme_write), kStates * kStateBytes * shards.sum);
 }
 
 // Of every gather a rank fetches what it gives.
@@ -146,11 +143,12 @@ TEST(Offload, ParametersAreFetchedBeforeTheyAreGathered) {
                 c && c->kind == CollectiveKind::all_gather)
                 gathered += c->bytes().value;
         });
-        const std::int64_t gradients = shards.sum * kHalf;  // back for the second micro-batch
+        const std::int64_t gradients = shards.sum * kHalfBytes;  // back for the second micro-batch
         EXPECT_EQ(moved(plan, Stream::to_device), gathered / 4 + gradients);
         EXPECT_EQ(moved(plan, Stream::nvme_read), to == nvme ? gathered / 4 : 0);
-        EXPECT_EQ(moved(plan, Stream::nvme_write), to == nvme ? shards.sum * kHalf : 0);
-        EXPECT_EQ(plan.memory[0].beside.nvme.value, to == nvme ? shards.placed_bytes(kHalf) : 0);
+        EXPECT_EQ(moved(plan, Stream::nvme_write), to == nvme ? shards.sum * kHalfBytes : 0);
+        EXPECT_EQ(plan.memory[0].beside.nvme.value,
+                  to == nvme ? shards.placed_bytes(kHalfBytes) : 0);
         EXPECT_EQ(device_bytes(plan, Category::parameters), 0);
     }
 }
@@ -159,7 +157,7 @@ TEST(Offload, ParametersOnTheHostCountThere) {
     const Plan plan = checked_plan(offloaded(3, {.optimizer = cpu, .parameters = cpu}));
     const Shards shards = shards_of(plan);
     EXPECT_EQ(plan.memory[0].beside.host.value,
-              2 * shards.placed_bytes(kHalf) + kStates * shards.placed_bytes(kState));
+              2 * shards.placed_bytes(kHalfBytes) + kStates * shards.placed_bytes(kStateBytes));
 }
 
 // In fp32 what lies on the host is what the host steps: there is no master beside it.
@@ -167,20 +165,18 @@ TEST(Offload, OneCopyInFp32) {
     Scenario s = offloaded(3, {.optimizer = cpu, .parameters = cpu});
     s.training.precision = DType::fp32;
     const Plan plan = checked_plan(s);
-    EXPECT_EQ(plan.memory[0].beside.host.value, 4 * shards_of(plan).placed_bytes(kState));
+    EXPECT_EQ(plan.memory[0].beside.host.value, 4 * shards_of(plan).placed_bytes(kStateBytes));
 }
-
-constexpr std::int64_t kBlocks = 3, kHidden = 24, kSeq = 16;
 
 TEST(Offload, CheckpointsWaitOnTheHost) {
     const Plan plan = checked_plan(offloaded(0, {.activations = cpu}));
-    const std::int64_t checkpoint = plan.layout.micro_batch * kSeq * kHidden * kHalf;
-    EXPECT_EQ(plan.memory[0].beside.host.value, kBlocks * placed(checkpoint));
-    EXPECT_EQ(moved(plan, Stream::to_host), 2 * kBlocks * checkpoint);
-    EXPECT_EQ(moved(plan, Stream::to_device), 2 * kBlocks * checkpoint);
+    const std::int64_t checkpoint = plan.layout.micro_batch * kTinySeq * kTinyHidden * kHalfBytes;
+    EXPECT_EQ(plan.memory[0].beside.host.value, kTinyLayers * placed(checkpoint));
+    EXPECT_EQ(moved(plan, Stream::to_host), 2 * kTinyLayers * checkpoint);
+    EXPECT_EQ(moved(plan, Stream::to_device), 2 * kTinyLayers * checkpoint);
     const Plan stored = checked_plan(offloaded(0, {.activations = nvme}));
-    EXPECT_EQ(stored.memory[0].beside.nvme.value, kBlocks * placed(checkpoint));
-    EXPECT_EQ(moved(stored, Stream::nvme_read), 2 * kBlocks * checkpoint);
+    EXPECT_EQ(stored.memory[0].beside.nvme.value, kTinyLayers * placed(checkpoint));
+    EXPECT_EQ(moved(stored, Stream::nvme_read), 2 * kTinyLayers * checkpoint);
 }
 
 // With more blocks than are on their way at once.
@@ -189,7 +185,7 @@ TEST(Offload, CheckpointsLeaveTheDevice) {
     std::get<LlamaSpec>(s.model.kind).layers = 12;
     const Bytes peak = checked_plan(s).memory[0].arena;
     s.strategies[0].offload = {};
-    const std::int64_t checkpoint = 24 * kSeq * kHidden * kHalf;
+    const std::int64_t checkpoint = 24 * kTinySeq * kTinyHidden * kHalfBytes;
     EXPECT_GE(checked_plan(s).memory[0].arena.value, peak.value + 8 * checkpoint);
 }
 
@@ -200,10 +196,10 @@ TEST(Offload, CheckpointsOfAPipelineAreInFlight) {
     s.strategies[0].pp = 2;
     s.training.micro_batch = 4;
     const Plan plan = checked_plan(s);
-    const std::int64_t checkpoint = 4 * kSeq * kHidden * kHalf;
+    const std::int64_t checkpoint = 4 * kTinySeq * kTinyHidden * kHalfBytes;
     for (const int stage : {0, 1})
         EXPECT_EQ(plan.memory[static_cast<std::size_t>(stage)].beside.host.value,
-                  (2 - stage) * kBlocks * placed(checkpoint));
+                  (2 - stage) * kTinyLayers * placed(checkpoint));
 }
 
 TEST(Offload, EveryCombinationIsAProgram) {
@@ -316,7 +312,7 @@ TEST(Offload, ReportsSayWhatLiesBesideTheDevice) {
     EXPECT_THAT(text, HasSubstr("Memory beside the devices"));
 }
 
-std::string refusal(const Scenario& s) {
+std::string offload_refusal(const Scenario& s) {
     try {
         test::lower_tiny(s);
     } catch (const Error& e) {
@@ -326,40 +322,41 @@ std::string refusal(const Scenario& s) {
 }
 
 TEST(Offload, Refusals) {
-    EXPECT_THAT(refusal(offloaded(0, {.optimizer = cpu})),
+    EXPECT_THAT(offload_refusal(offloaded(0, {.optimizer = cpu})),
                 HasSubstr("offload.optimizer with zero 0"));
-    EXPECT_THAT(refusal(offloaded(2, {.optimizer = cpu, .parameters = cpu})),
+    EXPECT_THAT(offload_refusal(offloaded(2, {.optimizer = cpu, .parameters = cpu})),
                 HasSubstr("offload.parameters with zero 2"));
-    EXPECT_THAT(refusal(offloaded(3, {.parameters = cpu})),
+    EXPECT_THAT(offload_refusal(offloaded(3, {.parameters = cpu})),
                 HasSubstr("offload.parameters without offload.optimizer"));
     Scenario s = offloaded(2, {.optimizer = cpu});
     s.training.optimizer.kind = OptimizerKind::muon;
-    EXPECT_THAT(refusal(s), HasSubstr("offload.optimizer with optimizer muon, which the host does "
-                                      "not step; use adamw, adam, sgd or lion"));
+    EXPECT_THAT(offload_refusal(s),
+                HasSubstr("offload.optimizer with optimizer muon, which the host does "
+                          "not step; use adamw, adam, sgd or lion"));
     s = offloaded(2, {.activations = cpu});
     s.strategies[0].recompute = {};
-    EXPECT_THAT(refusal(s), HasSubstr("offload.activations without recompute: full"));
+    EXPECT_THAT(offload_refusal(s), HasSubstr("offload.activations without recompute: full"));
     s = test::tiny_scenario(test::tiny_llama(), 4);
     s.strategies[0].zero = 2;
     s.strategies[0].offload.optimizer = cpu;
-    EXPECT_THAT(refusal(s), HasSubstr("offload on CPUs"));
+    EXPECT_THAT(offload_refusal(s), HasSubstr("offload on CPUs"));
     s = offloaded(3, {.optimizer = cpu});
     s.strategies[0].profile = RuntimeProfile::fsdp;
-    EXPECT_THAT(refusal(s), HasSubstr("which offloads parameters and states together"));
+    EXPECT_THAT(offload_refusal(s), HasSubstr("which offloads parameters and states together"));
     s.strategies[0].offload.parameters = cpu;
     s.strategies[0].pp = 2;
-    EXPECT_THAT(refusal(s), HasSubstr("offload with profile fsdp and pp 2"));
+    EXPECT_THAT(offload_refusal(s), HasSubstr("offload with profile fsdp and pp 2"));
     s = offloaded(2, {.optimizer = cpu});
     s.model = test::tiny_gpt();
     s.strategies[0].pp = 2;
-    EXPECT_THAT(refusal(s), HasSubstr("an embedding that two stages share"));
+    EXPECT_THAT(offload_refusal(s), HasSubstr("an embedding that two stages share"));
 }
 
 TEST(Offload, AClusterMustStateWhatIsNeeded) {
     const auto without = [](const Offload& offload, const std::function<void(NodeHost&)>& change) {
         Scenario s = offloaded(3, offload);
         change(s.cluster.host);
-        return refusal(s);
+        return offload_refusal(s);
     };
     EXPECT_THAT(
         without({.optimizer = cpu}, [](NodeHost& h) { h.memory = {}; }),
@@ -383,7 +380,7 @@ TEST(Offload, FsdpOffloadsEverything) {
         s.strategies[0].profile = RuntimeProfile::fsdp;
         const Plan plan = test::lower_tiny(s);
         // fp32 parameters, which are the master weights, gradients and two states.
-        EXPECT_EQ(plan.memory[0].beside.host.value, 4 * shards_of(plan).placed_bytes(kState));
+        EXPECT_EQ(plan.memory[0].beside.host.value, 4 * shards_of(plan).placed_bytes(kStateBytes));
     }
 }
 

@@ -10,26 +10,29 @@
 #include "core/error.h"
 #include "core/lowering/optimizer_rules.h"
 #include "core/program/check.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::kept;
 using testing::HasSubstr;
 
 using enum OptimizerKind;
 constexpr std::array kNewOptimizers = {adam_8bit, lion, adafactor, muon};
 
 // A GPT whose matrices are on either side of the 4096 elements below which nothing is quantised.
-constexpr std::int64_t kLayers = 2, kHidden = 64, kVocab = 128, kSeq = 16;
+constexpr std::int64_t kSteppedLayers = 2, kSteppedHidden = 64, kSteppedVocab = 128,
+                       kSteppedSeq = 16;
 
-Scenario scenario_of(OptimizerKind kind, int zero, int tp, int ranks) {
+Scenario optimizer_scenario(OptimizerKind kind, int zero, int tp, int ranks) {
     GptSpec spec;
-    spec.layers = kLayers;
-    spec.hidden = kHidden;
+    spec.layers = kSteppedLayers;
+    spec.hidden = kSteppedHidden;
     spec.heads = 4;
-    spec.vocab = kVocab;
-    spec.seq = kSeq;
+    spec.vocab = kSteppedVocab;
+    spec.seq = kSteppedSeq;
     Scenario s = test::tiny_scenario({"gpt", spec}, ranks);
     s.training.optimizer.kind = kind;
     s.training.optimizer.beta1 = kind == adafactor ? 0 : 0.9;
@@ -45,13 +48,13 @@ struct Tensor {
     bool hidden = false;              // a matrix of a block
     std::int64_t elements() const { return std::max<std::int64_t>(rows, 1) * cols; }
 };
-using Layer = std::vector<Tensor>;
+using Tensors = std::vector<Tensor>;
 
-std::vector<Layer> layers_of(std::int64_t t) {
-    constexpr std::int64_t h = kHidden;
+std::vector<Tensors> layers_of(std::int64_t t) {
+    constexpr std::int64_t h = kSteppedHidden;
     const auto vector = [](std::int64_t n) { return Tensor{0, n}; };
-    std::vector<Layer> layers = {{{kVocab / t, h}, {kSeq, h}}};
-    for (std::int64_t l = 0; l < kLayers; ++l)
+    std::vector<Tensors> layers = {{{kSteppedVocab / t, h}, {kSteppedSeq, h}}};
+    for (std::int64_t l = 0; l < kSteppedLayers; ++l)
         layers.push_back({vector(h),
                           vector(h),
                           vector(h),
@@ -74,7 +77,7 @@ std::int64_t share(std::int64_t n, std::int64_t ranks) {
 }
 
 // Bytes of the states of tensors that ZeRO shards together over `ranks`.
-std::int64_t states_of(OptimizerKind kind, const Layer& together, std::int64_t ranks) {
+std::int64_t states_of(OptimizerKind kind, const Tensors& together, std::int64_t ranks) {
     std::int64_t mine = 0, adamws = 0, whole = 0, scales = 0;
     for (const Tensor& tensor : together) {
         const std::int64_t n = tensor.elements();
@@ -92,22 +95,15 @@ std::int64_t states_of(OptimizerKind kind, const Layer& together, std::int64_t r
 }
 
 std::int64_t expected(OptimizerKind kind, int zero, int tp, int dp) {
-    const std::vector<Layer> layers = layers_of(tp);
+    const std::vector<Tensors> layers = layers_of(tp);
     std::int64_t bytes = 0;
     if (zero == 3) {
-        for (const Layer& layer : layers) bytes += states_of(kind, layer, dp);
+        for (const Tensors& layer : layers) bytes += states_of(kind, layer, dp);
         return bytes;
     }
-    Layer all;
-    for (const Layer& layer : layers) all.insert(all.end(), layer.begin(), layer.end());
+    Tensors all;
+    for (const Tensors& layer : layers) all.insert(all.end(), layer.begin(), layer.end());
     return states_of(kind, all, zero == 0 ? 1 : dp);
-}
-
-std::int64_t kept(const Plan& plan, Category category) {
-    std::int64_t sum = 0;
-    for (const Buffer& b : plan.program.roles[0].buffers)
-        if (b.residence == Residence::persistent && b.category == category) sum += b.size().value;
-    return sum;
 }
 
 TEST(Optimizers, KeepWhatTheFormulasSay) {
@@ -115,11 +111,11 @@ TEST(Optimizers, KeepWhatTheFormulasSay) {
         for (const int zero : {0, 1, 2, 3})
             for (const int tp : {1, 2})
                 for (const int dp : {1, 3, 4}) {
-                    const Scenario s = scenario_of(kind, zero, tp, tp * dp);
+                    const Scenario s = optimizer_scenario(kind, zero, tp, tp * dp);
                     SCOPED_TRACE(std::string(name_of(kind)) + " " +
                                  test::describe(s, s.strategies[0]));
                     const Plan plan = test::lower_tiny(s);
-                    EXPECT_EQ(kept(plan, Category::optimizer_states),
+                    EXPECT_EQ(kept(plan.program.roles[0], Category::optimizer_states),
                               expected(kind, dp == 1 ? 0 : zero, tp, dp));
                     EXPECT_NO_THROW(check_program(plan.program, plan.memory));
                 }
@@ -128,20 +124,20 @@ TEST(Optimizers, KeepWhatTheFormulasSay) {
 // Beside them lie fp32 master weights, as large as the share.
 TEST(Optimizers, KeepTheSameInBf16BesideMasterWeights) {
     for (const OptimizerKind kind : kNewOptimizers) {
-        Scenario s = scenario_of(kind, 0, 1, 2);
+        Scenario s = optimizer_scenario(kind, 0, 1, 2);
         s.training.precision = DType::bf16;
         const Plan plan = test::lower_tiny(s);
-        EXPECT_EQ(kept(plan, Category::optimizer_states),
+        EXPECT_EQ(kept(plan.program.roles[0], Category::optimizer_states),
                   expected(kind, 0, 1, 2) + 4 * plan.model->parameter_count())
             << name_of(kind);
     }
 }
 
 TEST(Optimizers, AdafactorKeepsAMomentIfAsked) {
-    Scenario s = scenario_of(adafactor, 0, 1, 1);
+    Scenario s = optimizer_scenario(adafactor, 0, 1, 1);
     s.training.optimizer.beta1 = 0.9;
     const Plan plan = test::lower_tiny(s);
-    EXPECT_EQ(kept(plan, Category::optimizer_states),
+    EXPECT_EQ(kept(plan.program.roles[0], Category::optimizer_states),
               expected(adafactor, 0, 1, 1) + 4 * plan.model->parameter_count());
 }
 
@@ -190,11 +186,11 @@ Sent sent_by_the_optimizer(const Plan& plan) {
 // Muon's ranks gather all hidden matrices in bf16, Adafactor's add up all statistics and two norms per
 // tensor; without ZeRO, and of the others, the optimizer sends nothing.
 TEST(Optimizers, SendWhatDividedMatricesNeed) {
-    const std::int64_t hidden = 12 * kHidden * kHidden * kLayers;
-    const std::int64_t tensors = 2 + 12 * kLayers + 2;
+    const std::int64_t hidden = 12 * kSteppedHidden * kSteppedHidden * kSteppedLayers;
+    const std::int64_t tensors = 2 + 12 * kSteppedLayers + 2;
     for (const int zero : {0, 1, 2, 3}) {
         const auto sent = [zero](OptimizerKind kind) {
-            return sent_by_the_optimizer(test::lower_tiny(scenario_of(kind, zero, 1, 4)));
+            return sent_by_the_optimizer(test::lower_tiny(optimizer_scenario(kind, zero, 1, 4)));
         };
         EXPECT_EQ(sent(muon).gathered, zero > 0 ? hidden : 0);
         EXPECT_EQ(sent(adafactor).summed,
@@ -220,13 +216,13 @@ TEST(Optimizers, NewtonSchulzMultiplies) {
 TEST(Optimizers, MuonMultipliesEveryHiddenMatrix) {
     for (const int tp : {1, 2}) {
         double expected_flops = 0;
-        for (const Layer& layer : layers_of(tp))
+        for (const Tensors& layer : layers_of(tp))
             for (const Tensor& tensor : layer)
                 if (tensor.hidden)
                     expected_flops += cost_of(Orthogonalise{1, tensor.rows, tensor.cols},
                                               DType::fp32, DType::fp32)
                                           .matmul.value;
-        const Plan plan = test::lower_tiny(scenario_of(muon, 1, tp, 4));
+        const Plan plan = test::lower_tiny(optimizer_scenario(muon, 1, tp, 4));
         double flops = 0;
         for (const Body& body : plan.program.roles[0].bodies)
             for (const Instruction& i : body.instructions)
@@ -242,13 +238,13 @@ TEST(Optimizers, MuonLeavesFirstAndLastLayersToAdamW) {
     Scenario s = test::tiny_scenario(test::tiny_mlp(), 1);
     s.training.optimizer.kind = muon;
     const Plan plan = test::lower_tiny(s);
-    EXPECT_EQ(kept(plan, Category::optimizer_states),
+    EXPECT_EQ(kept(plan.program.roles[0], Category::optimizer_states),
               4 * 32 * 17 + 8 * (20 * 32 + 32 + 17 + 17 * 7 + 7));
 }
 
 TEST(Optimizers, WholeStatesOfACheckpoint) {
     for (const OptimizerKind kind : kNewOptimizers) {
-        const Scenario s = scenario_of(kind, 0, 1, 1);
+        const Scenario s = optimizer_scenario(kind, 0, 1, 1);
         const Plan plan = test::lower_tiny(s);
         EXPECT_EQ(optimizer_state_bytes(*plan.model, s.training), expected(kind, 0, 1, 1))
             << name_of(kind);
@@ -264,7 +260,7 @@ TEST(Optimizers, RefuseWhatMakesNoSense) {
         }
         return "accepted";
     };
-    Scenario s = scenario_of(muon, 1, 1, 4);
+    Scenario s = optimizer_scenario(muon, 1, 1, 4);
     s.strategies[0].profile = RuntimeProfile::deepspeed;
     EXPECT_THAT(refusal(s), HasSubstr("optimizer: "));
     EXPECT_THAT(refusal(s), HasSubstr("optimizer muon with zero 1 in profile deepspeed"));

@@ -5,14 +5,17 @@
 
 #include "core/error.h"
 #include "core/program/check.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::for_each_scheduled;
+using test::kTinyHidden;
+using test::kTinyLayers;
+using test::kTinySeq;
 using testing::HasSubstr;
-
-constexpr std::int64_t kHidden = 24, kSeq = 16, kLayers = 3;  // of tiny_llama
 
 Scenario parallel(int tp, TensorOverlap overlap, bool sequence_parallel = true, int dp = 1) {
     Scenario s = test::tiny_scenario(test::tiny_llama(), tp * dp);
@@ -21,12 +24,6 @@ Scenario parallel(int tp, TensorOverlap overlap, bool sequence_parallel = true, 
     s.strategies[0].sequence_parallel = sequence_parallel && tp > 1;
     s.strategies[0].tp_overlap = overlap;
     return s;
-}
-
-template <class Visit>
-void for_each_scheduled(const RoleProgram& role, Visit visit) {
-    for (const Task& task : role.schedule)
-        for (const Instruction& i : role.bodies[task.body.index()].instructions) visit(i);
 }
 
 // Elements of the group's collectives of a kind on a stream in a step, as wholes; transfers as `sent`.
@@ -49,7 +46,7 @@ Traffic traffic(const Plan& plan, GroupId group, Stream stream) {
     return t;
 }
 
-double matmul_flops(const Plan& plan) {
+double matmul_flops_of_first(const Plan& plan) {
     double sum = 0;
     for_each_scheduled(plan.program.roles[0], [&](const Instruction& i) {
         if (const auto* c = std::get_if<Compute>(&i.operation))
@@ -64,13 +61,13 @@ TEST(TensorOverlap, GradientsGoBesideMultiplies) {
     for (const int tp : {2, 4}) {
         const Scenario s = parallel(tp, TensorOverlap::gradients, false);
         const Plan plan = test::lower_tiny(s);
-        const std::int64_t rows = s.training.micro_batch * kSeq;
+        const std::int64_t rows = s.training.micro_batch * kTinySeq;
         EXPECT_EQ(traffic(plan, GroupId(kTensorGroup), Stream::tensor).reduced,
-                  (2 * kLayers + 1) * rows * kHidden);
+                  (2 * kTinyLayers + 1) * rows * kTinyHidden);
         const Plan divided = test::lower_tiny(parallel(tp, TensorOverlap::gradients));
         const Traffic t = traffic(divided, GroupId(kTensorGroup), Stream::tensor);
-        EXPECT_EQ(t.gathered, (2 * kLayers + 2) * rows * kHidden);
-        EXPECT_EQ(t.scattered, (2 * kLayers + 1) * rows * kHidden);
+        EXPECT_EQ(t.gathered, (2 * kTinyLayers + 2) * rows * kTinyHidden);
+        EXPECT_EQ(t.scattered, (2 * kTinyLayers + 1) * rows * kTinyHidden);
     }
 }
 
@@ -88,7 +85,7 @@ TEST(TensorOverlap, PiecesMoveAndComputeTheSame) {
         EXPECT_GT(beside.sent, 0);
         EXPECT_EQ(here.scattered + beside.scattered, before.scattered);
         EXPECT_LT(here.scattered, before.scattered / 3) << "what is left is the embedding's";
-        EXPECT_DOUBLE_EQ(matmul_flops(pieces), matmul_flops(none));
+        EXPECT_DOUBLE_EQ(matmul_flops_of_first(pieces), matmul_flops_of_first(none));
     }
 }
 

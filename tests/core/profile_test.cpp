@@ -13,7 +13,7 @@ namespace shardscope {
 namespace {
 
 template <class Matches>
-std::int64_t count(const RoleProgram& role, Matches matches) {
+std::int64_t count_instructions(const RoleProgram& role, Matches matches) {
     std::int64_t found = 0;
     for (const Task& task : role.schedule)
         for (const Instruction& i : role.bodies[task.body.index()].instructions)
@@ -74,7 +74,7 @@ TEST(Profiles, DeepSpeedShardsByAllReduce) {
         const auto reductions = [&](RuntimeProfile profile, CollectiveKind kind) {
             set_profile(s, profile);
             const Plan plan = plan_of(test::tiny_models().back(), 2, s);
-            return count(plan.program.roles[0], collective(kind, Stream::reduce));
+            return count_instructions(plan.program.roles[0], collective(kind, Stream::reduce));
         };
         using enum CollectiveKind;
         EXPECT_EQ(reductions(RuntimeProfile::shardscope, all_reduce), 0);
@@ -90,8 +90,8 @@ TEST(Profiles, ProductsRecomputeWholeBlocks) {
     const auto shapes = [&](RuntimeProfile profile) {
         s.profile = profile;
         const Plan plan = plan_of(test::tiny_models().back(), 1, s);
-        return std::pair(count(plan.program.roles[0], linear_in(Phase::forward)),
-                         count(plan.program.roles[0], linear_in(Phase::recompute)));
+        return std::pair(count_instructions(plan.program.roles[0], linear_in(Phase::forward)),
+                         count_instructions(plan.program.roles[0], linear_in(Phase::recompute)));
     };
     const auto ours = shapes(RuntimeProfile::shardscope);
     const auto theirs = shapes(RuntimeProfile::megatron);
@@ -113,7 +113,7 @@ TEST(Profiles, ChunksReduceTheirOwnGradients) {
             const Plan plan = plan_of(test::deep_gpt(), 4, s);
             std::int64_t reduced = 0, held = 0;
             for (const Unit& unit : plan.units[0]) held += unit.padded;
-            count(plan.program.roles[0], [&](const Instruction& i) {
+            count_instructions(plan.program.roles[0], [&](const Instruction& i) {
                 const auto* c = std::get_if<Collective>(&i.operation);
                 if (c != nullptr && i.stream == Stream::reduce && i.phase == Phase::backward)
                     reduced += c->elements;
@@ -134,7 +134,7 @@ TEST(Profiles, ProductsDivideTransfers) {
         const Plan plan = plan_of(test::tiny_gpt(), 4, s);
         std::int64_t sent = 0, gathered = 0;
         for (const RoleProgram& role : plan.program.roles)
-            count(role, [&](const Instruction& i) {
+            count_instructions(role, [&](const Instruction& i) {
                 const auto* x = std::get_if<Exchange>(&i.operation);
                 if (x != nullptr && i.phase != Phase::optimizer)
                     for (const auto& t : x->transfers) sent += t.send ? t.elements : 0;
@@ -159,7 +159,7 @@ TEST(Profiles, GatedModelsMultiplyForEachProjection) {
         s.profile = profile;
         const Plan plan = plan_of(model, 1, s);
         double flops = 0;
-        const std::int64_t n = count(plan.program.roles[0], [&](const Instruction& i) {
+        const std::int64_t n = count_instructions(plan.program.roles[0], [&](const Instruction& i) {
             const auto* c = std::get_if<Compute>(&i.operation);
             if (c == nullptr) return false;
             flops += cost_of(c->kernel, c->dtype, c->gradient).matmul.value;
@@ -186,8 +186,8 @@ TEST(Profiles, FsdpKeepsGatheredRows) {
         s.sequence_parallel = true;
         s.profile = profile;
         s.tp_overlap = TensorOverlap::none;
-        return count(plan_of(test::tiny_llama(), 2, s).program.roles[0],
-                     collective(CollectiveKind::all_gather, Stream::compute));
+        return count_instructions(plan_of(test::tiny_llama(), 2, s).program.roles[0],
+                                  collective(CollectiveKind::all_gather, Stream::compute));
     };
     // Per block two inputs and two gradients of outputs; the classifier's input; the embedding's gradient.
     const std::int64_t micro_batches = 12, layers = 3;

@@ -24,7 +24,7 @@ std::string text_with(const std::string& published) {
            published + "\n";
 }
 
-std::string error_of(const std::string& published) {
+std::string published_error(const std::string& published) {
     try {
         parse_scenario(text_with(published), "p.yaml", {});
     } catch (const Error& error) {
@@ -71,18 +71,21 @@ TEST(Published, IsReadAndWrittenTheSame) {
 }
 
 TEST(Published, WhatIsWrongIsNamedWithItsPlace) {
-    EXPECT_THAT(error_of("[{strategy: secnd, quantity: step_time, value: 1, source: s}]"),
+    EXPECT_THAT(published_error("[{strategy: secnd, quantity: step_time, value: 1, source: s}]"),
                 testing::AllOf(HasSubstr("p.yaml:6:"), HasSubstr("use \"second\"")));
-    EXPECT_THAT(error_of("[{quantity: step_time, value: 1, source: s}]"), HasSubstr("strategy"));
-    EXPECT_THAT(error_of("[{strategy: first, quantity: steptime, value: 1, source: s}]"),
+    EXPECT_THAT(published_error("[{quantity: step_time, value: 1, source: s}]"),
+                HasSubstr("strategy"));
+    EXPECT_THAT(published_error("[{strategy: first, quantity: steptime, value: 1, source: s}]"),
                 HasSubstr("use \"step_time\""));
-    EXPECT_THAT(error_of("[{strategy: first, quantity: mfu, value: 1, unit: GB, source: s}]"),
-                HasSubstr("%"));
-    EXPECT_THAT(error_of("[{strategy: first, quantity: mfu, value: 1, rank: 1, source: s}]"),
+    EXPECT_THAT(
+        published_error("[{strategy: first, quantity: mfu, value: 1, unit: GB, source: s}]"),
+        HasSubstr("%"));
+    EXPECT_THAT(published_error("[{strategy: first, quantity: mfu, value: 1, rank: 1, source: s}]"),
                 HasSubstr("only memory"));
-    EXPECT_THAT(error_of("[{strategy: first, quantity: mfu, value: 0, source: s}]"),
+    EXPECT_THAT(published_error("[{strategy: first, quantity: mfu, value: 0, source: s}]"),
                 HasSubstr("range"));
-    EXPECT_THAT(error_of("[{strategy: first, quantity: mfu, value: 1}]"), HasSubstr("source"));
+    EXPECT_THAT(published_error("[{strategy: first, quantity: mfu, value: 1}]"),
+                HasSubstr("source"));
 }
 
 // The only strategy needs no name.

@@ -38,16 +38,16 @@ public:
         s.schedule = of(std::array{Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble,
                                    Schedule::zero_bubble_v});
         if (s.pp > 1 && s.schedule == Schedule::one_f_one_b && one_in(2)) s.virtual_stages = 2;
-        s.recompute.kind = of(std::array{Recompute::Kind::none, Recompute::Kind::selective,
-                                         Recompute::Kind::full});
+        s.recompute.kind = of(
+            std::array{Recompute::Kind::none, Recompute::Kind::selective, Recompute::Kind::full});
         s.profile = of(kRuntimeProfiles);
         s.bucket = Bytes(of(std::array<std::int64_t, 3>{1, 6000, 1 << 20}));
         s.prefetch = of(std::array{0, 1, 2});
         if (one_in(3)) s.overlap_reduce = one_in(2);
         s.overlap_gather = one_in(3);
         if (one_in(2))
-            s.tp_overlap =
-                of(std::array{TensorOverlap::none, TensorOverlap::gradients, TensorOverlap::pieces});
+            s.tp_overlap = of(
+                std::array{TensorOverlap::none, TensorOverlap::gradients, TensorOverlap::pieces});
         if (one_in(3)) s.offload = {of(kPlaces), of(kPlaces), of(kPlaces)};
         if (s.zero == 3) {
             s.quantized_weights = one_in(4);

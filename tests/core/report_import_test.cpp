@@ -109,7 +109,7 @@ Report sample() {
     return report;
 }
 
-std::string error_of(const std::string& text) {
+std::string report_error(const std::string& text) {
     try {
         report_from_json(text, "r.json");
         return "none";
@@ -157,50 +157,50 @@ TEST(ReportImport, ReadsBackWhatWasWritten) {
 
 TEST(ReportImport, NamesThePlaceOfEveryFault) {
     EXPECT_THAT(
-        error_of(changed("\"schema_version\": 1", "\"schema_version\": 2")),
+        report_error(changed("\"schema_version\": 1", "\"schema_version\": 2")),
         HasSubstr("schema-version: r.json:2:21: the report is of schema version 2, but this "
                   "program reads 1; use a newer version"));
     EXPECT_THAT(
-        error_of(changed("\"backend\": ", "\"bakend\": ")),
+        report_error(changed("\"backend\": ", "\"bakend\": ")),
         HasSubstr("unknown-key: r.json:8:5: unknown key \"bakend\" in context; use \"backend\""));
-    EXPECT_THAT(error_of(changed("    \"host\": \"host\",\n", "")),
+    EXPECT_THAT(report_error(changed("    \"host\": \"host\",\n", "")),
                 HasSubstr("missing-key: r.json:3:14: context has no \"host\""));
     EXPECT_THAT(
-        error_of(changed("\"capacity_bytes\": 80000000000", "\"capacity_bytes\": \"much\"")),
+        report_error(changed("\"capacity_bytes\": 80000000000", "\"capacity_bytes\": \"much\"")),
         HasSubstr("must be a whole number"));
-    EXPECT_THAT(error_of(changed("\"compiler\": \"gcc\"", "\"compiler\": 12")),
+    EXPECT_THAT(report_error(changed("\"compiler\": \"gcc\"", "\"compiler\": 12")),
                 HasSubstr("context.compiler is \"12\", but must be a text in quotes"));
-    EXPECT_THAT(error_of(changed("\"step_time_s\": 0.1", "\"step_time_s\": [1]")),
+    EXPECT_THAT(report_error(changed("\"step_time_s\": 0.1", "\"step_time_s\": [1]")),
                 HasSubstr("type: r.json:"));
-    EXPECT_THAT(error_of(changed("\"step_time_s\": 0.1", "\"step_time_s\": 1e999")),
+    EXPECT_THAT(report_error(changed("\"step_time_s\": 0.1", "\"step_time_s\": 1e999")),
                 HasSubstr("step_time_s is \"1e999\", but must be a number"));
-    EXPECT_THAT(error_of(changed("\"status\": \"fits\"", "\"status\": \"fit\"")),
+    EXPECT_THAT(report_error(changed("\"status\": \"fits\"", "\"status\": \"fit\"")),
                 HasSubstr("there is no status \"fit\"; use \"fits\""));
-    EXPECT_THAT(error_of(changed("\"peak_phase\": \"backward\"", "\"peak_phase\": \"noon\"")),
+    EXPECT_THAT(report_error(changed("\"peak_phase\": \"backward\"", "\"peak_phase\": \"noon\"")),
                 HasSubstr("there is no phase \"noon\""));
-    EXPECT_THAT(error_of(changed("\"global_batch\"", "\"globl_batch\"")),
+    EXPECT_THAT(report_error(changed("\"global_batch\"", "\"globl_batch\"")),
                 HasSubstr("unknown-key: r.json:"));
 }
 
 TEST(ReportImport, RefusesFieldsThatContradictEachOther) {
-    EXPECT_THAT(error_of(changed("\"runtime\": 60", "\"runtime\": 61")),
+    EXPECT_THAT(report_error(changed("\"runtime\": 60", "\"runtime\": 61")),
                 HasSubstr("but its categories sum to"));
-    EXPECT_THAT(error_of(changed("\"peak_rank\": 1", "\"peak_rank\": 0")),
+    EXPECT_THAT(report_error(changed("\"peak_rank\": 1", "\"peak_rank\": 0")),
                 HasSubstr("report: r.json:"));
-    EXPECT_THAT(error_of(changed("\"status\": \"invalid\"", "\"status\": \"fits\"")),
+    EXPECT_THAT(report_error(changed("\"status\": \"invalid\"", "\"status\": \"fits\"")),
                 HasSubstr("strategies[2].error is there, but the status is \"fits\""));
-    EXPECT_THAT(error_of(changed("\"name\": \"both\",\n      \"status\"",
-                                 "\"name\": \"other\",\n      \"status\"")),
+    EXPECT_THAT(report_error(changed("\"name\": \"both\",\n      \"status\"",
+                                     "\"name\": \"other\",\n      \"status\"")),
                 HasSubstr("not those of the scenario"));
 }
 
 TEST(ReportImport, RefusesWhatIsNoJson) {
-    EXPECT_THAT(error_of("schema_version: 1"), HasSubstr("json: r.json:1:1: this is no JSON"));
+    EXPECT_THAT(report_error("schema_version: 1"), HasSubstr("json: r.json:1:1: this is no JSON"));
     const std::string text = report_to_json(sample());
-    EXPECT_THAT(error_of(text.substr(0, text.size() / 2)), HasSubstr("it ends early"));
-    EXPECT_THAT(error_of(""), HasSubstr("json: r.json:1:1"));
-    EXPECT_THAT(error_of(changed("\"date\": ", "\"date\" ")), HasSubstr("json: r.json:5:"));
-    EXPECT_THAT(error_of("[]"), HasSubstr("r.json:1:1"));
+    EXPECT_THAT(report_error(text.substr(0, text.size() / 2)), HasSubstr("it ends early"));
+    EXPECT_THAT(report_error(""), HasSubstr("json: r.json:1:1"));
+    EXPECT_THAT(report_error(changed("\"date\": ", "\"date\" ")), HasSubstr("json: r.json:5:"));
+    EXPECT_THAT(report_error("[]"), HasSubstr("r.json:1:1"));
 }
 
 // Whatever a text was made of: it is a report that is written as it was read, or an Error with its place.

@@ -12,8 +12,6 @@
 namespace shardscope {
 namespace {
 
-constexpr std::int64_t kMiB = 1 << 20;
-
 MemoryUse memory_use(std::int64_t parameters, std::int64_t activations, std::int64_t runtime) {
     MemoryUse memory;
     memory.categories = {Bytes(parameters),  Bytes(parameters), Bytes(2 * parameters),

@@ -30,7 +30,7 @@ std::int64_t elements(const Plan& plan, CollectiveKind kind, std::string_view gr
     return sum;
 }
 
-std::int64_t sum_of(const Plan& plan, std::int64_t Unit::*what) {
+std::int64_t sum_over_first_units(const Plan& plan, std::int64_t Unit::*what) {
     std::int64_t sum = 0;
     for (const Unit& unit : plan.units[0]) sum += unit.*what;
     return sum;
@@ -39,11 +39,12 @@ std::int64_t sum_of(const Plan& plan, std::int64_t Unit::*what) {
 TEST(ShardGroup, ReducesInsideAndBetween) {
     for (const int zero : {1, 2, 3}) {
         const Plan plan = test::lower_tiny(grouped(zero, 4));
-        EXPECT_EQ(sum_of(plan, &Unit::padded), 4 * sum_of(plan, &Unit::shard));
+        EXPECT_EQ(sum_over_first_units(plan, &Unit::padded),
+                  4 * sum_over_first_units(plan, &Unit::shard));
         EXPECT_EQ(elements(plan, CollectiveKind::reduce_scatter, "shard"),
-                  sum_of(plan, &Unit::padded));
+                  sum_over_first_units(plan, &Unit::padded));
         EXPECT_EQ(elements(plan, CollectiveKind::all_reduce, kReplicaGroup),
-                  sum_of(plan, &Unit::shard));
+                  sum_over_first_units(plan, &Unit::shard));
         EXPECT_NO_THROW(check_program(plan.program, plan.memory)) << zero;
     }
 }

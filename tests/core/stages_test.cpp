@@ -77,7 +77,7 @@ TEST(Partition, OtherMeasures) {
     EXPECT_THAT(sizes(model, s), ElementsAre(7, 1));
 }
 
-void expect_refused(const Strategy& strategy, const char* text) {
+void expect_partition_refused(const Strategy& strategy, const char* text) {
     try {
         partition_layers(build_model(test::deep_gpt()), strategy);
         ADD_FAILURE() << "not refused";
@@ -89,12 +89,12 @@ void expect_refused(const Strategy& strategy, const char* text) {
 }
 
 TEST(Partition, RefusesWhatCannotBe) {
-    expect_refused(stages(9), "9 chunks, but the model has 8 layers");
+    expect_partition_refused(stages(9), "9 chunks, but the model has 8 layers");
     Strategy s = stages(2, Partition::Kind::pattern);
     s.partition.pattern = "conv";
-    expect_refused(s, "no layer's name matches \"conv\"");
+    expect_partition_refused(s, "no layer's name matches \"conv\"");
     s.partition = {Partition::Kind::counts, "", {4, 5}};
-    expect_refused(s, "9 layers together, the model has 8");
+    expect_partition_refused(s, "9 layers together, the model has 8");
 }
 
 std::string text(const std::vector<StageTask>& tasks) {

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::parameter_named;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -47,22 +49,17 @@ TEST(TensorSplit, EveryElementIsHeldAndNoneTwiceByOneRank) {
     }
 }
 
-const Parameter& named(const Model& model, const std::string& name) {
-    for (const Parameter& p : model.parameters)
-        if (p.name == name) return p;
-    throw std::out_of_range(name);
-}
-
 // 4 heads over 2 key-value heads of 6 elements, hidden 24, ffn 36, vocabulary 50.
 TEST(TensorSplit, ShapesOfALlamaRank) {
     const Model local = split_model(build_model(test::tiny_llama()), 4).model;
-    EXPECT_THAT(named(local, "embedding.tokens").shape, ElementsAre(13, 24));
-    EXPECT_THAT(named(local, "blocks.0.attention.qkv.weight").shape, ElementsAre(18, 24))
+    EXPECT_THAT(parameter_named(local, "embedding.tokens").shape, ElementsAre(13, 24));
+    EXPECT_THAT(parameter_named(local, "blocks.0.attention.qkv.weight").shape, ElementsAre(18, 24))
         << "one query head, and the key and value head it shares with its neighbour";
-    EXPECT_THAT(named(local, "blocks.0.attention.projection.weight").shape, ElementsAre(24, 6));
-    EXPECT_THAT(named(local, "blocks.0.mlp.up.weight").shape, ElementsAre(18, 24));
-    EXPECT_THAT(named(local, "blocks.0.mlp.down.weight").shape, ElementsAre(24, 9));
-    EXPECT_THAT(named(local, "blocks.0.mlp_norm.weight").shape, ElementsAre(24));
+    EXPECT_THAT(parameter_named(local, "blocks.0.attention.projection.weight").shape,
+                ElementsAre(24, 6));
+    EXPECT_THAT(parameter_named(local, "blocks.0.mlp.up.weight").shape, ElementsAre(18, 24));
+    EXPECT_THAT(parameter_named(local, "blocks.0.mlp.down.weight").shape, ElementsAre(24, 9));
+    EXPECT_THAT(parameter_named(local, "blocks.0.mlp_norm.weight").shape, ElementsAre(24));
 }
 
 TEST(TensorSplit, NeighboursShareKeyAndValueHeads) {
@@ -89,7 +86,7 @@ TEST(TensorSplit, TheVocabularyNeedNotDivide) {
     EXPECT_THAT(rows, ElementsAre(13, 13, 13, 11));
 }
 
-void expect_refused(const ModelSpec& spec, int tp, const char* text) {
+void expect_split_refused(const ModelSpec& spec, int tp, const char* text) {
     try {
         split_model(build_model(spec), tp);
         ADD_FAILURE() << "not refused";
@@ -101,9 +98,9 @@ void expect_refused(const ModelSpec& spec, int tp, const char* text) {
 }
 
 TEST(TensorSplit, RefusesHeadsAndWidthsThatDoNotDivide) {
-    expect_refused(test::tiny_gpt(), 3, "key-value heads");
-    expect_refused(test::tiny_gpt(), 8, "heads 4 does not divide over tp 8");
-    expect_refused(test::tiny_mlp(), 3, "width 32 does not divide over tp 3");
+    expect_split_refused(test::tiny_gpt(), 3, "key-value heads");
+    expect_split_refused(test::tiny_gpt(), 8, "heads 4 does not divide over tp 8");
+    expect_split_refused(test::tiny_mlp(), 3, "width 32 does not divide over tp 3");
 }
 
 }  // namespace

@@ -44,17 +44,17 @@ TEST(Integer, SaturatesWhereTooLarge) {
 }
 
 TEST(Nearest, FindsMisspelledNames) {
-    constexpr std::array<std::string_view, 3> kNames = {"micro_batch", "global_batch", "seed"};
-    EXPECT_EQ(nearest_name("globalbatch", kNames), "global_batch");
-    EXPECT_EQ(nearest_name("micro-batch", kNames), "micro_batch");
-    EXPECT_EQ(nearest_name("sede", kNames), "seed");
-    EXPECT_EQ(nearest_name("micro", kNames), "micro_batch");
+    constexpr std::array<std::string_view, 3> kKnownKeys = {"micro_batch", "global_batch", "seed"};
+    EXPECT_EQ(nearest_name("globalbatch", kKnownKeys), "global_batch");
+    EXPECT_EQ(nearest_name("micro-batch", kKnownKeys), "micro_batch");
+    EXPECT_EQ(nearest_name("sede", kKnownKeys), "seed");
+    EXPECT_EQ(nearest_name("micro", kKnownKeys), "micro_batch");
     constexpr std::array<std::string_view, 3> kGpus = {"a100-80gb", "h100-sxm", "h200"};
     EXPECT_EQ(nearest_name("H100", kGpus), "h100-sxm");
     EXPECT_EQ(nearest_name("h300", kGpus), "h200");
-    EXPECT_EQ(nearest_name("learning", kNames), std::nullopt);
-    EXPECT_EQ(nearest_name(std::string(100'000, 'x'), kNames), std::nullopt);
-    EXPECT_EQ(suggest_name("x", kNames), "use one of micro_batch, global_batch or seed");
+    EXPECT_EQ(nearest_name("learning", kKnownKeys), std::nullopt);
+    EXPECT_EQ(nearest_name(std::string(100'000, 'x'), kKnownKeys), std::nullopt);
+    EXPECT_EQ(suggest_name("x", kKnownKeys), "use one of micro_batch, global_batch or seed");
 }
 
 TEST(Printable, IsOneShortLine) {

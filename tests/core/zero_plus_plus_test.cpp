@@ -7,15 +7,19 @@
 #include "core/error.h"
 #include "core/lowering/quantised.h"
 #include "core/program/check.h"
+#include "tests/core/plan_facts.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
 
+using test::checked_plan;
+using test::kHalfBytes;
+using test::padded;
 using testing::HasSubstr;
 
 constexpr int kPerNode = 4, kRanks = 8;
-constexpr std::int64_t kHalf = 2, kScale = 4;  // bytes of bf16 and of a scale
+constexpr std::int64_t kScaleBytes = 4;
 
 struct Use {
     bool weights = false;
@@ -23,7 +27,8 @@ struct Use {
     bool gradients = false;
 };
 
-Scenario scenario(const Use& use, int ranks = kRanks, std::int64_t micro_batches = 1) {
+Scenario zero_plus_plus_scenario(const Use& use, int ranks = kRanks,
+                                 std::int64_t micro_batches = 1) {
     Scenario s = test::tiny_scenario(test::tiny_llama(), ranks);
     s.cluster = catalogue_cluster("h100-sxm");
     s.cluster.gpus_per_node = std::min(kPerNode, ranks);
@@ -35,12 +40,6 @@ Scenario scenario(const Use& use, int ranks = kRanks, std::int64_t micro_batches
     s.strategies[0].secondary_shard = use.secondary;
     s.strategies[0].quantized_gradients = use.gradients;
     return s;
-}
-
-Plan checked_plan(const Scenario& s) {
-    Plan plan = test::lower_tiny(s);
-    check_program(plan.program, plan.memory);
-    return plan;
 }
 
 struct Volume {
@@ -78,10 +77,6 @@ std::int64_t sum_over_units(const Plan& plan, const std::function<std::int64_t(c
     return sum;
 }
 
-std::int64_t padded(const Plan& plan) {
-    return sum_over_units(plan, [](const Unit& u) { return u.padded; });
-}
-
 // Elements of all gathers of a step, by whichever group.
 std::int64_t gathered(const Plan& plan, std::string_view body) {
     std::int64_t elements = 0;
@@ -98,14 +93,15 @@ std::int64_t gathered(const Plan& plan, std::string_view body) {
 // Without ZeRO++ a node receives (n − L)/n of what is gathered forward and backward, and of the gradients:
 // 3M of the paper's, for whole gathers.
 TEST(ZeroPlusPlus, PlainVolume) {
-    const Plan plan = checked_plan(scenario({}));
+    const Plan plan = checked_plan(zero_plus_plus_scenario({}));
     const std::int64_t all = gathered(plan, "forward") + gathered(plan, "backward") + padded(plan);
-    EXPECT_EQ(volume(plan).across, all * kHalf * (kRanks - kPerNode) / kRanks);
+    EXPECT_EQ(volume(plan).across, all * kHalfBytes * (kRanks - kPerNode) / kRanks);
 }
 
 // Half of every gather, and a scale for each block.
 TEST(ZeroPlusPlus, QuantisedWeightsHalveGathers) {
-    const Plan plain = checked_plan(scenario({})), plan = checked_plan(scenario({.weights = true}));
+    const Plan plain = checked_plan(zero_plus_plus_scenario({})),
+               plan = checked_plan(zero_plus_plus_scenario({.weights = true}));
     EXPECT_EQ(gathered(plan, "forward") + gathered(plan, "backward"), 0);
     std::int64_t scales = 0;
     for (const Body& b : plan.program.roles[0].bodies)
@@ -114,32 +110,33 @@ TEST(ZeroPlusPlus, QuantisedWeightsHalveGathers) {
                 if (c->kind == CollectiveKind::all_gather && c->dtype == DType::fp32)
                     scales += c->elements;
     const std::int64_t elements = gathered(plain, "forward") + gathered(plain, "backward");
-    EXPECT_EQ(volume(plan).across,
-              (elements + scales * kScale + padded(plain) * kHalf) * (kRanks - kPerNode) / kRanks);
+    EXPECT_EQ(volume(plan).across, (elements + scales * kScaleBytes + padded(plain) * kHalfBytes) *
+                                       (kRanks - kPerNode) / kRanks);
     EXPECT_LT(scales * 100, elements);
 }
 
 // The backward pass gathers within the node: nothing crosses.
 TEST(ZeroPlusPlus, SecondaryShardsKeepTheBackwardPassInTheNode) {
-    const Plan plain = checked_plan(scenario({}));
-    const Plan plan = checked_plan(scenario({.secondary = kPerNode}));
-    EXPECT_EQ(volume(plan).across,
-              (gathered(plain, "forward") + padded(plain)) * kHalf * (kRanks - kPerNode) / kRanks);
+    const Plan plain = checked_plan(zero_plus_plus_scenario({}));
+    const Plan plan = checked_plan(zero_plus_plus_scenario({.secondary = kPerNode}));
+    EXPECT_EQ(volume(plan).across, (gathered(plain, "forward") + padded(plain)) * kHalfBytes *
+                                       (kRanks - kPerNode) / kRanks);
     std::int64_t secondary = 0;
     for (const Buffer& b : plan.program.roles[0].buffers)
         if (b.name.starts_with("secondary ")) secondary += b.size().value;
-    EXPECT_EQ(secondary, padded(plan) * kHalf / kPerNode);
-    const Plan by_word = checked_plan(scenario({.secondary = Strategy::kWholeNode}));
+    EXPECT_EQ(secondary, padded(plan) * kHalfBytes / kPerNode);
+    const Plan by_word = checked_plan(zero_plus_plus_scenario({.secondary = Strategy::kWholeNode}));
     EXPECT_EQ(to_text(plan.program), to_text(by_word.program));
 }
 
 // A node's sums cross its border in four bits: a quarter of bf16.
 TEST(ZeroPlusPlus, QuantisedGradientsGoInTwoHops) {
-    const Plan plan = checked_plan(scenario({.gradients = true}));
+    const Plan plan = checked_plan(zero_plus_plus_scenario({.gradients = true}));
     const auto with_scales = [](const Unit& u, std::int64_t elements) {
-        return elements / 2 + elements / quantised_block(u.shard, kGradientBlock) * kScale;
+        return elements / 2 + elements / quantised_block(u.shard, kGradientBlock) * kScaleBytes;
     };
-    const std::int64_t plain = (gathered(plan, "forward") + gathered(plan, "backward")) * kHalf;
+    const std::int64_t plain =
+        (gathered(plan, "forward") + gathered(plan, "backward")) * kHalfBytes;
     constexpr std::int64_t kNodes = kRanks / kPerNode;
     EXPECT_EQ(volume(plan).across,
               plain * (kRanks - kPerNode) / kRanks + sum_over_units(plan, [&](const Unit& u) {
@@ -155,14 +152,15 @@ TEST(ZeroPlusPlus, QuantisedGradientsGoInTwoHops) {
 // all parameters, of which a node has its own part already. With large layers, so that scales are few.
 TEST(ZeroPlusPlus, ThePapersVolumes) {
     const auto node_volume = [](const Use& use) {
-        Scenario s = scenario(use, 64);
+        Scenario s = zero_plus_plus_scenario(use, 64);
         s.training.global_batch = 64;
         s.training.micro_batch = 1;
         std::get<LlamaSpec>(s.model.kind).hidden = 512;
         std::get<LlamaSpec>(s.model.kind).ffn = 1024;
         std::get<LlamaSpec>(s.model.kind).layers = 8;
         const Plan plan = test::lower_tiny(s);
-        return static_cast<double>(volume(plan).across) / static_cast<double>(padded(plan) * kHalf);
+        return static_cast<double>(volume(plan).across) /
+               static_cast<double>(padded(plan) * kHalfBytes);
     };
     const double crossing = 60.0 / 64;
     EXPECT_NEAR(node_volume({}), 3 * crossing, 0.15);  // the last layer stays gathered
@@ -176,8 +174,8 @@ TEST(ZeroPlusPlus, EveryCombinationIsAProgram) {
                 for (const int ranks : {2, 4, 8})
                     for (const std::int64_t micro_batches : {1, 3}) {
                         if (secondary > ranks) continue;
-                        Scenario s =
-                            scenario({weights, secondary, gradients}, ranks, micro_batches);
+                        Scenario s = zero_plus_plus_scenario({weights, secondary, gradients}, ranks,
+                                                             micro_batches);
                         SCOPED_TRACE(layout_of(s.strategies[0], ranks));
                         EXPECT_NO_THROW(checked_plan(s));
                         s.strategies[0].offload = {OffloadTo::cpu, OffloadTo::cpu, OffloadTo::none};
@@ -189,7 +187,7 @@ TEST(ZeroPlusPlus, EveryCombinationIsAProgram) {
 }
 
 TEST(ZeroPlusPlus, GoesWithTensorAndPipelineParallelism) {
-    Scenario s = scenario({true, 2, true});
+    Scenario s = zero_plus_plus_scenario({true, 2, true});
     s.strategies[0].tp = 2;
     EXPECT_NO_THROW(checked_plan(s));
     const Plan plan = checked_plan(s);
@@ -218,7 +216,7 @@ TEST(ZeroPlusPlus, BlocksAreOfEqualSizeAndDeepSpeeds) {
     }
 }
 
-std::string refusal(const Scenario& s) {
+std::string zero_plus_plus_refusal(const Scenario& s) {
     try {
         test::lower_tiny(s);
     } catch (const Error& e) {
@@ -228,23 +226,26 @@ std::string refusal(const Scenario& s) {
 }
 
 TEST(ZeroPlusPlus, Refusals) {
-    Scenario s = scenario({.weights = true});
+    Scenario s = zero_plus_plus_scenario({.weights = true});
     s.strategies[0].zero = 2;
-    EXPECT_THAT(refusal(s), HasSubstr("quantized_weights with zero 2"));
-    s = scenario({.secondary = 4});
+    EXPECT_THAT(zero_plus_plus_refusal(s), HasSubstr("quantized_weights with zero 2"));
+    s = zero_plus_plus_scenario({.secondary = 4});
     s.strategies[0].shard_group = 4;
-    EXPECT_THAT(refusal(s), HasSubstr("secondary_shard with shard_group"));
-    EXPECT_THAT(refusal(scenario({.secondary = 3})), HasSubstr("does not divide the 8 ranks"));
-    EXPECT_THAT(refusal(scenario({.secondary = 1})), HasSubstr("every rank would keep all"));
-    EXPECT_THAT(refusal(scenario({.gradients = true}, 1)), HasSubstr("nothing is gathered"));
-    s = scenario({.gradients = true});
+    EXPECT_THAT(zero_plus_plus_refusal(s), HasSubstr("secondary_shard with shard_group"));
+    EXPECT_THAT(zero_plus_plus_refusal(zero_plus_plus_scenario({.secondary = 3})),
+                HasSubstr("does not divide the 8 ranks"));
+    EXPECT_THAT(zero_plus_plus_refusal(zero_plus_plus_scenario({.secondary = 1})),
+                HasSubstr("every rank would keep all"));
+    EXPECT_THAT(zero_plus_plus_refusal(zero_plus_plus_scenario({.gradients = true}, 1)),
+                HasSubstr("nothing is gathered"));
+    s = zero_plus_plus_scenario({.gradients = true});
     s.strategies[0].profile = RuntimeProfile::fsdp;
-    EXPECT_THAT(refusal(s), HasSubstr("which has no ZeRO++"));
-    s = scenario({.gradients = true});
+    EXPECT_THAT(zero_plus_plus_refusal(s), HasSubstr("which has no ZeRO++"));
+    s = zero_plus_plus_scenario({.gradients = true});
     s.cluster.gpus_per_node = 3;
     s.cluster.nodes = 3;
     s.strategies[0].ranks = 8;
-    EXPECT_THAT(refusal(s), HasSubstr("no group of data-parallel ranks on each"));
+    EXPECT_THAT(zero_plus_plus_refusal(s), HasSubstr("no group of data-parallel ranks on each"));
 }
 
 }  // namespace

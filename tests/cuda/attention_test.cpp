@@ -12,14 +12,14 @@
 #include "tests/cuda/device_call.h"
 #include "tests/host_device/control.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using cuda::AttentionLibrary;
 using cuda::Attentions;
 using std::int64_t;
 
-struct Case {
+struct AttentionCase {
     Attention kernel;
     DType dtype;
     int shift = 0;
@@ -37,7 +37,7 @@ struct Case {
     DeviceStorage storage() const { return {dtype, dtype, shift}; }
 };
 
-std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
+std::string name_of_case(const ::testing::TestParamInfo<AttentionCase>& info) {
     const Attention& k = info.param.kernel;
     return std::string(name_of(info.param.dtype)) +
            (k.kind == AttentionKind::flash ? "_flash" : "_unfused") + "_samples" +
@@ -52,7 +52,7 @@ Tensor cpu_workspace(const Kernel& k) {
     return n == 0 ? absent() : space(n);
 }
 
-std::vector<Values> forward(const Case& c, const Values& qkv) {
+std::vector<Values> forward(const AttentionCase& c, const Values& qkv) {
     return device_call(
         c.kernel, c.storage(),
         {tensor(qkv), space(c.y_elements()), space(attention_stats_elements(c.kernel)), absent()},
@@ -60,7 +60,7 @@ std::vector<Values> forward(const Case& c, const Values& qkv) {
             Attentions(AttentionLibrary::own).run(c.kernel, c.dtype, at, context);
         });
 }
-Values backward(const Case& c, const Values& dy, const Values& qkv, const Values& y,
+Values backward(const AttentionCase& c, const Values& dy, const Values& qkv, const Values& y,
                 const Values& stats) {
     return device_call(
         c.grad(), c.storage(),
@@ -70,14 +70,14 @@ Values backward(const Case& c, const Values& dy, const Values& qkv, const Values
         })[4];
 }
 
-class CudaAttention : public ::testing::TestWithParam<Case> {
+class CudaAttention : public ::testing::TestWithParam<AttentionCase> {
 protected:
     void SetUp() override { host_device::reset(); }
     void TearDown() override { host_device::reset(); }
 };
 
 TEST_P(CudaAttention, AgreesWithTheCpuInFp64) {
-    const Case& c = GetParam();
+    const AttentionCase& c = GetParam();
     Random random;
     SCOPED_TRACE(random.trace());
     const Values qkv = stored_as(c.dtype, random.normal(c.qkv_elements()));
@@ -98,8 +98,8 @@ TEST_P(CudaAttention, AgreesWithTheCpuInFp64) {
     EXPECT_TRUE(close_in_norm(dqkv, want_dqkv, norm_tolerance(c.dtype))) << "dqkv";
 }
 
-Case flash(DType dtype, Attention k, int shift = 0) { return {k, dtype, shift}; }
-Case unfused(DType dtype, Attention k) {
+AttentionCase flash(DType dtype, Attention k, int shift = 0) { return {k, dtype, shift}; }
+AttentionCase unfused(DType dtype, Attention k) {
     k.kind = AttentionKind::unfused;
     return {k, dtype};
 }
@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // Blocks and threads run in another order with every seed; the bits do not follow them.
 TEST(CudaAttentionOrder, DoesNotChangeTheBits) {
-    const Case c = flash(DType::bf16, {1, 100, 2, 1, 64});
+    const AttentionCase c = flash(DType::bf16, {1, 100, 2, 1, 64});
     Random random;
     SCOPED_TRACE(random.trace());
     const Values qkv = stored_as(c.dtype, random.normal(c.qkv_elements()));
@@ -145,7 +145,7 @@ TEST(CudaAttentionOrder, DoesNotChangeTheBits) {
 
 // The comparison above can fail: keys one position too late are seen as an error.
 TEST(CudaAttentionOrder, AWrongResultIsFound) {
-    const Case c = flash(DType::fp32, {1, 34, 1, 1, 8});
+    const AttentionCase c = flash(DType::fp32, {1, 34, 1, 1, 8});
     Random random;
     SCOPED_TRACE(random.trace());
     const Values qkv = stored_as(c.dtype, random.normal(c.qkv_elements()));
@@ -181,4 +181,4 @@ TEST(CudaAttentionErrors, CudnnIsNeverReplacedSilently) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

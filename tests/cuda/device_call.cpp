@@ -9,7 +9,7 @@
 #include "tests/backends/kernels/stored_operand.h"
 #include "tests/host_device/control.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 // A copy of an operand on the device, `shift` bytes after the allocation's beginning.
@@ -108,4 +108,4 @@ Values stored_as(DType dtype, Values values) {
     return dtype == DType::bf16 ? as_bf16(std::move(values)) : as_float(std::move(values));
 }
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

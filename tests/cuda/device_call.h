@@ -10,7 +10,7 @@
 #include "backends/executor.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 
 struct DeviceStorage {
     DType dtype = DType::fp32, gradient = DType::fp32;
@@ -32,4 +32,4 @@ inline double norm_tolerance(DType dtype) { return dtype == DType::bf16 ? 1e-2 :
 // Values as `dtype` stores them.
 Values stored_as(DType dtype, Values values);
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

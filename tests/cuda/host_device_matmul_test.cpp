@@ -15,7 +15,7 @@ namespace {
 using shardscope::Bf16;
 using shardscope::test::OnDevice;
 
-struct Case {
+struct MatmulCase {
     std::int64_t m = 8, n = 5, k = 7;
     bool ta = false, tb = false;
     float beta = 0;
@@ -41,7 +41,8 @@ std::vector<T> random_values(std::int64_t n, std::uint64_t seed) {
 template <class T>
 class Multiply {
 public:
-    explicit Multiply(const Case& c, cublasComputeType_t compute = CUBLAS_COMPUTE_32F) : c_(c) {
+    explicit Multiply(const MatmulCase& c, cublasComputeType_t compute = CUBLAS_COMPUTE_32F)
+        : c_(c) {
         const cudaDataType_t type = std::is_same_v<T, Bf16> ? CUDA_R_16BF : CUDA_R_32F;
         EXPECT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
         cublasLtMatmulDescCreate(&desc_, compute, CUDA_R_32F);
@@ -100,7 +101,7 @@ private:
         return made;
     }
 
-    Case c_;
+    MatmulCase c_;
     cublasLtHandle_t handle_ = nullptr;
     cublasLtMatmulDesc_t desc_ = nullptr;
     cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, d_ = nullptr;
@@ -114,7 +115,7 @@ struct Expected {
 
 // Column-major, one batch after another, by the definition.
 template <class T>
-Expected expected(const Case& c, const std::vector<T>& a, const std::vector<T>& b,
+Expected expected(const MatmulCase& c, const std::vector<T>& a, const std::vector<T>& b,
                   const std::vector<T>& old, const std::vector<T>& bias,
                   const std::vector<T>& aux) {
     const auto A = [&](std::int64_t batch, std::int64_t i, std::int64_t k) {
@@ -164,7 +165,8 @@ void expect_near(const std::vector<T>& got, const std::vector<double>& want, dou
 
 // fp32: rounding of a few sums; bf16: one rounding of 2⁻⁹ where a value is stored.
 template <class T>
-void compare(const Case& c, double tolerance, cublasComputeType_t compute = CUBLAS_COMPUTE_32F) {
+void compare(const MatmulCase& c, double tolerance,
+             cublasComputeType_t compute = CUBLAS_COMPUTE_32F) {
     SCOPED_TRACE(testing::Message() << "epilogue " << c.epilogue << " ta " << c.ta << " tb " << c.tb
                                     << " batches " << c.batches);
     const auto a = random_values<T>(c.batches * c.m * c.k, 1);
@@ -197,7 +199,7 @@ class HostDeviceMatmul : public shardscope::test::HostDeviceTest {};
 
 TEST_F(HostDeviceMatmul, AllTransposesBatchesAndEpilogues) {
     for (int transposes = 0; transposes < 4; ++transposes) {
-        Case c;
+        MatmulCase c;
         c.ta = (transposes & 1) != 0;
         c.tb = (transposes & 2) != 0;
         c.beta = 0.5f;

@@ -174,7 +174,7 @@ TEST_F(HostDeviceNccl, ARankNeedNotWaitForTheOthersToFinish) {
     });
 }
 
-__global__ void increment(int* x) { ++*x; }
+__global__ void increment_one(int* x) { ++*x; }
 
 TEST_F(HostDeviceNccl, CollectivesInGraphsRunAtEveryLaunch) {
     on_ranks(2, true, [](Rank& rank) {
@@ -183,7 +183,7 @@ TEST_F(HostDeviceNccl, CollectivesInGraphsRunAtEveryLaunch) {
         cudaGraphExec_t run = nullptr;
         EXPECT_EQ(cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal),
                   cudaSuccess);
-        host_device::launch(increment, 1, 1, 0, rank.stream, x.data());
+        host_device::launch(increment_one, 1, 1, 0, rank.stream, x.data());
         rank.done(
             ncclAllReduce(x.data(), x.data(), 1, ncclInt32, ncclSum, rank.world, rank.stream));
         EXPECT_EQ(cudaStreamEndCapture(rank.stream, &graph), cudaSuccess);

@@ -33,7 +33,7 @@ protected:
     }
 };
 
-__global__ void increment(int* x) { ++x[threadIdx.x]; }
+__global__ void increment_each(int* x) { ++x[threadIdx.x]; }
 __global__ void copy_to(const int* x, int* y) { y[threadIdx.x] = x[threadIdx.x]; }
 __global__ void scale_by(double* x, double factor) { *x *= factor; }
 
@@ -46,7 +46,7 @@ int copy_after_increments(std::uint64_t seed, bool wait) {
     cudaStreamCreateWithFlags(&b, cudaStreamNonBlocking);
     cudaEvent_t done = nullptr;
     cudaEventCreateWithFlags(&done, cudaEventDisableTiming);
-    for (int i = 0; i < 10; ++i) host_device::launch(increment, 1, 1, 0, a, x.data());
+    for (int i = 0; i < 10; ++i) host_device::launch(increment_each, 1, 1, 0, a, x.data());
     EXPECT_EQ(cudaEventRecord(done, a), cudaSuccess);
     if (wait) {
         EXPECT_EQ(cudaStreamWaitEvent(b, done), cudaSuccess);
@@ -69,7 +69,7 @@ TEST_F(HostDeviceRuntime, NothingRunsBeforeItIsWaitedFor) {
     OnDevice<int> x({0});
     const cudaStream_t s = stream();
     const std::uint64_t before = host_device::executed();
-    host_device::launch(increment, 1, 1, 0, s, x.data());
+    host_device::launch(increment_each, 1, 1, 0, s, x.data());
     EXPECT_EQ(host_device::executed(), before);
     EXPECT_EQ(cudaStreamSynchronize(s), cudaSuccess);
     EXPECT_EQ(host_device::executed(), before + 1);
@@ -81,7 +81,7 @@ TEST_F(HostDeviceRuntime, EventsAreQueriedAndTimed) {
     const cudaEvent_t start = event(cudaEventDefault), end = event(cudaEventDefault);
     EXPECT_EQ(cudaEventQuery(start), cudaSuccess) << "never recorded: nothing to wait for";
     cudaEventRecord(start, s);
-    for (int i = 0; i < 5; ++i) host_device::launch(increment, 1, 1, 0, s, x.data());
+    for (int i = 0; i < 5; ++i) host_device::launch(increment_each, 1, 1, 0, s, x.data());
     cudaEventRecord(end, s);
     float ms = 0;
     EXPECT_EQ(cudaEventElapsedTime(&ms, start, end), cudaErrorNotReady);
@@ -119,7 +119,7 @@ TEST_F(HostDeviceRuntime, NewMemoryIsNaNAndCounted) {
     EXPECT_EQ(cudaFree(x), cudaSuccess);
     EXPECT_EQ(cudaFree(x), cudaErrorInvalidValue);
     OnDevice<int> y({0});
-    host_device::launch(increment, 1, 1, 0, nullptr, y.data());
+    host_device::launch(increment_each, 1, 1, 0, nullptr, y.data());
     cudaMemGetInfo(&free, &total);
     EXPECT_EQ(free, total - 1000 - 4096 - 500) << "the first kernel loads modules";
 }
@@ -161,7 +161,7 @@ TEST_F(HostDeviceRuntime, TheNullStreamWaitsForBlockingStreamsOnly) {
         OnDevice<int> x({0}), y({0});
         cudaStream_t blocking = nullptr;
         cudaStreamCreate(&blocking);
-        host_device::launch(increment, 1, 1, 0, blocking, x.data());
+        host_device::launch(increment_each, 1, 1, 0, blocking, x.data());
         host_device::launch(copy_to, 1, 1, 0, nullptr, x.data(), y.data());
         EXPECT_EQ(y.values()[0], 1) << "seed " << seed;
     }
@@ -175,7 +175,7 @@ TEST_F(HostDeviceRuntime, HostFunctionsRunInOrderAndMayNotCallTheRuntime) {
         int value = -1;
         cudaError_t error = cudaSuccess;
     } seen{x.data()};
-    host_device::launch(increment, 1, 1, 0, s, x.data());
+    host_device::launch(increment_each, 1, 1, 0, s, x.data());
     cudaLaunchHostFunc(
         s,
         [](void* data) {
@@ -184,7 +184,7 @@ TEST_F(HostDeviceRuntime, HostFunctionsRunInOrderAndMayNotCallTheRuntime) {
             at->error = cudaDeviceSynchronize();
         },
         &seen);
-    host_device::launch(increment, 1, 1, 0, s, x.data());
+    host_device::launch(increment_each, 1, 1, 0, s, x.data());
     EXPECT_EQ(cudaStreamSynchronize(s), cudaSuccess);
     EXPECT_EQ(seen.value, 1);
     EXPECT_EQ(seen.error, cudaErrorNotPermitted);
@@ -195,7 +195,7 @@ TEST_F(HostDeviceRuntime, AGraphRunsAsOftenAsItIsLaunched) {
     OnDevice<double> y({1.0});
     const cudaStream_t s = stream();
     ASSERT_EQ(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-    host_device::launch(increment, 1, 1, 0, s, x.data());
+    host_device::launch(increment_each, 1, 1, 0, s, x.data());
     host_device::launch(scale_by, 1, 1, 0, s, y.data(), 2.0);
     cudaGraph_t graph = nullptr;
     ASSERT_EQ(cudaStreamEndCapture(s, &graph), cudaSuccess);
@@ -222,7 +222,7 @@ TEST_F(HostDeviceRuntime, ACaptureFollowsEventsToOtherStreams) {
         const cudaStream_t a = stream(), b = stream();
         const cudaEvent_t fork = event(), join = event();
         ASSERT_EQ(cudaStreamBeginCapture(a, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-        host_device::launch(increment, 1, 1, 0, a, x.data());
+        host_device::launch(increment_each, 1, 1, 0, a, x.data());
         cudaEventRecord(fork, a);
         cudaStreamWaitEvent(b, fork);
         host_device::launch(copy_to, 1, 1, 0, b, x.data(), y.data());
@@ -260,7 +260,7 @@ TEST_F(HostDeviceRuntime, ACaptureRefusesWhatCudaRefuses) {
     ASSERT_EQ(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal), cudaSuccess);
     cudaEventRecord(outside, s);
     cudaStreamWaitEvent(other, outside);
-    host_device::launch(increment, 1, 1, 0, other, x.data());
+    host_device::launch(increment_each, 1, 1, 0, other, x.data());
     EXPECT_EQ(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureUnjoined);
 
     // A thread-local capture leaves other threads alone, a global one does not.
@@ -283,7 +283,7 @@ TEST_F(HostDeviceRuntime, ExternalEventsTieAGraphToOtherStreams) {
         const cudaStream_t a = stream(), b = stream();
         const cudaEvent_t produced = event();
         cudaStreamBeginCapture(a, cudaStreamCaptureModeThreadLocal);
-        host_device::launch(increment, 1, 1, 0, a, x.data());
+        host_device::launch(increment_each, 1, 1, 0, a, x.data());
         EXPECT_EQ(cudaEventRecordWithFlags(produced, a, cudaEventRecordExternal), cudaSuccess);
         cudaGraph_t graph = nullptr;
         ASSERT_EQ(cudaStreamEndCapture(a, &graph), cudaSuccess);

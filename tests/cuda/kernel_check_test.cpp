@@ -7,15 +7,11 @@
 #include "backends/cpu/kernels/dispatch.h"
 #include "backends/cuda/check/kernel_checker.h"
 #include "backends/cuda/dispatch.h"
+#include "tests/cuda/seed.h"
 #include "tests/host_device/control.h"
 
 namespace shardscope::cuda {
 namespace {
-
-// --gtest_random_seed=N repeats a run, whose seed is told where it fails.
-std::uint64_t seed() {
-    return static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
-}
 
 Reference on_cpu() {
     return [team = std::make_shared<cpu::Team>(1)](const Compute& compute, const Addresses& at,

@@ -11,16 +11,13 @@
 #include "tests/cuda/device_call.h"
 #include "tests/host_device/control.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using cuda::LaunchContext;
 using cuda::Linears;
 using cuda::MatmulOptions;
 using std::int64_t;
-
-constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::gelu,
-                                       Activation::gelu_erf};
 
 struct Storage {
     DType dtype, gradient;
@@ -243,4 +240,4 @@ TEST_F(CudaLinear, ALibraryThatDoesNotStartIsNamed) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -10,7 +10,7 @@
 #include "backends/arithmetic/activation.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using namespace cuda;
@@ -151,9 +151,6 @@ void expect_same(const Kernel& k, const LinearCase& with, const MatmulOptions& o
         EXPECT_TRUE(close(got[i], want[i], 1e-12)) << "operand " << i;
 }
 
-constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::gelu,
-                                       Activation::gelu_erf};
-
 // Calls use(fused, aligned) for all four.
 template <class Use>
 void for_each_choice(const Use& use) {
@@ -275,4 +272,4 @@ TEST(MatmulCall, AWrongCallIsFound) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

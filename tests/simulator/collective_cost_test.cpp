@@ -7,8 +7,8 @@
 namespace shardscope {
 namespace {
 
-constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter,
-                                     CollectiveKind::all_gather};
+constexpr CollectiveKind kCollectiveKinds[] = {
+    CollectiveKind::all_reduce, CollectiveKind::reduce_scatter, CollectiveKind::all_gather};
 
 // Two tiers, as in a DGX H100: 450 GB/s inside, 50 GB/s per GPU outside.
 Cluster two_tiers() {
@@ -20,8 +20,8 @@ Cluster two_tiers() {
     return cluster;
 }
 
-double seconds(const Cluster& cluster, CollectiveKind kind, std::int64_t bytes, int size,
-               int stride = 1) {
+double collective_seconds(const Cluster& cluster, CollectiveKind kind, std::int64_t bytes, int size,
+                          int stride = 1) {
     const GroupShape shape = shape_of(Group{"dp", size, stride}, Rank(0), cluster);
     return CollectiveCost(cluster).collective(kind, Bytes(bytes), shape).value;
 }
@@ -42,52 +42,54 @@ TEST(CollectiveCost, ShapeOfGroups) {
 TEST(CollectiveCost, RingOnOneNode) {
     const std::int64_t bytes = 1 << 30;
     const double expected = 2 * 7 / 8.0 * static_cast<double>(bytes) / (450e9 * 0.8) + 2 * 7 * 1e-6;
-    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 8), expected, 1e-9);
+    EXPECT_NEAR(collective_seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 8), expected,
+                1e-9);
 }
 
 TEST(CollectiveCost, RingAcrossNodesIsBoundByTheNodesPorts) {
     const std::int64_t bytes = 1 << 30;
     const double size = static_cast<double>(bytes);
     const double latency = (16 - 2) * 1e-6 + 5e-6;
-    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_gather, bytes, 16),
+    EXPECT_NEAR(collective_seconds(two_tiers(), CollectiveKind::all_gather, bytes, 16),
                 15 / 16.0 * size / std::min(450e9 * 0.8, 8 * 50e9 * 0.9) + latency, 1e-9);
     // One rank per node has one port.
-    EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_gather, bytes, 2, 8),
+    EXPECT_NEAR(collective_seconds(two_tiers(), CollectiveKind::all_gather, bytes, 2, 8),
                 0.5 * size / (50e9 * 0.9) + 5e-6, 1e-9);
 }
 
 TEST(CollectiveCost, SmallMessagesScaleWithTheLogarithmOfTheRanks) {
-    const double small = seconds(two_tiers(), CollectiveKind::all_reduce, 8, 1024);
+    const double small = collective_seconds(two_tiers(), CollectiveKind::all_reduce, 8, 1024);
     EXPECT_NEAR(small, 2 * (3 * 1e-6 + 7 * 5e-6), 1e-7);
 }
 
 TEST(CollectiveCost, AllReduceIsReduceScatterAndAllGather) {
     for (const std::int64_t bytes : {1 << 10, 1 << 20, 1 << 28})
-        EXPECT_NEAR(seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 64),
-                    seconds(two_tiers(), CollectiveKind::reduce_scatter, bytes, 64) +
-                        seconds(two_tiers(), CollectiveKind::all_gather, bytes, 64),
+        EXPECT_NEAR(collective_seconds(two_tiers(), CollectiveKind::all_reduce, bytes, 64),
+                    collective_seconds(two_tiers(), CollectiveKind::reduce_scatter, bytes, 64) +
+                        collective_seconds(two_tiers(), CollectiveKind::all_gather, bytes, 64),
                     1e-12);
 }
 
 TEST(CollectiveCost, MoreBytesNeverFasterMoreBandwidthNeverSlower) {
-    for (const CollectiveKind kind : kKinds)
+    for (const CollectiveKind kind : kCollectiveKinds)
         for (const int size : {2, 8, 16, 1024}) {
             double last = 0;
             for (std::int64_t bytes = 1; bytes < (1ll << 32); bytes *= 2) {
-                const double time = seconds(two_tiers(), kind, bytes, size);
+                const double time = collective_seconds(two_tiers(), kind, bytes, size);
                 EXPECT_GE(time, last);
                 last = time;
                 Cluster wide = two_tiers(), wider = two_tiers();
                 wide.intra_node.bandwidth = BytesPerSecond(900e9);
                 wider.inter_node.bandwidth = BytesPerSecond(100e9);
-                EXPECT_LE(seconds(wide, kind, bytes, size), time);
-                EXPECT_LE(seconds(wider, kind, bytes, size), time);
+                EXPECT_LE(collective_seconds(wide, kind, bytes, size), time);
+                EXPECT_LE(collective_seconds(wider, kind, bytes, size), time);
             }
         }
 }
 
 TEST(CollectiveCost, OneRankIsFree) {
-    for (const CollectiveKind kind : kKinds) EXPECT_EQ(seconds(two_tiers(), kind, 1 << 20, 1), 0);
+    for (const CollectiveKind kind : kCollectiveKinds)
+        EXPECT_EQ(collective_seconds(two_tiers(), kind, 1 << 20, 1), 0);
 }
 
 // Each transport has its own samples, on one host and across; one that was not measured is modelled from
@@ -100,15 +102,15 @@ TEST(CollectiveCost, ProcessesUseTheSamplesOfTheirTransport) {
     cluster.device.calibration.collectives.push_back(
         {"all_reduce", 2, 1, Bytes(1 << 20), Seconds(1)});
     cluster.transport = "tcp";
-    const double modelled = seconds(cluster, kind, 1 << 20, 2);
+    const double modelled = collective_seconds(cluster, kind, 1 << 20, 2);
     EXPECT_LT(modelled, 0.5) << "samples of threads are not tcp's";
     cluster.device.calibration.transports["tcp"].collectives = {
         {"all_reduce", 2, 1, Bytes(1 << 20), Seconds(2e-3)},
         {"all_reduce", 4, 2, Bytes(1 << 20), Seconds(7e-3)},
         {"transfer", 2, 1, Bytes(1 << 20), Seconds(3e-3)},
         {"transfer", 2, 2, Bytes(1 << 20), Seconds(5e-3)}};
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 2), 2e-3, 1e-12);
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 4), 7e-3, 1e-12);
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 20, 2), 2e-3, 1e-12);
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 20, 4), 7e-3, 1e-12);
     const CollectiveCost cost(cluster);
     EXPECT_NEAR(cost.transfer(Bytes(1 << 20), true).value, 3e-3, 1e-12);
     EXPECT_NEAR(cost.transfer(Bytes(1 << 20), false).value, 5e-3, 1e-12);
@@ -124,14 +126,15 @@ TEST(CollectiveCost, ThreadRanksUseTheMeasuredTimes) {
     cluster.device.calibration.busy_slowdown = 1.25;  // both cores work in the samples already
     const auto kind = CollectiveKind::all_reduce;
     const double alone = 1 / 1.25;
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 2), 1e-3 * alone, 1e-12);
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 15, 2), 1e-4 * alone, 1e-12) << "halfway in logarithms";
-    EXPECT_NEAR(seconds(cluster, kind, 1, 2), 1e-5 * alone, 1e-12) << "latency stays";
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 21, 2), 2e-3 * alone, 1e-12);
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 20, 2), 1e-3 * alone, 1e-12);
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 15, 2), 1e-4 * alone, 1e-12)
+        << "halfway in logarithms";
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1, 2), 1e-5 * alone, 1e-12) << "latency stays";
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 21, 2), 2e-3 * alone, 1e-12);
     // Other rank counts: in proportion to 2(n−1)/n.
-    EXPECT_NEAR(seconds(cluster, kind, 1 << 20, 4), 1e-3 * alone * 1.5, 1e-12);
+    EXPECT_NEAR(collective_seconds(cluster, kind, 1 << 20, 4), 1e-3 * alone * 1.5, 1e-12);
     // What was not measured falls back on the link.
-    EXPECT_GT(seconds(cluster, CollectiveKind::all_gather, 1 << 20, 2), 0);
+    EXPECT_GT(collective_seconds(cluster, CollectiveKind::all_gather, 1 << 20, 2), 0);
 }
 
 }  // namespace

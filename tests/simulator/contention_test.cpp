@@ -12,24 +12,23 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::elements_taking;
-using testing::one_rank_each;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::elements_taking;
+using test::kCompute;
+using test::kGather;
+using test::kReduce;
+using test::one_rank_each;
+using test::one_role;
+using test::round_cluster;
+using test::step_seconds;
 
 // Links are full at 1 + 1e-9 of their bandwidth (link_sharing.cpp).
 constexpr double kNearly = 1e-7;
-constexpr Stream kCompute = Stream::compute, kGather = Stream::gather, kReduce = Stream::reduce;
-
-double wall(const Program& program, const Cluster& cluster = round_cluster()) {
-    return simulate_step(program, cluster).front().time.wall.value;
-}
 
 TEST(Contention, TwoCollectivesOfOneRankTakeTwiceAsLong) {
     BodyText body;
     body.all_reduce(2, kGather).all_reduce(2, kReduce);
-    EXPECT_NEAR(wall(one_role(body)), 4, kNearly);
+    EXPECT_NEAR(step_seconds(one_role(body)), 4, kNearly);
 }
 
 TEST(Contention, OneThatJoinsLaterHalvesTheOtherWhileItRuns) {
@@ -52,7 +51,7 @@ TEST(Contention, DirectionsAreApart) {
     BodyText first, second;
     first.exchange({transfer(1, true)}, kGather).exchange({transfer(1, false)}, kReduce);
     second.exchange({transfer(0, false)}, kGather).exchange({transfer(0, true)}, kReduce);
-    EXPECT_NEAR(wall(one_rank_each({first, second})), 2, kNearly);
+    EXPECT_NEAR(step_seconds(one_rank_each({first, second})), 2, kNearly);
 }
 
 // Two stages on each of two nodes send to the other node, which has one port.
@@ -111,7 +110,7 @@ TEST(Contention, KernelsBesideACollectiveHaveFewerMultiprocessors) {
     // On the compute stream nothing runs beside it.
     BodyText exposed;
     exposed.kernel(10).all_reduce(3, kCompute);
-    EXPECT_NEAR(wall(one_role(exposed), cluster), 10 + alone, kNearly);
+    EXPECT_NEAR(step_seconds(one_role(exposed), cluster), 10 + alone, kNearly);
 }
 
 // Merged kernels and one operation per kernel: the same step, host-bound or not.
@@ -148,7 +147,7 @@ TEST(Contention, MeasuredCollectivesTakeTheirMeasuredTime) {
         {"all_reduce", 2, 1, Bytes(4 * elements_taking(2)), Seconds(2)}};
     BodyText body;
     body.all_reduce(2, kGather).all_reduce(2, kReduce);
-    EXPECT_NEAR(wall(one_role(body), cluster), 2, kNearly);
+    EXPECT_NEAR(step_seconds(one_role(body), cluster), 2, kNearly);
 }
 
 }  // namespace

@@ -4,18 +4,21 @@
 
 #include "core/cluster/cluster_source.h"
 #include "simulator/event_runner.h"
+#include "tests/simulator/first_strategy.h"
 
 namespace shardscope {
 namespace {
 
-constexpr int kDegree = 8;
-constexpr std::int64_t kSeq = 65536, kHidden = 2048, kHeads = 16, kKvHeads = 4, kLayers = 2;
+using test::first_step;
 
-Scenario scenario(ContextKind kind, double link_factor = 1) {
+constexpr int kDegree = 8;
+constexpr std::int64_t kSeq = 65536, kContextHidden = 2048, kHeads = 16, kKvHeads = 4, kLayers = 2;
+
+Scenario context_scenario(ContextKind kind, double link_factor = 1) {
     Scenario s;
     LlamaSpec spec;
     spec.layers = kLayers;
-    spec.hidden = kHidden;
+    spec.hidden = kContextHidden;
     spec.heads = kHeads;
     spec.kv_heads = kind == ContextKind::ulysses ? kHeads : kKvHeads;
     spec.ffn = 4096;
@@ -35,21 +38,15 @@ Scenario scenario(ContextKind kind, double link_factor = 1) {
     return s;
 }
 
-StepTime step(const Scenario& s) {
-    const auto model = std::make_shared<const Model>(build_model(s.model));
-    const Plan plan = lower(s, model, s.strategies[0], ExecutionTarget::of(s.cluster.device));
-    return EventRunner().run(s, plan, {}).ranks[0].steps[0];
-}
-
 TEST(ContextParallelTime, TheRingHidesBehindAttention) {
-    const StepTime fast = step(scenario(ContextKind::ring));
+    const StepTime fast = first_step(context_scenario(ContextKind::ring));
     EXPECT_LT(fast.exposed_communication.value, 0.1 * fast.wall.value);
     // A thousandth of the bandwidth: every pass on takes longer than the attention beside it. Forward, keys
     // and values leave cp − 1 times; backward, they and their gradients do.
-    const Scenario slow = scenario(ContextKind::ring, 1e-3);
-    const double kv = 2.0 * 2 * kKvHeads * (kHidden / kHeads) * kSeq / kDegree;
+    const Scenario slow = context_scenario(ContextKind::ring, 1e-3);
+    const double kv = 2.0 * 2 * kKvHeads * (kContextHidden / kHeads) * kSeq / kDegree;
     const double rate = slow.cluster.intra_node.bandwidth.value;
-    EXPECT_GT(step(slow).exposed_communication.value,
+    EXPECT_GT(first_step(slow).exposed_communication.value,
               0.9 * kLayers * 3 * (kDegree - 1) * kv / rate - fast.wall.value);
 }
 
@@ -58,7 +55,7 @@ TEST(ContextParallelTime, MoreBandwidthIsNeverSlower) {
          {ContextKind::ring, ContextKind::all_gather, ContextKind::ulysses}) {
         double last = 1e300;
         for (const double factor : {1e-3, 0.1, 0.5, 1.0, 2.0, 100.0}) {
-            const double wall = step(scenario(kind, factor)).wall.value;
+            const double wall = first_step(context_scenario(kind, factor)).wall.value;
             EXPECT_LE(wall, last) << name_of(kind) << " factor " << factor;
             last = wall;
         }

@@ -11,10 +11,11 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::one_rank_each;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::one_rank_each;
+using test::one_role;
+using test::round_cluster;
+using test::step_seconds;
 
 Cluster shared_cores(int cores, double busy_slowdown = 1) {
     Cluster cluster = round_cluster(DeviceKind::cpu);
@@ -23,30 +24,26 @@ Cluster shared_cores(int cores, double busy_slowdown = 1) {
     return cluster;
 }
 
-double wall(const Program& program, const Cluster& cluster) {
-    return simulate_step(program, cluster)[0].time.wall.value;
-}
-
 TEST(CoreSharing, RanksBeyondTheCoresTakeTurns) {
     const BodyText body = BodyText().kernel(3);
-    EXPECT_NEAR(wall(one_role(body, 2), shared_cores(2)), 3, 1e-12);
-    EXPECT_NEAR(wall(one_role(body, 4), shared_cores(2)), 3 * 4 / 2.0, 1e-12);
-    EXPECT_NEAR(wall(one_role(body, 3), shared_cores(2)), 3 * 3 / 2.0, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 2), shared_cores(2)), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 4), shared_cores(2)), 3 * 4 / 2.0, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 3), shared_cores(2)), 3 * 3 / 2.0, 1e-12);
 }
 
 TEST(CoreSharing, BusyCoresAreSlower) {
     const BodyText body = BodyText().kernel(3);
-    EXPECT_NEAR(wall(one_role(body, 1), shared_cores(2, 1.5)), 3, 1e-12);
-    EXPECT_NEAR(wall(one_role(body, 2), shared_cores(2, 1.5)), 3 * 1.5, 1e-12);
-    EXPECT_NEAR(wall(one_role(body, 4), shared_cores(2, 1.5)), 3 * 1.5 * 4 / 2, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 1), shared_cores(2, 1.5)), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 2), shared_cores(2, 1.5)), 3 * 1.5, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 4), shared_cores(2, 1.5)), 3 * 1.5 * 4 / 2, 1e-12);
 }
 
 TEST(CoreSharing, NodesDoNotShare) {
     Cluster cluster = shared_cores(2);
     cluster.nodes = 2;
     cluster.gpus_per_node = 2;
-    EXPECT_NEAR(wall(one_role(BodyText().kernel(3), 4), cluster), 3, 1e-12);
-    EXPECT_NEAR(wall(one_role(BodyText().kernel(3), 5), cluster), 3 * 2.5 / 2, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(BodyText().kernel(3), 4), cluster), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(BodyText().kernel(3), 5), cluster), 3 * 2.5 / 2, 1e-12);
 }
 
 // Two ranks, each a kernel of 4 s beside a collective of 2 s, on two cores: four threads at half
@@ -54,8 +51,8 @@ TEST(CoreSharing, NodesDoNotShare) {
 TEST(CoreSharing, MovingDataTakesCoresFromComputing) {
     BodyText body;
     body.all_reduce(2, Stream::reduce).kernel(4);
-    EXPECT_NEAR(wall(one_role(body, 2), shared_cores(2)), 4 + 2, 1e-12);
-    EXPECT_NEAR(wall(one_role(body, 2), shared_cores(4)), 4, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 2), shared_cores(2)), 4 + 2, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 2), shared_cores(4)), 4, 1e-12);
 }
 
 // Three roles with kernels of 1, 2 and 4 s on two cores: rates 2/3 until 1.5 s; the others have
@@ -77,24 +74,24 @@ TEST(CoreSharing, EveryThreadOfARankTakesACore) {
         cluster.device.threads = 2;
         return cluster;
     };
-    EXPECT_NEAR(wall(one_role(kernel, 1), divided(2)), 3 / 2.0, 1e-12);
-    EXPECT_NEAR(wall(one_role(kernel, 1), divided(2, 1.5)), 3 / 2.0 * 1.5, 1e-12);
-    EXPECT_NEAR(wall(one_role(kernel, 1), divided(4, 1.5)), 3 / 2.0, 1e-12);
-    EXPECT_NEAR(wall(one_role(kernel, 2), divided(2)), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(kernel, 1), divided(2)), 3 / 2.0, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(kernel, 1), divided(2, 1.5)), 3 / 2.0 * 1.5, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(kernel, 1), divided(4, 1.5)), 3 / 2.0, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(kernel, 2), divided(2)), 3, 1e-12);
     BodyText both;
     both.all_reduce(2, Stream::reduce).kernel(4);
     // Two ranks, each two threads for a kernel of 4 s beside a collective of 2 s, on four cores: six
     // threads at 2/3 of their speed until both are done.
-    EXPECT_NEAR(wall(one_role(both, 2), divided(4)), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(both, 2), divided(4)), 3, 1e-12);
 }
 
 TEST(CoreSharing, WaitingTakesNoCore) {
     BodyText body;  // the host waits while its other thread reduces
     body.all_reduce(3, Stream::reduce).record(0, Stream::reduce).wait(0, Stream::compute);
-    EXPECT_NEAR(wall(one_role(body, 2), shared_cores(2)), 3, 1e-12);
+    EXPECT_NEAR(step_seconds(one_role(body, 2), shared_cores(2)), 3, 1e-12);
 }
 
-Plan plan_of(const Program& program) {
+Plan plan_around(const Program& program) {
     Plan plan;
     plan.program = program;
     plan.memory.resize(program.roles.size());
@@ -106,8 +103,8 @@ TEST(EventRunner, SaysWhenRanksShareCores) {
     scenario.cluster = shared_cores(2);
     EventRunner runner;
     const BodyText body = BodyText().kernel(1);
-    EXPECT_TRUE(runner.run(scenario, plan_of(one_role(body, 2)), {}).notes.empty());
-    const Trace trace = runner.run(scenario, plan_of(one_role(body, 4)), {});
+    EXPECT_TRUE(runner.run(scenario, plan_around(one_role(body, 2)), {}).notes.empty());
+    const Trace trace = runner.run(scenario, plan_around(one_role(body, 4)), {});
     ASSERT_EQ(trace.notes.size(), 1u);
     EXPECT_NE(trace.notes[0].find("4 ranks share 2 cores"), std::string::npos);
 }
@@ -115,7 +112,7 @@ TEST(EventRunner, SaysWhenRanksShareCores) {
 TEST(EventRunner, OneTracePerRoleWithItsMultiplicityAndMemory) {
     Scenario scenario;
     scenario.cluster = round_cluster();
-    Plan plan = plan_of(one_role(BodyText().kernel(1), 4));
+    Plan plan = plan_around(one_role(BodyText().kernel(1), 4));
     plan.memory[0].arena = Bytes(100);
     plan.memory[0].runtime = Bytes(20);
     plan.memory[0].categories[0] = Bytes(100);

@@ -10,14 +10,16 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::elements_taking;
-using testing::one_rank_each;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::elements_taking;
+using test::kCompute;
+using test::kGather;
+using test::kReduce;
+using test::one_rank_each;
+using test::one_role;
+using test::round_cluster;
 
 constexpr double kExact = 1e-12;
-constexpr Stream kCompute = Stream::compute, kGather = Stream::gather, kReduce = Stream::reduce;
 
 StepTime step_of(const Program& program, const Cluster& cluster = round_cluster()) {
     return simulate_step(program, cluster).front().time;

@@ -7,9 +7,9 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::one_role;
+using test::round_cluster;
 
 // A layer's worth of everything: prefetch, kernels, reductions, a copy to the host.
 BodyText busy_body() {

@@ -36,7 +36,7 @@ Simulated simulated(const Scenario& s) {
     return result;
 }
 
-double seconds(const CostModel& cost, const Kernel& kernel) {
+double kernel_seconds(const CostModel& cost, const Kernel& kernel) {
     return cost.kernel({kernel, DType::bf16, DType::bf16}).value;
 }
 
@@ -46,14 +46,14 @@ TEST(ExpertsTime, GroupedMultipliesAreBetweenOneAndAll) {
     const Device device = mixture("ep: 8").cluster.device;
     const CostModel cost(device);
     for (const std::int64_t rows : {16, 160, 1000, 4096, 65536}) {
-        const double one = seconds(cost, Linear{rows, 2048, 2816});
-        const double all = seconds(cost, Linear{16 * rows, 2048, 2816});
+        const double one = kernel_seconds(cost, Linear{rows, 2048, 2816});
+        const double all = kernel_seconds(cost, Linear{16 * rows, 2048, 2816});
         Linear grouped{16 * rows, 2048, 2816};
         grouped.experts = 16;
-        EXPECT_GT(seconds(cost, grouped), one) << rows;
+        EXPECT_GT(kernel_seconds(cost, grouped), one) << rows;
         // 1 %: a longer multiply runs at a lower clock.
-        EXPECT_LT(seconds(cost, grouped), 1.01 * 16 * one) << rows;
-        EXPECT_GT(seconds(cost, grouped), 0.99 * all) << rows;
+        EXPECT_LT(kernel_seconds(cost, grouped), 1.01 * 16 * one) << rows;
+        EXPECT_GT(kernel_seconds(cost, grouped), 0.99 * all) << rows;
     }
 }
 
@@ -64,9 +64,9 @@ TEST(ExpertsTime, ProductsMultiplyOneAfterTheOther) {
     for (const std::int64_t rows : {16, 160, 1000, 4096}) {
         Linear grouped{16 * rows, 2048, 2816};
         grouped.experts = 16;
-        const double one = seconds(product, Linear{rows, 2048, 2816});
-        EXPECT_NEAR(seconds(product, grouped), 16 * one, 16 * 5e-6) << rows;
-        EXPECT_GE(seconds(product, grouped), seconds(ours, grouped)) << rows;
+        const double one = kernel_seconds(product, Linear{rows, 2048, 2816});
+        EXPECT_NEAR(kernel_seconds(product, grouped), 16 * one, 16 * 5e-6) << rows;
+        EXPECT_GE(kernel_seconds(product, grouped), kernel_seconds(ours, grouped)) << rows;
     }
 }
 

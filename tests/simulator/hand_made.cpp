@@ -2,7 +2,9 @@
 
 #include <cmath>
 
-namespace shardscope::testing {
+#include "simulator/event_engine.h"
+
+namespace shardscope::test {
 namespace {
 
 constexpr double kElementsPerSecond = 1e9;
@@ -92,4 +94,8 @@ Program one_rank_each(const std::vector<BodyText>& bodies) {
     return program;
 }
 
-}  // namespace shardscope::testing
+double step_seconds(const Program& program, const Cluster& cluster) {
+    return simulate_step(program, cluster).front().time.wall.value;
+}
+
+}  // namespace shardscope::test

@@ -6,7 +6,7 @@
 #include "core/cluster/cluster.h"
 #include "core/program/program.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 
 // A device on which kernel(s) takes s seconds, and links on which all_reduce(s) among two takes s.
 Cluster round_cluster(DeviceKind kind = DeviceKind::gpu);
@@ -26,6 +26,9 @@ private:
     BodyText& add(Operation operation, Stream stream, Phase phase);
 };
 
+inline constexpr Stream kCompute = Stream::compute, kGather = Stream::gather,
+                        kReduce = Stream::reduce;
+
 // Elements that an all-reduce or a transfer needs to take that long on round_cluster's links.
 std::int64_t elements_taking(double seconds);
 
@@ -34,4 +37,7 @@ Program one_role(const BodyText& body, int ranks = 2, int times = 1);
 // One rank per body, each a role of its own, all in group 0.
 Program one_rank_each(const std::vector<BodyText>& bodies);
 
-}  // namespace shardscope::testing
+// Wall time of a step of the first role.
+double step_seconds(const Program& program, const Cluster& cluster = round_cluster());
+
+}  // namespace shardscope::test

@@ -23,7 +23,7 @@ Device round_gpu() {
 constexpr MatmulPrecision kHalf{204.8e12, 1.0, 2};
 constexpr double kLongK = 65536;  // start and end of a kernel are below 1 % of it
 
-double seconds(const Device& device, double m, double n, double k) {
+double matmul_seconds(const Device& device, double m, double n, double k) {
     return MatmulCost(device).seconds({m, n, k}, kHalf);
 }
 
@@ -39,29 +39,30 @@ double start_seconds() { return generation_of(Architecture::ampere).start_clocks
 
 TEST(MatmulCost, WholeWavesTakeOneTileTimeEach) {
     const Device device = round_gpu();
-    EXPECT_NEAR(seconds(device, 2560, 1280, kLongK), tile_seconds(kLongK) + start_seconds(), 1e-9);
-    EXPECT_NEAR(seconds(device, 2560, 12800, kLongK), 10 * tile_seconds(kLongK) + start_seconds(),
+    EXPECT_NEAR(matmul_seconds(device, 2560, 1280, kLongK), tile_seconds(kLongK) + start_seconds(),
                 1e-9);
+    EXPECT_NEAR(matmul_seconds(device, 2560, 12800, kLongK),
+                10 * tile_seconds(kLongK) + start_seconds(), 1e-9);
 }
 
 TEST(MatmulCost, OneTileMoreThanAWaveDoublesTheWaves) {
     // With only one way to tile, that is, of a size at which all other tiles take longer still.
     const Device device = round_gpu();
-    const double whole = seconds(device, 2560, 128 * 1000, kLongK);  // 100 waves
-    const double more = seconds(device, 2560, 128 * 1000 + 128, kLongK);
+    const double whole = matmul_seconds(device, 2560, 128 * 1000, kLongK);  // 100 waves
+    const double more = matmul_seconds(device, 2560, 128 * 1000 + 128, kLongK);
     EXPECT_NEAR(more - whole, tile_seconds(kLongK), 0.02 * tile_seconds(kLongK));
 }
 
 TEST(MatmulCost, FewerMultiprocessorsThanOutputTilesOrCutsOfK) {
     // One tile of output: k is cut, and much faster than by one multiprocessor.
     const double one = tile_seconds(kLongK);
-    EXPECT_LT(seconds(round_gpu(), 256, 128, kLongK), one / 8);
-    EXPECT_GT(seconds(round_gpu(), 256, 128, kLongK), one / 100);
+    EXPECT_LT(matmul_seconds(round_gpu(), 256, 128, kLongK), one / 8);
+    EXPECT_GT(matmul_seconds(round_gpu(), 256, 128, kLongK), one / 100);
 }
 
 TEST(MatmulCost, AShortKCostsEfficiency) {
     const auto rate = [](double k) {
-        return 2 * 2560.0 * 12800 * k / seconds(round_gpu(), 2560, 12800, k);
+        return 2 * 2560.0 * 12800 * k / matmul_seconds(round_gpu(), 2560, 12800, k);
     };
     EXPECT_LT(rate(64), 0.75 * rate(8192)) << "tile_clocks against 1024 clocks of multiply-adds";
     EXPECT_GT(rate(1024), 0.93 * rate(8192));
@@ -70,12 +71,13 @@ TEST(MatmulCost, AShortKCostsEfficiency) {
 TEST(MatmulCost, ALowerPowerLimitIsSlowerByItsCubeRoot) {
     Device device = round_gpu();
     device.power = Watts(400);
-    const double full = seconds(device, 8192, 8192, 8192);
+    const double full = matmul_seconds(device, 8192, 8192, 8192);
     device.power_limit = Watts(50);
     // Efficiency 1 is more than tiles reach, so the first 4 % of the limit cost nothing.
-    EXPECT_NEAR(seconds(device, 8192, 8192, 8192) / full, 2, 0.1);
+    EXPECT_NEAR(matmul_seconds(device, 8192, 8192, 8192) / full, 2, 0.1);
     device.power_limit = Watts(500);
-    EXPECT_EQ(seconds(device, 8192, 8192, 8192), full) << "above its power there is none to gain";
+    EXPECT_EQ(matmul_seconds(device, 8192, 8192, 8192), full)
+        << "above its power there is none to gain";
 }
 
 TEST(MatmulCost, NeverLongerForLessWorkOrABetterDevice) {

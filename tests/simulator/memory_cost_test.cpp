@@ -7,7 +7,7 @@
 namespace shardscope {
 namespace {
 
-Device gpu() {
+Device memory_gpu() {
     Device device;
     device.memory_bandwidth = BytesPerSecond(2e12);
     device.memory_efficiency = 0.9;
@@ -17,11 +17,11 @@ Device gpu() {
 }
 
 TEST(MemoryCost, LargeKernelsReachTheAttainableBandwidth) {
-    EXPECT_NEAR(MemoryCost(gpu()).seconds(1e9, 2e9), 1e-6 + 3e9 / 1.8e12, 1e-12);
+    EXPECT_NEAR(MemoryCost(memory_gpu()).seconds(1e9, 2e9), 1e-6 + 3e9 / 1.8e12, 1e-12);
 }
 
 TEST(MemoryCost, SmallKernelsReadFromTheCacheAndDoNotReachTheBandwidth) {
-    const Device device = gpu();
+    const Device device = memory_gpu();
     const double cache = generation_of(device.architecture).cache_bytes * device.multiprocessors *
                          device.clock.value;
     ASSERT_GT(cache, 1.8e12);
@@ -35,12 +35,12 @@ TEST(MemoryCost, SmallKernelsReadFromTheCacheAndDoNotReachTheBandwidth) {
 }
 
 TEST(MemoryCost, NeverLongerForFewerBytesOrMoreBandwidth) {
-    Device wider = gpu(), larger = gpu();
+    Device wider = memory_gpu(), larger = memory_gpu();
     wider.memory_bandwidth.value *= 1.5;
     larger.l2 = Bytes(80'000'000);
     double last = 0;
     for (double bytes = 1; bytes < 1e10; bytes *= 1.05) {
-        const double time = MemoryCost(gpu()).seconds(bytes, bytes / 3);
+        const double time = MemoryCost(memory_gpu()).seconds(bytes, bytes / 3);
         EXPECT_GE(time, last);
         EXPECT_LE(MemoryCost(wider).seconds(bytes, bytes / 3), time);
         EXPECT_LE(MemoryCost(larger).seconds(bytes, bytes / 3), time);
@@ -49,7 +49,7 @@ TEST(MemoryCost, NeverLongerForFewerBytesOrMoreBandwidth) {
 }
 
 TEST(MemoryCost, CpusAndUndescribedGpusHaveNoCache) {
-    Device cpu = gpu();
+    Device cpu = memory_gpu();
     cpu.kind = DeviceKind::cpu;
     cpu.memory_latency = Seconds(0);
     EXPECT_NEAR(MemoryCost(cpu).seconds(900, 900), 1800 / 1.8e12, 1e-20);

@@ -10,9 +10,10 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::one_role;
+using test::round_cluster;
+using test::step_seconds;
 
 // Layers whose gradients are reduced while the next ones compute, `bytes` as a factor on sizes.
 Program data_parallel(double bytes, int ranks) {
@@ -24,10 +25,6 @@ Program data_parallel(double bytes, int ranks) {
     }
     body.record(7, Stream::reduce).wait(7, Stream::compute).kernel(0.2, Phase::optimizer);
     return one_role(body, ranks, 2);
-}
-
-double wall(const Program& program, const Cluster& cluster) {
-    return simulate_step(program, cluster)[0].time.wall.value;
 }
 
 class Monotonicity : public ::testing::TestWithParam<DeviceKind> {
@@ -44,7 +41,7 @@ protected:
         for (const int ranks : {2, 8, 32}) {
             double last = 1e300;
             for (const double factor : {0.1, 0.3, 0.5, 0.9, 1.0, 1.1, 2.0, 5.0, 50.0}) {
-                const double time = wall(data_parallel(1, ranks), cluster(factor, change));
+                const double time = step_seconds(data_parallel(1, ranks), cluster(factor, change));
                 EXPECT_LE(time, last) << ranks << " ranks, factor " << factor;
                 last = time;
             }
@@ -70,7 +67,7 @@ TEST_P(Monotonicity, FewerBytes) {
         double last = 0;
         for (const double bytes : {0.01, 0.1, 0.5, 1.0, 1.5, 3.0, 10.0}) {
             const double time =
-                wall(data_parallel(bytes, ranks), cluster(1, [](Cluster&, double) {}));
+                step_seconds(data_parallel(bytes, ranks), cluster(1, [](Cluster&, double) {}));
             EXPECT_GE(time, last);
             last = time;
         }

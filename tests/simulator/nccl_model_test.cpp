@@ -9,9 +9,9 @@
 namespace shardscope {
 namespace {
 
-constexpr double kMicro = 1e-6, kKiB = 1024, kMiB = 1024 * kKiB;
-constexpr CostKind kKinds[] = {CostKind::all_reduce, CostKind::reduce_scatter, CostKind::all_gather,
-                               CostKind::all_to_all, CostKind::broadcast};
+constexpr double kMicro = 1e-6, kKiB = 1024;
+constexpr CostKind kCostKinds[] = {CostKind::all_reduce, CostKind::reduce_scatter,
+                                   CostKind::all_gather, CostKind::all_to_all, CostKind::broadcast};
 
 // 450 GB/s inside, 50 GB/s per GPU outside, all of it reached.
 Cluster dgx(LinkType intra = LinkType::nvlink4, LinkType inter = LinkType::infiniband) {
@@ -37,7 +37,7 @@ NcclModel tuner(const Cluster& cluster) {
     return NcclModel(cluster, bare, {});
 }
 
-double seconds(const Cluster& cluster, CostKind kind, double bytes, const GroupShape& shape) {
+double nccl_seconds(const Cluster& cluster, CostKind kind, double bytes, const GroupShape& shape) {
     return NcclModel(cluster).collective(kind, bytes, shape).seconds;
 }
 
@@ -173,8 +173,8 @@ TEST(NcclModel, OversubscribedLeavesSlowWhatCrossesThem) {
     Cluster even = dgx();
     const double bytes = 64 * kGiB;
     for (const auto& [size, slower] : std::map<int, double>{{64, 1.0}, {128, 1.5}})
-        EXPECT_NEAR(seconds(c, CostKind::all_to_all, bytes, group(c, size)) /
-                        seconds(even, CostKind::all_to_all, bytes, group(even, size)),
+        EXPECT_NEAR(nccl_seconds(c, CostKind::all_to_all, bytes, group(c, size)) /
+                        nccl_seconds(even, CostKind::all_to_all, bytes, group(even, size)),
                     slower, 0.01);
 }
 
@@ -232,23 +232,24 @@ TEST(NcclModel, MoreBytesNeverFasterMoreBandwidthNeverSlower) {
     constexpr LinkType kInter[] = {LinkType::infiniband, LinkType::efa, LinkType::ethernet};
     for (int round = 0; round < 3000; ++round) {
         const Cluster c = dgx(kIntra[random() % 5], kInter[random() % 3]);
-        const CostKind kind = kKinds[random() % 5];
+        const CostKind kind = kCostKinds[random() % 5];
         const GroupShape shape = group(c, 2 << (random() % 6), 1 << (random() % 4));
         const double bytes = std::exp2(std::uniform_real_distribution<>(0, 36)(random));
         const double more = std::uniform_real_distribution<>(1, 1.5)(random);
-        const double time = seconds(c, kind, bytes, shape), tiny = 1e-12 * time;
-        EXPECT_GE(seconds(c, kind, bytes * more, shape), time - tiny) << bytes << " × " << more;
+        const double time = nccl_seconds(c, kind, bytes, shape), tiny = 1e-12 * time;
+        EXPECT_GE(nccl_seconds(c, kind, bytes * more, shape), time - tiny)
+            << bytes << " × " << more;
         Cluster wide = c, wider = c;
         wide.intra_node.bandwidth.value *= more;
         wider.inter_node.bandwidth.value *= more;
-        EXPECT_LE(seconds(wide, kind, bytes, shape), time + tiny);
-        EXPECT_LE(seconds(wider, kind, bytes, shape), time + tiny);
+        EXPECT_LE(nccl_seconds(wide, kind, bytes, shape), time + tiny);
+        EXPECT_LE(nccl_seconds(wider, kind, bytes, shape), time + tiny);
     }
 }
 
 TEST(NcclModel, MoreRanksAreNeverFasterForTheSameBytesPerRank) {
     for (const LinkType intra : {LinkType::nvlink2, LinkType::nvlink3, LinkType::nvlink4})
-        for (const CostKind kind : kKinds)
+        for (const CostKind kind : kCostKinds)
             for (const int stride : {1, 8})
                 for (double bytes = 1; bytes < 64 * kGiB; bytes *= 4) {
                     const Cluster c = dgx(intra);
@@ -257,7 +258,7 @@ TEST(NcclModel, MoreRanksAreNeverFasterForTheSameBytesPerRank) {
                         const bool shards =
                             kind == CostKind::all_gather || kind == CostKind::reduce_scatter;
                         const double whole = shards ? bytes * size : bytes;
-                        const double time = seconds(c, kind, whole, group(c, size, stride));
+                        const double time = nccl_seconds(c, kind, whole, group(c, size, stride));
                         EXPECT_GE(time, last * (1 - 1e-12))
                             << size << " by " << stride << ", " << bytes << " bytes, kind "
                             << static_cast<int>(kind);

@@ -7,15 +7,18 @@
 #include "core/cluster/cluster_source.h"
 #include "simulator/event_runner.h"
 #include "simulator/offload_cost.h"
+#include "tests/simulator/first_strategy.h"
 
 namespace shardscope {
 namespace {
 
 using enum OffloadTo;
+using test::first_plan;
+using test::first_step;
 
 constexpr int kRanks = 4;
 
-Scenario scenario(const Offload& offload) {
+Scenario offload_scenario(const Offload& offload) {
     Scenario s;
     LlamaSpec spec;
     spec.layers = 4;
@@ -40,15 +43,8 @@ Scenario scenario(const Offload& offload) {
     return s;
 }
 
-Plan plan_of(const Scenario& s) {
-    const auto model = std::make_shared<const Model>(build_model(s.model));
-    return lower(s, model, s.strategies[0], ExecutionTarget::of(s.cluster.device));
-}
-
-StepTime step(const Scenario& s) { return EventRunner().run(s, plan_of(s), {}).ranks[0].steps[0]; }
-
 double sharded_elements(const Scenario& s) {
-    const Plan plan = plan_of(s);
+    const Plan plan = first_plan(s);
     double sum = 0;
     for (const Unit& unit : plan.units[0]) sum += static_cast<double>(unit.shard);
     return sum;
@@ -56,11 +52,11 @@ double sharded_elements(const Scenario& s) {
 
 // AdamW reads a bf16 gradient, master and two states, and writes those three and bf16 parameters.
 TEST(OffloadTime, TheHostsStepIsBoundByItsMemory) {
-    Scenario s = scenario({.optimizer = cpu});
+    Scenario s = offload_scenario({.optimizer = cpu});
     s.cluster.host.memory_bandwidth = BytesPerSecond(1e9);
     const double rate = 1e9 * s.cluster.host.memory_efficiency / kRanks;
     const double expected = sharded_elements(s) * (2 + 3 * 4 + 3 * 4 + 2) / rate;
-    const StepTime time = step(s);
+    const StepTime time = first_step(s);
     EXPECT_NEAR(time.optimizer.value, expected, 0.01 * expected);
     EXPECT_NEAR(time.wall.value,
                 (time.compute + time.exposed_communication + time.bubble + time.optimizer).value,
@@ -69,23 +65,23 @@ TEST(OffloadTime, TheHostsStepIsBoundByItsMemory) {
 
 // While one unit is stepped the next one's states are read and the last one's written.
 TEST(OffloadTime, StatesComeAndGoBesideTheStep) {
-    Scenario s = scenario({.optimizer = nvme});
+    Scenario s = offload_scenario({.optimizer = nvme});
     s.cluster.host.nvme_read = s.cluster.host.nvme_write = BytesPerSecond(1e9);
     const double once = sharded_elements(s) * 3 * 4 / (1e9 / kRanks);
-    const StepTime time = step(s);
+    const StepTime time = first_step(s);
     EXPECT_GT(time.wall.value, once);
     EXPECT_LT(time.wall.value, 1.7 * once);  // not twice: most of both ways overlap
 }
 
 TEST(OffloadTime, ASlowLinkIsAllThatCounts) {
-    Scenario s = scenario({.activations = cpu});
+    Scenario s = offload_scenario({.activations = cpu});
     s.cluster.host.link.bandwidth = BytesPerSecond(1e8);
     const double checkpoint = 1024.0 * 1024 * 2, rate = 1e8 * s.cluster.host.link.efficiency;
     // Two micro-batches per rank, four blocks, out and back.
     const double copies = 2 * 4 * 2 * checkpoint / rate;
-    const StepTime time = step(s);
+    const StepTime time = first_step(s);
     EXPECT_GT(time.exposed_communication.value, 0.7 * copies);
-    EXPECT_LT(time.wall.value, 1.3 * copies + step(scenario({})).wall.value);
+    EXPECT_LT(time.wall.value, 1.3 * copies + first_step(offload_scenario({})).wall.value);
 }
 
 TEST(OffloadTime, FasterIsNeverSlower) {
@@ -101,9 +97,9 @@ TEST(OffloadTime, FasterIsNeverSlower) {
         for (const auto& change : changes) {
             double last = 1e300;
             for (const double factor : {0.01, 0.1, 0.5, 1.0, 2.0, 10.0, 1000.0}) {
-                Scenario s = scenario(offload);
+                Scenario s = offload_scenario(offload);
                 change(s.cluster.host, factor);
-                const double time = step(s).wall.value;
+                const double time = first_step(s).wall.value;
                 EXPECT_LE(time, last * (1 + 1e-12)) << offload_text(offload) << ", " << factor;
                 last = time;
             }
@@ -111,7 +107,7 @@ TEST(OffloadTime, FasterIsNeverSlower) {
 }
 
 TEST(OffloadTime, RanksOfANodeShareTheHost) {
-    const Scenario s = scenario({});
+    const Scenario s = offload_scenario({});
     const OffloadCost alone(s.cluster, 1), four(s.cluster, 4), many(s.cluster, 64);
     const Bytes bytes(1 << 30);
     EXPECT_DOUBLE_EQ(four.move(Stream::nvme_read, bytes).value,

@@ -13,13 +13,13 @@
 namespace shardscope {
 namespace {
 
-using testing::BodyText;
-using testing::elements_taking;
-using testing::one_rank_each;
-using testing::one_role;
-using testing::round_cluster;
+using test::BodyText;
+using test::elements_taking;
+using test::kCompute;
+using test::one_rank_each;
+using test::one_role;
+using test::round_cluster;
 
-constexpr Stream kCompute = Stream::compute;
 constexpr Stream kForwardIn = Stream::activations_in, kForwardOut = Stream::activations_out;
 constexpr Stream kBackwardIn = Stream::gradients_in, kBackwardOut = Stream::gradients_out;
 constexpr double kForward = 0.25, kBackward = 0.5, kWeight = 0.25;
@@ -91,7 +91,7 @@ Program pipeline(int stages, int chunks, int micro_batches,
     return program;
 }
 
-double wall(const std::vector<RoleTimeline>& roles) {
+double latest_wall(const std::vector<RoleTimeline>& roles) {
     double latest = 0;
     for (const RoleTimeline& role : roles) latest = std::max(latest, role.time.wall.value);
     return latest;
@@ -103,9 +103,10 @@ TEST(Pipeline, OneForwardOneBackwardTakesItsClosedForm) {
             SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
             const double expected = (m + p - 1) * (kForward + kBackward);
             const auto roles = simulate_step(pipeline(p, 1, m), round_cluster());
-            EXPECT_EQ(wall(roles), expected);
-            EXPECT_EQ(wall(simulate_step(pipeline(p, 1, m, Schedule::gpipe), round_cluster())),
-                      expected)
+            EXPECT_EQ(latest_wall(roles), expected);
+            EXPECT_EQ(
+                latest_wall(simulate_step(pipeline(p, 1, m, Schedule::gpipe), round_cluster())),
+                expected)
                 << "GPipe";
             for (const RoleTimeline& role : roles) {
                 EXPECT_EQ(role.time.compute.value, m * (kForward + kBackward));
@@ -122,7 +123,7 @@ TEST(Pipeline, InterleavingDividesTheBubble) {
         for (const int v : {2, 4}) {
             for (const int m : {p, 2 * p, 4 * p}) {
                 SCOPED_TRACE(::testing::Message() << p << " stages of " << v << ", " << m);
-                EXPECT_EQ(wall(simulate_step(pipeline(p, v, m), round_cluster())),
+                EXPECT_EQ(latest_wall(simulate_step(pipeline(p, v, m), round_cluster())),
                           (m + (p - 1.0) / v) * (kForward + kBackward));
             }
         }
@@ -136,7 +137,7 @@ TEST(Pipeline, InterleavingTakesAnyNumberOfMicroBatches) {
         for (const int v : {2, 3})
             for (int m = 1; m <= 3 * p; ++m) {
                 SCOPED_TRACE(::testing::Message() << p << " stages of " << v << ", " << m);
-                const double time = wall(simulate_step(pipeline(p, v, m), round_cluster()));
+                const double time = latest_wall(simulate_step(pipeline(p, v, m), round_cluster()));
                 const int rounded = (m + p - 1) / p * p;
                 EXPECT_GE(time, m * (kForward + kBackward));
                 EXPECT_LE(time, (rounded + (p - 1.0) / v) * (kForward + kBackward) + 1e-12);
@@ -149,11 +150,11 @@ TEST(Pipeline, ZeroBubbleTakesItsClosedForm) {
     for (int p = 2; p <= 6; ++p)
         for (const int m : {p, p + 1, 2 * p, 5 * p}) {
             SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
-            const double time =
-                wall(simulate_step(pipeline(p, 1, m, Schedule::zero_bubble), round_cluster()));
+            const double time = latest_wall(
+                simulate_step(pipeline(p, 1, m, Schedule::zero_bubble), round_cluster()));
             EXPECT_EQ(time,
                       m * (kForward + kBackward) + (p - 1) * (kForward + kBackward - 2 * kWeight));
-            EXPECT_LT(time, wall(simulate_step(pipeline(p, 1, m), round_cluster())));
+            EXPECT_LT(time, latest_wall(simulate_step(pipeline(p, 1, m), round_cluster())));
         }
 }
 
@@ -200,7 +201,7 @@ TEST(Pipeline, AVHasNoBubbleWhereAllTasksAreAlike) {
         for (const int m : {2 * p - 1, 2 * p, 5 * p}) {
             SCOPED_TRACE(::testing::Message() << p << " stages, " << m << " micro-batches");
             const auto roles = simulate_step(even_v(p, m, kTask), round_cluster(), true);
-            EXPECT_EQ(wall(roles), (6 * m + p - 1) * kTask);
+            EXPECT_EQ(latest_wall(roles), (6 * m + p - 1) * kTask);
             for (const RoleTimeline& role : roles) {
                 double begin = 1e300, end = 0;
                 for (const Span& span : role.spans)
@@ -211,7 +212,7 @@ TEST(Pipeline, AVHasNoBubbleWhereAllTasksAreAlike) {
                 EXPECT_EQ(end - begin, 6 * m * kTask);
             }
             // ZB-H1 with stages of two such chunks waits for (p − 1)(f + b − 2w).
-            EXPECT_LT(wall(roles), (6 * m + 2 * (p - 1)) * kTask);
+            EXPECT_LT(latest_wall(roles), (6 * m + 2 * (p - 1)) * kTask);
         }
 }
 

@@ -186,13 +186,13 @@ TEST(ProductKernels, FrameworksSpendHostTimeOnEveryLaunch) {
 
 // Kernels that take no time: a step is as long as its launches take the host.
 TEST(ProductKernels, StepsOfSmallKernelsAreAsLongAsTheirLaunches) {
-    testing::BodyText body;
+    test::BodyText body;
     Compute gate;
     gate.kernel = SwiGlu{1, 1};
     body.body.instructions.assign(10, Instruction{gate});
     body.record(0, Stream::compute).wait(0, Stream::compute);
-    const Program program = testing::one_role(body, 1);
-    Cluster cluster = testing::round_cluster();
+    const Program program = test::one_role(body, 1);
+    Cluster cluster = test::round_cluster();
     cluster.device.host_cost = Seconds(1e-3);
     const auto wall = [&](RuntimeProfile profile, bool spans) {
         return simulate_step(program, cluster, spans, profile)[0].time.wall.value;
@@ -214,12 +214,12 @@ TEST(ProductKernels, PipelineEnginesTakeTheirTimePerPass) {
     };
     Compute gate;
     gate.kernel = SwiGlu{1, 1};
-    std::vector<testing::BodyText> stages(2);
+    std::vector<test::BodyText> stages(2);
     stages[0].body.instructions.assign(10, Instruction{gate});
     stages[0].exchange({transfer(1, true)}, Stream::compute);
     stages[1].exchange({transfer(0, false)}, Stream::compute);
-    const Program program = testing::one_rank_each(stages);
-    Cluster cluster = testing::round_cluster();
+    const Program program = test::one_rank_each(stages);
+    Cluster cluster = test::round_cluster();
     cluster.gpus_per_node = 2;
     cluster.device.host_cost = Seconds(1e-3);
     const RuntimeProfile profile = RuntimeProfile::megatron_deepspeed;
@@ -233,9 +233,9 @@ TEST(ProductKernels, PipelineEnginesTakeTheirTimePerPass) {
     for (const bool spans : {false, true})
         EXPECT_NEAR(wall(50e-3, spans) - wall(0, spans), 50e-3, launch) << "whole launches";
     // A step without transfers has no engine.
-    testing::BodyText alone;
+    test::BodyText alone;
     alone.body.instructions.assign(10, Instruction{gate});
-    const Program single = testing::one_role(alone, 1);
+    const Program single = test::one_role(alone, 1);
     EXPECT_LT(simulate_step(single, cluster, false, profile)[0].time.wall.value, 30 * launch);
 }
 

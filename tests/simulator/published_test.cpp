@@ -12,7 +12,7 @@
 namespace shardscope {
 namespace {
 
-Report simulated(const std::string& file) {
+Report simulated_report(const std::string& file) {
     Report report;
     report.scenario = load_scenario(SHARDSCOPE_SOURCE_DIR "/scenarios/" + file, {});
     const auto model = std::make_shared<const Model>(build_model(report.scenario.model));
@@ -28,7 +28,7 @@ Report simulated(const std::string& file) {
 // 2 + 2 + K bytes per parameter with K = 12, of which ZeRO divides K, then 2 + K, then all by 64. Shards
 // are rounded up, which is less than 1e-6 of them.
 TEST(ZeroPaper, ItsTableInItsDigits) {
-    const Report report = simulated("published/zero-7.5b.yaml");
+    const Report report = simulated_report("published/zero-7.5b.yaml");
     const Model model = build_model(report.scenario.model);
     const auto parameters = static_cast<double>(model.parameter_count());
     EXPECT_EQ(model.parameter_count(), 7'500'170'240);
@@ -49,7 +49,7 @@ class PublishedScenario : public testing::TestWithParam<const char*> {};
 
 // A wide bound, for what no constant is fitted to: that the scenario is the published one.
 TEST_P(PublishedScenario, OursIsNear) {
-    const auto comparisons = compare_published(simulated(GetParam()));
+    const auto comparisons = compare_published(simulated_report(GetParam()));
     EXPECT_FALSE(comparisons.empty());
     for (const PublishedComparison& comparison : comparisons) {
         ASSERT_TRUE(comparison.difference) << comparison.figure.strategy;

@@ -24,25 +24,25 @@ using test::deep_gpt;
 using test::tiny_mlp;
 using test::tiny_scenario;
 
-struct Given {
+struct SpaceGiven {
     Scenario scenario;
     std::shared_ptr<const Model> model;
 };
 
-Given given(const ModelSpec& spec, int ranks) {
-    Given g{tiny_scenario(spec, ranks), nullptr};
-    g.scenario.cluster = testing::round_cluster(DeviceKind::gpu);
+SpaceGiven space_given(const ModelSpec& spec, int ranks) {
+    SpaceGiven g{tiny_scenario(spec, ranks), nullptr};
+    g.scenario.cluster = test::round_cluster(DeviceKind::gpu);
     g.scenario.cluster.gpus_per_node = ranks;
     g.scenario.training.global_batch = 8;
     g.model = std::make_shared<const Model>(build_model(spec));
     return g;
 }
 
-Given shipped(const std::string& name) {
+SpaceGiven shipped(const std::string& name) {
     const std::string file = SHARDSCOPE_SOURCE_DIR "/scenarios/" + name + ".yaml";
     std::ostringstream text;
     text << std::ifstream(file).rdbuf();
-    Given g{parse_scenario(text.str(), file, {}), nullptr};
+    SpaceGiven g{parse_scenario(text.str(), file, {}), nullptr};
     g.model = std::make_shared<const Model>(build_model(g.scenario.model));
     return g;
 }
@@ -118,7 +118,7 @@ struct Figures {
     auto operator<=>(const Figures&) const = default;
 };
 
-std::optional<Figures> figures_of(const Given& g, const Strategy& strategy) {
+std::optional<Figures> figures_of(const SpaceGiven& g, const Strategy& strategy) {
     Candidate candidate = plan_strategy(g.scenario, g.model, strategy);
     EventRunner runner;
     simulate_candidate(g.scenario, candidate, runner);
@@ -127,7 +127,7 @@ std::optional<Figures> figures_of(const Given& g, const Strategy& strategy) {
                    candidate.report.simulated->step_time.value};
 }
 
-int data_parallel(const Given& g, const Strategy& s) {
+int data_parallel_degree(const SpaceGiven& g, const Strategy& s) {
     return g.scenario.cluster.world_size() / (s.tp * s.pp);
 }
 
@@ -138,13 +138,13 @@ struct Known {
 
 // The product with effectless fields at their defaults, as far as it can be lowered; checks that those
 // fields have no effect.
-std::map<std::string, Known> expected_candidates(const Given& g, const SearchSpace& space) {
+std::map<std::string, Known> expected_candidates(const SpaceGiven& g, const SearchSpace& space) {
     std::map<std::string, Known> expected;
     for (Strategy& strategy : full_product(space)) {
         // No strategies of their own: what has no effect here is refused by name elsewhere.
         if (strategy.tp == 1) strategy.sequence_parallel = false;
         if (strategy.pp == 1) strategy.schedule = {}, strategy.virtual_stages = 1;
-        const int dp = data_parallel(g, strategy);
+        const int dp = data_parallel_degree(g, strategy);
         // Only lays out memory differently (search_space.h).
         if (dp == 1) strategy.bucket = Strategy{}.bucket;
         const auto figures = figures_of(g, strategy);
@@ -161,7 +161,7 @@ std::map<std::string, Known> expected_candidates(const Given& g, const SearchSpa
 }
 
 TEST(SearchSpace, IsTheFilteredProduct) {
-    const Given g = given(deep_gpt(), 4);
+    const SpaceGiven g = space_given(deep_gpt(), 4);
     const SearchSpace space = small_space();
     const auto expected = expected_candidates(g, space);
     const CandidateList list(g.scenario, *g.model, space);
@@ -175,7 +175,7 @@ TEST(SearchSpace, IsTheFilteredProduct) {
     // What is left out has the figures of the same with the values listed first.
     for (const auto& [name, known] : expected) {
         if (listed.contains(name)) continue;
-        const int dp = data_parallel(g, known.strategy);
+        const int dp = data_parallel_degree(g, known.strategy);
         bool equal = false;
         for (const bool bucket : {false, true})
             for (const bool partition : {false, true}) {
@@ -190,7 +190,7 @@ TEST(SearchSpace, IsTheFilteredProduct) {
 }
 
 TEST(SearchSpace, CombinationsThatDoNotExistAreCountedByTheirRule) {
-    const Given g = given(deep_gpt(), 4);
+    const SpaceGiven g = space_given(deep_gpt(), 4);
     const CandidateList list(g.scenario, *g.model, small_space());
     std::map<std::string, std::uint64_t> refused;
     for (const auto& refusal : list.refused()) {
@@ -204,7 +204,7 @@ TEST(SearchSpace, CombinationsThatDoNotExistAreCountedByTheirRule) {
 }
 
 TEST(SearchSpace, ModelsThatCannotBeCutAreRefusedOnce) {
-    const Given g = given(deep_gpt(), 16);  // 8 layers, 4 heads
+    const SpaceGiven g = space_given(deep_gpt(), 16);  // 8 layers, 4 heads
     SearchSpace space;
     space.tp = {1, 16};
     space.pp = {1, 16};
@@ -219,7 +219,7 @@ TEST(SearchSpace, ModelsThatCannotBeCutAreRefusedOnce) {
 }
 
 TEST(SearchSpace, ListsOfLayersHaveNoSequenceToDivideAndNothingToRecompute) {
-    const Given g = given(tiny_mlp(), 2);
+    const SpaceGiven g = space_given(tiny_mlp(), 2);
     for (const auto& space :
          {SearchSpace::usual(g.scenario, *g.model), SearchSpace::thorough(g.scenario, *g.model)}) {
         const CandidateList list(g.scenario, *g.model, space);
@@ -233,7 +233,7 @@ TEST(SearchSpace, ListsOfLayersHaveNoSequenceToDivideAndNothingToRecompute) {
 }
 
 TEST(SearchSpace, EmptyListsOfValuesAreErrors) {
-    const Given g = given(deep_gpt(), 4);
+    const SpaceGiven g = space_given(deep_gpt(), 4);
     SearchSpace space;
     space.zero.clear();
     try {
@@ -246,7 +246,7 @@ TEST(SearchSpace, EmptyListsOfValuesAreErrors) {
 }
 
 TEST(SearchSpace, TheFirstScenarioHasEnoughCandidates) {
-    const Given g = shipped("gpt-13b-16-gpus");
+    const SpaceGiven g = shipped("gpt-13b-16-gpus");
     const CandidateList usual(g.scenario, *g.model, SearchSpace::usual(g.scenario, *g.model));
     EXPECT_GE(usual.size(), 300u);
     EXPECT_LE(usual.size(), 5'000u);
@@ -259,7 +259,7 @@ TEST(SearchSpace, TheFirstScenarioHasEnoughCandidates) {
 
 // What the usual space lists is also in the thorough one.
 TEST(SearchSpace, ThoroughHoldsTheUsual) {
-    const Given g = given(deep_gpt(), 4);
+    const SpaceGiven g = space_given(deep_gpt(), 4);
     const CandidateList usual(g.scenario, *g.model, SearchSpace::usual(g.scenario, *g.model));
     const CandidateList thorough(g.scenario, *g.model, SearchSpace::thorough(g.scenario, *g.model));
     std::set<std::string> names;
@@ -273,7 +273,7 @@ TEST(SearchSpace, ExpertsAreDivided) {
     TransformerSpec spec = test::tiny_transformer();
     spec.layers = 2;
     spec.experts = {6, 2, 20};
-    const Given g = given({"experts", spec}, 8);
+    const SpaceGiven g = space_given({"experts", spec}, 8);
     SearchSpace space;
     space.micro_batch = {1};
     space.zero = {0, 1};

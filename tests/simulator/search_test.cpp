@@ -17,16 +17,16 @@
 namespace shardscope {
 namespace {
 
-struct Given {
+struct SearchGiven {
     Scenario scenario;
     std::shared_ptr<const Model> model;
     std::shared_ptr<const CandidateList> candidates;
 };
 
-Given given(bool thorough = false) {
-    Given g;
+SearchGiven search_given(bool thorough = false) {
+    SearchGiven g;
     g.scenario = test::tiny_scenario(test::deep_gpt(), 4);
-    g.scenario.cluster = testing::round_cluster(DeviceKind::gpu);
+    g.scenario.cluster = test::round_cluster(DeviceKind::gpu);
     g.scenario.cluster.gpus_per_node = 4;
     g.scenario.training.global_batch = 8;
     g.model = std::make_shared<const Model>(build_model(g.scenario.model));
@@ -44,7 +44,7 @@ struct Found {
     int increments = 0;
 };
 
-Found search(const Given& g, int threads, std::stop_token stop = {},
+Found search(const SearchGiven& g, int threads, std::stop_token stop = {},
              const std::function<void(const SearchIncrement&)>& watch = {}) {
     Found found;
     SearchOptions options;
@@ -66,7 +66,7 @@ Found search(const Given& g, int threads, std::stop_token stop = {},
 }
 
 TEST(Search, EveryCandidateHasTheFiguresOfItsOwnSimulation) {
-    const Given g = given(true);
+    const SearchGiven g = search_given(true);
     const Found found = search(g, 2);
     EXPECT_EQ(found.evaluated, g.candidates->size());
     EXPECT_EQ(found.points.size(), g.candidates->size());
@@ -89,7 +89,7 @@ TEST(Search, EveryCandidateHasTheFiguresOfItsOwnSimulation) {
 }
 
 TEST(Search, ResultsDoNotDependOnTheNumberOfThreads) {
-    const Given g = given();
+    const SearchGiven g = search_given();
     const Found one = search(g, 1);
     for (const int threads : {2, 4}) {
         const Found found = search(g, threads);
@@ -103,7 +103,7 @@ TEST(Search, ResultsDoNotDependOnTheNumberOfThreads) {
 }
 
 TEST(Search, InvalidCandidatesAreCountedByTheirRule) {
-    Given g = given();
+    SearchGiven g = search_given();
     SearchSpace space;
     space.tp = {2, 4};
     space.pp = {1};
@@ -120,7 +120,7 @@ TEST(Search, InvalidCandidatesAreCountedByTheirRule) {
 }
 
 TEST(Search, StopsWithinTheCandidatesBeingSimulated) {
-    const Given g = given(true);
+    const SearchGiven g = search_given(true);
     std::stop_source stop;
     std::uint64_t seen = 0;
     const Found found = search(g, 2, stop.get_token(), [&](const SearchIncrement& increment) {
@@ -135,7 +135,7 @@ TEST(Search, StopsWithinTheCandidatesBeingSimulated) {
 // Whatever is known when a tenth is done has candidates of all tensor-parallel degrees in their
 // proportion, within a quarter.
 TEST(Search, PartOfTheWayIsAFairPicture) {
-    const Given g = given(true);
+    const SearchGiven g = search_given(true);
     std::stop_source stop;
     const Found found = search(g, 1, stop.get_token(), [&](const SearchIncrement& increment) {
         if (increment.evaluated >= increment.candidates / 10) stop.request_stop();

@@ -13,10 +13,12 @@
 #include "simulator/disturbed_steps.h"
 #include "simulator/event_engine.h"
 #include "simulator/log_normal.h"
+#include "tests/simulator/first_strategy.h"
 
 namespace shardscope {
 namespace {
 
+using test::first_plan;
 using ::testing::HasSubstr;
 
 // `nodes` nodes of eight GPUs; twelve heads, so that tp may be 6.
@@ -32,18 +34,12 @@ Scenario scenario_with(const std::string& strategy, int nodes, int global_batch 
         "", {});
 }
 
-Plan plan_of(const Scenario& scenario) {
-    const auto model = std::make_shared<const Model>(build_model(scenario.model));
-    return lower(scenario, model, scenario.strategies.front(),
-                 ExecutionTarget::of(scenario.cluster.device));
-}
-
 struct Walls {
     double roles = 0, ranks = 0;  // seconds, of the slowest
 };
 
 Walls walls_of(const Scenario& scenario) {
-    const Plan plan = plan_of(scenario);
+    const Plan plan = first_plan(scenario);
     const auto slowest = [&](bool separate) {
         const LaneProgram program =
             prepare(plan.program, scenario.cluster, false, plan.strategy.profile, separate);
@@ -99,7 +95,7 @@ TEST(Conservation, LinksCarryWhatCollectivesMove) {
         const int nodes = 1 + static_cast<int>(random() % 4);
         const char* strategy = (random() % 2) != 0 ? "{zero: 3}" : "{tp: 2, pp: 2}";
         const Scenario scenario = scenario_with(strategy, nodes, 192, "a100-80gb");  // no NVLS
-        const Plan plan = plan_of(scenario);
+        const Plan plan = first_plan(scenario);
         const Cluster& cluster = scenario.cluster;
         const CollectiveCost cost(cluster);
         Channels channels(plan.program, cluster, lock_steps(plan.program, true));
@@ -165,7 +161,7 @@ TEST(MonotoneSteps, MoreBandwidthIsNeverSlowerAndFewerBytesNeverLonger) {
         std::uniform_real_distribution<double> magnitude(-1.5, 1.0);
         scenario.cluster.inter_node.bandwidth.value *= std::pow(10, magnitude(random));
         scenario.cluster.intra_node.bandwidth.value *= std::pow(10, magnitude(random));
-        const Plan plan = plan_of(scenario);
+        const Plan plan = first_plan(scenario);
         double last = 1e300;
         for (const double factor : {0.3, 0.6, 1.0, 1.7, 4.0}) {
             Cluster cluster = scenario.cluster;
@@ -180,7 +176,7 @@ TEST(MonotoneSteps, MoreBandwidthIsNeverSlowerAndFewerBytesNeverLonger) {
         for (const int seq : {64, 128, 512, 1024}) {
             const Scenario longer = scenario_with(strategy, 2, 64, "h100-sxm", seq);
             const double wall =
-                simulate_step(plan_of(longer).program, scenario.cluster)[0].time.wall.value;
+                simulate_step(first_plan(longer).program, scenario.cluster)[0].time.wall.value;
             EXPECT_GE(wall, last * 0.999) << strategy << ", seq " << seq;
             last = wall;
         }
@@ -189,7 +185,7 @@ TEST(MonotoneSteps, MoreBandwidthIsNeverSlowerAndFewerBytesNeverLonger) {
 
 StepVariation varied(const std::string& strategy, Disturbance disturbance, int steps = 40) {
     const Scenario scenario = scenario_with(strategy, 1, 64);
-    return simulate_disturbed(scenario, plan_of(scenario), disturbance, steps);
+    return simulate_disturbed(scenario, first_plan(scenario), disturbance, steps);
 }
 
 double undisturbed(const std::string& strategy) {
@@ -247,7 +243,7 @@ TEST(Disturbed, WhatCannotBeSaysWhy) {
         Disturbance slow;
         slow.stragglers = {{Rank(rank), 2.0}};
         try {
-            simulate_disturbed(scenario, plan_of(scenario), slow, 1);
+            simulate_disturbed(scenario, first_plan(scenario), slow, 1);
         } catch (const Error& e) {
             return e.what();
         }

@@ -3,11 +3,14 @@
 
 #include "core/cluster/cluster_source.h"
 #include "simulator/event_runner.h"
+#include "tests/simulator/first_strategy.h"
 
 namespace shardscope {
 namespace {
 
-Scenario scenario(bool plus_plus, double link_factor) {
+using test::first_step;
+
+Scenario zero_plus_plus_scenario(bool plus_plus, double link_factor) {
     Scenario s;
     LlamaSpec spec;
     spec.layers = 4;
@@ -33,15 +36,10 @@ Scenario scenario(bool plus_plus, double link_factor) {
     return s;
 }
 
-double wall(const Scenario& s) {
-    const auto model = std::make_shared<const Model>(build_model(s.model));
-    const Plan plan = lower(s, model, s.strategies[0], ExecutionTarget::of(s.cluster.device));
-    return EventRunner().run(s, plan, {}).ranks[0].steps[0].wall.value;
-}
-
 // Four times fewer bytes between nodes; all-to-alls and scales take their part.
 TEST(ZeroPlusPlusTime, PaysOnSlowNetworks) {
-    const double plain = wall(scenario(false, 0.01)), plus = wall(scenario(true, 0.01));
+    const double plain = first_step(zero_plus_plus_scenario(false, 0.01)).wall.value,
+                 plus = first_step(zero_plus_plus_scenario(true, 0.01)).wall.value;
     EXPECT_LT(plus, plain / 2.5);
     EXPECT_GT(plus, plain / 6);
 }
@@ -49,7 +47,7 @@ TEST(ZeroPlusPlusTime, PaysOnSlowNetworks) {
 TEST(ZeroPlusPlusTime, MoreBandwidthIsNeverSlower) {
     double last = 1e300;
     for (const double factor : {0.01, 0.1, 0.5, 1.0, 2.0, 100.0}) {
-        const double time = wall(scenario(true, factor));
+        const double time = first_step(zero_plus_plus_scenario(true, factor)).wall.value;
         EXPECT_LE(time, last * (1 + 1e-12)) << factor;
         last = time;
     }

@@ -5,7 +5,7 @@
 #include "backends/cpu/kernels/simd.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
@@ -140,4 +140,4 @@ TEST(ActivationKernel, GeGluMatchesItsDefinition) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -5,12 +5,12 @@
 #include "core/program/kernel.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-std::vector<Attention> cases() {
+std::vector<Attention> attention_cases() {
     std::vector<Attention> out;
     const int64_t shapes[][5] = {
         {1, 1, 1, 1, 1}, {2, 3, 2, 2, 5}, {1, 64, 2, 1, 8}, {2, 65, 4, 2, 7}, {1, 130, 3, 1, 16}};
@@ -25,25 +25,20 @@ int64_t qkv_elements(const Attention& k) {
 }
 int64_t y_elements(const Attention& k) { return k.samples * k.seq * k.heads * k.head_dim; }
 
-template <class Kernel>
-Tensor workspace(const Kernel& k) {
-    const int64_t n = attention_workspace_elements(k);
-    return n == 0 ? absent() : space(n);
-}
-
-std::vector<Values> run(const Attention& k, const Values& qkv, DType dtype = DType::fp64) {
-    return call(
-        k, dtype,
-        {tensor(qkv), space(y_elements(k)), space(attention_stats_elements(k)), workspace(k)});
+std::vector<Values> run_attention(const Attention& k, const Values& qkv,
+                                  DType dtype = DType::fp64) {
+    return call(k, dtype,
+                {tensor(qkv), space(y_elements(k)), space(attention_stats_elements(k)),
+                 attention_workspace(k)});
 }
 
 Values run_grad(const Attention& k, const Values& qkv, const Values& dy,
                 DType dtype = DType::fp64) {
-    const auto forward = run(k, qkv, dtype);
+    const auto forward = run_attention(k, qkv, dtype);
     const AttentionGrad grad{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
     return call(grad, dtype,
                 {tensor(dy), tensor(qkv), tensor(forward[1]), tensor(forward[2]),
-                 space(qkv_elements(k)), workspace(grad)})[4];
+                 space(qkv_elements(k)), attention_workspace(grad)})[4];
 }
 
 // y and the log-sum-exp of every query, one query at a time.
@@ -84,10 +79,10 @@ private:
 TEST(AttentionKernel, MatchesTheTextbook) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Attention& k : cases()) {
+    for (const Attention& k : attention_cases()) {
         const Values qkv = as_float(random.normal(qkv_elements(k)));
         const Reference want(k, qkv);
-        const auto exact = run(k, qkv), single = run(k, qkv, DType::fp32);
+        const auto exact = run_attention(k, qkv), single = run_attention(k, qkv, DType::fp32);
         EXPECT_TRUE(close(exact[1], want.y, 1e-13));
         EXPECT_TRUE(close(single[1], want.y, 2e-6));
         if (k.kind == AttentionKind::flash) {
@@ -101,7 +96,7 @@ TEST(AttentionKernel, StoredProbabilitiesAreCausalAndSumToOne) {
     Random random;
     SCOPED_TRACE(random.trace());
     const Attention k{2, 65, 4, 2, 7, AttentionKind::unfused};
-    const Values p = run(k, random.normal(qkv_elements(k)))[2];
+    const Values p = run_attention(k, random.normal(qkv_elements(k)))[2];
     const auto seq = static_cast<std::size_t>(k.seq);
     for (std::size_t row = 0; row < p.size() / seq; ++row) {
         double sum = 0;
@@ -119,9 +114,9 @@ TEST(AttentionKernel, StoredProbabilitiesAreCausalAndSumToOne) {
 TEST(AttentionKernel, GradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Attention& k : cases()) {
+    for (const Attention& k : attention_cases()) {
         const Values qkv = random.normal(qkv_elements(k)), dy = random.normal(y_elements(k));
-        const auto loss = [&](const Values& at) { return dot(dy, run(k, at)[1]); };
+        const auto loss = [&](const Values& at) { return dot(dy, run_attention(k, at)[1]); };
         const Values gradient = run_grad(k, qkv, dy);
         expect_gradient(random, loss, qkv, gradient);
         EXPECT_TRUE(close(run_grad(k, as_float(qkv), dy, DType::fp32), gradient, 1e-5));
@@ -134,7 +129,7 @@ TEST(AttentionKernel, BothKindsAgree) {
     Attention flash{2, 200, 6, 2, 9, AttentionKind::flash}, unfused = flash;
     unfused.kind = AttentionKind::unfused;
     const Values qkv = random.normal(qkv_elements(flash)), dy = random.normal(y_elements(flash));
-    EXPECT_TRUE(close(run(flash, qkv)[1], run(unfused, qkv)[1], 1e-14));
+    EXPECT_TRUE(close(run_attention(flash, qkv)[1], run_attention(unfused, qkv)[1], 1e-14));
     EXPECT_TRUE(close(run_grad(flash, qkv, dy), run_grad(unfused, qkv, dy), 1e-13));
 }
 
@@ -143,7 +138,7 @@ TEST(AttentionKernel, LargeScoresDoNotOverflow) {
     SCOPED_TRACE(random.trace());
     const Attention k{1, 70, 1, 1, 8, AttentionKind::flash};
     const Values qkv = random.normal(qkv_elements(k), 30.0);
-    const Values y = run(k, qkv, DType::fp32)[1];
+    const Values y = run_attention(k, qkv, DType::fp32)[1];
     for (const double v : y) EXPECT_TRUE(std::isfinite(v));
     const Values gradient = run_grad(k, qkv, random.normal(y_elements(k)), DType::fp32);
     for (const double v : gradient) EXPECT_TRUE(std::isfinite(v));
@@ -154,14 +149,14 @@ TEST(AttentionKernel, AWrongMaskFails) {
     SCOPED_TRACE(random.trace());
     const Attention k{1, 20, 1, 1, 8, AttentionKind::flash};
     Values qkv = random.normal(qkv_elements(k));
-    const Values y = run(k, qkv)[1];
+    const Values y = run_attention(k, qkv)[1];
     // The last row's key and value are seen by the last query alone.
     qkv[qkv.size() - 1] += 1e-3;
-    Values moved = run(k, qkv)[1];
+    Values moved = run_attention(k, qkv)[1];
     EXPECT_FALSE(close(moved, y, 1e-13));
     std::copy(y.end() - k.head_dim, y.end(), moved.end() - k.head_dim);
     EXPECT_TRUE(close(moved, y, 0));
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

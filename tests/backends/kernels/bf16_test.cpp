@@ -9,7 +9,7 @@
 #include "core/program/operand_types.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
@@ -18,8 +18,8 @@ constexpr double kRounding = 1.0 / 256;
 constexpr double kSums = 1e-5;
 
 // Inputs as a call with these types stores them, for the call in fp64 that it is compared with.
-std::vector<Tensor> stored(std::vector<Tensor> operands,
-                           const std::array<DType, kMaxOperands>& types) {
+std::vector<Tensor> stored_operands(std::vector<Tensor> operands,
+                                    const std::array<DType, kMaxOperands>& types) {
     for (std::size_t i = 0; i < operands.size(); ++i) {
         Values& values = operands[i].values;
         if (types[i] == DType::bf16) values = as_bf16(std::move(values));
@@ -53,7 +53,7 @@ void expect_as_in_fp64(const Kernel& kernel, const std::vector<Tensor>& operands
         compute.dtype = DType::bf16;
         compute.gradient = gradient;
         const auto types = operand_dtypes(compute);
-        const auto inputs = stored(operands, types);
+        const auto inputs = stored_operands(operands, types);
         CallOptions options = allowed.options;
         const auto want = call(kernel, DType::fp64, inputs, options);
         options.gradient = gradient;
@@ -81,11 +81,13 @@ private:
     ::testing::ScopedTrace trace_{__FILE__, __LINE__, random_.trace()};
 };
 
-struct Shape {
+struct ProductShape {
     int64_t rows, in, out;
 };
 // Among them one that is longer than the tiles of the multiply in every direction.
-std::vector<Shape> shapes() { return {{1, 1, 1}, {5, 17, 33}, {67, 130, 10}, {133, 300, 150}}; }
+std::vector<ProductShape> shapes() {
+    return {{1, 1, 1}, {5, 17, 33}, {67, 130, 10}, {133, 300, 150}};
+}
 
 TEST_F(Bf16Kernel, Linear) {
     for (const auto& [rows, in, out] : shapes())
@@ -292,12 +294,6 @@ std::vector<Attention> attentions() {
     return out;
 }
 
-template <class Kernel>
-Tensor workspace(const Kernel& k) {
-    const int64_t n = attention_workspace_elements(k);
-    return n == 0 ? absent() : space(n);
-}
-
 // Probabilities, rounded to bf16 before they are multiplied, are off by 2⁻⁸ each and so is their
 // product with v. The unfused kind stores scores as well: of a size up to 4 here, they move the
 // probabilities by another 4 · 2⁻⁸.
@@ -307,7 +303,7 @@ TEST_F(Bf16Kernel, Attention) {
         const bool flash = k.kind == AttentionKind::flash;
         const std::vector<Tensor> operands{
             tensor(as_bf16(random_.normal(rows * (k.heads + 2 * k.kv_heads) * k.head_dim))),
-            space(y), space(attention_stats_elements(k)), workspace(k)};
+            space(y), space(attention_stats_elements(k)), attention_workspace(k)};
         const auto want = call(k, DType::fp64, operands), got = call(k, DType::bf16, operands);
         EXPECT_TRUE(close(got[1], want[1], (flash ? 2 : 6) * kRounding));
         EXPECT_TRUE(close(got[2], want[2], flash ? kSums : 5 * kRounding));
@@ -321,8 +317,9 @@ TEST_F(Bf16Kernel, AttentionGradient) {
         const int64_t rows = k.samples * k.seq, y = rows * k.heads * k.head_dim;
         const int64_t qkv = rows * (k.heads + 2 * k.kv_heads) * k.head_dim;
         const Tensor inputs = tensor(as_bf16(random_.normal(qkv)));
-        const auto forward = call(
-            k, DType::fp64, {inputs, space(y), space(attention_stats_elements(k)), workspace(k)});
+        const auto forward =
+            call(k, DType::fp64,
+                 {inputs, space(y), space(attention_stats_elements(k)), attention_workspace(k)});
         const bool flash = k.kind == AttentionKind::flash;
         const AttentionGrad grad{k.samples, k.seq, k.heads, k.kv_heads, k.head_dim, k.kind};
         const std::vector<Tensor> operands{
@@ -331,7 +328,7 @@ TEST_F(Bf16Kernel, AttentionGradient) {
             tensor(as_bf16(forward[1])),
             tensor(flash ? as_float(forward[2]) : as_bf16(forward[2])),
             space(qkv),
-            workspace(grad)};
+            attention_workspace(grad)};
         const auto want = call(grad, DType::fp64, operands);
         EXPECT_TRUE(close(call(grad, DType::bf16, operands)[4], want[4], 3 * kRounding))
             << k.seq << " queries, head size " << k.head_dim << (flash ? ", flash" : ", unfused");
@@ -354,4 +351,4 @@ TEST_F(Bf16Kernel, AnEarlierRoundingFails) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

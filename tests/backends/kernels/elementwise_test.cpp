@@ -3,7 +3,7 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
@@ -112,4 +112,4 @@ TEST(ElementwiseKernels, SumsOfShardsAreTheSumOfTheUnit) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

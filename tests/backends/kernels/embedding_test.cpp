@@ -3,12 +3,12 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-std::size_t at(double value) { return static_cast<std::size_t>(value); }
+std::size_t index_of(double value) { return static_cast<std::size_t>(value); }
 
 TEST(EmbeddingKernel, AddsPositionsAndGathersGradients) {
     Random random;
@@ -26,13 +26,13 @@ TEST(EmbeddingKernel, AddsPositionsAndGathersGradients) {
                 dtable.assign(dtable.size(), 0);
                 dposition.assign(dposition.size(), 0);
             }
-            for (std::size_t r = 0; r < at(rows); ++r)
-                for (std::size_t i = 0; i < at(hidden); ++i) {
-                    const std::size_t t = at(token[r]) * at(hidden) + i;
-                    const std::size_t p = r % at(seq) * at(hidden) + i;
+            for (std::size_t r = 0; r < index_of(rows); ++r)
+                for (std::size_t i = 0; i < index_of(hidden); ++i) {
+                    const std::size_t t = index_of(token[r]) * index_of(hidden) + i;
+                    const std::size_t p = r % index_of(seq) * index_of(hidden) + i;
                     y.push_back(table[t] + (rotary ? 0 : positions[p]));
-                    dtable[t] += dy[r * at(hidden) + i];
-                    dposition[p] += dy[r * at(hidden) + i];
+                    dtable[t] += dy[r * index_of(hidden) + i];
+                    dposition[p] += dy[r * index_of(hidden) + i];
                 }
             const auto forward =
                 call(Embedding{rows, seq, vocab, hidden}, DType::fp64,
@@ -58,13 +58,13 @@ TEST(EmbeddingKernel, ScalesTheTableAndShiftsPositions) {
     const Values token = random.integers(rows, vocab), dy = random.normal(rows * hidden);
     const Values table = random.normal(vocab * hidden), positions = random.normal(kept * hidden);
     Values y, dtable(table.size(), 0), dpositions(positions.size(), 0);
-    for (std::size_t r = 0; r < at(rows); ++r)
-        for (std::size_t i = 0; i < at(hidden); ++i) {
-            const std::size_t t = at(token[r]) * at(hidden) + i;
-            const std::size_t p = (r % at(seq) + at(offset)) * at(hidden) + i;
+    for (std::size_t r = 0; r < index_of(rows); ++r)
+        for (std::size_t i = 0; i < index_of(hidden); ++i) {
+            const std::size_t t = index_of(token[r]) * index_of(hidden) + i;
+            const std::size_t p = (r % index_of(seq) + index_of(offset)) * index_of(hidden) + i;
             y.push_back(scale * table[t] + positions[p]);
-            dtable[t] += scale * dy[r * at(hidden) + i];
-            dpositions[p] += dy[r * at(hidden) + i];
+            dtable[t] += scale * dy[r * index_of(hidden) + i];
+            dpositions[p] += dy[r * index_of(hidden) + i];
         }
     const Embedding forward{rows, seq, vocab, hidden, false, offset, scale};
     EXPECT_TRUE(
@@ -158,4 +158,4 @@ TEST(RopeKernel, ScoresDependOnDistanceOnly) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -13,7 +13,7 @@
 #include "core/error.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
@@ -151,4 +151,4 @@ TEST(Dispatch, RefusesWhatTheCpuDoesNotRun) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

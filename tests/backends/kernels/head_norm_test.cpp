@@ -3,15 +3,15 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-struct Inputs {
+struct HeadNormInputs {
     HeadNorm k;
     Values qkv, query, key;
-    Inputs(Random& random, int64_t rows, int64_t heads, int64_t kv_heads, int64_t head_dim)
+    HeadNormInputs(Random& random, int64_t rows, int64_t heads, int64_t kv_heads, int64_t head_dim)
         : k{rows, heads, kv_heads, head_dim, 1e-5},
           qkv(as_float(random.normal(width(), 2.0))),
           query(as_float(random.normal(head_dim))),
@@ -45,8 +45,8 @@ struct Inputs {
     }
 };
 
-std::vector<Inputs> cases(Random& random) {
-    std::vector<Inputs> out;
+std::vector<HeadNormInputs> head_norm_cases(Random& random) {
+    std::vector<HeadNormInputs> out;
     const int64_t shapes[][4] = {{1, 1, 1, 2}, {5, 4, 2, 6}, {3, 2, 1, 33}, {40, 3, 3, 64}};
     for (const auto& s : shapes) out.emplace_back(random, s[0], s[1], s[2], s[3]);
     return out;
@@ -55,7 +55,7 @@ std::vector<Inputs> cases(Random& random) {
 TEST(HeadNormKernel, MatchesItsDefinition) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random)) {
+    for (const HeadNormInputs& in : head_norm_cases(random)) {
         const auto [qkv, before, stats] = in.reference();
         const auto exact = in.run(DType::fp64), single = in.run(DType::fp32);
         EXPECT_TRUE(close(exact[0], qkv, 1e-13));
@@ -70,10 +70,10 @@ TEST(HeadNormKernel, MatchesItsDefinition) {
 TEST(HeadNormKernel, InputGradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random)) {
+    for (const HeadNormInputs& in : head_norm_cases(random)) {
         const Values dy = random.normal(in.width());
         const auto loss = [&](const Values& qkv) {
-            Inputs moved = in;
+            HeadNormInputs moved = in;
             moved.qkv = qkv;
             return dot(dy, moved.run(DType::fp64)[0]);
         };
@@ -92,7 +92,7 @@ TEST(HeadNormKernel, InputGradientMatchesDifferences) {
 TEST(HeadNormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random)) {
+    for (const HeadNormInputs& in : head_norm_cases(random)) {
         const Values dy = random.normal(in.width());
         HeadNormWeightGrad k{in.k.rows, in.k.heads, in.k.kv_heads, in.k.head_dim, false};
         const auto run = [&](DType dtype) {
@@ -102,7 +102,7 @@ TEST(HeadNormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
                          tensor(in.key)});
         };
         const auto loss = [&](const Values& query, const Values& key) {
-            Inputs moved = in;
+            HeadNormInputs moved = in;
             moved.query = query;
             moved.key = key;
             return dot(dy, moved.run(DType::fp64)[0]);
@@ -123,4 +123,4 @@ TEST(HeadNormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

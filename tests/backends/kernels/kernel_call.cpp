@@ -9,7 +9,7 @@
 #include "core/program/operand_types.h"
 #include "tests/backends/kernels/stored_operand.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 Tensor space(std::int64_t elements) {
     return tensor(Values(static_cast<std::size_t>(elements), 0.0));
 }
@@ -105,4 +105,4 @@ double dot(const Values& a, const Values& b) {
     return sum;
 }
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -18,7 +18,10 @@
 #include "core/dtype.h"
 #include "core/program/kernel.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
+
+inline constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::gelu,
+                                              Activation::gelu_erf};
 
 using Values = std::vector<double>;
 
@@ -33,6 +36,12 @@ inline Tensor tokens(Values values) { return tensor(std::move(values)); }
 inline Tensor scalar(double value = 0) { return tensor({value}); }
 // A tensor whose content before the call does not matter.
 Tensor space(std::int64_t elements);
+// What an attention kernel, forward or backward, works in.
+template <class Kernel>
+Tensor attention_workspace(const Kernel& k) {
+    const std::int64_t n = attention_workspace_elements(k);
+    return n == 0 ? absent() : space(n);
+}
 
 struct CallOptions {
     std::int64_t step = 0;  // 0-based
@@ -98,4 +107,4 @@ void expect_gradient(Random& random, const Function& function, const Values& x,
     }
 }
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

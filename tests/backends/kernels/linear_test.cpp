@@ -3,12 +3,12 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-double reference(Activation a, double x) {
+double activated(Activation a, double x) {
     if (a == Activation::relu) return std::max(x, 0.0);
     if (a == Activation::gelu)
         return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -28,7 +28,7 @@ Values before_activation(const Linear& k, const Values& x, const Values& w, cons
     return y;
 }
 
-std::vector<Linear> cases() {
+std::vector<Linear> linear_cases() {
     std::vector<Linear> out;
     const int64_t shapes[][3] = {{1, 1, 1}, {1, 7, 5}, {5, 17, 33}, {64, 64, 300}, {67, 130, 10}};
     for (const auto& s : shapes)
@@ -39,9 +39,9 @@ std::vector<Linear> cases() {
     return out;
 }
 
-struct Inputs {
+struct LinearInputs {
     Values x, w, b, residual;
-    Inputs(Random& random, const Linear& k)
+    LinearInputs(Random& random, const Linear& k)
         : x(as_float(random.normal(k.rows * k.in))),
           w(as_float(random.normal(k.in * k.out, 1 / std::sqrt(static_cast<double>(k.in))))),
           b(as_float(random.normal(k.out))),
@@ -58,12 +58,12 @@ struct Inputs {
 TEST(LinearKernel, MatchesATripleLoop) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Linear& k : cases()) {
-        const Inputs in(random, k);
+    for (const Linear& k : linear_cases()) {
+        const LinearInputs in(random, k);
         const Values pre = before_activation(k, in.x, in.w, in.b);
         Values y(pre);
         for (std::size_t i = 0; i < y.size(); ++i)
-            y[i] = reference(k.activation, pre[i]) + (k.residual ? in.residual[i] : 0.0);
+            y[i] = activated(k.activation, pre[i]) + (k.residual ? in.residual[i] : 0.0);
 
         const auto exact = in.run(k, DType::fp64);
         EXPECT_TRUE(close(exact[4], y, 1e-13));
@@ -79,7 +79,7 @@ TEST(LinearKernel, AWrongReferenceFails) {
     Random random;
     SCOPED_TRACE(random.trace());
     const Linear k{5, 17, 33, true, true, Activation::gelu};
-    const Inputs in(random, k);
+    const LinearInputs in(random, k);
     Values perturbed = in.run(k, DType::fp64)[4];
     perturbed[40] += 1e-10;
     EXPECT_FALSE(close(in.run(k, DType::fp64)[4], perturbed, 1e-13));
@@ -91,11 +91,11 @@ TEST(LinearKernel, AWrongReferenceFails) {
 TEST(LinearKernel, InputGradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Linear& shape : cases()) {
+    for (const Linear& shape : linear_cases()) {
         if (shape.bias || shape.residual) continue;
         const LinearInputGrad k{shape.rows, shape.in, shape.out, shape.activation};
         const Linear linear{k.rows, k.in, k.out};
-        Inputs in(random, linear);
+        LinearInputs in(random, linear);
         in.x = off_zero(in.x);
         const Values dy = random.normal(k.rows * k.out);
         const auto activated = [&](const Values& x) {
@@ -120,16 +120,16 @@ TEST(LinearKernel, InputGradientMatchesDifferences) {
 TEST(LinearKernel, WeightGradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Linear& shape : cases()) {
+    for (const Linear& shape : linear_cases()) {
         if (shape.residual || shape.activation != Activation::none) continue;
-        const Inputs in(random, shape);
+        const LinearInputs in(random, shape);
         const Values dy = random.normal(shape.rows * shape.out);
         const LinearWeightGrad k{shape.rows, shape.in, shape.out, shape.bias, false};
         const std::vector<Tensor> operands{tensor(in.x), tensor(dy), space(k.in * k.out),
                                            k.bias ? space(k.out) : absent()};
         const auto gradient = call(k, DType::fp64, operands);
         const auto loss = [&](const Values& w, const Values& b) {
-            Inputs moved = in;
+            LinearInputs moved = in;
             moved.w = w;
             moved.b = b;
             return dot(dy, moved.run(shape, DType::fp64)[4]);
@@ -162,4 +162,4 @@ TEST(LinearKernel, WeightGradientAccumulates) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -3,15 +3,15 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-struct Case {
+struct LossCase {
     SoftmaxCrossEntropy k;
     Values logits, targets;
-    Case(Random& random, int64_t rows, int64_t classes)
+    LossCase(Random& random, int64_t rows, int64_t classes)
         : k{rows, classes, 0.25, false},
           logits(as_float(random.normal(rows * classes, 3.0))),
           targets(random.integers(rows, classes)) {}
@@ -37,7 +37,7 @@ TEST(LossKernel, MatchesItsDefinitionAndDifferences) {
     SCOPED_TRACE(random.trace());
     for (const auto& [rows, classes] :
          {std::pair<int64_t, int64_t>{1, 1}, {1, 10}, {7, 257}, {66, 31}}) {
-        const Case in(random, rows, classes);
+        const LossCase in(random, rows, classes);
         const auto exact = in.run(in.logits), single = in.run(in.logits, DType::fp32);
         EXPECT_NEAR(exact[2][0], in.reference(), 1e-13 * std::max(1.0, in.reference()));
         EXPECT_NEAR(single[2][0], in.reference(), 1e-6 * std::max(1.0, in.reference()));
@@ -52,7 +52,7 @@ TEST(LossKernel, MatchesItsDefinitionAndDifferences) {
 TEST(LossKernel, AccumulatesTheLoss) {
     Random random;
     SCOPED_TRACE(random.trace());
-    Case in(random, 5, 9);
+    LossCase in(random, 5, 9);
     in.k.accumulate_loss = true;
     EXPECT_NEAR(in.run(in.logits, DType::fp64, 2.5)[2][0], 2.5 + in.reference(), 1e-13);
 }
@@ -60,7 +60,7 @@ TEST(LossKernel, AccumulatesTheLoss) {
 TEST(LossKernel, LargeLogitsDoNotOverflow) {
     Random random;
     SCOPED_TRACE(random.trace());
-    Case in(random, 2, 3);
+    LossCase in(random, 2, 3);
     in.logits = {1e4, 0, -1e4, 1e4, 0, -1e4};
     in.targets = {0, 1};
     for (const DType dtype : {DType::fp32, DType::fp64}) {
@@ -71,4 +71,4 @@ TEST(LossKernel, LargeLogitsDoNotOverflow) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

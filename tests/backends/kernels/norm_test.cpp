@@ -3,15 +3,15 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-struct Inputs {
+struct NormInputs {
     Norm k;
     Values x, w, b;
-    Inputs(Random& random, int64_t rows, int64_t hidden, NormKind kind)
+    NormInputs(Random& random, int64_t rows, int64_t hidden, NormKind kind)
         : k{rows, hidden, kind, 1e-5},
           x(as_float(random.normal(rows * hidden, 2.0))),
           w(as_float(random.normal(hidden))),
@@ -44,8 +44,8 @@ struct Inputs {
     }
 };
 
-std::vector<Inputs> cases(Random& random) {
-    std::vector<Inputs> out;
+std::vector<NormInputs> norm_cases(Random& random) {
+    std::vector<NormInputs> out;
     const int64_t shapes[][2] = {{1, 1}, {1, 32}, {3, 7}, {70, 65}, {33, 300}};
     for (const auto& s : shapes)
         for (const NormKind kind : {NormKind::layer_norm, NormKind::rms_norm})
@@ -56,7 +56,7 @@ std::vector<Inputs> cases(Random& random) {
 TEST(NormKernel, MatchesItsDefinition) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random)) {
+    for (const NormInputs& in : norm_cases(random)) {
         Values y, saved;
         in.reference(y, saved);
         const auto exact = in.run(DType::fp64), single = in.run(DType::fp32);
@@ -72,13 +72,13 @@ TEST(NormKernel, MatchesItsDefinition) {
 TEST(NormKernel, InputGradientMatchesDifferences) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random))
+    for (const NormInputs& in : norm_cases(random))
         for (const bool residual : {false, true}) {
             if (in.k.hidden == 1) continue;  // 1/√epsilon: differences are too coarse there
             const int64_t n = in.k.rows * in.k.hidden;
             const Values dy = random.normal(n), add = random.normal(n);
             const auto loss = [&](const Values& x) {
-                Inputs moved = in;
+                NormInputs moved = in;
                 moved.x = x;
                 return dot(dy, moved.run(DType::fp64)[3]) + (residual ? dot(add, x) : 0.0);
             };
@@ -96,7 +96,7 @@ TEST(NormKernel, InputGradientMatchesDifferences) {
 TEST(NormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Inputs& in : cases(random)) {
+    for (const NormInputs& in : norm_cases(random)) {
         const Values dy = random.normal(in.k.rows * in.k.hidden);
         NormWeightGrad k{in.k.rows, in.k.hidden, in.k.kind, false};
         const auto run = [&](DType dtype, const Values& dw, const Values& db) {
@@ -106,7 +106,7 @@ TEST(NormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
         };
         const auto gradient = run(DType::fp64, in.w, in.b);
         const auto loss = [&](const Values& w, const Values& b) {
-            Inputs moved = in;
+            NormInputs moved = in;
             moved.w = w;
             moved.b = b;
             return dot(dy, moved.run(DType::fp64)[3]);
@@ -130,4 +130,4 @@ TEST(NormKernel, WeightGradientMatchesDifferencesAndAccumulates) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

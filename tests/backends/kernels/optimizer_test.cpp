@@ -3,7 +3,7 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
@@ -13,7 +13,7 @@ struct Element {
 };
 
 // torch.optim's single-tensor update, t from 1; Lion's as algorithm 2 of arXiv:2302.06675.
-void reference(const OptimizerSpec& o, double g, int t, Element& e) {
+void reference_update(const OptimizerSpec& o, double g, int t, Element& e) {
     if (o.kind == OptimizerKind::lion) {
         const double c = o.beta1 * e.s1 + (1 - o.beta1) * g;
         e.w -= o.lr * ((c > 0) - (c < 0) + o.weight_decay * e.w);
@@ -75,7 +75,7 @@ void train(Random& random, const OptimizerSpec& spec, DType dtype, bool master, 
         if (spec.states() > 1) s2 = after[5];
         want.clear();
         for (std::size_t i = 0; i < w.size(); ++i) {
-            reference(spec, g[i] * factor, step + 1, elements[i]);
+            reference_update(spec, g[i] * factor, step + 1, elements[i]);
             want.push_back(elements[i].w);
         }
         EXPECT_TRUE(close(w, want, tolerance)) << "step " << step;
@@ -118,4 +118,4 @@ TEST(OptimizerKernel, FirstAdamStepHasTheSizeOfTheLearningRate) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -4,7 +4,7 @@
 
 #include "backends/stored_numbers.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 constexpr std::size_t kGuard = 64;
@@ -39,4 +39,4 @@ void StoredOperand::put(std::size_t i, double value) {
 
 double StoredOperand::get(std::size_t i) const { return stored_number(dtype_, bytes_.data(), i); }
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -9,7 +9,7 @@
 #include "core/dtype.h"
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 
 class StoredOperand {
 public:
@@ -33,4 +33,4 @@ private:
     std::vector<std::byte> bytes_, before_;
 };
 
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -9,7 +9,7 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using cpu::Share;
@@ -77,12 +77,12 @@ TEST(Team, SumsAreAddedInOneOrder) {
 }
 
 // Every kernel that is divided, large enough to be; attention has a tile for each thread.
-struct Case {
+struct TeamCase {
     Kernel kernel;
     std::vector<Tensor> operands;
 };
 
-std::vector<Case> cases(Random& random) {
+std::vector<TeamCase> team_cases(Random& random) {
     constexpr std::int64_t rows = 384, in = 96, out = 160, seq = 128, hidden = 192, heads = 6;
     constexpr std::int64_t head = hidden / heads, samples = rows / seq, vocab = 100, n = 100'000;
     constexpr int tiles = 3;
@@ -146,7 +146,7 @@ std::vector<Case> cases(Random& random) {
 TEST(Team, KernelsHaveTheSameBitsWithAnyNumberOfThreads) {
     Random random;
     SCOPED_TRACE(random.trace());
-    for (const Case& c : cases(random))
+    for (const TeamCase& c : team_cases(random))
         for (const DType dtype : {DType::fp32, DType::fp64, DType::bf16}) {
             const auto alone = call(c.kernel, dtype, c.operands);
             for (const int threads : {2, 3}) {
@@ -175,4 +175,4 @@ TEST(Team, AttentionWantsATileForEveryThread) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

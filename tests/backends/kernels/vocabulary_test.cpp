@@ -6,12 +6,12 @@
 
 #include "tests/backends/kernels/kernel_call.h"
 
-namespace shardscope::testing {
+namespace shardscope::test {
 namespace {
 
 using std::int64_t;
 
-std::size_t at(int64_t index) { return static_cast<std::size_t>(index); }
+std::size_t place(int64_t index) { return static_cast<std::size_t>(index); }
 
 constexpr double kGarbage = 1e30;  // what padding may hold: e^1e30 would swamp every sum
 
@@ -35,7 +35,7 @@ Values part(const Split& s, const Values& logits, int rank) {
     Values out;
     for (int64_t r = 0; r < s.rows; ++r)
         for (int64_t c = rank * s.columns(); c < (rank + 1) * s.columns(); ++c)
-            out.push_back(c < s.vocab ? logits[at(r * s.vocab + c)] : kGarbage);
+            out.push_back(c < s.vocab ? logits[place(r * s.vocab + c)] : kGarbage);
     return out;
 }
 
@@ -45,33 +45,34 @@ struct Result {
 };
 
 Values largest_of_all(const Split& s, const std::vector<Values>& parts, DType dtype) {
-    Values largest(at(s.rows), -std::numeric_limits<double>::infinity());
+    Values largest(place(s.rows), -std::numeric_limits<double>::infinity());
     for (int i = 0; i < s.ranks; ++i) {
         const Values own = call(VocabularyMax{s.rows, s.columns(), s.vocab}, dtype,
-                                {tensor(parts[at(i)]), space(s.rows)}, {.tensor_index = i})[1];
+                                {tensor(parts[place(i)]), space(s.rows)}, {.tensor_index = i})[1];
         for (std::size_t r = 0; r < own.size(); ++r) largest[r] = std::max(largest[r], own[r]);
     }
     return largest;
 }
 
 // The three kernels on every rank, with the two all-reduces between them.
-Result run(const Split& s, const Values& logits, const Values& targets, double scale, DType dtype) {
+Result run_split(const Split& s, const Values& logits, const Values& targets, double scale,
+                 DType dtype) {
     std::vector<Values> parts;
     for (int i = 0; i < s.ranks; ++i) parts.push_back(part(s, logits, i));
     const Values largest = largest_of_all(s, parts, dtype);
-    Values sums(at(2 * s.rows), 0.0);
+    Values sums(place(2 * s.rows), 0.0);
     for (int i = 0; i < s.ranks; ++i) {
         const auto after =
             call(VocabularySum{s.rows, s.columns(), s.vocab}, dtype,
-                 {tensor(parts[at(i)]), tensor(largest), tokens(targets), space(2 * s.rows)},
+                 {tensor(parts[place(i)]), tensor(largest), tokens(targets), space(2 * s.rows)},
                  {.tensor_index = i});
-        parts[at(i)] = after[0];
+        parts[place(i)] = after[0];
         for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += after[3][j];
     }
     Result result;
     for (int i = 0; i < s.ranks; ++i) {
         const auto after = call(VocabularyLoss{s.rows, s.columns(), s.vocab, scale}, dtype,
-                                {tensor(parts[at(i)]), tensor(sums), tokens(targets), scalar(2)},
+                                {tensor(parts[place(i)]), tensor(sums), tokens(targets), scalar(2)},
                                 {.tensor_index = i});
         result.gradients.push_back(after[0]);
         result.losses.push_back(after[3][0]);
@@ -81,14 +82,14 @@ Result run(const Split& s, const Values& logits, const Values& targets, double s
 
 // The ranks' columns side by side again; what lies beyond the vocabulary must be zero.
 Values whole(const Split& s, const std::vector<Values>& parts) {
-    Values out(at(s.rows * s.vocab));
+    Values out(place(s.rows * s.vocab));
     for (int i = 0; i < s.ranks; ++i)
         for (int64_t r = 0; r < s.rows; ++r)
             for (int64_t c = 0; c < s.columns(); ++c) {
-                const double value = parts[at(i)][at(r * s.columns() + c)];
+                const double value = parts[place(i)][place(r * s.columns() + c)];
                 const int64_t column = i * s.columns() + c;
                 if (column < s.vocab)
-                    out[at(r * s.vocab + column)] = value;
+                    out[place(r * s.vocab + column)] = value;
                 else
                     EXPECT_EQ(value, 0.0) << "padding column of rank " << i;
             }
@@ -98,11 +99,11 @@ Values whole(const Split& s, const std::vector<Values>& parts) {
 // fp32: the sum over a rank's columns is rounded once more per rank. bf16: the exponentials and the
 // probabilities, of which the largest is scale, are rounded by 2⁻⁸ each, where the whole kernel rounds
 // probabilities only; the loss is made from sums of neither.
-struct Tolerance {
+struct SplitTolerance {
     DType dtype;
     double gradient, loss;
 };
-constexpr Tolerance kTolerances[] = {
+constexpr SplitTolerance kTolerances[] = {
     {DType::fp64, 1e-15, 1e-14}, {DType::fp32, 1e-6, 1e-5}, {DType::bf16, 3e-3, 1e-5}};
 
 TEST(VocabularyKernels, AllRanksTogetherAreTheWholeLoss) {
@@ -116,7 +117,7 @@ TEST(VocabularyKernels, AllRanksTogetherAreTheWholeLoss) {
             const Values targets = random.integers(s.rows, s.vocab);
             const auto want = call(SoftmaxCrossEntropy{s.rows, s.vocab, kScale}, dtype,
                                    {tensor(logits), tokens(targets), scalar()});
-            const Result got = run(s, logits, targets, kScale, dtype);
+            const Result got = run_split(s, logits, targets, kScale, dtype);
             EXPECT_TRUE(close(whole(s, got.gradients), want[0], gradient));
             EXPECT_TRUE(close({got.losses[0] - 2}, want[2], loss));
             for (std::size_t i = 1; i < got.losses.size(); ++i) EXPECT_EQ(got.losses[i], 2);
@@ -143,7 +144,7 @@ TEST(VocabularyKernels, LargeLogitsDoNotOverflow) {
     const Split s{2, 3, 2};
     const Values logits{1e4, 0, -1e4, 1e4, 0, -1e4};
     for (const DType dtype : {DType::fp32, DType::fp64}) {
-        const Result got = run(s, logits, {0, 1}, 0.25, dtype);
+        const Result got = run_split(s, logits, {0, 1}, 0.25, dtype);
         EXPECT_DOUBLE_EQ(got.losses[0] - 2, 0.25 * 1e4);
         EXPECT_TRUE(close(whole(s, got.gradients), {0, 0, 0, 0.25, -0.25, 0}, 1e-15));
     }
@@ -165,10 +166,10 @@ TEST(VocabularyKernels, TheRanksIndexMatters) {
 
 // Table rows of rank i, NaN beyond the vocabulary: nothing may read those.
 Values rows_of(const Split& s, const Values& table, int64_t hidden, int rank) {
-    Values out(at(s.columns() * hidden), std::nan(""));
+    Values out(place(s.columns() * hidden), std::nan(""));
     for (int64_t r = 0; r < s.columns(); ++r)
         for (int64_t i = 0; i < hidden && rank * s.columns() + r < s.vocab; ++i)
-            out[at(r * hidden + i)] = table[at((rank * s.columns() + r) * hidden + i)];
+            out[place(r * hidden + i)] = table[place((rank * s.columns() + r) * hidden + i)];
     return out;
 }
 
@@ -238,4 +239,4 @@ TEST(VocabularyKernels, EmbeddingGradientsAreTheRowsOfTheWholeOne) {
 }
 
 }  // namespace
-}  // namespace shardscope::testing
+}  // namespace shardscope::test

@@ -120,7 +120,7 @@ bool acceptable(const Expected& e, std::int64_t ranks) {
            *e.train == *e.micro * *e.accumulation * ranks;
 }
 
-void check(const BatchTriad& given, std::int64_t ranks) {
+void check_batch(const BatchTriad& given, std::int64_t ranks) {
     const Expected expected = restated(given, ranks);
     if (acceptable(expected, ranks))
         expect_batch(given, ranks, *expected.train, *expected.micro, *expected.accumulation);
@@ -138,7 +138,7 @@ TEST(BatchTriad, SmallNumbersExhaustively) {
         for (const Number& train : numbers(24))
             for (const Number& micro : numbers(6))
                 for (const Number& accumulation : numbers(6))
-                    check({train, micro, accumulation}, ranks);
+                    check_batch({train, micro, accumulation}, ranks);
 }
 
 TEST(BatchTriad, RandomTriples) {
@@ -156,7 +156,7 @@ TEST(BatchTriad, RandomTriples) {
         if (one_to(3) > 1) given.train = train;
         if (one_to(3) > 1) given.micro = micro;
         if (one_to(3) > 1) given.accumulation = accumulation;
-        check(given, ranks);
+        check_batch(given, ranks);
     }
 }
 

@@ -8,12 +8,12 @@
 namespace shardscope {
 namespace {
 
-YamlMap parsed(const std::string& text) {
+YamlMap parsed_json(const std::string& text) {
     return YamlMap::open(parse_deepspeed_json(text, "ds.json"));
 }
 
 TEST(DeepSpeedJson, PlainJson) {
-    const YamlMap map = parsed(
+    const YamlMap map = parsed_json(
         "{\"a\": 1, \"b\": -2.5e3, \"c\": true, \"d\": null, \"e\": \"x\\n\\u00e9\\ud83d\\ude00\", "
         "\"f\": [1, [2]], \"g\": {}}\n");
     EXPECT_EQ(map.require("a").integer({0, 9}), 1);
@@ -26,7 +26,7 @@ TEST(DeepSpeedJson, PlainJson) {
 }
 
 TEST(DeepSpeedJson, CommentsCommasAndQuotes) {
-    const YamlMap map = parsed(
+    const YamlMap map = parsed_json(
         "# a comment\n"
         "{ // another\n"
         "  \"url\": \"http://x#y\",  # not in a text\n"
@@ -43,7 +43,7 @@ TEST(DeepSpeedJson, CommentsCommasAndQuotes) {
 }
 
 TEST(DeepSpeedJson, PlacesAreLinesAndCharacters) {
-    const YamlMap map = parsed("{\n  \"é\": 0, \"b\": 7\n}");
+    const YamlMap map = parsed_json("{\n  \"é\": 0, \"b\": 7\n}");
     EXPECT_EQ(map.require("b").place(), "ds.json:2:16");
     EXPECT_EQ(map.keys()[1].place(), "ds.json:2:11");
 }

@@ -11,7 +11,7 @@
 namespace shardscope {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -82,7 +82,7 @@ TEST(ValidationText, WithoutRunsFiguresAreUnknown) {
 }
 
 TEST(ValidationJson, HasTheShapeThatIsPromised) {
-    const json j = json::parse(validation_to_json(example()));
+    const Json j = Json::parse(validation_to_json(example()));
     EXPECT_EQ(j["schema_version"], kValidationSchemaVersion);
     EXPECT_EQ(j["rows"], 4);
     EXPECT_EQ(j["skipped"].dump(),
@@ -91,7 +91,7 @@ TEST(ValidationJson, HasTheShapeThatIsPromised) {
     EXPECT_NEAR(j["time"]["median_ape"].get<double>(), 10, 1e-9);
     EXPECT_NEAR(j["time"]["max_ape"].get<double>(), 20, 1e-9);
     EXPECT_NEAR(j["time"]["bias"].get<double>(), 20.0 / 3, 1e-9);
-    const json& a = j["time"]["per_family"]["a"];
+    const Json& a = j["time"]["per_family"]["a"];
     EXPECT_NEAR(a["mape"].get<double>(), 10, 1e-9);
     EXPECT_NEAR(a["bias"].get<double>(), 0, 1e-9);
     EXPECT_EQ(a["n"], 2);
@@ -101,7 +101,7 @@ TEST(ValidationJson, HasTheShapeThatIsPromised) {
     EXPECT_EQ(j["memory"]["per_kind"]["allocated"]["a"]["n"], 1);
     EXPECT_EQ(j["memory"]["skipped"][0]["id"], "a-2");
     ASSERT_EQ(j["details"].size(), 4u);
-    const json& first = j["details"][0];
+    const Json& first = j["details"][0];
     EXPECT_EQ(first["id"], "a-1");
     EXPECT_EQ(first["predicted_step_time_s"], 1.1);
     EXPECT_EQ(first["measured_step_time_s"], 1.0);
@@ -135,7 +135,7 @@ TEST(ValidationCsv, HasALinePerRow) {
     EXPECT_EQ(field(3, "remark"), "not-modelled: ep is not modelled; leave it out");
 }
 
-std::size_t count(const std::string& text, const std::string& part) {
+std::size_t occurrences(const std::string& text, const std::string& part) {
     std::size_t n = 0;
     for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++n;
     return n;
@@ -145,14 +145,15 @@ TEST(ScatterPlot, HasAMarkPerRunAndALegend) {
     const std::string svg = scatter_plot(example());
     EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width="));
     EXPECT_TRUE(svg.ends_with("</svg>\n"));
-    EXPECT_EQ(count(svg, "</title></path>"), 4u) << "three times, one peak";
+    EXPECT_EQ(occurrences(svg, "</title></path>"), 4u) << "three times, one peak";
     EXPECT_THAT(svg, HasSubstr("<title>a-1: predicted 1.1 s, measured 1 s</title>"));
     EXPECT_THAT(svg, HasSubstr("<title>a-1: predicted 2 GiB, measured 4 GiB (allocated)</title>"));
     EXPECT_THAT(svg, HasSubstr(">b &amp; c</text>"));
     EXPECT_THAT(svg, HasSubstr("runs &lt;1&gt;.csv"));
     EXPECT_THAT(svg, HasSubstr(">Step time, 3 runs</text>"));
     EXPECT_THAT(svg, HasSubstr(">Peak memory, 1 runs</text>"));
-    EXPECT_EQ(count(svg, "stroke-dasharray"), 5u) << "two lines in each plot, one in the legend";
+    EXPECT_EQ(occurrences(svg, "stroke-dasharray"), 5u)
+        << "two lines in each plot, one in the legend";
     EXPECT_THAT(svg, Not(HasSubstr("nan")));
     EXPECT_EQ(svg, scatter_plot(example()));
 }

@@ -58,19 +58,21 @@ MappedRun mapped(void (*change)(MeasuredRun&)) {
     return map_run(run);
 }
 
-Strategy strategy(void (*change)(MeasuredRun&)) {
+Strategy mapped_strategy(void (*change)(MeasuredRun&)) {
     const MappedRun run = mapped(change);
     EXPECT_EQ(run.scenario.strategies.size(), 1u);
     return run.scenario.strategies.front();
 }
 
-TransformerSpec model(void (*change)(MeasuredRun&)) {
+TransformerSpec mapped_model(void (*change)(MeasuredRun&)) {
     return std::get<TransformerSpec>(mapped(change).scenario.model.kind);
 }
 
-TrainingSpec training(void (*change)(MeasuredRun&)) { return mapped(change).scenario.training; }
+TrainingSpec mapped_training(void (*change)(MeasuredRun&)) {
+    return mapped(change).scenario.training;
+}
 
-Cluster cluster(void (*change)(MeasuredRun&)) { return mapped(change).scenario.cluster; }
+Cluster mapped_cluster(void (*change)(MeasuredRun&)) { return mapped(change).scenario.cluster; }
 
 void unchanged(MeasuredRun&) {}
 
@@ -97,19 +99,20 @@ TEST(RunScenario, IdFamilyAndMeasurementsDoNotCount) {
 }
 
 TEST(RunScenario, HardwareColumns) {
-    const Cluster c = cluster(unchanged);
+    const Cluster c = mapped_cluster(unchanged);
     EXPECT_EQ(c.nodes, 2);
     EXPECT_EQ(c.gpus_per_node, 8);
     EXPECT_EQ(c.name, "a100-80gb");
     EXPECT_DOUBLE_EQ(c.intra_node.bandwidth.value, 300e9);
     EXPECT_DOUBLE_EQ(c.inter_node.bandwidth.value, 800e9 / 8 / 8) << "of one GPU";
-    EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu = "H200"; }).name, "h200");
-    EXPECT_EQ(cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory,
+    EXPECT_EQ(mapped_cluster([](MeasuredRun& run) { run.gpu = "H200"; }).name, "h200");
+    EXPECT_EQ(mapped_cluster([](MeasuredRun& run) { run.gpu_memory_gb = 64; }).device.memory,
               Bytes(std::int64_t{64} << 30));
-    EXPECT_DOUBLE_EQ(
-        cluster([](MeasuredRun& run) { run.intra_node_GBps = 200; }).intra_node.bandwidth.value,
-        200e9);
-    const Cluster small = cluster([](MeasuredRun& run) {
+    EXPECT_DOUBLE_EQ(mapped_cluster([](MeasuredRun& run) {
+                         run.intra_node_GBps = 200;
+                     }).intra_node.bandwidth.value,
+                     200e9);
+    const Cluster small = mapped_cluster([](MeasuredRun& run) {
         run.gpus = 4;
         run.dp = 1;
     });
@@ -118,8 +121,8 @@ TEST(RunScenario, HardwareColumns) {
 }
 
 TEST(RunScenario, NotesThatSayWhatHasNoColumn) {
-    EXPECT_EQ(cluster(unchanged).inter_node.type, LinkType::infiniband);
-    const Cluster c = cluster([](MeasuredRun& run) {
+    EXPECT_EQ(mapped_cluster(unchanged).inter_node.type, LinkType::infiniband);
+    const Cluster c = mapped_cluster([](MeasuredRun& run) {
         run.network_note = "Omni-Path; as measured";
         run.assumptions = "HBM2e (2.4 TB/s) at 350 W power limit: no 400 W";
     });
@@ -127,16 +130,16 @@ TEST(RunScenario, NotesThatSayWhatHasNoColumn) {
     EXPECT_EQ(c.inter_node.efficiency, facts_of(LinkType::omni_path).efficiency);
     EXPECT_DOUBLE_EQ(c.device.memory_bandwidth.value, 2.4e12);
     EXPECT_DOUBLE_EQ(c.device.power_limit.value, 350);
-    EXPECT_EQ(cluster([](MeasuredRun& run) { run.assumptions = "a W power limit, TB/s"; }),
-              cluster(unchanged));
+    EXPECT_EQ(mapped_cluster([](MeasuredRun& run) { run.assumptions = "a W power limit, TB/s"; }),
+              mapped_cluster(unchanged));
 }
 
 TEST(RunScenario, ModelColumns) {
-    const TransformerSpec gpt = model(unchanged);
+    const TransformerSpec gpt = mapped_model(unchanged);
     EXPECT_EQ(gpt.positions, Positions::learned);
     EXPECT_EQ(gpt.norm, NormKind::layer_norm);
     EXPECT_TRUE(gpt.qkv_bias && gpt.projection_bias && gpt.mlp_bias && gpt.tied_embeddings);
-    const TransformerSpec llama = model([](MeasuredRun& run) {
+    const TransformerSpec llama = mapped_model([](MeasuredRun& run) {
         run.mlp = "swiglu";
         run.kv_heads = 4;
         run.ffn = 2816;
@@ -150,8 +153,9 @@ TEST(RunScenario, ModelColumns) {
 }
 
 TEST(RunScenario, MegatronPadsTheVocabulary) {
-    EXPECT_EQ(model([](MeasuredRun& run) { run.vocab = 50257; }).vocab, 50432) << "128 · tp 2";
-    EXPECT_EQ(model([](MeasuredRun& run) {
+    EXPECT_EQ(mapped_model([](MeasuredRun& run) { run.vocab = 50257; }).vocab, 50432)
+        << "128 · tp 2";
+    EXPECT_EQ(mapped_model([](MeasuredRun& run) {
                   run.vocab = 50257;
                   run.framework = "fsdp1";
               }).vocab,
@@ -181,39 +185,42 @@ TEST(RunScenario, FrameworkColumn) {
 }
 
 TEST(RunScenario, PrecisionColumns) {
-    EXPECT_EQ(training(unchanged).gradient_dtype, DType::fp32);
-    const TrainingSpec fp16 = training([](MeasuredRun& run) {
+    EXPECT_EQ(mapped_training(unchanged).gradient_dtype, DType::fp32);
+    const TrainingSpec fp16 = mapped_training([](MeasuredRun& run) {
         run.precision = "fp16";
         run.grad_dtype = "fp16";
     });
     EXPECT_EQ(fp16.precision, DType::fp16);
     EXPECT_EQ(fp16.gradient_dtype, DType::fp16);
     EXPECT_FALSE(fp16.math);
-    const TrainingSpec fp8 = training([](MeasuredRun& run) { run.precision = "fp8-rowwise"; });
+    const TrainingSpec fp8 =
+        mapped_training([](MeasuredRun& run) { run.precision = "fp8-rowwise"; });
     EXPECT_EQ(fp8.precision, DType::bf16);
     EXPECT_EQ(fp8.math, MathType::fp8_rowwise);
 }
 
 TEST(RunScenario, StrategyColumns) {
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.zero_stage = 2; }).zero, 2);
-    EXPECT_TRUE(strategy([](MeasuredRun& run) { run.sequence_parallel = true; }).sequence_parallel);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.attention = "unfused"; }).attention,
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.zero_stage = 2; }).zero, 2);
+    EXPECT_TRUE(
+        mapped_strategy([](MeasuredRun& run) { run.sequence_parallel = true; }).sequence_parallel);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.attention = "unfused"; }).attention,
               AttentionKind::unfused);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "gpipe"; }).schedule, Schedule::gpipe);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "zb-h1"; }).schedule,
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.schedule = "gpipe"; }).schedule,
+              Schedule::gpipe);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.schedule = "zb-h1"; }).schedule,
               Schedule::zero_bubble);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.schedule = "zb-v"; }).schedule,
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.schedule = "zb-v"; }).schedule,
               Schedule::zero_bubble_v);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.virtual_stages = 4; }).virtual_stages, 4);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.micro_batch = 8; }).micro_batch, 8);
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.recompute = "full"; }).recompute,
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.virtual_stages = 4; }).virtual_stages, 4);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.micro_batch = 8; }).micro_batch, 8);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.recompute = "full"; }).recompute,
               (Recompute{Recompute::Kind::full, 1}));
-    EXPECT_EQ(strategy([](MeasuredRun& run) { run.recompute = "selective"; }).recompute.kind,
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& run) { run.recompute = "selective"; }).recompute.kind,
               Recompute::Kind::selective);
 }
 
 TEST(RunScenario, WhatHasNoEffectIsNotAsked) {
-    const Strategy s = strategy([](MeasuredRun& run) {
+    const Strategy s = mapped_strategy([](MeasuredRun& run) {
         run.tp = run.pp = 1;
         run.dp = 16;
         run.sequence_parallel = true;
@@ -310,13 +317,13 @@ TEST(RunScenario, MemoryDecidesWhatElseIsOpen) {
                 testing::ElementsAre("8", "8 full", "4", "4 full", "2", "2 full", "1", "1 full"));
 }
 
-struct Refused {
+struct RefusedRun {
     const char* rule;
     const char* message;
     void (*change)(MeasuredRun&);
 };
 
-class RefusedRows : public testing::TestWithParam<Refused> {};
+class RefusedRows : public testing::TestWithParam<RefusedRun> {};
 
 TEST_P(RefusedRows, AreNotGuessed) {
     const auto& [rule, message, change] = GetParam();
@@ -333,36 +340,38 @@ TEST_P(RefusedRows, AreNotGuessed) {
 INSTANTIATE_TEST_SUITE_P(
     All, RefusedRows,
     testing::Values(
-        Refused{"gpu", "\"Z100\"", [](MeasuredRun& run) { run.gpu = "Z100"; }},
-        Refused{"missing-value", "\"gpu\"", [](MeasuredRun& run) { run.gpu = ""; }},
-        Refused{"missing-value", "\"gpus\"", [](MeasuredRun& run) { run.gpus.reset(); }},
-        Refused{"missing-value", "\"layers\"", [](MeasuredRun& run) { run.layers.reset(); }},
-        Refused{"missing-value", "\"hidden\"", [](MeasuredRun& run) { run.hidden.reset(); }},
-        Refused{"missing-value", "\"heads\"", [](MeasuredRun& run) { run.heads.reset(); }},
-        Refused{"missing-value", "\"vocab\"", [](MeasuredRun& run) { run.vocab.reset(); }},
-        Refused{"missing-value", "\"seq\"", [](MeasuredRun& run) { run.seq.reset(); }},
-        Refused{"missing-value", "\"global_batch\"",
-                [](MeasuredRun& run) { run.global_batch.reset(); }},
-        Refused{"nodes", "12 GPUs do not fill nodes of 8", [](MeasuredRun& run) { run.gpus = 12; }},
-        Refused{"world-size", "tp 2 × pp 2 × dp 3 is not the 16 GPUs",
-                [](MeasuredRun& run) { run.dp = 3; }},
-        Refused{"world-size", "tp 2 × cp 3 × pp 2 × dp 4 is not the 16 GPUs",
-                [](MeasuredRun& run) { run.cp = 3; }},
-        Refused{"unknown-name", "framework \"megatrn\"",
-                [](MeasuredRun& run) { run.framework = "megatrn"; }},
-        Refused{"unknown-name", "precision \"fp7\"",
-                [](MeasuredRun& run) { run.precision = "fp7"; }},
-        Refused{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
-                [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
-        Refused{"unknown-name", "\"relu2\" is not modelled",
-                [](MeasuredRun& run) { run.mlp = "relu2"; }},
-        Refused{"unknown-name", "schedule \"zb-x\"",
-                [](MeasuredRun& run) { run.schedule = "zb-x"; }},
-        Refused{"unknown-name", "attention \"linear\"",
-                [](MeasuredRun& run) { run.attention = "linear"; }},
-        Refused{"unknown-name", "recompute \"some\"",
-                [](MeasuredRun& run) { run.recompute = "some"; }},
-        Refused{"missing-value", "experts_per_token", [](MeasuredRun& run) { run.experts = 8; }}));
+        RefusedRun{"gpu", "\"Z100\"", [](MeasuredRun& run) { run.gpu = "Z100"; }},
+        RefusedRun{"missing-value", "\"gpu\"", [](MeasuredRun& run) { run.gpu = ""; }},
+        RefusedRun{"missing-value", "\"gpus\"", [](MeasuredRun& run) { run.gpus.reset(); }},
+        RefusedRun{"missing-value", "\"layers\"", [](MeasuredRun& run) { run.layers.reset(); }},
+        RefusedRun{"missing-value", "\"hidden\"", [](MeasuredRun& run) { run.hidden.reset(); }},
+        RefusedRun{"missing-value", "\"heads\"", [](MeasuredRun& run) { run.heads.reset(); }},
+        RefusedRun{"missing-value", "\"vocab\"", [](MeasuredRun& run) { run.vocab.reset(); }},
+        RefusedRun{"missing-value", "\"seq\"", [](MeasuredRun& run) { run.seq.reset(); }},
+        RefusedRun{"missing-value", "\"global_batch\"",
+                   [](MeasuredRun& run) { run.global_batch.reset(); }},
+        RefusedRun{"nodes", "12 GPUs do not fill nodes of 8",
+                   [](MeasuredRun& run) { run.gpus = 12; }},
+        RefusedRun{"world-size", "tp 2 × pp 2 × dp 3 is not the 16 GPUs",
+                   [](MeasuredRun& run) { run.dp = 3; }},
+        RefusedRun{"world-size", "tp 2 × cp 3 × pp 2 × dp 4 is not the 16 GPUs",
+                   [](MeasuredRun& run) { run.cp = 3; }},
+        RefusedRun{"unknown-name", "framework \"megatrn\"",
+                   [](MeasuredRun& run) { run.framework = "megatrn"; }},
+        RefusedRun{"unknown-name", "precision \"fp7\"",
+                   [](MeasuredRun& run) { run.precision = "fp7"; }},
+        RefusedRun{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
+                   [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
+        RefusedRun{"unknown-name", "\"relu2\" is not modelled",
+                   [](MeasuredRun& run) { run.mlp = "relu2"; }},
+        RefusedRun{"unknown-name", "schedule \"zb-x\"",
+                   [](MeasuredRun& run) { run.schedule = "zb-x"; }},
+        RefusedRun{"unknown-name", "attention \"linear\"",
+                   [](MeasuredRun& run) { run.attention = "linear"; }},
+        RefusedRun{"unknown-name", "recompute \"some\"",
+                   [](MeasuredRun& run) { run.recompute = "some"; }},
+        RefusedRun{"missing-value", "experts_per_token",
+                   [](MeasuredRun& run) { run.experts = 8; }}));
 
 TEST(RunScenario, ContextParallelismIsTheProductsKind) {
     const MappedRun ring = mapped([](MeasuredRun& r) {

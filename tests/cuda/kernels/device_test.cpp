@@ -11,14 +11,11 @@
 
 #include "backends/cuda/kernels/column_sums.h"
 #include "backends/cuda/kernels/launch.h"
+#include "tests/cuda/seed.h"
 #include "tests/host_device/control.h"
 
 namespace shardscope::cuda {
 namespace {
-
-std::uint64_t seed() {
-    return static_cast<std::uint64_t>(::testing::UnitTest::GetInstance()->random_seed());
-}
 
 class DeviceCode : public ::testing::Test {
 protected:

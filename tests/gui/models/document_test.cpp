@@ -233,7 +233,7 @@ TEST(Document, UndoAndRedoOfRandomEditsReturnTheVeryScenario) {
             else if (action == 6)
                 document.move_strategy(std::abs(row), 0);
             else
-                document.edit("random", [&](Scenario& s) { test::change(s, random); });
+                document.edit("random", [&](Scenario& s) { shardscope::test::change(s, random); });
             if (document.revision() != revision) {
                 states.resize(++at);
                 states.push_back(document.scenario());

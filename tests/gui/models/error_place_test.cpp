@@ -13,13 +13,13 @@
 namespace shardscope::gui {
 namespace {
 
-struct Case {
+struct SpoiltCase {
     const char* rule;
     const char* field;
     std::function<void(Scenario&, Strategy&)> provoke;
 };
 
-class ErrorPlace : public testing::TestWithParam<Case> {};
+class ErrorPlace : public testing::TestWithParam<SpoiltCase> {};
 
 // What the evaluation says of a comparison whose only strategy was spoilt.
 TEST_P(ErrorPlace, IsTheFieldToChange) {
@@ -40,7 +40,7 @@ TEST_P(ErrorPlace, IsTheFieldToChange) {
     EXPECT_EQ(error_field(*error).toStdString(), GetParam().field) << error->what();
 }
 
-const Case kCases[] = {
+const SpoiltCase kCases[] = {
     {"range", "tp", [](Scenario&, Strategy& s) { s.tp = 0; }},
     {"range", "pp", [](Scenario&, Strategy& s) { s.pp = 0; }},
     {"range", "dp", [](Scenario&, Strategy& s) { s.dp = 0; }},

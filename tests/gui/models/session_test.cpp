@@ -225,7 +225,7 @@ TEST(Evaluator, ReuseGivesTheSameReportAsAFreshStart) {
     Scenario scenario = shipped("gpt-13b-16-gpus.yaml");
     for (std::uint64_t revision = 1; revision <= 30; ++revision) {
         for (Strategy& strategy : scenario.strategies) strategy.place.clear();
-        test::change(scenario, random);
+        shardscope::test::change(scenario, random);
         evaluator.request({revision, scenario, 1});
         evaluator.wait();
         Evaluator fresh({}, two_cores());

@@ -16,7 +16,7 @@ namespace {
 
 using test::comparison;
 
-const QSize kSize(700, 340);
+const QSize kExportSize(700, 340);
 
 QByteArray contents(const QString& path) {
     QFile file(path);
@@ -42,8 +42,8 @@ TEST_F(ChartExport, EveryFormatRepeatsByteByByte) {
     const QStringList endings{"png", "svg", "pdf"};
     const auto write = [&](const QString& name) {
         for (const QString& ending : endings) {
-            memory.export_to(path("memory-" + name + ending), kSize, 2, Theme::light());
-            time.export_to(path("time-" + name + ending), kSize, 2, Theme::light());
+            memory.export_to(path("memory-" + name + ending), kExportSize, 2, Theme::light());
+            time.export_to(path("time-" + name + ending), kExportSize, 2, Theme::light());
         }
     };
     write("one.");
@@ -59,15 +59,15 @@ TEST_F(ChartExport, EveryFormatRepeatsByteByByte) {
 }
 
 TEST_F(ChartExport, FilesAreWhatTheirEndingSays) {
-    memory.export_to(path("a.PNG"), kSize, 2, Theme::light());
-    EXPECT_EQ(QImage(path("a.PNG")).size(), kSize * 2);
-    memory.export_to(path("a.svg"), kSize, 2, Theme::light());
+    memory.export_to(path("a.PNG"), kExportSize, 2, Theme::light());
+    EXPECT_EQ(QImage(path("a.PNG")).size(), kExportSize * 2);
+    memory.export_to(path("a.svg"), kExportSize, 2, Theme::light());
     QSvgRenderer svg(path("a.svg"));
     EXPECT_TRUE(svg.isValid());
-    EXPECT_EQ(svg.viewBox().size(), kSize);
+    EXPECT_EQ(svg.viewBox().size(), kExportSize);
     EXPECT_TRUE(contents(path("a.svg")).contains("width=\"185.208mm\""))
         << "700 pixels of 1/96 inch";
-    memory.export_to(path("a.pdf"), kSize, 2, Theme::light());
+    memory.export_to(path("a.pdf"), kExportSize, 2, Theme::light());
     const QByteArray pdf = contents(path("a.pdf"));
     EXPECT_TRUE(pdf.startsWith("%PDF-"));
     EXPECT_TRUE(pdf.contains("/MediaBox [0 0 700"));
@@ -84,15 +84,15 @@ double dark_share(const QImage& image, const QRectF& area) {
 }
 
 TEST_F(ChartExport, SvgRedrawnByQtResemblesThePngWithItsHatching) {
-    memory.export_to(path("a.svg"), kSize, 1, Theme::light());
-    const QImage png = memory.image(kSize, 1, Theme::light());
-    QImage svg(kSize, QImage::Format_RGB32);
+    memory.export_to(path("a.svg"), kExportSize, 1, Theme::light());
+    const QImage png = memory.image(kExportSize, 1, Theme::light());
+    QImage svg(kExportSize, QImage::Format_RGB32);
     svg.fill(Qt::white);
     QPainter painter(&svg);
     QSvgRenderer(path("a.svg")).render(&painter);
     painter.end();
 
-    test::show(memory, kSize);
+    test::show(memory, kExportSize);
     const QRectF bar = memory.bar_rect(0);
     const double limit = memory.x_of(gib(memory.bars().capacity));
     const QRectF beyond(limit + 4, bar.top() + 2, bar.right() - limit - 26, bar.height() - 4);
@@ -114,7 +114,7 @@ TEST_F(ChartExport, SvgRedrawnByQtResemblesThePngWithItsHatching) {
 TEST_F(ChartExport, WhatCannotBeWrittenIsAnError) {
     const auto rule = [&](const QString& name) -> std::string {
         try {
-            memory.export_to(name, kSize, 1, Theme::light());
+            memory.export_to(name, kExportSize, 1, Theme::light());
         } catch (const Error& error) {
             EXPECT_EQ(error.exit_code(), 2);
             EXPECT_NE(std::string(error.what()).find(name.toStdString()), std::string::npos);
@@ -132,8 +132,8 @@ TEST_F(ChartExport, WhatCannotBeWrittenIsAnError) {
 
 TEST_F(ChartExport, NothingToShowIsAFileToo) {
     MemoryChart empty;
-    empty.export_to(path("empty.png"), kSize, 1, Theme::light());
-    EXPECT_EQ(QImage(path("empty.png")).size(), kSize);
+    empty.export_to(path("empty.png"), kExportSize, 1, Theme::light());
+    EXPECT_EQ(QImage(path("empty.png")).size(), kExportSize);
 }
 
 TEST_F(ChartExport, ReportHasPagesAndRepeats) {

@@ -17,7 +17,7 @@
 namespace shardscope::gui {
 namespace {
 
-constexpr QSize kSize(500, 360);
+constexpr QSize kSearchChartSize(500, 360);
 
 // A real search, done once; tests only read it.
 struct Searched {
@@ -70,7 +70,7 @@ std::shared_ptr<const Evaluation> evaluation() {
 // A chart of that size that is laid out.
 std::unique_ptr<SearchChart> chart_of(const SearchMap* map, bool strategies = true) {
     auto chart = std::make_unique<SearchChart>();
-    chart->resize(kSize);
+    chart->resize(kSearchChartSize);
     chart->set_map(map);
     if (strategies) chart->set_evaluation(evaluation());
     chart->set_theme(Theme::light());
@@ -102,7 +102,7 @@ TEST(SearchChart, ShowsPointsFrontierCapacityAndStrategies) {
     chart->set_status("all candidates", "");
     for (const bool dark : {false, true}) {
         const Theme theme = dark ? Theme::dark_theme() : Theme::light();
-        const QImage image = chart->image(kSize, 1, theme);
+        const QImage image = chart->image(kSearchChartSize, 1, theme);
         save(image, dark ? "search-dark" : "search-light");
         EXPECT_GT(pixels_of(image, colour(kAlertColour)), 60) << "capacity line";
         EXPECT_GT(pixels_of(image, SearchPlot::marker_colour()), 200) << "markers";
@@ -115,14 +115,14 @@ TEST(SearchChart, ShowsPointsFrontierCapacityAndStrategies) {
 TEST(SearchChart, ManyPointsAreADensity) {
     const SearchMap map = many(200'000);
     const auto chart = chart_of(&map);
-    const QImage image = chart->image(kSize, 1, Theme::light());
+    const QImage image = chart->image(kSearchChartSize, 1, Theme::light());
     save(image, "density-light");
-    save(chart->image(kSize, 2, Theme::dark_theme()), "density-dark");
+    save(chart->image(kSearchChartSize, 2, Theme::dark_theme()), "density-dark");
     std::set<QRgb> shades;
     for (int y = 0; y < image.height(); ++y)
         for (int x = 0; x < image.width(); ++x) shades.insert(image.pixel(x, y));
     EXPECT_GT(shades.size(), 20u);
-    EXPECT_EQ(chart->image(kSize, 1, Theme::light()), image) << "the same twice";
+    EXPECT_EQ(chart->image(kSearchChartSize, 1, Theme::light()), image) << "the same twice";
 }
 
 // Dots and density put a point at the same place.
@@ -137,9 +137,9 @@ TEST(SearchChart, APointIsWhereItsFiguresAre) {
         }
         map.add(points);
         const auto chart = chart_of(&map, false);
-        const QImage image = chart->image(kSize, 1, Theme::light());
+        const QImage image = chart->image(kSearchChartSize, 1, Theme::light());
         const QPoint at = chart->place_of(points[0].peak, 1000).toPoint();
-        EXPECT_TRUE(QRect(QPoint(0, 0), kSize).contains(at));
+        EXPECT_TRUE(QRect(QPoint(0, 0), kSearchChartSize).contains(at));
         EXPECT_NE(image.pixelColor(at), Theme::light().panel) << count << " points";
     }
 }
@@ -240,7 +240,7 @@ TEST(SearchChart, WheelZoomsAtTheMouseAndBackspaceGoesBack) {
 TEST(SearchChart, SaysWhyItIsEmpty) {
     const auto chart = chart_of(nullptr, false);
     chart->set_status("", "No search yet.");
-    save(chart->image(kSize, 1, Theme::light()), "search-empty");
+    save(chart->image(kSearchChartSize, 1, Theme::light()), "search-empty");
     EXPECT_TRUE(chart->text().contains("No search yet."));
     QTest::keyClick(chart.get(), Qt::Key_Right);
     QTest::keyClick(chart.get(), Qt::Key_Return);
@@ -255,7 +255,7 @@ TEST(SearchChart, FilesOfEveryFormatAreWritten) {
     QTemporaryDir folder;
     for (const char* ending : {"png", "svg", "pdf"}) {
         const QString path = folder.filePath(QString("pareto.") + ending);
-        chart->export_to(path, kSize, 1, Theme::light());
+        chart->export_to(path, kSearchChartSize, 1, Theme::light());
         EXPECT_GT(QFileInfo(path).size(), 2'000) << ending;
     }
 }

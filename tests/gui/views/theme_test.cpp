@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kReadable = 4.5;  // WCAG 2.2, 1.4.3
 
-void expect_readable(const QColor& text, const QColor& ground, const char* what) {
+void expect_contrast(const QColor& text, const QColor& ground, const char* what) {
     EXPECT_GE(Theme::contrast(text, ground), kReadable)
         << what << ": " << text.name().toStdString() << " on " << ground.name().toStdString();
 }
@@ -23,9 +23,9 @@ TEST(Theme, EveryTextReadsOnWhatItStandsOn) {
     for (const Theme& theme : {Theme::light(), Theme::dark_theme()}) {
         SCOPED_TRACE(theme.dark ? "dark" : "light");
         for (const QColor& ground : {theme.window, theme.panel, theme.selection}) {
-            expect_readable(theme.text, ground, "text");
-            expect_readable(theme.muted, ground, "muted");
-            expect_readable(theme.alert, ground, "alert");
+            expect_contrast(theme.text, ground, "text");
+            expect_contrast(theme.muted, ground, "muted");
+            expect_contrast(theme.alert, ground, "alert");
         }
         const QPalette palette = theme.palette();
         using Role = QPalette::ColorRole;
@@ -38,18 +38,18 @@ TEST(Theme, EveryTextReadsOnWhatItStandsOn) {
                  {QPalette::HighlightedText, QPalette::Highlight},
                  {QPalette::Link, QPalette::Base},
                  {QPalette::PlaceholderText, QPalette::Base}})
-            expect_readable(palette.color(text), palette.color(ground), "palette");
+            expect_contrast(palette.color(text), palette.color(ground), "palette");
     }
 }
 
 TEST(Theme, TextInsideBarsReads) {
     for (std::size_t i = 0; i < kCategories; ++i) {
         const QColor fill = colour(category_colour(static_cast<Category>(i)));
-        expect_readable(Theme::text_on(fill), fill, "category");
+        expect_contrast(Theme::text_on(fill), fill, "category");
     }
     for (std::size_t i = 0; i < kStepParts; ++i) {
         const QColor fill = colour(step_part_colour(static_cast<StepPart>(i)));
-        expect_readable(Theme::text_on(fill), fill, "part of a step");
+        expect_contrast(Theme::text_on(fill), fill, "part of a step");
     }
 }
 
