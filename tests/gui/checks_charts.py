@@ -14,7 +14,7 @@ def check_10_pareto(t):
     win = t.open()
     try:
         win.settled()
-        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 240)
         dump = win.fresh()
         frontier, capacity = dump["search"]["frontier"], dump["search"]["capacity_gib"]
         assert frontier and all(p["gib"] <= capacity for p in frontier)
@@ -52,7 +52,7 @@ def check_11_12_timeline(t):
     win = t.open("--select", "6")
     try:
         win.settled()
-        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 240)
         win.move(5, 5)
         whole = timeline_of(win)
         before = t.picture(win, "11-whole", "timeline")

@@ -22,7 +22,7 @@ def check_01_first_screen(t):
         verdicts = [row[-1] for row in dump["strategies"]]
         assert any("fits" in v for v in verdicts) and any("OOM" in v for v in verdicts)
         assert any("✕" in v for v in verdicts)
-        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 240)
         assert win.dump()["search"]["points"] > 100
         seen = {}
         for chart in CHARTS:
@@ -122,7 +122,7 @@ def check_05_undo(t):
     try:
         win.settled()
         win.click(*bar_point(win, "memory", 5))
-        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 240)
         win.settled()
         win.click_widget("strategies")
         win.click(*bar_point(win, "memory", 5))
@@ -162,7 +162,7 @@ def check_06_slider(t):
     win = t.open(path)
     try:
         win.settled()
-        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the search", lambda: not win.dump()["search"]["running"], 240)
         s = win.widget("sequence_slider")
         y = s["y"] + s["h"] / 2
         tokens = int(win.widget("sequence")["text"])
@@ -228,7 +228,7 @@ def check_08_09_search(t):
     win = t.open()
     try:
         win.settled()
-        gui.wait_for("the first search", lambda: not win.dump()["search"]["running"], 60)
+        gui.wait_for("the first search", lambda: not win.dump()["search"]["running"], 240)
         win.key("F5")
         first = gui.wait_for("progress", lambda: win.dump()["search"]["running"] and
                              win.dump()["search"]["evaluated"] > 0 and win.dump()["search"], 20)

@@ -70,7 +70,9 @@ TEST_P(SimulatedScenario, SlowerLinksAreNeverFaster) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, SimulatedScenario,
-                         ::testing::Values("gpt2-h100", "llama-3-8b-zero3-1024", "llama-3-8b-128k"),
+                         ::testing::Values("gpt2-h100", "llama-3-8b-zero3-1024", "llama-3-8b-128k",
+                                           "llama-3-8b-offload", "llama-3-70b-zero-plus-plus",
+                                           "gpt-13b-zero-bubble"),
                          [](const auto& tested) {
                              std::string name = tested.param;
                              for (char& c : name) c = c == '-' ? '_' : c;

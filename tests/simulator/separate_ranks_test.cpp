@@ -57,11 +57,30 @@ Walls walls_of(const Scenario& scenario) {
 // Whole groups on a node, or one rank of each group per node: all ranks of a role are alike, and only the
 // order of additions may differ.
 TEST(Symmetry, OneRankPerRoleIsAllRanks) {
-    for (const char* strategy : {"{dp: 8}", "{zero: 1}", "{zero: 2}", "{zero: 3}", "{tp: 4}",
+    for (const char* strategy : {"{dp: 8}",
+                                 "{zero: 1}",
+                                 "{zero: 2}",
+                                 "{zero: 3}",
+                                 "{tp: 4}",
                                  "{tp: 2, pp: 2, sequence_parallel: true}",
-                                 "{pp: 4, schedule: zb-h1}", "{tp: 2, pp: 4, schedule: gpipe}",
-                                 "{pp: 2, virtual_stages: 3}", "{pp: 2, schedule: zb-v}",
-                                 "{tp: 4, zero: 3, profile: megatron}", "{zero: 3, profile: fsdp}"})
+                                 "{pp: 4, schedule: zb-h1}",
+                                 "{tp: 2, pp: 4, schedule: gpipe}",
+                                 "{pp: 2, virtual_stages: 3}",
+                                 "{pp: 2, schedule: zb-v}",
+                                 "{tp: 4, zero: 3, profile: megatron}",
+                                 "{zero: 3, profile: fsdp}",
+                                 "{zero: 2, overlap_gather: true}",
+                                 "{zero: 1, overlap_reduce: false}",
+                                 "{tp: 4, tp_overlap: gradients}",
+                                 "{tp: 4, sequence_parallel: true, tp_overlap: pieces}",
+                                 "{cp: 2}",
+                                 "{cp: 4, cp_kind: ulysses}",
+                                 "{zero: 3, shard_group: 4}",
+                                 "{zero: 3, quantized_weights: true, quantized_gradients: true}",
+                                 "{zero: 3, secondary_shard: 4}",
+                                 "{zero: 2, offload: {optimizer: cpu}}",
+                                 "{zero: 3, recompute: full, offload: {optimizer: nvme, "
+                                 "parameters: cpu, activations: cpu}}"})
         for (const int nodes : {1, 2, 4}) {
             Scenario scenario = scenario_with(strategy, nodes, 64);
             if (scenario.strategies[0].dp && nodes > 1) continue;
@@ -152,10 +171,24 @@ TEST(MonotoneSteps, MoreBandwidthIsNeverSlowerAndFewerBytesNeverLonger) {
     const unsigned seed = 7;
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 random(seed);
-    const char* strategies[] = {"{zero: 1}",      "{zero: 3}",
-                                "{tp: 4}",        "{tp: 2, pp: 2, zero: 1}",
-                                "{pp: 4}",        "{tp: 2, pp: 2, virtual_stages: 3}",
-                                "{tp: 4, pp: 4}", "{zero: 2, bucket: 1MiB}"};
+    const char* strategies[] = {"{zero: 1}",
+                                "{zero: 3}",
+                                "{tp: 4}",
+                                "{tp: 2, pp: 2, zero: 1}",
+                                "{pp: 4}",
+                                "{tp: 2, pp: 2, virtual_stages: 3}",
+                                "{tp: 4, pp: 4}",
+                                "{zero: 2, bucket: 1MiB}",
+                                "{pp: 2, schedule: zb-v}",
+                                "{zero: 2, overlap_gather: true}",
+                                "{tp: 4, sequence_parallel: true, tp_overlap: pieces}",
+                                "{cp: 2}",
+                                "{cp: 4, cp_kind: ulysses}",
+                                "{zero: 3, shard_group: 8}",
+                                "{zero: 3, quantized_weights: true, quantized_gradients: true}",
+                                "{zero: 3, secondary_shard: 8}",
+                                "{zero: 3, recompute: full, offload: {optimizer: cpu, "
+                                "parameters: cpu, activations: cpu}}"};
     for (const char* strategy : strategies) {
         Scenario scenario = scenario_with(strategy, 2, 64);
         std::uniform_real_distribution<double> magnitude(-1.5, 1.0);

@@ -134,7 +134,8 @@ TEST(DeepSpeedImport, ZeroKeysHaveBothNames) {
 
 TEST(DeepSpeedImport, OverlapCommIsOverlapReduce) {
     const auto overlap = [](const std::string& text) {
-        return deepspeed_strategy(parsed(with("\"zero_optimization\": {" + text + "}")))
+        return deepspeed_strategy(
+                   parsed_config(config_with("\"zero_optimization\": {" + text + "}")))
             .overlap_reduce;
     };
     EXPECT_EQ(overlap("\"stage\": 2, \"overlap_comm\": true"), true);
