@@ -60,7 +60,8 @@ constexpr std::array<Row, 45> kRows{{
      "all_gather_into_tensor",
      ""},
     {kOverlap, "", KeyKind::flag, "stage 3", false,
-     "gradients are reduced beside the backward pass, on a stream of their own, unless it is given",
+     "gradients are reduced beside the backward pass, on a stream of their own, where it is not "
+     "given",
      ""},
     {"load_from_fp32_weights", "", KeyKind::flag, "true", false, kNoFiles, ""},
     {"elastic_checkpoint", "", KeyKind::flag, "false", false, kNoFiles, ""},
