@@ -43,8 +43,10 @@ set(shardscope_cxx_options
     -Woverloaded-virtual
     -Wold-style-cast
     -Wcast-align
+    # clang counts it to -Wconversion, GCC does not.
+    -Wno-sign-conversion
     # GCC 12 reports it falsely in std::string's operator+ (GCC bug 105329).
-    -Wno-restrict
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
     $<$<BOOL:${SHARDSCOPE_WERROR}>:-Werror>)
 # nvcc's own generated code would not pass the rest of the warnings.
 set(shardscope_cuda_options -Xcompiler=-ffp-contract=off,-Wall --expt-relaxed-constexpr)
@@ -61,6 +63,6 @@ if(SHARDSCOPE_SANITIZE)
                   -fno-sanitize-recover=all
                   -fno-omit-frame-pointer
                   # GCC reports false positives once sanitizer checks split the control flow.
-                  -Wno-maybe-uninitialized)
+                  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(shardscope_settings INTERFACE -fsanitize=${SHARDSCOPE_SANITIZE})
 endif()

@@ -12,8 +12,6 @@ find_package(CLI11 CONFIG REQUIRED)
 
 find_package(Eigen3 CONFIG REQUIRED)
 find_package(dnnl CONFIG REQUIRED)
-# Only because oneDNN's number of threads is set through OpenMP; our own code has no pragma.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 
 # Optional: without it ranks in several processes communicate over TCP only.
 if(SHARDSCOPE_MPI)

@@ -20,10 +20,7 @@ std::string shown(DType value) { return std::string(name_of(value)); }
 std::string shown(const std::optional<DType>& value) {
     return value ? std::string(name_of(*value)) : "the precision";
 }
-std::string shown(const Recompute& recompute) {
-    if (recompute.kind == Recompute::Kind::full) return fmt::format("every {}", recompute.every);
-    return recompute.kind == Recompute::Kind::none ? "none" : "selective";
-}
+std::string shown(const Recompute& recompute) { return recompute_text(recompute); }
 std::string shown(OptimizerKind kind) { return std::string(name_of(kind)); }
 
 [[noreturn]] void disagree(const std::string& one, const std::string& other) {

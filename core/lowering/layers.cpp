@@ -73,7 +73,7 @@ LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& paramet
     for (const Layer& layer : m.layers) {
         const bool block = std::holds_alternative<BlockLayer>(layer.kind);
         recomputed_.push_back(block && recompute.kind == Recompute::Kind::full &&
-                              blocks % recompute.every == 0);
+                              recompute.has(blocks));
         if (block) ++blocks;
     }
 }

@@ -118,8 +118,10 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     if (whole || !b.parallel_residual)
         summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.value_dim), s,
                       x.buffer);
-    norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, saved(l, "mlp_norm", local),
-         norm_stats(l, "mlp_norm.stats", b.mlp_norm));
+    // One after the other: in a call's arguments the order of buffers would be the compiler's choice.
+    const BufferId stats = norm_stats(l, "mlp_norm.stats", b.mlp_norm);
+    const BufferId y2 = saved(l, "mlp_norm", local);
+    norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, y2, stats);
     if (b.has_experts()) return block_experts(l, b, s, whole);
     block_mlp_inner(l, b);
     if (!whole) return {};

@@ -111,12 +111,18 @@ Strategy single() {
     return strategy;
 }
 
+}  // namespace
+
 std::string recompute_text(const Recompute& recompute) {
-    if (recompute.kind == Recompute::Kind::none) return "";
-    if (recompute.kind == Recompute::Kind::selective) return ", recompute selective";
-    return recompute.every == 1 ? ", recompute full"
-                                : fmt::format(", recompute every {}", recompute.every);
+    using enum Recompute::Kind;
+    if (recompute.kind == none) return "none";
+    if (recompute.kind == selective) return "selective";
+    if (recompute.blocks == recompute.every) return "full";
+    if (recompute.blocks == 1) return fmt::format("every {}", recompute.every);
+    return fmt::format("{} of {}", recompute.blocks, recompute.every);
 }
+
+namespace {
 
 // What is not the profile's way.
 std::string overlap_text(const Strategy& s) {
@@ -182,7 +188,8 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.pp > 1) layout += fmt::format(" {}", schedule_name(strategy.schedule));
     if (strategy.virtual_stages > 1) layout += fmt::format(" v{}", strategy.virtual_stages);
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
-    layout += recompute_text(strategy.recompute);
+    if (strategy.recompute.kind != Recompute::Kind::none)
+        layout += fmt::format(", recompute {}", recompute_text(strategy.recompute));
     layout += overlap_text(strategy);
     if (strategy.offload.any()) layout += ", " + offload_text(strategy.offload);
     if (strategy.profile != RuntimeProfile::shardscope)

@@ -50,9 +50,12 @@ struct Recompute {
     enum class Kind {
         none,
         selective,  // the core of attention: its statistics (or probabilities) are not kept
-        full,       // of the blocks, every `every`-th keeps only its input: 1 is all of them
+        full,  // of every `every` blocks in a row `blocks` keep only their input, spread evenly
     } kind = Kind::none;
     int every = 1;
+    int blocks = 1;
+    // Of a model's blocks, counted from 0; of kind full.
+    bool has(std::int64_t block) const { return block * blocks % every < blocks; }
     bool operator==(const Recompute&) const = default;
 };
 
@@ -180,5 +183,7 @@ std::string zero_plus_plus_text(const Strategy& strategy);
 
 // "offload optimizer to nvme, parameters to cpu"; empty: nothing is offloaded.
 std::string offload_text(const Offload& offload);
+// "none", "selective", "full", "every 2", "3 of 4".
+std::string recompute_text(const Recompute& recompute);
 
 }  // namespace shardscope

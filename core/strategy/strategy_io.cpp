@@ -86,8 +86,10 @@ Recompute read_recompute(const YamlValue& value) {
     Recompute recompute;
     if (value.is_map()) {
         recompute.kind = Recompute::Kind::full;
-        const YamlValue every = YamlMap(value, {"every"}).require("every");
-        recompute.every = static_cast<int>(every.integer(kEvery));
+        const YamlMap map(value, {"every", "blocks"});
+        recompute.every = static_cast<int>(map.require("every").integer(kEvery));
+        map.read("blocks", recompute.blocks, {1, recompute.every});
+        if (recompute.blocks == recompute.every) recompute.blocks = recompute.every = 1;
     } else {
         recompute.kind = static_cast<Recompute::Kind>(value.choice(kRecomputes, "recomputation"));
     }
@@ -110,10 +112,8 @@ std::string derived_name(const Strategy& s) {
         name += fmt::format(" {}", schedule_name(s.schedule));
     if (s.virtual_stages > 1) name += fmt::format(" v{}", s.virtual_stages);
     if (s.ep > 1) name += fmt::format(" ep{}", s.ep);
-    if (s.recompute.kind == Recompute::Kind::selective) name += " recompute selective";
-    if (s.recompute.kind == Recompute::Kind::full)
-        name += s.recompute.every == 1 ? " recompute full"
-                                       : fmt::format(" recompute every {}", s.recompute.every);
+    if (s.recompute.kind != Recompute::Kind::none)
+        name += fmt::format(" recompute {}", recompute_text(s.recompute));
     if (s.offload.any()) name += " " + offload_text(s.offload);
     if (s.profile != RuntimeProfile::shardscope) name += fmt::format(" {}", name_of(s.profile));
     return name;
@@ -267,8 +267,11 @@ nlohmann::ordered_json to_json(const Partition& partition) {
 }
 
 nlohmann::ordered_json to_json(const Recompute& recompute) {
-    if (recompute.kind == Recompute::Kind::full && recompute.every != 1)
-        return nlohmann::ordered_json::object({{"every", recompute.every}});
+    if (recompute.kind == Recompute::Kind::full && recompute.blocks != recompute.every) {
+        nlohmann::ordered_json out{{"every", recompute.every}};
+        if (recompute.blocks != 1) out["blocks"] = recompute.blocks;
+        return out;
+    }
     return kRecomputes[static_cast<std::size_t>(recompute.kind)];
 }
 

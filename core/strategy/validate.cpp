@@ -65,6 +65,12 @@ void check_ranges(const TrainingSpec& training, const Strategy& s) {
     check_positive(s, "micro_batch", s.micro_batch.value_or(1));
     check_positive(s, "virtual_stages", s.virtual_stages);
     check_positive(s, "recompute every", s.recompute.every);
+    check_positive(s, "recompute blocks", s.recompute.blocks);
+    if (s.recompute.blocks > s.recompute.every)
+        refuse_strategy(
+            s, "range",
+            fmt::format("recompute {} blocks of every {}", s.recompute.blocks, s.recompute.every),
+            "use as many or fewer");
     if (s.zero < 0 || s.zero > 3) {
         refuse_strategy(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
     }

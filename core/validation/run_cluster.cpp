@@ -19,7 +19,9 @@ namespace shardscope {
 namespace {
 
 constexpr double kGbit = 1e9 / 8;  // bytes
-constexpr int kGpusPerNode = 8;    // of every cluster of the catalogue that has nodes
+// Assumption: adapters of GPU nodes have ports of at least this; nodes with less per GPU have fewer ports.
+constexpr double kPortGbps = 100;
+constexpr int kGpusPerNode = 8;  // of every cluster of the catalogue that has nodes
 
 // "RTX 4090" is what the catalogue calls rtx-4090.
 std::string catalogue_word(const std::string& gpu) {
@@ -110,12 +112,16 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
         assumed.push_back({"intra_node_GBps", fmt::format("{:g}", inside.bandwidth.value / kGB)});
     if (cluster.nodes == 1) return;
     set_network(between, run.network_note);
-    const double devices = cluster.gpus_per_node;
-    if (run.inter_node_Gbps_per_node)
-        between.bandwidth = BytesPerSecond(*run.inter_node_Gbps_per_node * kGbit / devices);
-    else
+    if (run.inter_node_Gbps_per_node) {
+        const double all = *run.inter_node_Gbps_per_node;
+        between.ports =
+            std::clamp(static_cast<int>(std::ceil(all / kPortGbps)), 1, cluster.gpus_per_node);
+        between.bandwidth = BytesPerSecond(all * kGbit / between.ports);
+    } else {
+        const int ports = between.ports > 0 ? between.ports : cluster.gpus_per_node;
         assumed.push_back({"inter_node_Gbps_per_node",
-                           fmt::format("{:g}", between.bandwidth.value * devices / kGbit)});
+                           fmt::format("{:g}", between.bandwidth.value * ports / kGbit)});
+    }
 }
 
 void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {

@@ -106,8 +106,13 @@ private:
         set_gradient_dtype(training);
     }
 
-    // Gradients as the parameters are stored, or in fp32.
+    // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
+    // the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as the profile does.
     void set_gradient_dtype(TrainingSpec& training) {
+        if (run_.grad_dtype.empty() && framework_.name == "fsdp1") {
+            training.gradient_dtype = training.precision;
+            return assume("grad_dtype", std::string(name_of(training.precision)));
+        }
         if (run_.grad_dtype.empty()) return assume("grad_dtype", "the profile's");
         for (const DType dtype : {training.precision, DType::fp32})
             if (run_.grad_dtype == name_of(dtype)) {
@@ -202,19 +207,27 @@ private:
             throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
                         "use \"none\", \"selective\", \"full\" or \"unstated\"");
         } else if (is_fsdp(framework_.profile)) {
-            s.recompute = {Recompute::Kind::full, every_block()};
-            assume("recompute", fmt::format("full, every {} blocks", s.recompute.every));
+            s.recompute = recomputed_blocks();
+            assume("recompute", recompute_text(s.recompute));
         } else {
             s.recompute.kind = Recompute::Kind::selective;
         }
     }
 
     // Which blocks are recomputed: as a note says by the share of the model's work, of which a forward
-    // pass is a third; every second block where nothing is said.
-    int every_block() const {
+    // pass is a third, in eighths at the finest; every second block where nothing is said.
+    Recompute recomputed_blocks() const {
+        Recompute nearest{Recompute::Kind::full, 2};
         const auto share = number_before(run_.assumptions, " of a fwd+bwd");
-        if (!share) return 2;
-        return static_cast<int>(std::max(1.0, std::round(1 / (3 * *share))));
+        if (!share) return nearest;
+        const auto error = [&](int blocks, int every) {
+            return std::abs(static_cast<double>(blocks) / every - 3 * *share);
+        };
+        for (int every = 1; every <= 8; ++every)
+            for (int blocks = 1; blocks <= every; ++blocks)
+                if (error(blocks, every) < error(nearest.blocks, nearest.every))
+                    nearest = {Recompute::Kind::full, every, blocks};
+        return nearest;
     }
 
     // All that the row leaves open to memory, best first: no recomputation before full, then the largest

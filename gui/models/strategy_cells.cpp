@@ -109,7 +109,7 @@ QString StrategyTable::word(const Row& row, int column) const {
             if (row.micro_batch) return QString::number(*row.micro_batch);
             return s.micro_batch ? QString::number(*s.micro_batch) : none();
         case recompute:
-            return recompute_text(s.recompute);
+            return text_of(recompute_text(s.recompute));
         default:
             return s.pp == 1 && s.virtual_stages == 1 ? none() : schedule_text(s);
     }

@@ -12,12 +12,6 @@ QString text_of(std::string_view text) {
     return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
 }
 
-QString recompute_text(const Recompute& recompute) {
-    if (recompute.kind == Recompute::Kind::full && recompute.every != 1)
-        return QString("every %1").arg(recompute.every);
-    return text_of(kRecomputes[static_cast<std::size_t>(recompute.kind)]);
-}
-
 QStringList recompute_words() {
     QStringList words;
     for (const std::string_view word : kRecomputes) words.append(text_of(word));
@@ -57,6 +51,13 @@ bool read_recompute(const QString& text, Recompute& to) {
         int every = 1;
         if (!read_number(word.mid(6), kEvery, every)) return false;
         to = {Recompute::Kind::full, every};
+        return true;
+    }
+    if (const QStringList parts = word.split(" of "); parts.size() == 2) {
+        Recompute some{Recompute::Kind::full};
+        if (!read_number(parts[1], kEvery, some.every)) return false;
+        if (!read_number(parts[0], {1, some.every}, some.blocks)) return false;
+        to = some;
         return true;
     }
     const auto found = recompute_words().indexOf(word);

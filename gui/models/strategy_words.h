@@ -13,7 +13,6 @@ namespace shardscope::gui {
 
 QString text_of(std::string_view text);
 
-QString recompute_text(const Recompute& recompute);  // "none", "selective", "full", "every 2"
 QStringList recompute_words();
 QString schedule_text(const Strategy& strategy);  // "1f1b", "1f1b v2"
 QStringList schedule_words();

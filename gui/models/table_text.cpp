@@ -53,7 +53,7 @@ void add_strategy(Fields& fields, const Scenario& scenario, const Strategy& s) {
     }
     fields.insert(fields.end(),
                   {std::to_string(s.tp), std::to_string(s.pp), dp, std::to_string(s.zero), micro,
-                   recompute_text(s.recompute).toStdString(), schedule_text(s).toStdString()});
+                   recompute_text(s.recompute), schedule_text(s).toStdString()});
 }
 
 void add_result(Fields& fields, const Result* result) {

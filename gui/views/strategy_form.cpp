@@ -8,6 +8,7 @@
 #include <QSignalBlocker>
 #include <QSpinBox>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "core/strategy/validate.h"
 #include "gui/models/error_place.h"
@@ -163,7 +164,10 @@ void StrategyForm::add_memory(QFormLayout& layout) {
         });
     });
     connect(every_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set recomputed blocks", [value](Strategy& s) { s.recompute.every = value; });
+        edit("set recomputed blocks", [value](Strategy& s) {
+            s.recompute.every = value;
+            s.recompute.blocks = std::min(s.recompute.blocks, value);
+        });
     });
 }
 

@@ -190,6 +190,8 @@ const BadInput kBadInputs[] = {
     {"EmptyPattern", good_with("zero: 2", "partition: {pattern: ''}"), "type", "must be a text"},
     {"NoPattern", good_with("zero: 2", "partition: {}"), "missing-key", "pattern"},
     {"PartitionKey", good_with("zero: 2", "partition: {patern: a}"), "unknown-key", "pattern"},
+    {"MoreBlocksThanThereAre", good_with("zero: 2", "recompute: {every: 2, blocks: 3}"), "range",
+     "blocks is 3"},
     {"EveryZeroth", good_with("zero: 2", "recompute: {every: 0}"), "range", "every is 0"},
     {"RecomputeKey", good_with("zero: 2", "recompute: {each: 2}"), "unknown-key", "every"},
     {"ZeroBucket", good_with("25MiB", "0"), "range", "bucket"},

@@ -301,7 +301,7 @@ TEST_F(Data, SyntheticSamplesMayBeUsedOverAndOver) {
     const auto four = open_data(SyntheticData{4}, tokens, 1);
     EXPECT_EQ(endless->period(), 0u);
     EXPECT_EQ(four->period(), 4u);
-    for (const std::uint64_t i : {0, 3, 4, 103})
+    for (const std::uint64_t i : {0u, 3u, 4u, 103u})
         EXPECT_EQ(tokens_of(*four, i, 8), tokens_of(*endless, i % 4, 8));
     EXPECT_NE(tokens_of(*four, 4, 8), tokens_of(*endless, 4, 8));
     const auto three = open_data(SyntheticData{3}, features, 1);

@@ -256,6 +256,22 @@ TEST(Scenario, RecomputeTakesEveryForm) {
     EXPECT_EQ(recompute("full"), (Recompute{Kind::full, 1}));
     EXPECT_EQ(recompute("{every: 1}"), (Recompute{Kind::full, 1}));
     EXPECT_EQ(recompute("{every: 4}"), (Recompute{Kind::full, 4}));
+    EXPECT_EQ(recompute("{every: 4, blocks: 3}"), (Recompute{Kind::full, 4, 3}));
+    EXPECT_EQ(recompute("{every: 4, blocks: 4}"), (Recompute{Kind::full, 1}));
+}
+
+TEST(Scenario, RecomputedBlocksAreSpreadEvenly) {
+    const auto blocks = [](int every, int count) {
+        std::string which;
+        const Recompute recompute{Recompute::Kind::full, every, count};
+        for (int i = 0; i < 8; ++i) which += recompute.has(i) ? 'x' : '-';
+        return which;
+    };
+    EXPECT_EQ(blocks(1, 1), "xxxxxxxx");
+    EXPECT_EQ(blocks(4, 1), "x---x---");
+    EXPECT_EQ(blocks(4, 2), "x-x-x-x-");
+    EXPECT_EQ(blocks(4, 3), "x-xxx-xx");
+    EXPECT_EQ(blocks(8, 5), "x-x-xx-x");
 }
 
 TEST(Scenario, NamesAreMadeOfWhatSetsStrategiesApart) {
@@ -265,6 +281,7 @@ TEST(Scenario, NamesAreMadeOfWhatSetsStrategiesApart) {
               "ddp tp2 sp pp4 v2");
     EXPECT_EQ(strategy("{recompute: full}").name, "ddp recompute full");
     EXPECT_EQ(strategy("{recompute: {every: 2}}").name, "ddp recompute every 2");
+    EXPECT_EQ(strategy("{recompute: {every: 4, blocks: 3}}").name, "ddp recompute 3 of 4");
 }
 
 TEST(Scenario, ANameThatIsAPresetsMeansThePreset) {
@@ -311,6 +328,7 @@ TEST(Scenario, RoundTripsThroughYamlAndJson) {
         "  - {tp: 2, sequence_parallel: true, pp: 4, virtual_stages: 2, partition: uniform}\n"
         "  - {pp: 2, schedule: zb-h1, partition: [5, 9], recompute: selective}\n"
         "  - {pp: 2, schedule: gpipe, partition: {pattern: '\\.[0-9]+$'}, recompute: {every: 2}}\n"
+        "  - {zero: 2, recompute: {every: 5, blocks: 3}}\n"
         "  - {pp: 2, schedule: zb-v, partition: [3, 4, 4, 3]}\n"
         "  - {recompute: full, attention: unfused, partition: parameters}\n"
         "  - {cp: 2, cp_kind: all-gather, zero: 3, shard_group: 4}\n"

@@ -171,24 +171,17 @@ TEST(MonotoneSteps, MoreBandwidthIsNeverSlowerAndFewerBytesNeverLonger) {
     const unsigned seed = 7;
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 random(seed);
-    const char* strategies[] = {"{zero: 1}",
-                                "{zero: 3}",
-                                "{tp: 4}",
-                                "{tp: 2, pp: 2, zero: 1}",
-                                "{pp: 4}",
-                                "{tp: 2, pp: 2, virtual_stages: 3}",
-                                "{tp: 4, pp: 4}",
-                                "{zero: 2, bucket: 1MiB}",
-                                "{pp: 2, schedule: zb-v}",
+    const char* strategies[] = {"{zero: 1}", "{zero: 3}", "{tp: 4}", "{tp: 2, pp: 2, zero: 1}",
+                                "{pp: 4}", "{tp: 2, pp: 2, virtual_stages: 3}", "{tp: 4, pp: 4}",
+                                "{zero: 2, bucket: 1MiB}", "{pp: 2, schedule: zb-v}",
                                 "{zero: 2, overlap_gather: true}",
-                                "{tp: 4, sequence_parallel: true, tp_overlap: pieces}",
-                                "{cp: 2}",
-                                "{cp: 4, cp_kind: ulysses}",
-                                "{zero: 3, shard_group: 8}",
+                                "{tp: 4, sequence_parallel: true, tp_overlap: pieces}", "{cp: 2}",
+                                "{cp: 4, cp_kind: ulysses}", "{zero: 3, shard_group: 8}",
                                 "{zero: 3, quantized_weights: true, quantized_gradients: true}",
                                 "{zero: 3, secondary_shard: 8}",
-                                "{zero: 3, recompute: full, offload: {optimizer: cpu, "
-                                "parameters: cpu, activations: cpu}}"};
+                                // All three in host memory.
+                                R"({zero: 3, recompute: full,
+                                    offload: {optimizer: cpu, parameters: cpu, activations: cpu}})"};
     for (const char* strategy : strategies) {
         Scenario scenario = scenario_with(strategy, 2, 64);
         std::uniform_real_distribution<double> magnitude(-1.5, 1.0);

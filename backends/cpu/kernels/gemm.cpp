@@ -5,9 +5,12 @@
 
 #include <Eigen/Core>
 #include <dnnl.h>
-#include <omp.h>
 
 #include "core/error.h"
+
+// Of OpenMP's library, which oneDNN runs on. Its header belongs to a compiler's own library, and is
+// not there for every compiler.
+extern "C" void omp_set_num_threads(int);
 
 namespace shardscope::cpu {
 namespace {

@@ -15,7 +15,7 @@ struct Move {
     SHARDSCOPE_DEVICE void operator()(std::int64_t at, int count) const {
         if (aligned && count == N) {
             auto* to = reinterpret_cast<Words*>(y + at);
-            const auto* from = reinterpret_cast<const Words*>(x + at);
+            const auto* from = x ? reinterpret_cast<const Words*>(x + at) : nullptr;
             const Words first = x ? from[0] : Words{}, second = x ? from[1] : Words{};
             to[0] = first;
             to[1] = second;

@@ -173,7 +173,7 @@ TEST_F(DeepSpeedScenario, DisagreementsNameBothPlaces) {
     write("r.json",
           "{\"train_batch_size\": 64, \"pipeline\": {\"activation_checkpoint_interval\": 1}}");
     EXPECT_THAT(fault("", "[{deepspeed: r.json, recompute: none}]"),
-                HasSubstr("activation_checkpoint_interval is every 1, but s.yaml:3:"));
+                HasSubstr("activation_checkpoint_interval is full, but s.yaml:3:"));
     write("k.json",
           "{\"train_batch_size\": 64, \"zero_optimization\": {\"stage\": 1, "
           "\"reduce_bucket_size\": 1000}}");

@@ -219,6 +219,38 @@ TEST(RunScenario, StrategyColumns) {
               Recompute::Kind::selective);
 }
 
+// A forward pass is a third of the work, so a share of 0.24 is 0.72 of the blocks.
+TEST(RunScenario, FsdpRecomputesTheBlocksThatANoteCounts) {
+    const auto blocks = [](const char* note) {
+        MeasuredRun run = full_row();
+        run.framework = "fsdp1";
+        run.dp = 16;
+        run.tp = run.pp = 1;
+        run.zero_stage = 3;
+        run.recompute = "selective";
+        run.assumptions = note;
+        return map_run(run).scenario.strategies.at(0).recompute;
+    };
+    using Kind = Recompute::Kind;
+    EXPECT_EQ(blocks(""), (Recompute{Kind::full, 2}));
+    EXPECT_EQ(blocks("recompute fraction 0.33 of a fwd+bwd"), (Recompute{Kind::full, 1}));
+    EXPECT_EQ(blocks("recompute fraction 0.24 of a fwd+bwd"), (Recompute{Kind::full, 7, 5}));
+    EXPECT_EQ(blocks("recompute fraction 0.07 of a fwd+bwd"), (Recompute{Kind::full, 5}));
+}
+
+TEST(RunScenario, NodesWithLessThanAPortPerGpuHaveFewerPorts) {
+    const auto network = [](double gigabits) {
+        MeasuredRun run = full_row();
+        run.inter_node_Gbps_per_node = gigabits;
+        return map_run(run).scenario.cluster.inter_node;
+    };
+    for (const auto& [gigabits, ports] :
+         {std::pair{25.0, 1}, {400.0, 4}, {800.0, 8}, {3200.0, 8}}) {
+        EXPECT_EQ(network(gigabits).ports, ports) << gigabits;
+        EXPECT_DOUBLE_EQ(network(gigabits).bandwidth.value * ports, gigabits * 1e9 / 8);
+    }
+}
+
 TEST(RunScenario, WhatHasNoEffectIsNotAsked) {
     const Strategy s = mapped_strategy([](MeasuredRun& run) {
         run.tp = run.pp = 1;
@@ -267,6 +299,11 @@ INSTANTIATE_TEST_SUITE_P(
         Empty{"tied_embeddings", "1", [](MeasuredRun& run) { run.tied_embeddings.reset(); }},
         Empty{"precision", "bf16", [](MeasuredRun& run) { run.precision = ""; }},
         Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
+        Empty{"grad_dtype", "bf16",
+              [](MeasuredRun& run) {
+                  run.grad_dtype = "";
+                  run.framework = "fsdp1";
+              }},
         Empty{"tp", "1",
               [](MeasuredRun& run) {
                   run.tp.reset();
