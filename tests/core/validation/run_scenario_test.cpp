@@ -334,7 +334,7 @@ INSTANTIATE_TEST_SUITE_P(
                   run.framework = "fsdp2";
               }},
         Empty{"attention", "flash", [](MeasuredRun& run) { run.attention = ""; }},
-        Empty{"recompute", "full, every 2 blocks", [](MeasuredRun& run) {
+        Empty{"recompute", "every 2", [](MeasuredRun& run) {
                   run.recompute = "selective";
                   run.framework = "fsdp2";
               }}));
