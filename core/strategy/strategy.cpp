@@ -111,19 +111,6 @@ Strategy single() {
     return strategy;
 }
 
-}  // namespace
-
-std::string recompute_text(const Recompute& recompute) {
-    using enum Recompute::Kind;
-    if (recompute.kind == none) return "none";
-    if (recompute.kind == selective) return "selective";
-    if (recompute.blocks == recompute.every) return "full";
-    if (recompute.blocks == 1) return fmt::format("every {}", recompute.every);
-    return fmt::format("{} of {}", recompute.blocks, recompute.every);
-}
-
-namespace {
-
 // What is not the profile's way.
 std::string overlap_text(const Strategy& s) {
     std::string text;
@@ -171,6 +158,15 @@ void set_profile(Strategy& strategy, RuntimeProfile profile) {
     if (strategy.bucket == default_bucket(strategy.profile))
         strategy.bucket = default_bucket(profile);
     strategy.profile = profile;
+}
+
+std::string recompute_text(const Recompute& recompute) {
+    using enum Recompute::Kind;
+    if (recompute.kind == none) return "none";
+    if (recompute.kind == selective) return "selective";
+    if (recompute.blocks == recompute.every) return "full";
+    if (recompute.blocks == 1) return fmt::format("every {}", recompute.every);
+    return fmt::format("{} of {}", recompute.blocks, recompute.every);
 }
 
 std::string layout_of(const Strategy& strategy, int dp) {

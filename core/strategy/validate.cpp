@@ -70,7 +70,7 @@ void check_ranges(const TrainingSpec& training, const Strategy& s) {
         refuse_strategy(
             s, "range",
             fmt::format("recompute {} blocks of every {}", s.recompute.blocks, s.recompute.every),
-            "use as many or fewer");
+            fmt::format("use recompute blocks from 1 to {}", s.recompute.every));
     if (s.zero < 0 || s.zero > 3) {
         refuse_strategy(s, "range", fmt::format("ZeRO stage {}", s.zero), "use zero 0, 1, 2 or 3");
     }

@@ -192,6 +192,9 @@ TEST(Layout, RefusesPatternsAndIntervalsThatMeanNothing) {
     s.recompute.every = 0;
     EXPECT_TRUE(layout_refusal(scenario_with_batch(4, 8), s)
                     .starts_with("range: strategy s: recompute every is 0"));
+    s.recompute = {Recompute::Kind::full, 2, 3};
+    EXPECT_TRUE(layout_refusal(scenario_with_batch(4, 8), s)
+                    .starts_with("range: strategy s: recompute 3 blocks of every 2"));
 }
 
 TEST(Layout, RefusesBoundaryReductionOfShardedGradients) {
