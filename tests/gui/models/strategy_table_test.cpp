@@ -97,6 +97,7 @@ TEST_F(StrategyTableTest, CellsTakeWordsAndNumbersAndOneStepEach) {
                           {StrategyTable::zero, "1", "1"},
                           {StrategyTable::micro_batch, "2", "2"},
                           {StrategyTable::recompute, "every 2", "every 2"},
+                          {StrategyTable::recompute, "2 of 3", "2 of 3"},
                           {StrategyTable::schedule, "1f1b v2", "1f1b v2"}}) {
         SCOPED_TRACE(c.typed);
         const Scenario before = session_.document().scenario();
@@ -122,6 +123,8 @@ TEST_F(StrategyTableTest, CellsRefuseNonsense) {
              {StrategyTable::zero, "4"},
              {StrategyTable::micro_batch, "0"},
              {StrategyTable::recompute, "every 0"},
+             {StrategyTable::recompute, "0 of 3"},
+             {StrategyTable::recompute, "4 of 3"},
              {StrategyTable::recompute, "some"},
              {StrategyTable::schedule, "1f1b v0"},
              {StrategyTable::schedule, "2f2b"},
