@@ -52,11 +52,11 @@ TEST(Threads, OfSeveralRanksAreTheRanksOwn) {
 TEST(Threads, TakeTheMemoryThatWasPlanned) {
     const Scenario s = scenario(DType::fp32, 1, 3);
     const Plan plan = test::lower_tiny(s);
-    test::train(s);  // oneDNN compiles its kernels once per process
-    const MemoryUse use = test::train(s).trace.ranks.front().memory;
+    const MemoryUse use = test::memory_of_second_run(s);
     EXPECT_EQ(use.peak, plan.memory[0].peak());
     EXPECT_EQ(use.categories, plan.memory[0].categories);
-    EXPECT_LE(use.outside_plan.value, 4 << 20);
+    // Every thread packs the panels of its multiplies in a heap of its own, which keeps what it grew to.
+    EXPECT_LE(use.outside_plan.value, 3 * (2 << 20));
     // Attention's score tiles are there once per thread.
     const Plan alone = test::lower_tiny(scenario(DType::fp32, 1, 1));
     const auto tiles = [](const Plan& of) {

@@ -79,6 +79,12 @@ Trained train(const Scenario& scenario, const Tampering& tampering) {
     return train_with(run, scenario, tampering);
 }
 
+MemoryUse memory_of_second_run(const Scenario& scenario) {
+    const Plan plan = lower_tiny(scenario);
+    CpuRunner().run(scenario, plan, {});
+    return CpuRunner().run(scenario, plan, {}).ranks.front().memory;
+}
+
 Trained train_with(const RunPlan& run, const Scenario& scenario, const Tampering& tampering) {
     Plan plan = lower_tiny(scenario);
     if (tampering.plan) tampering.plan(plan);

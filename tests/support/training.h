@@ -36,6 +36,11 @@ using Inspect = std::function<void(int rank, std::int64_t step, const RankState&
 using RunPlan = std::function<Trace(const Plan& plan, const Inspect& inspect)>;
 Trained train_with(const RunPlan& run, const Scenario& scenario, const Tampering& tampering = {});
 
+// Memory of rank 0 in a second run of the scenario on CPU ranks: in a process's first, oneDNN compiles
+// its kernels and keeps them, about 18 MB. Collects nothing, since what a test keeps while ranks run is
+// memory outside the plan, as any other.
+MemoryUse memory_of_second_run(const Scenario& scenario);
+
 // ‖a − b‖₂ / ‖b‖₂ of one tensor and of all together; `b` is the reference.
 struct Difference {
     double whole = 0;
