@@ -286,8 +286,10 @@ const Style* style_of(RuntimeProfile profile) {
         case RuntimeProfile::shardscope:
             break;
         case RuntimeProfile::deepspeed:
+        case RuntimeProfile::deepspeed_2021:
             return &kDeepSpeed;
         case RuntimeProfile::megatron_deepspeed:
+        case RuntimeProfile::megatron_2021:  // whose layers those are
             return &kMegatronDeepSpeed;
         case RuntimeProfile::megatron:
             return &kMegatron;

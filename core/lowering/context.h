@@ -2,6 +2,7 @@
 // One per role: a pipeline stage.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/lowering/builder.h"
@@ -61,6 +62,15 @@ struct LoweringContext {
     }
     // Of parameters between steps.
     DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
+    // Collective::lists of what gathers or reduces the unit.
+    int lists_of(const Unit& unit) const {
+        if (!rules.lists_partitions) return 0;
+        constexpr std::int64_t kPersistent = 100'000;  // stage3_param_persistence_threshold
+        int weights = 0;
+        for (const auto& entry : unit.entries)
+            weights += model.parameters[entry.parameter.index()].elements() > kPersistent;
+        return std::max(1, weights);
+    }
     // What backward kernels write of whole gradients.
     DType written() const {
         const bool narrow = rules.widens_before_reduction && zero >= 2 && layout.ep == 1;

@@ -238,6 +238,7 @@ void Gather::issue(std::size_t index) {
         c.group = u.group;
         c.elements = u.padded;
         c.dtype = context_.storage;
+        c.lists = context_.lists_of(u);
         if (gathers_quantised()) {
             gather_quantised(weights, k, index);
             continue;

@@ -9,6 +9,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
         case RuntimeProfile::shardscope:
             break;
         case RuntimeProfile::deepspeed:
+        case RuntimeProfile::deepspeed_2021:
         case RuntimeProfile::megatron_deepspeed:
             rules.recomputes_whole_blocks = true;
             // overlap_comm is on for stage 3 alone, and never under the pipeline engine.
@@ -16,23 +17,27 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
             rules.divides_transfers = true;
-            rules.loss_copies = strategy.profile == RuntimeProfile::deepspeed ? 3 : 2;
-            rules.separate_projections = strategy.profile == RuntimeProfile::deepspeed;
+            rules.loss_copies = is_deepspeed(strategy.profile) ? 3 : 2;
+            rules.separate_projections = is_deepspeed(strategy.profile);
+            rules.lists_partitions =
+                strategy.profile == RuntimeProfile::deepspeed_2021 && strategy.zero == 3;
             rules.widens_gradients = narrow;
             rules.flattens_gradients = narrow && (strategy.zero == 1 || strategy.zero == 2);
             rules.keeps_narrow_gradients = strategy.zero <= 1 && size_of(storage) == 2 && !narrow;
             rules.reduces_copies = strategy.zero <= 1;
             break;
         case RuntimeProfile::megatron:
+        case RuntimeProfile::megatron_2021:
             rules.recomputes_whole_blocks = true;
             rules.overlaps_reduction = false;  // without --overlap-grad-reduce
             // send_forward_recv_backward waits for both; the interleaved schedule does not with
             // --overlap-p2p-communication, its default.
-            rules.blocking_transfers = strategy.chunks_per_stage() == 1;
+            rules.blocking_transfers = strategy.chunks_per_stage() == 1 ||
+                                       strategy.profile == RuntimeProfile::megatron_2021;
             rules.divides_transfers = true;
-            rules.loss_copies = 1;
+            rules.loss_copies = strategy.profile == RuntimeProfile::megatron ? 1 : 2;
             rules.widens_gradients = narrow;
-            rules.placeholder_gradients = true;
+            rules.placeholder_gradients = strategy.profile == RuntimeProfile::megatron;
             rules.keeps_ring_blocks = true;
             break;
         case RuntimeProfile::fsdp:
@@ -59,6 +64,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
 Strategy as_executed(const Strategy& strategy) {
     Strategy executed = strategy;
     if (is_fsdp(strategy.profile) && strategy.zero == 3 && strategy.pp > 1) executed.zero = 1;
+    if (strategy.profile == RuntimeProfile::deepspeed_2021) executed.prefetch = 0;
     return executed;
 }
 
@@ -71,6 +77,7 @@ DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
     switch (strategy.profile) {
         case RuntimeProfile::megatron_deepspeed:
         case RuntimeProfile::megatron:
+        case RuntimeProfile::megatron_2021:
             // accumulate_allreduce_grads_in_fp32 goes with bf16; BF16_Optimizer does the same.
             return training.precision == DType::bf16 ? DType::fp32 : training.precision;
         case RuntimeProfile::fsdp:
@@ -79,6 +86,7 @@ DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
             return half ? DType::fp32 : training.precision;  // reduce_dtype
         case RuntimeProfile::shardscope:
         case RuntimeProfile::deepspeed:
+        case RuntimeProfile::deepspeed_2021:
             break;
     }
     return training.precision;

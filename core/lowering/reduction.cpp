@@ -117,6 +117,7 @@ void Reduction::reduce(UnitId id) {
     else if (to_host)
         flight.partial = whole;
     flight.done = b.record(Stream::reduce);
+    if (context_.rules.lists_partitions) b.wait(Stream::compute, flight.done);
     if (to_host)
         send_to_host(flight, computed);
     else if (takes_leave && !flight.partial.valid())
@@ -141,6 +142,7 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
     } else {
         c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
+        c.lists = context_.lists_of(unit);
         const bool to_host = context_.keeps_gradients_on_host(unit);
         if (!to_host) c.recv = own_slice(id);
         if (to_host || (uses_bucket(unit) && !kind_.first)) {

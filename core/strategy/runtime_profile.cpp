@@ -8,10 +8,14 @@ std::string_view name_of(RuntimeProfile profile) {
             return "shardscope";
         case RuntimeProfile::deepspeed:
             return "deepspeed";
+        case RuntimeProfile::deepspeed_2021:
+            return "deepspeed-2021";
         case RuntimeProfile::megatron_deepspeed:
             return "megatron-deepspeed";
         case RuntimeProfile::megatron:
             return "megatron";
+        case RuntimeProfile::megatron_2021:
+            return "megatron-2021";
         case RuntimeProfile::fsdp:
             return "fsdp";
         case RuntimeProfile::fsdp_compile_blocks:
@@ -25,9 +29,11 @@ std::string_view name_of(RuntimeProfile profile) {
 Bytes default_bucket(RuntimeProfile profile) {
     switch (profile) {
         case RuntimeProfile::deepspeed:
+        case RuntimeProfile::deepspeed_2021:
         case RuntimeProfile::megatron_deepspeed:
             return Bytes(1'000'000'000);
         case RuntimeProfile::megatron:
+        case RuntimeProfile::megatron_2021:
             return Bytes(std::int64_t{1} << 40);
         case RuntimeProfile::shardscope:
         case RuntimeProfile::fsdp:

@@ -15,17 +15,31 @@ namespace shardscope {
 
 enum class RuntimeProfile : std::uint8_t {
     shardscope,
-    deepspeed,            // DeepSpeed's engine around a PyTorch model
-    megatron_deepspeed,   // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
-    megatron,             // Megatron-LM with Megatron-Core's optimizer
-    fsdp,                 // PyTorch's FullyShardedDataParallel, either version, eager
+    deepspeed,           // DeepSpeed's engine around a PyTorch model
+    deepspeed_2021,      // the same until its version 0.5.8, whose ZeRO 3 gathers weight by weight
+    megatron_deepspeed,  // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
+    megatron,            // Megatron-LM with Megatron-Core's optimizer
+    megatron_2021,  // as it was published: nothing overlapped, gradients not summed by multiplies
+    fsdp,           // PyTorch's FullyShardedDataParallel, either version, eager
     fsdp_compile_blocks,  // the same with torch.compile over each block (torchtitan until 2024)
     fsdp_compile,         // with torch.compile over each block and over the loss (since)
 };
 inline constexpr std::array kRuntimeProfiles = {
-    RuntimeProfile::shardscope,  RuntimeProfile::deepspeed, RuntimeProfile::megatron_deepspeed,
-    RuntimeProfile::megatron,    RuntimeProfile::fsdp,      RuntimeProfile::fsdp_compile_blocks,
+    RuntimeProfile::shardscope,     RuntimeProfile::deepspeed,
+    RuntimeProfile::deepspeed_2021, RuntimeProfile::megatron_deepspeed,
+    RuntimeProfile::megatron,       RuntimeProfile::megatron_2021,
+    RuntimeProfile::fsdp,           RuntimeProfile::fsdp_compile_blocks,
     RuntimeProfile::fsdp_compile};
+
+// DeepSpeed's engine around a PyTorch model, of either time.
+constexpr bool is_deepspeed(RuntimeProfile profile) {
+    return profile == RuntimeProfile::deepspeed || profile == RuntimeProfile::deepspeed_2021;
+}
+
+// Megatron-LM of either time.
+constexpr bool is_megatron(RuntimeProfile profile) {
+    return profile == RuntimeProfile::megatron || profile == RuntimeProfile::megatron_2021;
+}
 
 // FullyShardedDataParallel, compiled or not.
 constexpr bool is_fsdp(RuntimeProfile profile) {

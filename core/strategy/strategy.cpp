@@ -85,6 +85,7 @@ namespace {
 ContextKind context_kind_of(RuntimeProfile profile) {
     switch (profile) {
         case RuntimeProfile::deepspeed:
+        case RuntimeProfile::deepspeed_2021:
         case RuntimeProfile::megatron_deepspeed:
             return ContextKind::ulysses;
         case RuntimeProfile::fsdp:
@@ -93,6 +94,7 @@ ContextKind context_kind_of(RuntimeProfile profile) {
             return ContextKind::all_gather;
         case RuntimeProfile::shardscope:
         case RuntimeProfile::megatron:
+        case RuntimeProfile::megatron_2021:
             break;
     }
     return ContextKind::ring;

@@ -40,7 +40,7 @@ void check_use(const Strategy& s, const std::string& key, int replicas) {
         refuse_zero_plus_plus(
             s, fmt::format("{} with ep {}: experts have groups of their own", key, s.ep),
             "leave out one of them");
-    if (is_fsdp(s.profile) || s.profile == RuntimeProfile::megatron)
+    if (is_fsdp(s.profile) || is_megatron(s.profile) || s.profile == RuntimeProfile::deepspeed_2021)
         refuse_zero_plus_plus(
             s, fmt::format("{} with profile {}, which has no ZeRO++", key, name_of(s.profile)),
             "use profile shardscope or deepspeed, or " + without);

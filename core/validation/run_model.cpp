@@ -48,8 +48,7 @@ std::int64_t usual_ffn(std::int64_t hidden, bool gated) {
 }
 
 std::int64_t padded_vocabulary(std::int64_t vocab, RuntimeProfile profile, int tp) {
-    if (profile != RuntimeProfile::megatron && profile != RuntimeProfile::megatron_deepspeed)
-        return vocab;
+    if (!is_megatron(profile) && profile != RuntimeProfile::megatron_deepspeed) return vocab;
     const std::int64_t multiple = std::int64_t{128} * tp;
     return (vocab + multiple - 1) / multiple * multiple;
 }

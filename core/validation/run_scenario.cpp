@@ -22,8 +22,10 @@ struct Framework {
 constexpr auto kFrameworks = std::to_array<Framework>({
     {"shardscope", RuntimeProfile::shardscope, 0},
     {"deepspeed", RuntimeProfile::deepspeed, 0},
+    {"deepspeed-2021", RuntimeProfile::deepspeed_2021, 0},
     {"megatron-deepspeed", RuntimeProfile::megatron_deepspeed, 0},
     {"megatron", RuntimeProfile::megatron, 0},
+    {"megatron-2021", RuntimeProfile::megatron_2021, 0},
     {"fsdp", RuntimeProfile::fsdp, 3},
     {"fsdp1", RuntimeProfile::fsdp, 3},
     {"fsdp2", RuntimeProfile::fsdp, 3},
@@ -71,12 +73,24 @@ private:
         return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
     }
 
+    // No column has the year, but a source may name it, or the conference.
+    bool is_of_2021() const {
+        return run_.source.find("2021") != std::string::npos ||
+               run_.source.find("SC21") != std::string::npos;
+    }
+    static RuntimeProfile in_2021(RuntimeProfile profile) {
+        if (profile == RuntimeProfile::deepspeed) return RuntimeProfile::deepspeed_2021;
+        if (profile == RuntimeProfile::megatron) return RuntimeProfile::megatron_2021;
+        return profile;
+    }
+
     Framework find_framework() const {
         std::vector<std::string_view> names;
         for (Framework framework : kFrameworks) {
             names.push_back(framework.name);
             if (framework.name != run_.framework) continue;
             if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
+            if (is_of_2021()) framework.profile = in_2021(framework.profile);
             return framework;
         }
         throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run_.framework),

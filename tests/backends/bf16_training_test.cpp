@@ -149,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Bf16TrainingSlow,
                          bf16_case_name);
 
 // What conversions need stays small: panels of multiplies and sums of attention gradients.
-TEST(Bf16Memory, OutsideThePlanIsBounded) {
+TEST(Bf16MemorySlow, OutsideThePlanIsBounded) {
     for (const int model : {0, 1, 2})
         for (const int ranks : {1, 2, 4}) {
             const Scenario s = bf16_scenario(model, ranks, 1, DType::bf16);

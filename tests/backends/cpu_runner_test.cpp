@@ -68,7 +68,7 @@ TEST(CpuRunner, PlacedBytesAreThePlannedOnesInEveryCategory) {
     });
 }
 
-TEST(CpuRunner, MemoryOutsideThePlanIsBounded) {
+TEST(CpuRunnerSlow, MemoryOutsideThePlanIsBounded) {
     for_each_case([](Scenario s) {
         s.training.steps = 5;
         EXPECT_LE(test::memory_of_second_run(s).outside_plan.value, 4 << 20);

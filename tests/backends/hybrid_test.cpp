@@ -210,7 +210,9 @@ TEST(HybridSlow, EveryProductMatchesOneRank) {
                     if (dp == 1 && zero > 0) continue;
                     Strategy s = hybrid(tp, pp, dp, zero);
                     s.sequence_parallel = tp > 1 && model != mlp && pp == 2;
-                    check(model, s, {24 / dp / 2, precision});
+                    // What fp32 adds is its own kernels and sums, which a few steps see.
+                    check(model, s,
+                          {24 / dp / 2, precision, 0.5, precision == DType::fp64 ? kSteps : 5});
                 }
 }
 

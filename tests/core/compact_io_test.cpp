@@ -35,7 +35,7 @@ void expect_reads_back(const Scenario& scenario, const ParseOptions& options) {
               scenario);
 }
 
-TEST(CompactIo, ShippedScenariosReadBack) {
+TEST(CompactIoSlow, ShippedScenariosReadBack) {
     ParseOptions options;
     options.cores = 4;
     options.memory = Bytes(std::int64_t{8} << 30);
@@ -45,7 +45,7 @@ TEST(CompactIo, ShippedScenariosReadBack) {
     }
 }
 
-TEST(CompactIo, RandomScenariosReadBack) {
+TEST(CompactIoSlow, RandomScenariosReadBack) {
     const unsigned seed = std::random_device{}();
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937 random(seed);

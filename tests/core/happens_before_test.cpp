@@ -192,11 +192,11 @@ std::vector<std::string> shipped_scenarios() {
     return files;
 }
 
-class ShippedPrograms : public ::testing::TestWithParam<std::string> {};
+class ShippedProgramsSlow : public ::testing::TestWithParam<std::string> {};
 
 // Every cross-stream use is ordered by an event, arena reuse included, all ranks make their collectives in
 // one order, and nobody waits for ever.
-TEST_P(ShippedPrograms, PassEveryCheck) {
+TEST_P(ShippedProgramsSlow, PassEveryCheck) {
     const Scenario scenario =
         load_scenario(std::string(SHARDSCOPE_SOURCE_DIR "/scenarios/") + GetParam(), {});
     const auto model = std::make_shared<const Model>(build_model(scenario.model));
@@ -222,7 +222,7 @@ TEST_P(ShippedPrograms, PassEveryCheck) {
     EXPECT_GT(checked, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedPrograms, ::testing::ValuesIn(shipped_scenarios()),
+INSTANTIATE_TEST_SUITE_P(All, ShippedProgramsSlow, ::testing::ValuesIn(shipped_scenarios()),
                          [](const auto& tested) {
                              std::string name = tested.param;
                              for (char& c : name)

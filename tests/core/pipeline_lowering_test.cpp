@@ -30,7 +30,7 @@ Plan pipeline(int pp, int chunks, int micro_batches, Schedule schedule) {
 }
 
 // On a host that issues ahead and on one that computes itself.
-TEST(PipelineLowering, EveryScheduleOfEveryShapeFinishes) {
+TEST(PipelineLoweringSlow, EveryScheduleOfEveryShapeFinishes) {
     for (int pp = 2; pp <= 8; ++pp)
         for (int m = 1; m <= 2 * pp + 3; ++m) {
             SCOPED_TRACE(testing::Message() << pp << " stages, " << m << " micro-batches");

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/lowering/profile_rules.h"
 #include "core/program/check.h"
 #include "core/program/check_progress.h"
 #include "tests/support/tiny.h"
@@ -84,6 +85,61 @@ TEST(Profiles, DeepSpeedShardsByAllReduce) {
     }
 }
 
+// DeepSpeed's stage 3 of 2021: a call per weight of a block (four matrices; biases and norms are kept whole,
+// but go with the unit's buffer here), nothing gathered ahead, and no kernel beside a reduction.
+TEST(Profiles, DeepSpeedOf2021GathersWeightByWeight) {
+    ModelSpec model = test::tiny_gpt();
+    std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
+    std::get<GptSpec>(model.kind).ffn = 960;
+    Strategy s;
+    s.zero = 3;
+    const auto block_lists = [&](RuntimeProfile profile) {
+        set_profile(s, profile);
+        const Plan plan = plan_of(model, 2, s);
+        std::set<int> lists;
+        count_instructions(plan.program.roles[0], [&](const Instruction& i) {
+            const auto* c = std::get_if<Collective>(&i.operation);
+            if (c != nullptr && c->kind != CollectiveKind::all_reduce) lists.insert(c->lists);
+            return false;
+        });
+        return lists;
+    };
+    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed), (std::set<int>{0}));
+    // Embeddings and the last norm: one. Blocks: Wqkv, up and down.
+    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed_2021), (std::set<int>{1, 3}));
+
+    const Plan plan = plan_of(model, 2, s);
+    const RoleProgram& role = plan.program.roles[0];
+    for (const Body& body : role.bodies) {
+        bool reducing = false;
+        for (const Instruction& i : body.instructions) {
+            if (collective(CollectiveKind::reduce_scatter, Stream::reduce)(i)) reducing = true;
+            if (std::holds_alternative<WaitEvent>(i.operation) && i.stream == Stream::compute)
+                reducing = false;
+            if (i.stream == Stream::compute && std::holds_alternative<Compute>(i.operation)) {
+                EXPECT_FALSE(reducing) << body.name;
+            }
+        }
+    }
+}
+
+// Megatron of 2021: no sums beside multiplies, gradients added by a kernel, no placeholders.
+TEST(Profiles, MegatronOf2021) {
+    Strategy s;
+    s.tp = 2;
+    set_profile(s, RuntimeProfile::megatron_2021);
+    EXPECT_EQ(tensor_overlap(s), TensorOverlap::none);
+    const ProfileRules then = rules_of(s, DType::fp16, DType::fp16);
+    EXPECT_FALSE(then.placeholder_gradients);
+    EXPECT_EQ(then.loss_copies, 2);
+    s.pp = 2;
+    s.virtual_stages = 2;
+    EXPECT_TRUE(rules_of(s, DType::fp16, DType::fp16).blocking_transfers);
+    set_profile(s, RuntimeProfile::megatron);
+    EXPECT_EQ(tensor_overlap(s), TensorOverlap::gradients);
+    EXPECT_FALSE(rules_of(s, DType::fp16, DType::fp16).blocking_transfers);
+}
+
 TEST(Profiles, ProductsRecomputeWholeBlocks) {
     Strategy s;
     s.recompute.kind = Recompute::Kind::full;
@@ -142,8 +198,7 @@ TEST(Profiles, ProductsDivideTransfers) {
                 if (c != nullptr && c->kind == CollectiveKind::all_gather) gathered += c->elements;
                 return false;
             });
-        const bool divides = profile == RuntimeProfile::megatron ||
-                             profile == RuntimeProfile::deepspeed ||
+        const bool divides = is_megatron(profile) || is_deepspeed(profile) ||
                              profile == RuntimeProfile::megatron_deepspeed;
         const std::int64_t rows = 24 * 16, hidden = 24;  // forward and backward
         EXPECT_EQ(sent, 2 * rows * hidden / (divides ? 2 : 1)) << name_of(profile);

@@ -25,6 +25,25 @@ StepTime step_of(const Program& program, const Cluster& cluster = round_cluster(
     return simulate_step(program, cluster).front().time;
 }
 
+// A call per tensor, and for each a copy per rank by the host, for which the device waits.
+TEST(EventEngine, ListsAreCopiedRankByRank) {
+    const Cluster cluster = test::round_cluster();
+    const double launch = (cluster.device.host_cost +
+                           cluster.device.constants_of(RuntimeProfile::deepspeed_2021).launch)
+                              .value;
+    ASSERT_GT(launch, 0);
+    const auto seconds = [&](int lists) {
+        const Program program =
+            test::one_role(test::BodyText().gather_lists(0.5, lists, test::kGather));
+        return simulate_step(program, cluster, false, RuntimeProfile::deepspeed_2021)
+            .front()
+            .time.wall.value;
+    };
+    EXPECT_NEAR(seconds(1), launch + 0.5 + 2 * launch, 1e-9);
+    EXPECT_NEAR(seconds(3), launch + 3 * (0.5 + 2 * launch), 1e-9);
+    EXPECT_NEAR(seconds(0), launch, 1e-9) << "negative control: an empty buffer in one call";
+}
+
 TEST(EventEngine, KernelsOfOneStreamAddUp) {
     const StepTime step =
         step_of(one_role(BodyText().kernel(1).kernel(2).kernel(4, Phase::optimizer), 1, 3));

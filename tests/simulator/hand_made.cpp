@@ -56,6 +56,16 @@ BodyText& BodyText::all_reduce(double seconds, Stream stream, GroupId group) {
     return add(collective, stream, Phase::backward);
 }
 
+BodyText& BodyText::gather_lists(double seconds, int lists, Stream stream) {
+    Collective collective;
+    collective.kind = CollectiveKind::all_gather;
+    collective.group = GroupId(0);
+    // Half of what an all-reduce of two sends.
+    collective.elements = 2 * lists * elements_taking(seconds);
+    collective.lists = lists;
+    return add(collective, stream, Phase::forward);
+}
+
 BodyText& BodyText::record(int event, Stream stream) {
     return add(RecordEvent{EventId(event)}, stream, Phase::forward);
 }

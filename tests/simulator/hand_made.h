@@ -16,6 +16,8 @@ class BodyText {
 public:
     BodyText& kernel(double seconds, Phase phase = Phase::forward, Stream stream = Stream::compute);
     BodyText& all_reduce(double seconds, Stream stream, GroupId group = GroupId(0));
+    // All-gather among two of `lists` tensors, each of which takes that long.
+    BodyText& gather_lists(double seconds, int lists, Stream stream);
     BodyText& record(int event, Stream stream);
     BodyText& wait(int event, Stream stream);
     BodyText& copy_to_host(Stream stream = Stream::compute);

@@ -160,7 +160,7 @@ std::map<std::string, Known> expected_candidates(const SpaceGiven& g, const Sear
     return expected;
 }
 
-TEST(SearchSpace, IsTheFilteredProduct) {
+TEST(SearchSpaceSlow, IsTheFilteredProduct) {
     const SpaceGiven g = space_given(deep_gpt(), 4);
     const SearchSpace space = small_space();
     const auto expected = expected_candidates(g, space);

@@ -174,6 +174,10 @@ TEST(RunScenario, FrameworkColumn) {
     EXPECT_EQ(profile("megatron"), RuntimeProfile::megatron);
     EXPECT_EQ(profile("megatron-deepspeed"), RuntimeProfile::megatron_deepspeed);
     EXPECT_EQ(profile("deepspeed"), RuntimeProfile::deepspeed);
+    EXPECT_EQ(profile("deepspeed", "", "a figure of SC21 Table 2"), RuntimeProfile::deepspeed_2021);
+    EXPECT_EQ(profile("megatron", "", "cases_jan2021.png"), RuntimeProfile::megatron_2021);
+    EXPECT_EQ(profile("megatron-deepspeed", "", "2021"), RuntimeProfile::megatron_deepspeed);
+    EXPECT_EQ(profile("deepspeed-2021"), RuntimeProfile::deepspeed_2021);
     EXPECT_EQ(profile("fsdp1"), RuntimeProfile::fsdp);
     EXPECT_EQ(profile("fsdp2"), RuntimeProfile::fsdp);
     EXPECT_EQ(profile("fsdp2", "500 W; torch.compile"), RuntimeProfile::fsdp_compile);
