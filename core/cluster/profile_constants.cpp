@@ -7,7 +7,8 @@ namespace {
 
 // By RuntimeProfile, in its order. Fitted: megatron-deepspeed's four, and the launches of megatron and fsdp as
 // far as few runs tell (docs/accuracy.md). The others are assumptions: deepspeed's are megatron-deepspeed's,
-// with fewer Python layers to a launch; no run with those profiles says what a process takes.
+// with fewer Python layers to a launch; no run with those profiles says what a process takes. Programs of 2021 have
+// the constants of their successors.
 constexpr std::array<ProfileConstants, kRuntimeProfiles.size()> kFitted{{
     {},  // shardscope: measured, see `calibrate`
     {Seconds(20e-6), Seconds(3.9e-3), Bytes(6400 * kMiB), 23},  // deepspeed

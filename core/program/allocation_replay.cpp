@@ -84,7 +84,9 @@ std::int32_t most_in_flight(const RoleProgram& role) {
 
 class Replay {
 public:
-    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, Segments segments)
+    // Steps of that many micro-batches, and of the last one.
+    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, Segments segments,
+           std::int32_t micro_batches)
         : role_(role),
           lives_(lives),
           events_(events_of(role, lives)),
@@ -94,45 +96,73 @@ public:
             if (role.buffers[i].residence == Residence::persistent &&
                 role.buffers[i].tier == Tier::device)
                 allocator_.allocate(role.buffers[i].size(), 0);
+        choose_tasks(micro_batches);
+        number_copies();
+        find_last_uses();
     }
 
-    void step(std::int32_t micro_batches) {
-        std::vector<const Task*> tasks;
-        const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
-        for (const Task& task : role_.schedule)
-            if (of_role(task) || task.micro_batch + 1 < micro_batches || task.micro_batch == last)
-                tasks.push_back(&task);
-        // The task in which each micro-batch uses a buffer for the last time.
-        std::map<std::pair<std::int32_t, std::size_t>, std::size_t> last_use;
-        for (std::size_t t = 0; t < tasks.size(); ++t)
-            for (const Event& event : events_[tasks[t]->body.index()])
-                if (lives_[event.buffer].carried)
-                    last_use[{tasks[t]->micro_batch, event.buffer}] = t;
-        for (std::size_t t = 0; t < tasks.size(); ++t)
-            for (const Event& event : events_[tasks[t]->body.index()]) {
-                const bool carried = lives_[event.buffer].carried;
-                const std::int32_t owner = carried ? tasks[t]->micro_batch : -1;
+    void step() {
+        for (std::size_t t = 0; t < tasks_.size(); ++t)
+            for (const Event& event : events_[tasks_[t].body]) {
+                const std::size_t copy = copy_of(tasks_[t], event.buffer);
                 if (!event.frees)
-                    allocate(owner, event.buffer);
-                else if (!carried || last_use[{owner, event.buffer}] == t)
-                    release(owner, event.buffer);
+                    allocate(copy, event.buffer);
+                else if (!lives_[event.buffer].carried || last_use_[copy] == t)
+                    release(copy);
             }
     }
 
     AllocationReplay result() const { return {allocator_.peak_allocated(), allocator_.reserved()}; }
 
 private:
-    bool of_role(const Task& task) const { return role_.bodies[task.body.index()].chunk < 0; }
+    struct ReplayedTask {
+        std::size_t body = 0;
+        std::size_t flight = 0;  // its micro-batch, counted among those replayed
+    };
 
-    void allocate(std::int32_t owner, std::uint32_t buffer) {
-        const auto [at, fresh] = live_.try_emplace({owner, buffer});
-        if (fresh) at->second = allocator_.allocate(role_.buffers[buffer].size(), streams_[buffer]);
+    void choose_tasks(std::int32_t micro_batches) {
+        const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
+        std::map<std::int32_t, std::size_t> flights;
+        for (const Task& task : role_.schedule) {
+            const bool of_role = role_.bodies[task.body.index()].chunk < 0;
+            if (!of_role && task.micro_batch + 1 >= micro_batches && task.micro_batch != last)
+                continue;
+            const auto flight = flights.try_emplace(task.micro_batch, flights.size()).first->second;
+            tasks_.push_back({task.body.index(), flight});
+        }
+        flights_ = flights.size();
     }
-    void release(std::int32_t owner, std::uint32_t buffer) {
-        const auto found = live_.find({owner, buffer});
-        if (found == live_.end()) return;
-        allocator_.free(found->second);
-        live_.erase(found);
+
+    // One of each buffer, but of those that a micro-batch carries from task to task one for each of them.
+    void number_copies() {
+        first_copy_.resize(role_.buffers.size());
+        std::size_t copies = 0;
+        for (std::size_t i = 0; i < first_copy_.size(); ++i) {
+            first_copy_[i] = copies;
+            copies += lives_[i].carried ? flights_ : 1;
+        }
+        live_.assign(copies, CachingAllocator::kNone);
+    }
+    std::size_t copy_of(const ReplayedTask& task, std::uint32_t buffer) const {
+        return first_copy_[buffer] + (lives_[buffer].carried ? task.flight : 0);
+    }
+
+    // The task in which each copy is used for the last time.
+    void find_last_uses() {
+        last_use_.resize(live_.size());
+        for (std::size_t t = 0; t < tasks_.size(); ++t)
+            for (const Event& event : events_[tasks_[t].body])
+                last_use_[copy_of(tasks_[t], event.buffer)] = t;
+    }
+
+    void allocate(std::size_t copy, std::uint32_t buffer) {
+        if (live_[copy] == CachingAllocator::kNone)
+            live_[copy] = allocator_.allocate(role_.buffers[buffer].size(), streams_[buffer]);
+    }
+    void release(std::size_t copy) {
+        if (live_[copy] == CachingAllocator::kNone) return;
+        allocator_.free(live_[copy]);
+        live_[copy] = CachingAllocator::kNone;
     }
 
     const RoleProgram& role_;
@@ -140,16 +170,19 @@ private:
     const std::vector<std::vector<Event>> events_;
     const std::vector<int> streams_;
     CachingAllocator allocator_;
-    std::map<std::pair<std::int32_t, std::uint32_t>, CachingAllocator::Block> live_;
+    std::vector<ReplayedTask> tasks_;
+    std::size_t flights_ = 0;
+    std::vector<std::size_t> first_copy_;        // by buffer
+    std::vector<std::size_t> last_use_;          // by copy: of `tasks_`
+    std::vector<CachingAllocator::Block> live_;  // by copy
 };
 
 }  // namespace
 
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
                                     Segments segments) {
-    Replay replay(role, lives, segments);
-    const std::int32_t micro_batches = most_in_flight(role) + kRepeats;
-    for (int step = 0; step < 2; ++step) replay.step(micro_batches);
+    Replay replay(role, lives, segments, most_in_flight(role) + kRepeats);
+    for (int step = 0; step < 2; ++step) replay.step();
     return replay.result();
 }
 

@@ -35,8 +35,27 @@ CachingAllocator::Block CachingAllocator::new_piece(const Piece& piece) {
     return block;
 }
 
+CachingAllocator::Pool& CachingAllocator::pool_of(int stream, bool small) {
+    const std::size_t pool = 2 * static_cast<std::size_t>(stream) + (small ? 1 : 0);
+    if (pool >= pools_.size()) pools_.resize(pool + 1);
+    return pools_[pool];
+}
+
+void CachingAllocator::put(Block block) {
+    const Piece& piece = pieces_[block];
+    Pool& pool = pool_of(piece.stream, piece.small);
+    const std::pair entry(piece.size, block);
+    pool.insert(std::lower_bound(pool.begin(), pool.end(), entry), entry);
+}
+
+void CachingAllocator::take_out(Block block) {
+    const Piece& piece = pieces_[block];
+    Pool& pool = pool_of(piece.stream, piece.small);
+    pool.erase(std::lower_bound(pool.begin(), pool.end(), std::pair(piece.size, block)));
+}
+
 CachingAllocator::Block CachingAllocator::take(Pool& pool, std::int64_t size) {
-    const auto found = pool.lower_bound({size, 0});
+    const auto found = std::lower_bound(pool.begin(), pool.end(), std::pair(size, Block{0}));
     if (found == pool.end()) return kNone;
     const Block block = found->second;
     pool.erase(found);
@@ -53,7 +72,7 @@ void CachingAllocator::split(Block block, std::int64_t size) {
     pieces_[block].size = size;
     pieces_[block].after = next;
     set_end(next);
-    pool_of(pieces_[next]).insert({rest, next});
+    put(next);
 }
 
 CachingAllocator::Block CachingAllocator::new_segment(std::int64_t size, int stream, bool small) {
@@ -70,7 +89,7 @@ CachingAllocator::Block CachingAllocator::grow(std::int64_t size, int stream, bo
         round_up(size - (free_end ? pieces_[end].size : 0), small ? kSmallSegment : kLargeSegment);
     reserved_ += more;
     if (free_end) {
-        pool_of(pieces_[end]).erase({pieces_[end].size, end});
+        take_out(end);
         pieces_[end].size += more;
         return end;
     }
@@ -89,7 +108,7 @@ void CachingAllocator::set_end(Block block) {
 CachingAllocator::Block CachingAllocator::allocate(Bytes bytes, int stream) {
     const std::int64_t size = rounded(bytes.value);
     const bool small = size <= kSmallSize;
-    Block block = take(pools_[{stream, small}], size);
+    Block block = take(pool_of(stream, small), size);
     if (block == kNone)
         block = segments_ == Segments::fixed ? new_segment(size, stream, small)
                                              : grow(size, stream, small);
@@ -116,7 +135,7 @@ void CachingAllocator::free(Block block) {
     allocated_ -= pieces_[block].size;
     const auto merges = [&](Block other) {
         if (other == kNone || !pieces_[other].free) return false;
-        pool_of(pieces_[other]).erase({pieces_[other].size, other});
+        take_out(other);
         return true;
     };
     if (const Block after = pieces_[block].after; merges(after)) join(block, after);
@@ -125,7 +144,7 @@ void CachingAllocator::free(Block block) {
         block = before;
     }
     pieces_[block].free = true;
-    pool_of(pieces_[block]).insert({pieces_[block].size, block});
+    put(block);
 }
 
 }  // namespace shardscope

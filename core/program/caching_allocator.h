@@ -13,7 +13,6 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -27,6 +26,7 @@ enum class Segments : std::uint8_t { fixed, expandable };
 class CachingAllocator {
 public:
     using Block = std::uint32_t;
+    static constexpr Block kNone = ~Block{0};  // is never allocated
 
     explicit CachingAllocator(Segments segments = Segments::fixed) : segments_(segments) {}
 
@@ -39,17 +39,19 @@ public:
     Bytes reserved() const { return Bytes(reserved_); }  // in segments; never falls
 
 private:
-    static constexpr Block kNone = ~Block{0};
     struct Piece {
         std::int64_t size = 0;
         Block before = kNone, after = kNone;  // neighbours in the segment
         int stream = 0;
         bool small = false, free = false;
     };
-    // By size; equals, of which PyTorch takes the lowest address, by number.
-    using Pool = std::set<std::pair<std::int64_t, Block>>;
+    // Free blocks by size; equals, of which PyTorch takes the lowest address, by number. They are few, so
+    // that moving those behind costs less than a tree's nodes.
+    using Pool = std::vector<std::pair<std::int64_t, Block>>;
 
-    Pool& pool_of(const Piece& piece) { return pools_[{piece.stream, piece.small}]; }
+    Pool& pool_of(int stream, bool small);
+    void put(Block block);       // into its pool
+    void take_out(Block block);  // of its pool
     Block new_piece(const Piece& piece);
     Block new_segment(std::int64_t size, int stream, bool small);
     Block grow(std::int64_t size, int stream, bool small);
@@ -63,7 +65,7 @@ private:
     std::map<std::pair<int, bool>, Block> ends_;  // of expandable segments
     std::vector<Piece> pieces_;
     std::vector<Block> unused_;  // places in pieces_
-    std::map<std::pair<int, bool>, Pool> pools_;
+    std::vector<Pool> pools_;    // by stream, large and small
     std::int64_t allocated_ = 0, peak_ = 0, reserved_ = 0;
 };
 

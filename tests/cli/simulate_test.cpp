@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/strategy/runtime_profile.h"
 #include "tests/cli/process.h"
 
 namespace shardscope {
@@ -110,7 +111,7 @@ TEST_F(Simulate, ProfilesAreComparedOrChosen) {
         return bytes;
     };
     const auto all = peaks("all");
-    EXPECT_EQ(all.size(), 7u);
+    EXPECT_EQ(all.size(), kRuntimeProfiles.size());
     EXPECT_GT(all.at("z2, deepspeed"), all.at("z2, shardscope"));
     EXPECT_EQ(peaks("deepspeed").at("z2"), all.at("z2, deepspeed"));
     const auto unknown = shardscope({"simulate", "gpt2.yaml", "--profile", "horovod"});

@@ -186,7 +186,7 @@ TEST_F(RandomTimeline, HitsTheNearestSpanThatIsDrawn) {
         const auto lane = static_cast<std::size_t>(any(0, std::ssize(timeline_->lanes()) - 1));
         const std::int64_t time = any(0, kStep - 1), reach = any(0, 20);
         std::int64_t nearest = reach + 1;
-        const auto all = timeline_->spans(lane, 0, kStep);
+        const auto all = timeline_->spans(lane, -1, kStep + 1);  // empty ones at the ends too
         const auto distance = [&](const Timeline::Item& item) {
             return std::max<std::int64_t>({0, item.start - time, time - item.end + 1});
         };
