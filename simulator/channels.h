@@ -31,7 +31,7 @@ public:
     // A "role" of the members below is the number of one of `steps`.
     // `launch`: seconds of the host per copy of a list (Collective::lists).
     Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps,
-             double launch = 0);
+             double launch);
 
     // What a role's part in a communication takes; channel −1: no other role takes part. The load is
     // empty where times were measured, and of CPUs.
@@ -50,12 +50,12 @@ public:
     std::vector<std::int32_t> take_participants() { return std::move(participants_); }
 
 private:
-    CollectiveTime time_of(CostKind kind, const Collective& collective,
-                           const GroupShape& shape) const;
     struct GroupUse {
         GroupShape shape;
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
+    CollectiveTime time_of(CostKind kind, const Collective& collective,
+                           const GroupShape& shape) const;
     GroupShape widest_shape(const Group& group, std::span<const Rank> ranks) const;
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);

@@ -85,8 +85,8 @@ TEST(Profiles, DeepSpeedShardsByAllReduce) {
     }
 }
 
-// DeepSpeed's stage 3 of 2021: a call per weight of a block (four matrices; biases and norms are kept whole,
-// but go with the unit's buffer here), nothing gathered ahead, and no kernel beside a reduction.
+// DeepSpeed's stage 3 of 2021: a call per weight of more than 100,000 elements (the others go with the unit's
+// buffer), nothing gathered ahead, and no kernel beside a reduction.
 TEST(Profiles, DeepSpeedOf2021GathersWeightByWeight) {
     ModelSpec model = test::tiny_gpt();
     std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
@@ -107,6 +107,10 @@ TEST(Profiles, DeepSpeedOf2021GathersWeightByWeight) {
     EXPECT_EQ(block_lists(RuntimeProfile::deepspeed), (std::set<int>{0}));
     // Embeddings and the last norm: one. Blocks: Wqkv, up and down.
     EXPECT_EQ(block_lists(RuntimeProfile::deepspeed_2021), (std::set<int>{1, 3}));
+    EXPECT_EQ(as_executed(s).prefetch, 0);
+    s.profile = RuntimeProfile::deepspeed;
+    EXPECT_EQ(as_executed(s).prefetch, 1);
+    s.profile = RuntimeProfile::deepspeed_2021;
 
     const Plan plan = plan_of(model, 2, s);
     const RoleProgram& role = plan.program.roles[0];

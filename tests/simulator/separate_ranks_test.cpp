@@ -117,7 +117,7 @@ TEST(Conservation, LinksCarryWhatCollectivesMove) {
         const Plan plan = first_plan(scenario);
         const Cluster& cluster = scenario.cluster;
         const CollectiveCost cost(cluster);
-        Channels channels(plan.program, cluster, lock_steps(plan.program, true));
+        Channels channels(plan.program, cluster, lock_steps(plan.program, true), 0);
         const GroupId group(trial % 2 == 0 ? kDataGroup : kTensorGroup);
         const Group& ranks = plan.program.groups[group.index()];
         if (ranks.size == 1) continue;
