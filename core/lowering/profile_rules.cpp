@@ -43,7 +43,6 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
         case RuntimeProfile::fsdp:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
-            rules.recomputes_whole_blocks = true;
             rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 1
                                 : strategy.tp > 1                                ? 4
                                                                                  : 3;
