@@ -27,12 +27,13 @@ public:
         const auto same = std::find_if(known.begin(), known.end(), [&](const Known& k) {
             return k.threads == threads && k.dtype == compute.dtype &&
                    k.gradient == compute.gradient && k.math == compute.math &&
+                   k.cast == compute.cast &&
                    k.kernel == compute.kernel;
         });
         if (same != known.end()) return same->seconds;
         const double seconds = costs_.kernel(compute, threads).value;
-        known.push_back(
-            {compute.kernel, compute.dtype, compute.gradient, compute.math, threads, seconds});
+        known.push_back({compute.kernel, compute.dtype, compute.gradient, compute.math,
+                         compute.cast, threads, seconds});
         return seconds;
     }
 
@@ -41,6 +42,7 @@ private:
         Kernel kernel;
         DType dtype, gradient;
         std::optional<MathType> math;
+        std::uint8_t cast = 0;
         int threads = 1;
         double seconds = 0;
     };

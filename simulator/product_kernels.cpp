@@ -261,9 +261,13 @@ private:
 
 // Casts of a multiply's operands just before it. A cast finds the largest element (unless its scale is
 // that of steps before, or the cast is fused with what produced the operand), then writes 8 or 4 bits;
-// the transpose that the gradients multiply is written with it, or by a kernel of its own.
-ProductKernel casts(const Kernel& kernel, MathType math, bool fused) {
+// the transpose that the gradients multiply is written with it, or by a kernel of its own: always of what has
+// come from other ranks in 8 bits. What an earlier multiply has cast is not cast again (Compute::cast).
+ProductKernel casts(const Compute& compute, bool fused) {
+    const Kernel& kernel = compute.kernel;
+    const MathType math = compute.multiplies_in();
     if (math < MathType::fp8) return {0, 0};
+    const auto is_cast = [&](int operand) { return (compute.cast >> operand & 1) != 0; };
     const auto size = [](std::int64_t a, std::int64_t b) {
         return static_cast<double>(a) * static_cast<double>(b);
     };
@@ -271,13 +275,24 @@ ProductKernel casts(const Kernel& kernel, MathType math, bool fused) {
     const double first = fused ? 2 + 2 * narrow : 2 + 2 + narrow;  // bytes per element
     const double again = fused ? 0 : 2 * narrow;                   // of a transpose
     const int launches = fused ? 1 : 3;
-    if (const auto* f = std::get_if<Linear>(&kernel))
+    if (const auto* f = std::get_if<Linear>(&kernel)) {
+        if (is_cast(0)) return {launches, first * size(f->in, f->out)};
         return {2 * launches, first * (size(f->rows, f->in) + size(f->in, f->out))};
-    if (const auto* g = std::get_if<LinearInputGrad>(&kernel))
-        return {launches + (fused ? 0 : 1),
-                first * size(g->rows, g->out) + again * size(g->in, g->out)};
-    if (const auto* w = std::get_if<LinearWeightGrad>(&kernel))
-        return {fused ? 0 : 2, again * (size(w->rows, w->in) + size(w->rows, w->out))};
+    }
+    if (const auto* g = std::get_if<LinearInputGrad>(&kernel)) {
+        const int transposes = fused ? 0 : 1;
+        const double weight = again * size(g->in, g->out);
+        if (is_cast(0)) return {transposes, weight};
+        return {launches + transposes, first * size(g->rows, g->out) + weight};
+    }
+    if (const auto* w = std::get_if<LinearWeightGrad>(&kernel)) {
+        const auto transposed = [&](int operand, std::int64_t width) {
+            if (fused && !is_cast(operand)) return ProductKernel{0, 0};
+            return ProductKernel{1, 2 * narrow * size(w->rows, width)};
+        };
+        const ProductKernel x = transposed(0, w->in), dy = transposed(1, w->out);
+        return {x.launches + dy.launches, x.bytes + dy.bytes};
+    }
     return {0, 0};
 }
 
@@ -307,8 +322,7 @@ const Style* style_of(RuntimeProfile profile) {
 
 ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
     const Style* style = style_of(profile);
-    const ProductKernel cast =
-        casts(compute.kernel, compute.multiplies_in(), style == nullptr || style->fused_casts);
+    const ProductKernel cast = casts(compute, style == nullptr || style->fused_casts);
     ProductKernel product;
     if (style != nullptr)
         product = std::visit(InProduct{*style, static_cast<double>(size_of(compute.dtype)),

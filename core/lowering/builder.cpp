@@ -44,9 +44,12 @@ Instruction& RoleBuilder::append(Stream stream) {
     return instruction;
 }
 
-void RoleBuilder::compute(const Kernel& kernel, DType dtype, DType gradient,
-                          std::initializer_list<Operand> operands, std::optional<MathType> math) {
-    append_kernel(Stream::compute, kernel, dtype, gradient, operands).math = math;
+Compute& RoleBuilder::compute(const Kernel& kernel, DType dtype, DType gradient,
+                              std::initializer_list<Operand> operands,
+                              std::optional<MathType> math) {
+    Compute& c = append_kernel(Stream::compute, kernel, dtype, gradient, operands);
+    c.math = math;
+    return c;
 }
 
 void RoleBuilder::compute_on(Stream stream, const Kernel& kernel, DType dtype, DType gradient,

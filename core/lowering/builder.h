@@ -26,8 +26,9 @@ public:
     // Where the following instructions belong.
     void at(Phase phase, std::int32_t layer);
 
-    void compute(const Kernel& kernel, DType dtype, DType gradient,
-                 std::initializer_list<Operand> operands, std::optional<MathType> math = {});
+    // The reference is valid until the next instruction.
+    Compute& compute(const Kernel& kernel, DType dtype, DType gradient,
+                     std::initializer_list<Operand> operands, std::optional<MathType> math = {});
     // The same on another stream: beside the compute stream, or on the host's processors.
     void compute_on(Stream stream, const Kernel& kernel, DType dtype, DType gradient,
                     std::initializer_list<Operand> operands);

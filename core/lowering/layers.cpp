@@ -158,7 +158,8 @@ bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {
 
 BufferId LayerLowering::named(std::size_t layer, const char* what, Variant variant,
                               std::int64_t elements, DType type, Category category) {
-    constexpr std::array kSuffixes{"", " (again)", " (all rows)"};
+    constexpr std::array<const char*, kVariants> kSuffixes{
+        "", " (again)", " (all rows)", " (rank by rank)", " (8 bits)", " (scale)", " (scales)"};
     if (elements == 0) return {};
     const std::size_t layers = context_.model.layers.size();
     const std::size_t word = words_.try_emplace(what, words_.size()).first->second;
@@ -194,13 +195,22 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
     return temporary(layer, what, elements, context_.storage);
 }
 
-void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> operands) {
+void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> operands,
+                         std::uint8_t cast) {
     const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
     if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
     for (const Operand& operand : operands) await(operand.buffer);
-    const bool in_block = builds_block_ && is_linear(kernel);
-    context_.builder.compute(kernel, context_.storage, context_.written(), operands,
-                             in_block ? context_.training.math : std::nullopt);
+    Compute& compute =
+        context_.builder.compute(kernel, context_.storage, context_.written(), operands);
+    if (!builds_block_ || !is_linear(kernel)) return;
+    compute.math = context_.training.math;
+    compute.cast = cast;
+    unsigned bit = 1;
+    for (const Operand& operand : operands) {
+        if (operand.valid() && type_of(operand.buffer) == DType::int8)
+            compute.cast = static_cast<std::uint8_t>(compute.cast | bit);
+        bit <<= 1;
+    }
 }
 
 void LayerLowering::collective(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
@@ -224,15 +234,56 @@ void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType typ
     collective(context_.tp, CollectiveKind::all_reduce, {}, buffer, elements, type, reduce);
 }
 
-void LayerLowering::reduce_scatter(BufferId from, BufferId to, std::int64_t elements) {
+void LayerLowering::reduce_scatter(std::size_t layer, const char* what, BufferId from, BufferId to,
+                                   std::int64_t elements, bool ordered) {
     if (part_ == BackwardPart::weight) return;
+    if (context_.rules.orders_rows && !ordered) {
+        const BufferId rank_by_rank = named(layer, what, Variant::rank_by_rank, elements,
+                                            context_.storage, Category::communication);
+        emit(Copy{elements}, {start_of(from), start_of(rank_by_rank)});
+        from = rank_by_rank;
+    }
     collective(context_.tp, CollectiveKind::reduce_scatter, from, to, elements, context_.storage);
 }
 
 BufferId LayerLowering::gathered(std::size_t layer, const char* what, std::int64_t width) {
     return named(
-        layer, what, Variant::all_rows, context_.rows() * width, context_.storage,
+        layer, what, Variant::all_rows, context_.rows() * width,
+        gathers_in_8_bits(layer) ? DType::int8 : context_.storage,
         context_.rules.keeps_gathered_rows ? Category::activations : Category::communication);
+}
+
+// Experts and latent attention do more with gathered rows than multiply.
+bool LayerLowering::gathers_in_8_bits(std::size_t layer) const {
+    const auto* block = std::get_if<BlockLayer>(&context_.model.layers[layer].kind);
+    return context_.rules.gathers_in_8_bits && context_.training.math == MathType::fp8 &&
+           block != nullptr && !block->has_experts() && !block->is_latent();
+}
+
+BufferId LayerLowering::in_8_bits(std::size_t layer, const char* what, BufferId local,
+                                  std::int64_t elements) {
+    const auto made = [&](Variant variant, std::int64_t n, DType type) {
+        return named(layer, what, variant, n, type, Category::communication);
+    };
+    const BufferId numbers = made(Variant::narrow, elements, DType::int8);
+    const BufferId scale = made(Variant::scale, 1, context_.state);
+    emit(Quantise{elements, elements, 8}, {start_of(local), start_of(numbers), start_of(scale)});
+    const std::int64_t tp = context_.layout.tp;
+    collective(context_.tp, CollectiveKind::all_gather, scale,
+               made(Variant::scales, tp, context_.state), tp, context_.state);
+    return numbers;
+}
+
+void LayerLowering::gather_rows(std::size_t layer, const char* what, BufferId local, BufferId whole,
+                                std::int64_t elements) {
+    const DType type = type_of(whole);
+    BufferId to = whole;
+    if (context_.rules.orders_rows)
+        to = named(layer, what, Variant::rank_by_rank, elements, type, Category::communication);
+    collective(context_.tp, CollectiveKind::all_gather, local, to, elements, type);
+    if (to == whole) return;
+    await(whole);
+    context_.builder.compute(Copy{elements}, type, type, {start_of(to), start_of(whole)});
 }
 
 BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId local,
@@ -241,13 +292,14 @@ BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId l
     if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
     const std::int64_t elements = context_.rows() * width;
     const BufferId whole = gathered(layer, what, width);
+    if (gathers_in_8_bits(layer))
+        local = in_8_bits(layer, what, local, elements / context_.layout.tp);
     if (overlaps_gradients() && reader == For::weight_gradient)
         collective_beside(CollectiveKind::all_gather, local, whole, elements);
     else if (in_pieces() && part_ != BackwardPart::weight)
         gather_in_pieces(local, whole, elements);
     else
-        collective(context_.tp, CollectiveKind::all_gather, local, whole, elements,
-                   context_.storage);
+        gather_rows(layer, what, local, whole, elements);
     return whole;
 }
 

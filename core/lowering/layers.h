@@ -76,11 +76,16 @@ private:
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements, DType type);
-    enum class Variant { plain, again, all_rows };
+    enum class Variant { plain, again, all_rows, rank_by_rank, narrow, scale, scales };
+    static constexpr std::size_t kVariants = 7;
     // The layer's buffer of those words, made at first use.
     BufferId named(std::size_t layer, const char* what, Variant variant, std::int64_t elements,
                    DType type, Category category);
-    void emit(const Kernel& kernel, std::initializer_list<Operand> operands);
+    // `cast`: Compute::cast, beside operands whose buffers hold 8 bits.
+    void emit(const Kernel& kernel, std::initializer_list<Operand> operands, std::uint8_t cast = 0);
+    DType type_of(BufferId buffer) const {
+        return context_.builder.role.buffers[buffer.index()].dtype;
+    }
 
     // Before the compute stream reads or writes what a collective beside it has not finished with.
     void await(BufferId buffer);
@@ -91,7 +96,9 @@ private:
     // Over the tensor-parallel group.
     void all_reduce(BufferId buffer, std::int64_t elements, DType type,
                     ReduceOp reduce = ReduceOp::sum);
-    void reduce_scatter(BufferId from, BufferId to, std::int64_t elements);
+    // `elements` of `from`, a buffer of the layer called `what`. `ordered`: its rows are rank by rank.
+    void reduce_scatter(std::size_t layer, const char* what, BufferId from, BufferId to,
+                        std::int64_t elements, bool ordered = false);
     // Beside the compute stream: who reads `to` next waits for it.
     void collective_beside(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements);
     // Multiplies in pieces (layers_linear.cpp): forward, and the input gradients of row-parallel layers. All rows come rank by rank, the rank's own first; a sum goes
@@ -112,6 +119,11 @@ private:
     // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
     enum class For { all, weight_gradient };
     BufferId gathered(std::size_t layer, const char* what, std::int64_t width);
+    bool gathers_in_8_bits(std::size_t layer) const;
+    // Cast to 8 bits, each rank's rows with a scale of their own, which all ranks get.
+    BufferId in_8_bits(std::size_t layer, const char* what, BufferId local, std::int64_t elements);
+    void gather_rows(std::size_t layer, const char* what, BufferId local, BufferId whole,
+                     std::int64_t elements);
     BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width,
                       For reader = For::all);
 
@@ -287,7 +299,7 @@ private:
     std::map<BufferId, std::vector<EventId>> on_the_way_;
     std::set<std::string> block_words_;                        // that words_ has views of
     std::unordered_map<std::string_view, std::size_t> words_;  // every `what` so far, numbered
-    std::vector<std::array<BufferId, 3>> named_;               // [number of `what`][layer][variant]
+    std::vector<std::array<BufferId, kVariants>> named_;       // [number of `what`][layer][variant]
     std::vector<Value> inputs_;                                // per layer
     std::vector<bool> recomputed_;  // per layer: its forward is computed again
     BufferId batch_inputs_, batch_targets_, loss_;

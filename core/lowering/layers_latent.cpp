@@ -60,7 +60,7 @@ BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, 
          {start_of(dqkv), start_of(dq), start_of(dkv), start_of(dkey)});
     if (context_.sequence_parallel()) {
         const BufferId sum = temporary(l, "d attention.key_rope sum", local * p.rope_dim);
-        reduce_scatter(dkey, sum, rows * p.rope_dim);
+        reduce_scatter(l, "d attention.key_rope", dkey, sum, rows * p.rope_dim);
         dkey = sum;
     } else if (context_.tp.valid()) {
         all_reduce(dkey, rows * p.rope_dim, context_.storage);

@@ -33,14 +33,18 @@ void LayerLowering::find_parts() {
 void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Activation activation,
                            BufferId pre) {
     for_pieces(x, [&](std::int64_t rows, std::int64_t piece) {
-        for (const Part& part : parts_of(p))
+        std::uint8_t cast = 0;
+        for (const Part& part : parts_of(p)) {
             emit(Linear{rows, p.in, part.out, p.bias.valid(), false, activation},
                  {piece_of(x, piece, p.in),
                   behind(parameters_.value(p.weight), part.first * p.in, context_.storage),
                   behind(parameters_.value(p.bias), part.first, context_.storage),
                   {},
                   behind(piece_of(y, piece, p.out), rows * part.first, context_.storage),
-                  piece_of(pre, piece, p.out)});
+                  piece_of(pre, piece, p.out)},
+                 cast);
+            if (context_.rules.shares_casts) cast = 1;  // x
+        }
     });
 }
 
@@ -67,7 +71,7 @@ void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, Buff
     } else {
         multiply(rows, 0);
         if (scatter)
-            reduce_scatter(partial, y, rows * p.out);
+            reduce_scatter(l, "partial sum", partial, y, rows * p.out);
         else
             all_reduce(y, rows * p.out, context_.storage);
     }
@@ -152,7 +156,8 @@ void LayerLowering::summed_input_grad(std::size_t l, const char* partial, const 
         if (overlaps_gradients())
             collective_beside(CollectiveKind::reduce_scatter, sum, dx, elements);
         else
-            reduce_scatter(sum, dx, elements);
+            reduce_scatter(l, partial, sum, dx, elements,
+                           context_.rules.sums_in_order && parts_of(p).size() > 1);
         return;
     }
     input_grad_of_parts(l, p, dy, dx);
@@ -178,7 +183,7 @@ void LayerLowering::await_all() {
 Operand LayerLowering::piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const {
     if (!buffer.valid()) return {};
     const std::int64_t rows = context_.rows() / context_.layout.tp;
-    return {buffer, piece * rows * width * size_of(context_.storage), 0};
+    return {buffer, piece * rows * width * size_of(type_of(buffer)), 0};
 }
 
 void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, BufferId to,
@@ -192,7 +197,7 @@ void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, Buffer
     c.kind = kind;
     c.group = context_.tp;
     c.elements = elements;
-    c.dtype = context_.storage;
+    c.dtype = type_of(to);
     c.send = start_of(from);
     c.recv = start_of(to);
     b.collective(Stream::tensor, c);
@@ -201,9 +206,12 @@ void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, Buffer
 
 void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_t elements) {
     auto& b = context_.builder;
+    const DType type = type_of(whole);
     const std::int64_t piece = elements / context_.layout.tp;
     b.divide(whole, context_.layout.tp);
-    emit(Copy{piece}, {start_of(local), start_of(whole)});
+    await(local);
+    await(whole);
+    b.compute(Copy{piece}, type, type, {start_of(local), start_of(whole)});
     b.wait(Stream::tensor, b.record(Stream::compute));
     std::vector<EventId> events(1);
     for (int i = 1; i < context_.layout.tp; ++i) {
@@ -213,12 +221,12 @@ void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_
         send.around = true;
         send.send = true;
         send.elements = piece;
-        send.dtype = context_.storage;
+        send.dtype = type;
         send.operand = start_of(local);
         Exchange::Transfer receive = send;
         receive.peer = -i;
         receive.send = false;
-        receive.operand = {whole, i * piece * size_of(context_.storage), 0};
+        receive.operand = {whole, i * piece * size_of(type), 0};
         b.exchange(Stream::tensor, {{send, receive}});
         events.push_back(b.record(Stream::tensor));
     }

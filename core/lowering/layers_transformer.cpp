@@ -28,7 +28,7 @@ Value LayerLowering::forward_layer(std::size_t l, const EmbeddingLayer& e, const
          {start_of(x.buffer), parameters_.value(e.table), parameters_.value(e.positions),
           start_of(partial)});
     if (scatter)
-        reduce_scatter(partial, y, rows * e.hidden);
+        reduce_scatter(l, "partial sum", partial, y, rows * e.hidden);
     else if (e.vocabulary_parallel)
         all_reduce(y, rows * e.hidden, context_.storage);
     return {y, e.hidden, Activation::none, {}};

@@ -53,6 +53,10 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.repeats_key_values = true;
             rules.separate_projections = true;
             rules.keeps_gathered_rows = true;
+            rules.gathers_in_8_bits = true;
+            rules.shares_casts = strategy.profile != RuntimeProfile::fsdp;
+            rules.orders_rows = true;
+            rules.sums_in_order = rules.shares_casts;
             rules.overlaps_input_sums = false;
             break;
     }

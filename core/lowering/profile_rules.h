@@ -43,6 +43,17 @@ struct ProfileRules {
     // Models with a gated MLP multiply for queries, keys, values, gate and up one by one (torchtitan's and
     // transformers' Llama); those without have one Wqkv (MPT, GPT-2, NeoX), as Megatron always has.
     bool separate_projections = false;
+    // Multiplies in 8 bits with a scale per tensor: what tensor-parallel ranks gather for them has been cast
+    // before (torchao's Float8ColwiseParallel and Float8RowwiseParallel, torchtitan's default for fp8).
+    bool gathers_in_8_bits = false;
+    // What several multiplies read is cast once (torch.compile finds that the casts are the same).
+    bool shares_casts = false;
+    // Gathered rows come rank by rank and are put in order by a copy, since a sample's rows are not one behind
+    // the other among those of several ranks; so are those that are reduce-scattered, before
+    // (all_gather_tensor and reduce_scatter_tensor along another dimension than the first).
+    bool orders_rows = false;
+    // But for the sum of an input gradient's parts, which is written in that order (torch.compile).
+    bool sums_in_order = false;
     // Rows that were gathered for a layer are kept for its weight gradient, not gathered again (PyTorch's
     // tensor parallelism gives the linear layer the whole tensor, and autograd saves that).
     bool keeps_gathered_rows = false;

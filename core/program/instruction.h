@@ -79,6 +79,9 @@ struct Compute {
     DType gradient = DType::fp32;  // storage of parameter gradients
     std::array<Operand, kMaxOperands> operands{};
     std::optional<MathType> math = {};  // linear kernels: other than that of `dtype`
+    // Linear kernels that multiply in 8 or 4 bits: bit i says that operand i is there in them, since an earlier
+    // multiply has cast it or the buffer holds it so (then it is of int8). Simulated only.
+    std::uint8_t cast = 0;
 
     MathType multiplies_in() const { return math.value_or(math_of(dtype)); }
 };
