@@ -1,6 +1,7 @@
 #include "core/lowering/gather.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -62,15 +63,61 @@ void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bo
     if (context_.zero < 3) return;
     direction_ = direction;
     layers_ = std::move(layers);
+    std::vector<std::size_t> root;
+    if (context_.rules.keeps_root) {
+        std::ranges::copy_if(layers_, std::back_inserter(root),
+                             [&](std::size_t l) { return in_root(l); });
+        std::erase_if(layers_, [&](std::size_t l) { return in_root(l); });
+        kept = false;
+    }
     ready_.assign(layers_.size(), {});
     kept_ = kept;
     next_ = kept ? 1 : 0;
     current_ = 0;
-    if (layers_.empty()) return;
+    if (layers_.empty() && root.empty()) return;
     // The body's first gathers reuse memory of the body before: they wait for its compute stream.
     record_free();
+    if (direction == Direction::forward) gather_root(root);
     const auto ahead = static_cast<std::size_t>(context_.strategy.prefetch);
-    while (next_ < layers_.size() && next_ <= ahead) issue(next_++);
+    while (next_ < layers_.size() && next_ <= ahead) issue_next();
+}
+
+bool Gather::in_root(std::size_t layer) const {
+    return context_.rules.keeps_root &&
+           !std::holds_alternative<BlockLayer>(context_.model.layers[layer].kind);
+}
+
+void Gather::gather_root(const std::vector<std::size_t>& layers) {
+    root_.resize(context_.units.size());
+    root_ready_.clear();
+    std::vector<bool> issued(context_.units.size());
+    for (const std::size_t layer : layers) {
+        Weights& weights = weights_of(layer);
+        for (std::size_t k = 0; k < weights.units.size(); ++k) {
+            const std::size_t unit = weights.units[k].index();
+            if (issued[unit]) continue;
+            issued[unit] = true;
+            const Unit& u = context_.units[unit];
+            if (!root_[unit].valid())
+                root_[unit] = context_.builder.buffer("gathered " + u.name, u.padded,
+                                                      context_.storage, Category::communication);
+            gather_unit(weights, k, root_[unit], root_ready_);
+        }
+    }
+    root_ready_.push_back(context_.builder.record(Stream::gather));
+}
+
+void Gather::before_root(std::size_t layer) {
+    for (const EventId event : root_ready_) context_.builder.wait(Stream::compute, event);
+    root_ready_.clear();
+    for (const UnitId unit : weights_of(layer).units)
+        parameters_.set_value(unit, root_[unit.index()]);
+}
+
+void Gather::end_backward() {
+    for (const BufferId copy : root_)
+        if (copy.valid())
+            context_.builder.compute(Zero{1}, context_.storage, context_.storage, {{copy, 0, 0}});
 }
 
 Gather::Weights& Gather::weights_of(std::size_t layer) {
@@ -110,7 +157,7 @@ BufferId Gather::fetched(Weights& weights, std::size_t unit) {
 }
 
 // Brings the rank's shard of weights.units[unit] to the device, into `to`.
-void Gather::bring(Weights& weights, std::size_t unit, Operand to, std::size_t index) {
+void Gather::bring(Weights& weights, std::size_t unit, Operand to, Events& ready) {
     auto& b = context_.builder;
     const Unit& u = context_.units[weights.units[unit].index()];
     const DType type = context_.stored(u);
@@ -124,22 +171,22 @@ void Gather::bring(Weights& weights, std::size_t unit, Operand to, std::size_t i
                 fmt::format("staged {} for {}", u.name, context_.model.layers[weights.layer].name),
                 u.shard, type, Category::communication, Residence::transient, Tier::host);
         after = b.move(after, from, {staged, 0, 0}, u.shard, type);
-        ready_[index].push_back(after);
+        ready.push_back(after);
         from = {staged, 0, 0};
     }
-    ready_[index].push_back(b.move(after, from, to, u.shard, type));
+    ready.push_back(b.move(after, from, to, u.shard, type));
 }
 
 // What the rank gives of weights.units[unit]: its shard, or a copy in the type that is gathered.
-Operand Gather::shard_to_send(Weights& weights, std::size_t unit, std::size_t index) {
+Operand Gather::shard_to_send(Weights& weights, std::size_t unit, Events& ready) {
     const UnitId id = weights.units[unit];
     auto& b = context_.builder;
     Operand stored{parameters_.unit(id).value, 0, 0};
     const Unit& u = context_.units[id.index()];
     if (context_.fetches(u)) {
         stored = {fetched(weights, unit), 0, 0};
-        bring(weights, unit, stored, index);
-        b.wait(context_.casts(u) ? Stream::compute : Stream::gather, ready_[index].back());
+        bring(weights, unit, stored, ready);
+        b.wait(context_.casts(u) ? Stream::compute : Stream::gather, ready.back());
     }
     if (!context_.casts(u)) return stored;
     if (weights.casts.size() <= unit)
@@ -168,11 +215,11 @@ Gather::Quantised Gather::quantised(std::vector<Quantised>& list, const Weights&
     return q;
 }
 
-void Gather::gather_quantised(Weights& weights, std::size_t unit, std::size_t index) {
+void Gather::gather_quantised(Weights& weights, std::size_t unit, Events& ready) {
     auto& b = context_.builder;
     const Unit& u = context_.units[weights.units[unit].index()];
     const std::int64_t block = quantised_block(u.shard, kWeightBlock);
-    const Operand stored = shard_to_send(weights, unit, index);
+    const Operand stored = shard_to_send(weights, unit, ready);
     const Quantised shard = quantised(weights.shards, weights, unit, "quantised", u.shard);
     const Quantised all =
         quantised(weights.gathered, weights, unit, "gathered quantised", u.padded);
@@ -213,46 +260,43 @@ void Gather::make_weights(Weights& weights, std::size_t unit, BufferId copy) {
 }
 
 // Of a unit that nobody else holds.
-void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index) {
+void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, Events& ready) {
     const Unit& u = context_.units[weights.units[unit].index()];
-    if (!context_.casts(u)) return bring(weights, unit, {to, 0, 0}, index);
+    if (!context_.casts(u)) return bring(weights, unit, {to, 0, 0}, ready);
     auto& b = context_.builder;
     const Operand stored{fetched(weights, unit), 0, 0};
-    bring(weights, unit, stored, index);
-    b.wait(Stream::compute, ready_[index].back());
+    bring(weights, unit, stored, ready);
+    b.wait(Stream::compute, ready.back());
     b.compute(Copy{u.shard}, context_.storage, context_.storage, {stored, {to, 0, 0}});
 }
 
-void Gather::issue(std::size_t index) {
-    const std::vector<BufferId>& copies = copies_of(layers_[index], direction_);
-    Weights& weights = weights_of(layers_[index]);
-    const std::vector<UnitId>& units = weights.units;
-    for (std::size_t k = 0; k < units.size(); ++k) {
-        const Unit& u = context_.units[units[k].index()];
-        if (!u.group.valid()) {
-            bring_whole(weights, k, copies[k], index);
-            continue;
-        }
-        Collective c;
-        c.kind = CollectiveKind::all_gather;
-        c.group = u.group;
-        c.elements = u.padded;
-        c.dtype = context_.storage;
-        c.lists = context_.lists_of(u);
-        if (gathers_quantised()) {
-            gather_quantised(weights, k, index);
-            continue;
-        }
-        if (gathers_secondary()) {
-            c.group = context_.secondary;
-            c.send = {parameters_.unit(units[k]).secondary, 0, 0};
-        } else {
-            c.send = shard_to_send(weights, k, index);
-        }
-        c.recv = {copies[k], 0, 0};
-        context_.builder.collective(Stream::gather, c);
+void Gather::issue(std::size_t layer, Events& ready) {
+    const std::vector<BufferId>& copies = copies_of(layer, direction_);
+    Weights& weights = weights_of(layer);
+    for (std::size_t k = 0; k < weights.units.size(); ++k)
+        gather_unit(weights, k, copies[k], ready);
+    ready.push_back(context_.builder.record(Stream::gather));
+}
+
+void Gather::gather_unit(Weights& weights, std::size_t unit, BufferId copy, Events& ready) {
+    const UnitId id = weights.units[unit];
+    const Unit& u = context_.units[id.index()];
+    if (!u.group.valid()) return bring_whole(weights, unit, copy, ready);
+    if (gathers_quantised()) return gather_quantised(weights, unit, ready);
+    Collective c;
+    c.kind = CollectiveKind::all_gather;
+    c.group = u.group;
+    c.elements = u.padded;
+    c.dtype = context_.storage;
+    c.lists = context_.lists_of(u);
+    if (gathers_secondary()) {
+        c.group = context_.secondary;
+        c.send = {parameters_.unit(id).secondary, 0, 0};
+    } else {
+        c.send = shard_to_send(weights, unit, ready);
     }
-    ready_[index].push_back(context_.builder.record(Stream::gather));
+    c.recv = {copy, 0, 0};
+    context_.builder.collective(Stream::gather, c);
 }
 
 void Gather::record_free() {
@@ -261,12 +305,13 @@ void Gather::record_free() {
 }
 
 void Gather::before_layer(std::size_t layer) {
+    if (context_.zero >= 3 && in_root(layer)) return before_root(layer);
     if (context_.zero < 3 || current_ >= layers_.size() || layers_[current_] != layer) return;
     const auto ahead = current_ + static_cast<std::size_t>(context_.strategy.prefetch);
     if (next_ < layers_.size() && next_ <= ahead) {
         // The memory of the layer just computed is free from here on.
         record_free();
-        while (next_ < layers_.size() && next_ <= ahead) issue(next_++);
+        while (next_ < layers_.size() && next_ <= ahead) issue_next();
     }
     for (const EventId event : ready_[current_]) context_.builder.wait(Stream::compute, event);
     const Direction from = current_ == 0 && kept_ ? Direction::forward : direction_;

@@ -29,6 +29,8 @@ public:
     // forward body left the first of them gathered.
     enum class Direction { forward, backward };
     void begin_body(Direction direction, std::vector<std::size_t> layers, bool kept);
+    // Behind the last layer of a backward body.
+    void end_backward();
 
     // Around the kernels of each of those layers.
     void before_layer(std::size_t layer);
@@ -46,6 +48,7 @@ private:
     struct Quantised {
         BufferId numbers, scales;
     };
+    using Events = std::vector<EventId>;
     // The units whose weights a layer reads, and the buffers that hold them gathered; forward and
     // backward have their own.
     struct Weights {
@@ -56,8 +59,8 @@ private:
         std::vector<BufferId> staged, fetched;    // on the way from NVMe, and on the device
         std::vector<Quantised> shards, gathered;  // as `units`; where shards are quantised
     };
-    Operand shard_to_send(Weights& weights, std::size_t unit, std::size_t index);
-    void bring(Weights& weights, std::size_t unit, Operand to, std::size_t index);
+    Operand shard_to_send(Weights& weights, std::size_t unit, Events& ready);
+    void bring(Weights& weights, std::size_t unit, Operand to, Events& ready);
     bool gathers_secondary() const {
         return context_.secondary.valid() && direction_ == Direction::backward;
     }
@@ -66,13 +69,24 @@ private:
     }
     Quantised quantised(std::vector<Quantised>& list, const Weights& weights, std::size_t unit,
                         const char* what, std::int64_t elements);
-    void gather_quantised(Weights& weights, std::size_t unit, std::size_t index);
+    void gather_quantised(Weights& weights, std::size_t unit, Events& ready);
+    void gather_unit(Weights& weights, std::size_t unit, BufferId copy, Events& ready);
     void make_weights(Weights& weights, std::size_t unit, BufferId copy);
-    void bring_whole(Weights& weights, std::size_t unit, BufferId to, std::size_t index);
+    void bring_whole(Weights& weights, std::size_t unit, BufferId to, Events& ready);
     BufferId fetched(Weights& weights, std::size_t unit);
     // The gather stream goes on once what has computed has left its memory.
     void record_free();
-    void issue(std::size_t index);
+    // What `ready` has afterwards must be over before the layer computes, the gather being the last.
+    void issue(std::size_t layer, Events& ready);
+    void issue_next() {
+        issue(layers_[next_], ready_[next_]);
+        ++next_;
+    }
+    // Layers outside blocks (ProfileRules::keeps_root): gathered when a forward body starts, kept until the
+    // backward body ends.
+    bool in_root(std::size_t layer) const;
+    void gather_root(const std::vector<std::size_t>& layers);
+    void before_root(std::size_t layer);
     Weights& weights_of(std::size_t layer);
     const std::vector<BufferId>& copies_of(std::size_t layer, Direction direction);
 
@@ -80,8 +94,9 @@ private:
     ParameterBuffers& parameters_;
     std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;
-    // Per entry of layers_: what must be over before it computes, the gather being the last.
-    std::vector<std::vector<EventId>> ready_;
+    std::vector<Events> ready_;    // per entry of layers_
+    std::vector<BufferId> root_;   // by unit, where the root's are gathered; empty: no root
+    Events root_ready_;            // that has not been waited for
     EventId free_;  // of the compute stream: what is issued now may use memory that it has left
     Direction direction_ = Direction::forward;
     bool kept_ = false;

@@ -43,6 +43,9 @@ struct ProfileRules {
     // Models with a gated MLP multiply for queries, keys, values, gate and up one by one (torchtitan's and
     // transformers' Llama); those without have one Wqkv (MPT, GPT-2, NeoX), as Megatron always has.
     bool separate_projections = false;
+    // ZeRO 3: what is not in blocks is one root, gathered when the forward pass begins and kept until the
+    // backward pass ends, where its gradients are reduced (FSDP's root module: reshard_after_forward is false).
+    bool keeps_root = false;
     // Multiplies in 8 bits with a scale per tensor: what tensor-parallel ranks gather for them has been cast
     // before (torchao's Float8ColwiseParallel and Float8RowwiseParallel, torchtitan's default for fp8).
     bool gathers_in_8_bits = false;

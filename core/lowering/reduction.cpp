@@ -337,11 +337,18 @@ void Reduction::after_layer(std::size_t layer) {
     if (!reduces()) return;
     for (std::size_t u = context_.units.size(); u-- > 0;) {
         if (last_writer_[u] != static_cast<std::int32_t>(layer)) continue;
-        if (context_.rules.overlaps_reduction)
+        if (context_.rules.overlaps_reduction && !in_root(UnitId(u)))
             reduce(UnitId(u));
         else
             late_.push_back(UnitId(u));
     }
+}
+
+bool Reduction::in_root(UnitId unit) const {
+    const std::int32_t layer = last_writer_[unit.index()];
+    return context_.rules.keeps_root &&
+           !std::holds_alternative<BlockLayer>(
+               context_.model.layers[static_cast<std::size_t>(layer)].kind);
 }
 
 void Reduction::end_body() {

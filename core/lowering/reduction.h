@@ -50,6 +50,7 @@ private:
     void sum_over_replicas(const Unit& unit, const Collective& summed);
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
+    bool in_root(UnitId unit) const;  // ProfileRules::keeps_root
     Operand own_slice(UnitId unit) const;
     BufferId widened(UnitId unit, BufferId bucket);
     void sum_quantised(UnitId unit, BufferId whole, Operand to);

@@ -158,6 +158,7 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
         transfers_.fill(Port::gradients_out, chunk, layers_.input_gradient());
     if (inputs) handed_[static_cast<std::size_t>(chunk)] = layers_.input_gradient();
     if (weights) reduction_.end_body();
+    gather_.end_backward();
     return body;
 }
 
