@@ -58,6 +58,7 @@ struct RoleState {
     std::vector<std::int32_t> recorded;  // by event: executions of its body that have recorded it
     std::vector<std::uint16_t> waiting;  // by event: streams that sleep on it, one bit each
     double weight = 1;                   // ranks of a node that one lane stands for
+    double host_late = 0;                // seconds that its host has stood still
     int channels = 0;                    // multiprocessors that collectives take at the moment
     StepTime time;
     std::vector<Span> spans;
@@ -376,6 +377,7 @@ private:
         RoleState& role = state(lane);
         lane.awaited = lane.executed[static_cast<std::size_t>(body)] + lane.op->count;
         if (role.recorded[event] >= lane.awaited) {
+            if (lane.op->host) hold_host(lane);
             done_with_op(lane);
             return true;
         }
@@ -383,6 +385,13 @@ private:
         lane.sleep = Sleep::event;
         role.waiting[event] |= static_cast<std::uint16_t>(1u << static_cast<unsigned>(lane.stream));
         return false;
+    }
+
+    // What comes behind the lane's operation is launched from now on.
+    void hold_host(const Lane& lane) {
+        const std::int64_t before = lane.task->first_launch + lane.op->launch;
+        const double launched = static_cast<double>(before) * program_.host_cost;
+        state(lane).host_late = std::max(state(lane).host_late, now_ - launched);
     }
 
     void record(Lane& lane) {
@@ -478,8 +487,8 @@ private:
     }
 
     double issue_time(const Lane& lane) const {
-        const std::int64_t before = lane.task->first_launch + lane.op->launch;
-        return static_cast<double>(before + 1) * program_.host_cost;
+        const std::int64_t until = lane.task->first_launch + lane.op->launch;
+        return state(lane).host_late + static_cast<double>(until) * program_.host_cost;
     }
 
     RoleTimeline timeline(std::size_t index) {
@@ -488,7 +497,7 @@ private:
         if (!program_.inline_host) {
             const auto issued = program_.roles[index].tasks.back().first_launch;
             time.wall =
-                std::max(time.wall, Seconds(static_cast<double>(issued) * program_.host_cost));
+                std::max(time.wall, Seconds(role.host_late + static_cast<double>(issued) * program_.host_cost));
         }
         time.bubble = time.wall - time.compute - time.exposed_communication - time.optimizer;
         std::stable_sort(role.spans.begin(), role.spans.end(),

@@ -54,8 +54,7 @@ private:
 class RolePreparer {
 public:
     RolePreparer(const LaneProgram& settings, KernelTimes& times, const OffloadCost& offload,
-                 Channels& channels, bool separate_kernels, RuntimeProfile profile,
-                 std::int32_t pass_launches)
+                 Channels& channels, bool separate_kernels, RuntimeProfile profile)
         : times_(times),
           offload_(offload),
           channels_(channels),
@@ -63,8 +62,7 @@ public:
           inline_host_(settings.inline_host),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
-          threads_(settings.threads),
-          pass_launches_(pass_launches) {}
+          threads_(settings.threads) {}
 
     // `number`: of the ranks' lock-step.
     LaneProgram::Role prepare(const Program& program, std::size_t number, const LockStep& step) {
@@ -87,7 +85,6 @@ private:
         for (auto& lane : lanes_) lane.clear();
         host_pending_ = 0;
         launch_ = 0;
-        engine_ = is_pass(body) ? pass_launches_ : 0;
         for (instruction_ = 0; instruction_ < std::ssize(body.instructions); ++instruction_)
             prepare_instruction(body.instructions[static_cast<std::size_t>(instruction_)]);
         // Host time behind the last kernel of the body.
@@ -117,19 +114,13 @@ private:
 
     void prepare_instruction(const Instruction& instruction) {
         phase_ = instruction.phase;
-        launches_ = launches_of(instruction) + std::exchange(engine_, 0);
-        if (inline_host_) host_pending_ += host_cost_ * launches_;
+        launches_ = launches_of(instruction);
+        unit_ = launch_units(profile_, phase_);
+        if (inline_host_) host_pending_ += host_cost_ * launches_ * unit_;
         const Stream stream = instruction.stream;
         if (inline_host_ && stream != Stream::compute) post(stream);
         std::visit([&](const auto& operation) { add(stream, operation); }, instruction.operation);
-        launch_ += launches_;
-    }
-
-    // Of a pipeline with several stages: a micro-batch's forward or backward.
-    static bool is_pass(const Body& body) {
-        return std::ranges::any_of(body.instructions, [](const Instruction& i) {
-            return std::holds_alternative<Exchange>(i.operation);
-        });
+        launch_ += launches_ * unit_;
     }
 
     // Products record events and wait for them within the call that issues the operation.
@@ -182,6 +173,10 @@ private:
         const BodyId body(out_.bodies.size());
         Op& op = append(stream, OpKind::wait);
         op.target = wait.event.value;
+        if (wait.host) {
+            op.host = true;
+            op.launch = launch_;
+        }
         op.count = origin.precedes(body, op.instruction) ? 1 : 0;
     }
     void add(Stream stream, const CopyToHost&) {
@@ -207,7 +202,7 @@ private:
         op.kind = kind;
         op.phase = phase_;
         op.instruction = static_cast<std::int32_t>(instruction_);
-        op.launch = launch_;
+        op.launch = launch_ + unit_;
         return lane(stream).emplace_back(op);
     }
 
@@ -227,16 +222,16 @@ private:
         op->work += host + seconds;
         if (!communication) op->squares += seconds * seconds;
         op->busy += seconds;
-        const double issued = (launch_ - op->launch) * host_cost_;
+        const double issued = (launch_ + unit_ - op->launch) * host_cost_;
         const double last =
-            issued + (launches_ - 1) * host_cost_ + seconds / std::max(1, launches_);
+            issued + (launches_ - 1) * unit_ * host_cost_ + seconds / std::max(1, launches_);
         op->issue_to_end = std::max(std::max(op->issue_to_end, issued) + seconds, last);
     }
 
     // The last of several launches has its part of the work left when it is issued.
     void add_kernel(Op& op, double seconds) {
         if (op.kernels == 0) op.first_kernel = static_cast<std::int32_t>(out_.kernels.size());
-        const std::int32_t first = launch_ - op.launch, more = launches_ - 1;
+        const std::int32_t first = launch_ + unit_ - op.launch, more = (launches_ - 1) * unit_;
         const double last = seconds / std::max(1, launches_);
         if (more > 0) out_.kernels.push_back({seconds - last, first});
         out_.kernels.push_back({more > 0 ? last : seconds, first + std::max(0, more)});
@@ -277,14 +272,13 @@ private:
     const bool inline_host_, separate_;
     const double host_cost_;
     const int threads_;
-    const std::int32_t pass_launches_;  // ProfileConstants::pass, in launches
     LaneProgram::Role out_;
     std::vector<EventOrigin> origins_;
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;
-    std::int32_t launch_ = 0, launches_ = 1;  // before the instruction, and its own
-    std::int32_t engine_ = 0;  // launches that the body's first instruction has to wait for besides
+    std::int32_t launch_ = 0;                 // units before the instruction
+    std::int32_t launches_ = 1, unit_ = 1;    // its own, and how many units each is
     double host_pending_ = 0;  // inline host: time to spend before the next kernel
     Phase phase_ = Phase::forward;
 };
@@ -295,23 +289,20 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
                     RuntimeProfile profile, bool separate_ranks) {
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
-    result.host_cost = profile == RuntimeProfile::shardscope
-                           ? issue_cost(program, cluster.device).value
-                           : launch_cost(profile, cluster.device).value;
+    const double launch = profile == RuntimeProfile::shardscope
+                              ? issue_cost(program, cluster.device).value
+                              : launch_cost(profile, cluster.device).value;
+    result.host_cost = launch / launch_units(profile, Phase::forward);
     if (result.inline_host) result.threads = cluster.device.threads;
-    const double pass = cluster.device.constants_of(profile).pass.value;
-    const auto pass_launches =
-        static_cast<std::int32_t>(result.host_cost > 0 ? std::lround(pass / result.host_cost) : 0);
     const CostModel costs(cluster.device, profile);
     KernelTimes times(costs);
     std::size_t ranks = 0;
     for (const RoleProgram& role : program.roles) ranks += role.ranks.size();
     const OffloadCost offload(cluster, ranks);
     const std::vector<LockStep> steps = lock_steps(program, separate_ranks);
-    Channels channels(program, cluster, steps, result.host_cost);
+    Channels channels(program, cluster, steps, launch);
     for (std::size_t number = 0; number < steps.size(); ++number) {
-        RolePreparer preparer(result, times, offload, channels, separate_kernels, profile,
-                              pass_launches);
+        RolePreparer preparer(result, times, offload, channels, separate_kernels, profile);
         result.roles.push_back(preparer.prepare(program, number, steps[number]));
     }
     result.channels = channels.take_participants();

@@ -2,10 +2,10 @@
 // stream, which the event engine then walks as often as the body is scheduled.
 //
 // A *lane* is a stream of one role. Two kinds of host:
-//   separate (GPU)  the host lane makes one launch every host_cost seconds and runs ahead of the
-//                   streams, copies of scalars to the host included; an instruction is one launch
-//                   (in products' profiles as many as product_kernels.h says), and launch i of the step
-//                   can start at (i + 1)·host_cost
+//   separate (GPU)  the host lane makes one launch after the other and runs ahead of the streams, copies of
+//                   scalars to the host included, but for waits that hold it up (Op::host). An
+//                   instruction is one launch (in products' profiles as many as product_kernels.h says);
+//                   a launch takes host_cost · launch_units() seconds and can start at its end
 //   inline (CPU)    the compute stream is the host: a kernel occupies it, and what other streams
 //                   execute is posted to their threads when the host comes by
 // Consecutive kernels of a lane with nothing between them that another lane could see become one
@@ -38,10 +38,12 @@ struct Op {
     Phase phase = Phase::forward;
     Stream stream = Stream::compute;  // post: whose thread
     bool communication = false;       // run: a collective rather than kernels
+    bool host = false;                // wait: a separate host does too
     std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
     std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
     std::int32_t instruction = 0;  // the first one of the body
-    std::int32_t launch = 0;       // of the body: launches before that instruction's
+    std::int32_t launch = 0;  // launch units of the body until the first one is launched; of Op::host
+                              // waits: until they are
     std::int32_t load = -1;        // run: of LaneProgram::Role::loads; −1: shares no link
     // Run of a separate host's compute stream: its kernels, of LaneProgram::Role::kernels.
     std::int32_t first_kernel = 0, kernels = 0;
@@ -66,12 +68,12 @@ struct LaneProgram {
     };
     struct Body {
         std::array<Slice, kStreams> lanes;
-        std::int32_t launches = 0;
+        std::int32_t launches = 0;  // units
     };
     struct Task {
         std::int32_t body = 0;
         std::int32_t execution = 0;     // how often the body has run with this task, from 1
-        std::int64_t first_launch = 0;  // counted over the step
+        std::int64_t first_launch = 0;  // units before it, counted over the step
     };
     // A wait is over when the event has been recorded by as many executions of `body` as tasks before
     // the waiting one have, and by that of its own task where Op::count is 1.
@@ -96,7 +98,7 @@ struct LaneProgram {
     std::size_t links = 0;               // that loads name
     int multiprocessors = 1;             // of a device; collectives take some (LinkLoad::channels)
     bool inline_host = false;
-    double host_cost = 0;  // seconds per launch (host_cost.h, product_kernels.h)
+    double host_cost = 0;  // seconds per launch unit (host_cost.h, product_kernels.h)
     int threads = 1;       // inline host: that divide the kernels of the compute stream
 };
 

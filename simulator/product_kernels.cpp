@@ -164,8 +164,9 @@ struct InProduct {
         if (k.kind == AttentionKind::flash) return {2, 0};
         const double scores =
             static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
-        const double passes = 4 * e + dropout_bytes() + mask_bytes();
-        return {7 + (style.dropout ? 1 : 0) + (style.fused_scores ? 0 : 3),
+        const bool fused = fuses_scores(k.samples, k.heads);
+        const double passes = 4 * e + dropout_bytes() + mask_bytes(fused);
+        return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
                 scores * (passes - 8) + copies(k)};
     }
     // dp written, dropout's and softmax's gradient, p read for dv, ds for dq and dk.
@@ -173,8 +174,9 @@ struct InProduct {
         if (k.kind == AttentionKind::flash) return {3, 0};
         const double scores =
             static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
-        const double passes = 7 * e + dropout_bytes() + mask_bytes();
-        return {9 + (style.dropout ? 1 : 0) + (style.fused_scores ? 0 : 2),
+        const bool fused = fuses_scores(k.samples, k.heads);
+        const double passes = 7 * e + dropout_bytes() + mask_bytes(fused);
+        return {9 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
                 scores * (passes - 4) + 2 * copies(k)};
     }
 
@@ -225,7 +227,11 @@ private:
         to.bytes += more.bytes;
     }
     double dropout_bytes() const { return style.dropout ? 2 * e + 1 : 0; }
-    double mask_bytes() const { return style.fused_scores ? 0 : 4 * e + 1; }  // scale, and mask
+    // Megatron's kernel takes samples · heads by four (FusedScaleMaskSoftmax::is_kernel_available).
+    bool fuses_scores(std::int64_t samples, std::int64_t heads) const {
+        return style.fused_scores && samples * heads % 4 == 0;
+    }
+    double mask_bytes(bool fused) const { return fused ? 0 : 4 * e + 1; }  // scale, and mask
 
     // Of `y` elements, besides `sum` bytes per element of the sum itself.
     ProductKernel residual(double y, double sum) const {
@@ -335,6 +341,12 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
 
 Seconds launch_cost(RuntimeProfile profile, const Device& device) {
     return device.host_cost + device.constants_of(profile).launch;
+}
+
+int launch_units(RuntimeProfile profile, Phase phase) {
+    const bool eager = profile != RuntimeProfile::shardscope &&
+                       (profile == RuntimeProfile::fsdp || !is_fsdp(profile));
+    return eager && phase != Phase::backward ? 4 : 1;
 }
 
 // PyTorch's context parallelism calls attention from Python for every block, on slices of queries and keys.

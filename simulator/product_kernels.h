@@ -24,6 +24,10 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute);
 // language spend on each operation.
 Seconds launch_cost(RuntimeProfile profile, const Device& device);
 
+// That time in units of LaneProgram::host_cost: eager PyTorch launches from Python, but in the backward pass
+// autograd's engine does, in C++, which takes about a quarter. Compiled code and our own host launch alike in both.
+int launch_units(RuntimeProfile profile, Phase phase);
+
 AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture);
 
 // The part of that library's rate that attention to a context-parallel group's keys reaches.

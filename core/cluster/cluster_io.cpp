@@ -139,7 +139,6 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     }
     for (const auto& [profile, constants] : d.profiles)
         out["profiles"][std::string(name_of(profile))] = {{"launch", constants.launch.value},
-                                                          {"pass", constants.pass.value},
                                                           {"process", constants.process.value},
                                                           {"scratch", constants.scratch}};
     if (!d.source.empty()) out["source"] = d.source;

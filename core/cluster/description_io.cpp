@@ -280,9 +280,8 @@ std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value)
         const auto found = map.find(name_of(profile));
         if (!found) continue;
         ProfileConstants& constants = profiles[profile] = fitted_constants(profile);
-        const YamlMap own(*found, {"launch", "pass", "process", "scratch"});
+        const YamlMap own(*found, {"launch", "process", "scratch"});
         own.read("launch", constants.launch, kTime);
-        own.read("pass", constants.pass, kTime);
         own.read("process", constants.process, kSomeMemory);
         own.read("scratch", constants.scratch, kScratch);
     }

@@ -11,8 +11,6 @@ namespace shardscope {
 struct ProfileConstants {
     // Host time of one kernel launch in the product's program, beside Device::host_cost.
     Seconds launch;
-    // Host time that a pipeline's engine takes for one pass of a micro-batch over a stage.
-    Seconds pass;
     // Device memory of a process beside Device::runtime: NCCL's buffers for the product's many process
     // groups, most of which no step uses, and the scratch of its libraries.
     Bytes process;

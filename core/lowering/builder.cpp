@@ -98,8 +98,8 @@ EventId RoleBuilder::record(Stream stream) {
     return event;
 }
 
-void RoleBuilder::wait(Stream stream, EventId event) {
-    append(stream).operation = WaitEvent{event};
+void RoleBuilder::wait(Stream stream, EventId event, bool host) {
+    append(stream).operation = WaitEvent{event, host};
 }
 
 }  // namespace shardscope

@@ -45,7 +45,8 @@ public:
     void record(Stream stream, EventId event);
     // Records a new event on `stream` and returns it.
     EventId record(Stream stream);
-    void wait(Stream stream, EventId event);
+    // `host`: WaitEvent::host.
+    void wait(Stream stream, EventId event, bool host = false);
 
     // The role, once everything is lowered.
     RoleProgram take();

@@ -75,7 +75,7 @@ void Transfers::copy(const Operand& from, BufferId to, std::int64_t elements) {
 void Transfers::take(Port port, int chunk, BufferId to) {
     End& e = end(port);
     auto& b = context_.builder;
-    b.wait(Stream::compute, e.done[index(chunk)]);
+    b.wait(Stream::compute, e.done[index(chunk)], context_.rules.blocking_transfers);
     const std::int64_t elements = e.elements[index(chunk)];
     if (divided_) {
         Collective c;
