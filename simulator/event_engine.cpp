@@ -496,8 +496,8 @@ private:
         StepTime& time = role.time;
         if (!program_.inline_host) {
             const auto issued = program_.roles[index].tasks.back().first_launch;
-            time.wall =
-                std::max(time.wall, Seconds(role.host_late + static_cast<double>(issued) * program_.host_cost));
+            time.wall = std::max(time.wall, Seconds(role.host_late + static_cast<double>(issued) *
+                                                                         program_.host_cost));
         }
         time.bubble = time.wall - time.compute - time.exposed_communication - time.optimizer;
         std::stable_sort(role.spans.begin(), role.spans.end(),

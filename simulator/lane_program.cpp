@@ -27,8 +27,7 @@ public:
         const auto same = std::find_if(known.begin(), known.end(), [&](const Known& k) {
             return k.threads == threads && k.dtype == compute.dtype &&
                    k.gradient == compute.gradient && k.math == compute.math &&
-                   k.cast == compute.cast &&
-                   k.kernel == compute.kernel;
+                   k.cast == compute.cast && k.kernel == compute.kernel;
         });
         if (same != known.end()) return same->seconds;
         const double seconds = costs_.kernel(compute, threads).value;
@@ -175,7 +174,7 @@ private:
         op.target = wait.event.value;
         if (wait.host) {
             op.host = true;
-            op.launch = launch_;
+            op.launch = launch_ + launches_ * unit_;
         }
         op.count = origin.precedes(body, op.instruction) ? 1 : 0;
     }
@@ -277,9 +276,9 @@ private:
     std::array<std::vector<Op>, kStreams> lanes_;
     std::size_t index_ = 0;
     std::ptrdiff_t instruction_ = 0;
-    std::int32_t launch_ = 0;                 // units before the instruction
-    std::int32_t launches_ = 1, unit_ = 1;    // its own, and how many units each is
-    double host_pending_ = 0;  // inline host: time to spend before the next kernel
+    std::int32_t launch_ = 0;               // units before the instruction
+    std::int32_t launches_ = 1, unit_ = 1;  // its own, and how many units each is
+    double host_pending_ = 0;               // inline host: time to spend before the next kernel
     Phase phase_ = Phase::forward;
 };
 

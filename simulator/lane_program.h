@@ -42,8 +42,7 @@ struct Op {
     std::int32_t target = 0;          // event, or first of LaneProgram::Role::parties
     std::int32_t count = 0;  // posted operations, or parties; wait: 1 for its own task's event
     std::int32_t instruction = 0;  // the first one of the body
-    std::int32_t launch = 0;  // launch units of the body until the first one is launched; of Op::host
-                              // waits: until they are
+    std::int32_t launch = 0;       // launch units of the body until the first one is launched
     std::int32_t load = -1;        // run: of LaneProgram::Role::loads; −1: shares no link
     // Run of a separate host's compute stream: its kernels, of LaneProgram::Role::kernels.
     std::int32_t first_kernel = 0, kernels = 0;

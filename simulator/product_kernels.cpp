@@ -166,8 +166,7 @@ struct InProduct {
             static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
         const bool fused = fuses_scores(k.samples, k.heads);
         const double passes = 4 * e + dropout_bytes() + mask_bytes(fused);
-        return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
-                scores * (passes - 8) + copies(k)};
+        return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4), scores * (passes - 8) + copies(k)};
     }
     // dp written, dropout's and softmax's gradient, p read for dv, ds for dq and dk.
     ProductKernel operator()(const AttentionGrad& k) const {

@@ -77,7 +77,7 @@ void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bo
     if (layers_.empty() && root.empty()) return;
     // The body's first gathers reuse memory of the body before: they wait for its compute stream.
     record_free();
-    if (direction == Direction::forward) gather_root(root);
+    if (direction == Direction::forward && !root.empty()) gather_root(root);
     const auto ahead = static_cast<std::size_t>(context_.strategy.prefetch);
     while (next_ < layers_.size() && next_ <= ahead) issue_next();
 }

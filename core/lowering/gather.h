@@ -94,9 +94,9 @@ private:
     ParameterBuffers& parameters_;
     std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;
-    std::vector<Events> ready_;    // per entry of layers_
-    std::vector<BufferId> root_;   // by unit, where the root's are gathered; empty: no root
-    Events root_ready_;            // that has not been waited for
+    std::vector<Events> ready_;   // per entry of layers_
+    std::vector<BufferId> root_;  // by unit, where the root's are gathered; empty: no root
+    Events root_ready_;           // that has not been waited for
     EventId free_;  // of the compute stream: what is issued now may use memory that it has left
     Direction direction_ = Direction::forward;
     bool kept_ = false;

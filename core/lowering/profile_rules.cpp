@@ -53,6 +53,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.repeats_key_values = true;
             rules.separate_projections = true;
             rules.keeps_gathered_rows = true;
+            rules.keeps_stage_tensors = strategy.pp > 1;
             rules.keeps_root = strategy.zero == 3 && strategy.pp == 1;
             rules.gathers_in_8_bits = true;
             rules.shares_casts = strategy.profile != RuntimeProfile::fsdp;

@@ -32,6 +32,9 @@ struct ProfileRules {
     // rows, which the next stage's gather (DeepSpeed's pipe_partitioned and grad_partitioned, Megatron's
     // scatter_gather_tensors_in_pipeline: defaults).
     bool divides_transfers = false;
+    // Every micro-batch of a stage has buffers of its own for what it receives, and what the last stage puts out
+    // is kept until the step ends (PyTorch's PipelineStage: args_recv_info, grad_recv_info, output_chunks).
+    bool keeps_stage_tensors = false;
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;

@@ -48,7 +48,14 @@ StageLowering::StageLowering(LoweringContext& context)
       transfers_(context),
       input_(context.chunks.size()),
       received_(context.chunks.size()),
-      handed_(context.chunks.size()) {}
+      handed_(context.chunks.size()) {
+    const Model& model = context.model;
+    if (context.rules.keeps_stage_tensors && context.chunks.back().last == model.layers.size())
+        context.builder.buffer(
+            "outputs of other micro-batches",
+            (context.layout.micro_batches - 1) * context.rows() * output_width(model.layers.back()),
+            context.storage, Category::activations, Residence::persistent);
+}
 
 void StageLowering::run() {
     // Backward bodies refer to what the forward bodies left.

@@ -1,6 +1,7 @@
 #include "core/lowering/transfers.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -64,6 +65,11 @@ Transfers::Transfers(LoweringContext& context)
             for (std::size_t c = 0; c < e.elements.size(); ++c)
                 e.buffer.push_back(
                     buffer(fmt::format("{}, chunk {}", name, c), part_of(e.elements[c])));
+        if (!e.send && context.rules.keeps_stage_tensors) {
+            const std::int64_t all_chunks = std::reduce(e.elements.begin(), e.elements.end());
+            buffer(fmt::format("{} by other micro-batches", name),
+                   all_chunks * context.layout.micro_batches - largest);
+        }
     }
 }
 

@@ -140,7 +140,8 @@ struct RecordEvent {
 };
 struct WaitEvent {
     EventId event;
-    bool host = false;  // the host too goes on only then (ProfileRules::blocking_transfers). Simulated only
+    bool host =
+        false;  // the host too goes on only then (ProfileRules::blocking_transfers). Simulated only
 };
 
 // A scalar that the host reports after the step.

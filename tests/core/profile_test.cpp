@@ -1,6 +1,8 @@
 // What runtime profiles change in the Program: every profile's plans are sound, and each rule is seen.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -8,6 +10,7 @@
 #include "core/lowering/profile_rules.h"
 #include "core/program/check.h"
 #include "core/program/check_progress.h"
+#include "core/program/memory_plan.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -43,6 +46,20 @@ Plan plan_of(const ModelSpec& model, int ranks, const Strategy& strategy) {
     scenario.strategies[0] = strategy;
     scenario.strategies[0].name = name;
     return test::lower_tiny(scenario);
+}
+
+Bytes bytes_of(const Plan& plan, std::string_view what, std::size_t role = 0) {
+    Bytes sum;
+    for (const Buffer& buffer : plan.program.roles[role].buffers)
+        if (buffer.name.starts_with(what)) sum += buffer.size();
+    return sum;
+}
+
+Scenario half_precision(RuntimeProfile profile, int ranks) {
+    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), ranks);
+    scenario.training.precision = DType::bf16;
+    set_profile(scenario.strategies[0], profile);
+    return scenario;
 }
 
 TEST(Profiles, EveryPlanIsSound) {
@@ -161,6 +178,183 @@ TEST(Profiles, ProductsRecomputeWholeBlocks) {
     EXPECT_LT(theirs.second, theirs.first);
 }
 
+// PyTorch's checkpoints without reentrance stop once the last tensor is there that the backward pass saved:
+// nobody saved what the block's last linear layer writes.
+TEST(Profiles, FsdpRecomputesWhatWasSaved) {
+    const auto recomputed = [](RuntimeProfile profile) {
+        Strategy s;
+        s.recompute.kind = Recompute::Kind::full;
+        s.profile = profile;
+        const Plan plan = plan_of(test::tiny_gpt(), 1, s);
+        return count_instructions(plan.program.roles[0], linear_in(Phase::recompute));
+    };
+    const std::int64_t micro_batches = 12, layers = 3;
+    EXPECT_EQ(recomputed(RuntimeProfile::fsdp), micro_batches * layers * (4 - 1));
+    EXPECT_EQ(recomputed(RuntimeProfile::fsdp_compile), micro_batches * layers * (4 - 1));
+    EXPECT_EQ(recomputed(RuntimeProfile::deepspeed), micro_batches * layers * 4);
+}
+
+// What is outside blocks is gathered once for both passes, before the first block, and its gradients are reduced
+// behind the last one's.
+TEST(Profiles, FsdpKeepsItsRoot) {
+    const auto order = [](RuntimeProfile profile, Stream stream) {
+        Scenario scenario = half_precision(profile, 2);
+        scenario.strategies[0].zero = 3;
+        const Plan plan = test::lower_tiny(scenario);
+        const RoleProgram& role = plan.program.roles[0];
+        std::string
+            names;  // of the first micro-batch's collectives: e(mbedding), b(lock), h(ead); | between bodies
+        for (std::size_t t = 0; t < 2; ++t) {
+            for (const Instruction& i : role.bodies[role.schedule[t].body.index()].instructions)
+                if (const auto* c = std::get_if<Collective>(&i.operation);
+                    c != nullptr && i.stream == stream) {
+                    const bool gathers = c->kind == CollectiveKind::all_gather;
+                    const Operand& operand = gathers ? c->recv : c->send;
+                    const std::string& name = role.buffers[operand.buffer.index()].name;
+                    names += name.find("blocks") != std::string::npos ? 'b'
+                             : name.find("head") != std::string::npos ? 'h'
+                                                                      : 'e';
+                }
+            names += '|';
+        }
+        return names;
+    };
+    EXPECT_EQ(order(RuntimeProfile::fsdp, Stream::gather), "ehbbb|bbb|");
+    EXPECT_EQ(order(RuntimeProfile::shardscope, Stream::gather), "ebbbh|bbb|");
+    EXPECT_EQ(order(RuntimeProfile::fsdp, Stream::reduce), "|bbbhe|");
+    EXPECT_EQ(order(RuntimeProfile::shardscope, Stream::reduce), "|hbbbe|");
+
+    // The gathered classifier is there until the last gradient is.
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 2);
+    scenario.strategies[0].zero = 3;
+    const Plan plan = test::lower_tiny(scenario);
+    const RoleProgram& role = plan.program.roles[0];
+    const std::vector<Lifetime> lives = lifetimes(role);
+    const auto index = [&](std::string_view name) {
+        const auto found = std::ranges::find(role.buffers, name, &Buffer::name);
+        EXPECT_NE(found, role.buffers.end()) << name;
+        return static_cast<std::size_t>(found - role.buffers.begin());
+    };
+    const Lifetime& kept = lives[index("gathered head")];
+    const Lifetime& last = lives[index("gradient bucket embedding")];
+    ASSERT_FALSE(kept.intervals.empty());
+    ASSERT_FALSE(last.intervals.empty());
+    EXPECT_GE(kept.intervals.back().last, last.intervals.back().last);
+}
+
+Scenario eight_bits(RuntimeProfile profile) {
+    Scenario scenario = half_precision(profile, 2);
+    scenario.training.math = MathType::fp8;
+    Strategy& s = scenario.strategies[0];
+    s.tp = 2;
+    s.sequence_parallel = true;
+    s.tp_overlap = TensorOverlap::none;
+    return scenario;
+}
+
+// What a block's multiplies in 8 bits read of other ranks' rows comes in 8 bits, with the scales; the
+// classifier's rows, which multiply in 16, do not.
+TEST(Profiles, FsdpGathersEightBitsForThem) {
+    const auto gathers = [](const Scenario& scenario) {
+        std::map<DType, std::int64_t> found;
+        const Plan plan = test::lower_tiny(scenario);
+        count_instructions(plan.program.roles[0], [&](const Instruction& i) {
+            const auto* c = std::get_if<Collective>(&i.operation);
+            if (c != nullptr && c->kind == CollectiveKind::all_gather && i.layer == 1)
+                found[c->dtype] += c->elements;
+            return false;
+        });
+        return found;
+    };
+    const auto narrow = gathers(eight_bits(RuntimeProfile::fsdp_compile));
+    const auto ours = gathers(eight_bits(RuntimeProfile::shardscope));
+    Scenario wide = eight_bits(RuntimeProfile::fsdp_compile);
+    wide.training.math = std::nullopt;
+    const auto plain = gathers(wide);
+    Scenario rows = eight_bits(RuntimeProfile::fsdp_compile);
+    rows.training.math = MathType::fp8_rowwise;
+    ASSERT_TRUE(narrow.contains(DType::int8));
+    EXPECT_FALSE(narrow.contains(DType::bf16));
+    EXPECT_EQ(narrow.at(DType::int8), plain.at(DType::bf16)) << "as many elements";
+    EXPECT_FALSE(ours.contains(DType::int8));
+    EXPECT_EQ(gathers(rows), plain) << "a scale per row does not go with a shard of it";
+}
+
+// Those multiplies cast nothing again, and one cast serves the projections of one input.
+TEST(Profiles, CompiledFsdpSharesCasts) {
+    const auto casts = [](Scenario scenario) {
+        std::map<std::size_t, std::vector<int>>
+            bits;  // by kind of kernel, of the second layer, in order
+        const Plan plan = test::lower_tiny(scenario);
+        const RoleProgram& role = plan.program.roles[0];
+        for (std::size_t t = 0; t < 2; ++t)
+            for (const Instruction& i : role.bodies[role.schedule[t].body.index()].instructions)
+                if (const auto* c = std::get_if<Compute>(&i.operation);
+                    c != nullptr && i.layer == 1 && c->math)
+                    bits[c->kernel.index()].push_back(c->cast);
+        return bits;
+    };
+    Scenario alone = eight_bits(RuntimeProfile::fsdp_compile);
+    alone.strategies[0].tp = 1;
+    alone.strategies[0].sequence_parallel = false;
+    const std::size_t linear = Kernel(Linear{}).index(), input = Kernel(LinearInputGrad{}).index(),
+                      weight = Kernel(LinearWeightGrad{}).index();
+    // Query, key, value, projection, gate, up, down.
+    EXPECT_EQ(casts(alone)[linear], (std::vector{0, 1, 1, 0, 0, 1, 0}));
+    alone.strategies[0].profile = RuntimeProfile::fsdp;
+    EXPECT_EQ(casts(alone)[linear], (std::vector{0, 0, 0, 0, 0, 0, 0})) << "eager";
+    auto group = casts(eight_bits(RuntimeProfile::fsdp_compile));
+    EXPECT_EQ(group[linear], (std::vector{1, 1, 1, 0, 1, 1, 0}));
+    // Backward: down, gate, up, projection, query, key, value; the gradients of outputs are gathered.
+    EXPECT_EQ(group[input], (std::vector{1, 0, 0, 1, 0, 0, 0}));
+    EXPECT_EQ(group[weight], (std::vector{2, 1, 1, 2, 1, 1, 1}));
+}
+
+// A copy behind every gather of rows and before every scatter, but for the compiled sums of parts.
+TEST(Profiles, FsdpOrdersGatheredRows) {
+    const auto copies = [](RuntimeProfile profile, TensorOverlap overlap) {
+        Scenario scenario = half_precision(profile, 2);
+        Strategy& s = scenario.strategies[0];
+        s.tp = 2;
+        s.sequence_parallel = true;
+        s.tp_overlap = overlap;
+        const Plan plan = test::lower_tiny(scenario);
+        std::int64_t blocks = 0;
+        for (const Layer& layer : plan.model->layers)
+            blocks += std::holds_alternative<BlockLayer>(layer.kind) ? 1 : 0;
+        const std::int64_t n = count_instructions(plan.program.roles[0], [&](const Instruction& i) {
+            const auto* c = std::get_if<Compute>(&i.operation);
+            const bool block =
+                i.layer >= 0 && std::holds_alternative<BlockLayer>(
+                                    plan.model->layers[static_cast<std::size_t>(i.layer)].kind);
+            return c != nullptr && block && std::holds_alternative<Copy>(c->kernel);
+        });
+        return n / (blocks * plan.layout.micro_batches);
+    };
+    // Forward two gathers and two scatters; backward two gathers, and two scatters of sums.
+    EXPECT_EQ(copies(RuntimeProfile::fsdp, TensorOverlap::none), 8);
+    EXPECT_EQ(copies(RuntimeProfile::fsdp_compile, TensorOverlap::none), 6);
+    EXPECT_EQ(copies(RuntimeProfile::megatron, TensorOverlap::none), 0);
+    // The rank's own part of what goes round in pieces, four times.
+    EXPECT_EQ(copies(RuntimeProfile::fsdp_compile, TensorOverlap::pieces), 4);
+}
+
+// Pipelines whose transfers are waited for have the host wait where a stage takes what it has received.
+TEST(Profiles, BlockingTransfersHoldTheHost) {
+    for (const RuntimeProfile profile : kRuntimeProfiles) {
+        Strategy s;
+        s.pp = 2;
+        set_profile(s, profile);
+        const Plan plan = plan_of(test::tiny_gpt(), 2, s);
+        const auto held = count_instructions(plan.program.roles[1], [](const Instruction& i) {
+            const auto* w = std::get_if<WaitEvent>(&i.operation);
+            return w != nullptr && w->host;
+        });
+        const bool waits = profile != RuntimeProfile::shardscope && !is_fsdp(profile);
+        EXPECT_EQ(held, waits ? plan.layout.micro_batches : 0) << name_of(profile);
+    }
+}
+
 // However many chunks a stage has, each of its gradients is reduced once.
 TEST(Profiles, ChunksReduceTheirOwnGradients) {
     for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::megatron})
@@ -276,20 +470,6 @@ TEST(Profiles, MegatronReducesAfterTheBackwardPass) {
         EXPECT_EQ(first_reduction > last_kernel, profile == RuntimeProfile::megatron)
             << name_of(profile);
     }
-}
-
-Bytes bytes_of(const Plan& plan, std::string_view what, std::size_t role = 0) {
-    Bytes sum;
-    for (const Buffer& buffer : plan.program.roles[role].buffers)
-        if (buffer.name.starts_with(what)) sum += buffer.size();
-    return sum;
-}
-
-Scenario half_precision(RuntimeProfile profile, int ranks) {
-    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), ranks);
-    scenario.training.precision = DType::bf16;
-    set_profile(scenario.strategies[0], profile);
-    return scenario;
 }
 
 // What DeepSpeed's optimizers hold beside parameters, gradients and states (stage_1_and_2.py,

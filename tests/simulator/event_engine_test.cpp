@@ -108,6 +108,20 @@ TEST(EventEngine, HostRunsAheadWhileKernelsAreLong) {
     EXPECT_NEAR(step_of(one_role(body, 1), cluster).wall.value, 2 + 10 + 1 + 1, kExact);
 }
 
+// A wait that holds the host up: what is behind it is launched only then.
+TEST(EventEngine, HostStandsStillAtAWaitOfItsOwn) {
+    Cluster cluster = round_cluster();
+    cluster.device.host_cost = Seconds(2);
+    for (const bool host : {false, true}) {
+        BodyText body;
+        body.all_reduce(20, kReduce).record(0, kReduce).wait(0, kCompute, host);
+        body.kernel(1).kernel(1).kernel(1);
+        // The all-reduce is issued at 2 and ends at 22. The kernels are issued at 8, 10, 12, or at 24, 26, 28.
+        EXPECT_NEAR(step_of(one_role(body), cluster).wall.value, host ? 28 + 1 : 22 + 3, kExact)
+            << host;
+    }
+}
+
 // Scalars are copied behind the host's back and read after the step.
 TEST(EventEngine, CopyToHostDoesNotHoldTheHostBack) {
     Cluster cluster = round_cluster();

@@ -70,8 +70,8 @@ BodyText& BodyText::record(int event, Stream stream) {
     return add(RecordEvent{EventId(event)}, stream, Phase::forward);
 }
 
-BodyText& BodyText::wait(int event, Stream stream) {
-    return add(WaitEvent{EventId(event)}, stream, Phase::forward);
+BodyText& BodyText::wait(int event, Stream stream, bool host) {
+    return add(WaitEvent{EventId(event), host}, stream, Phase::forward);
 }
 
 BodyText& BodyText::copy_to_host(Stream stream) {

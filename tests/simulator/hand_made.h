@@ -19,7 +19,7 @@ public:
     // All-gather among two of `lists` tensors, each of which takes that long.
     BodyText& gather_lists(double seconds, int lists, Stream stream);
     BodyText& record(int event, Stream stream);
-    BodyText& wait(int event, Stream stream);
+    BodyText& wait(int event, Stream stream, bool host = false);
     BodyText& copy_to_host(Stream stream = Stream::compute);
     BodyText& exchange(std::vector<Exchange::Transfer> transfers, Stream stream);
     Body body{"body", {}};

@@ -160,7 +160,7 @@ TEST(ProductKernels, PassesAreThoseOfTheKernelsInTurn) {
     // DeepSpeed scales and masks by kernels of their own: 4 more passes and the mask.
     EXPECT_EQ(product_kernel(RuntimeProfile::deepspeed,
                              half(Attention{4, 2048, 32, 8, 128, AttentionKind::unfused})),
-              (ProductKernel{11, scores * (13 + 9 - 8) + layouts}));
+              (ProductKernel{12, scores * (13 + 9 - 8) + layouts}));
 }
 
 TEST(ProductKernels, CastsTo8BitsAreKernelsOfTheirOwn) {
@@ -173,6 +173,43 @@ TEST(ProductKernels, CastsTo8BitsAreKernelsOfTheirOwn) {
     EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), (ProductKernel{7, operands * 5}));
     c.math = std::nullopt;
     EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), ProductKernel{});
+}
+
+// What an earlier multiply or another rank has cast is not cast again; rows of other ranks are transposed by a
+// kernel of their own.
+TEST(ProductKernels, WhatIsCastIsNotCastAgain) {
+    const double x = double{kRows} * kHidden, weight = double{kHidden} * kFfn,
+                 dy = double{kRows} * kFfn;
+    const auto kernel = [](const Kernel& k, int cast) {
+        Compute c = half(k);
+        c.math = MathType::fp8;
+        c.cast = static_cast<std::uint8_t>(cast);
+        return product_kernel(RuntimeProfile::fsdp_compile, c);
+    };
+    const Linear forward{kRows, kHidden, kFfn};
+    EXPECT_EQ(kernel(forward, 0), (ProductKernel{3, (x + weight) * 4}));
+    EXPECT_EQ(kernel(forward, 1), (ProductKernel{2, weight * 4}));
+    const LinearInputGrad input{kRows, kHidden, kFfn};
+    EXPECT_EQ(kernel(input, 0), (ProductKernel{2, dy * 4}));
+    EXPECT_EQ(kernel(input, 1), ProductKernel{});
+    const LinearWeightGrad gradient{kRows, kHidden, kFfn};
+    EXPECT_EQ(kernel(gradient, 0), ProductKernel{});
+    EXPECT_EQ(kernel(gradient, 1), (ProductKernel{2, x * 2}));
+    EXPECT_EQ(kernel(gradient, 2), (ProductKernel{2, dy * 2}));
+}
+
+// Megatron's fused softmax takes samples times heads by four, else PyTorch's kernels do its work.
+TEST(ProductKernels, FusedSoftmaxTakesHeadsByFour) {
+    const auto launches = [](RuntimeProfile profile, std::int64_t samples, std::int64_t heads) {
+        const Attention k{samples, 2048, heads, heads, 64, AttentionKind::unfused};
+        const AttentionGrad g{samples, 2048, heads, heads, 64, AttentionKind::unfused};
+        return product_kernel(profile, half(k)).launches +
+               product_kernel(profile, half(g)).launches;
+    };
+    const RuntimeProfile megatron = RuntimeProfile::megatron_deepspeed;
+    EXPECT_EQ(launches(megatron, 1, 4), launches(megatron, 2, 2));
+    EXPECT_EQ(launches(megatron, 1, 2), launches(megatron, 1, 4) + 8);
+    EXPECT_EQ(launches(RuntimeProfile::deepspeed, 1, 2), launches(RuntimeProfile::deepspeed, 1, 4));
 }
 
 TEST(ProductKernels, FrameworksSpendHostTimeOnEveryLaunch) {
@@ -206,37 +243,29 @@ TEST(ProductKernels, StepsOfSmallKernelsAreAsLongAsTheirLaunches) {
     }
 }
 
-// Two stages of kernels that take no time; the second one's host is ahead by the time that the first one
-// sends, so that a pass of the engine is seen once.
-TEST(ProductKernels, PipelineEnginesTakeTheirTimePerPass) {
-    const auto transfer = [](int peer, bool send) {
-        return Exchange::Transfer{GroupId(0), peer, send, 1, DType::fp32, {}};
+// Autograd's engine launches in C++: a quarter of the time. Compiled code launches alike in both passes.
+TEST(ProductKernels, BackwardLaunchesTakeAQuarter) {
+    const auto program_of = [](Phase phase) {
+        test::BodyText body;
+        for (int i = 0; i < 10; ++i) body.kernel(0, phase);
+        return test::one_role(body, 1);
     };
-    Compute gate;
-    gate.kernel = SwiGlu{1, 1};
-    std::vector<test::BodyText> stages(2);
-    stages[0].body.instructions.assign(10, Instruction{gate});
-    stages[0].exchange({transfer(1, true)}, Stream::compute);
-    stages[1].exchange({transfer(0, false)}, Stream::compute);
-    const Program program = test::one_rank_each(stages);
     Cluster cluster = test::round_cluster();
-    cluster.gpus_per_node = 2;
     cluster.device.host_cost = Seconds(1e-3);
-    const RuntimeProfile profile = RuntimeProfile::megatron_deepspeed;
-    const auto wall = [&](double pass, bool spans) {
-        ProfileConstants constants = fitted_constants(profile);
-        constants.pass = Seconds(pass);
-        cluster.device.profiles[profile] = constants;
-        return simulate_step(program, cluster, spans, profile)[1].time.wall.value;
+    const auto wall = [&](Phase phase, RuntimeProfile profile, bool spans) {
+        return simulate_step(program_of(phase), cluster, spans, profile)[0].time.wall.value;
     };
-    const double launch = launch_cost(profile, cluster.device).value;
-    for (const bool spans : {false, true})
-        EXPECT_NEAR(wall(50e-3, spans) - wall(0, spans), 50e-3, launch) << "whole launches";
-    // A step without transfers has no engine.
-    test::BodyText alone;
-    alone.body.instructions.assign(10, Instruction{gate});
-    const Program single = test::one_role(alone, 1);
-    EXPECT_LT(simulate_step(single, cluster, false, profile)[0].time.wall.value, 30 * launch);
+    for (const RuntimeProfile profile : kRuntimeProfiles)
+        for (const bool spans : {false, true}) {
+            const bool eager = profile != RuntimeProfile::shardscope &&
+                               profile != RuntimeProfile::fsdp_compile &&
+                               profile != RuntimeProfile::fsdp_compile_blocks;
+            const double all = 10 * launch_cost(profile, cluster.device).value;
+            EXPECT_NEAR(wall(Phase::forward, profile, spans), all, 1e-9) << name_of(profile);
+            EXPECT_NEAR(wall(Phase::recompute, profile, spans), all, 1e-9) << name_of(profile);
+            EXPECT_NEAR(wall(Phase::backward, profile, spans), eager ? all / 4 : all, 1e-9)
+                << name_of(profile);
+        }
 }
 
 TEST(ProductKernels, AttentionDependsOnTheLibrary) {

@@ -13,7 +13,7 @@ TEST(ValidationConstants, TakeThePlaceOfTheClusters) {
         "architectures: {ampere: {training_efficiency: 0.8}}\n"
         "links: {infiniband: {efficiency: 0.5}}\n"
         "profiles:\n"
-        "  megatron: {launch: 7us, pass: 2ms, process: 3GiB, scratch: 1.5}\n"
+        "  megatron: {launch: 7us, process: 3GiB, scratch: 1.5}\n"
         "  fsdp: {launch: 9us}\n",
         "constants.yaml");
     Cluster cluster = catalogue_cluster("a100-80gb");
@@ -23,7 +23,7 @@ TEST(ValidationConstants, TakeThePlaceOfTheClusters) {
     EXPECT_EQ(cluster.inter_node.efficiency, 0.5);
     EXPECT_EQ(cluster.intra_node.efficiency, shipped.intra_node.efficiency);
     const ProfileConstants megatron = cluster.device.constants_of(RuntimeProfile::megatron);
-    EXPECT_EQ(megatron, (ProfileConstants{Seconds(7e-6), Seconds(2e-3), Bytes(3LL << 30), 1.5}));
+    EXPECT_EQ(megatron, (ProfileConstants{Seconds(7e-6), Bytes(3LL << 30), 1.5}));
     // What is not stated stays.
     ProfileConstants fsdp = fitted_constants(RuntimeProfile::fsdp);
     fsdp.launch = Seconds(9e-6);
