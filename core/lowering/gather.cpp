@@ -90,6 +90,7 @@ bool Gather::in_root(std::size_t layer) const {
 void Gather::gather_root(const std::vector<std::size_t>& layers) {
     root_.resize(context_.units.size());
     root_ready_.clear();
+    root_gathered_.clear();
     std::vector<bool> issued(context_.units.size());
     for (const std::size_t layer : layers) {
         Weights& weights = weights_of(layer);
@@ -102,6 +103,7 @@ void Gather::gather_root(const std::vector<std::size_t>& layers) {
                 root_[unit] = context_.builder.buffer("gathered " + u.name, u.padded,
                                                       context_.storage, Category::communication);
             gather_unit(weights, k, root_[unit], root_ready_);
+            root_gathered_.emplace_back(layer, k);
         }
     }
     root_ready_.push_back(context_.builder.record(Stream::gather));
@@ -110,6 +112,12 @@ void Gather::gather_root(const std::vector<std::size_t>& layers) {
 void Gather::before_root(std::size_t layer) {
     for (const EventId event : root_ready_) context_.builder.wait(Stream::compute, event);
     root_ready_.clear();
+    for (const auto& [of, unit] : root_gathered_) {
+        Weights& weights = weights_of(of);
+        if (context_.units[weights.units[unit].index()].group.valid())
+            copy_out(weights, unit, root_[weights.units[unit].index()]);
+    }
+    root_gathered_.clear();
     for (const UnitId unit : weights_of(layer).units)
         parameters_.set_value(unit, root_[unit.index()]);
 }
@@ -118,6 +126,7 @@ void Gather::end_backward() {
     for (const BufferId copy : root_)
         if (copy.valid())
             context_.builder.compute(Zero{1}, context_.storage, context_.storage, {{copy, 0, 0}});
+    if (context_.rules.copies_out_gathered) hold_outputs(weights_of(last_gathered_));
 }
 
 Gather::Weights& Gather::weights_of(std::size_t layer) {
@@ -246,6 +255,7 @@ void Gather::make_weights(Weights& weights, std::size_t unit, BufferId copy) {
     const UnitId id = weights.units[unit];
     const Unit& u = context_.units[id.index()];
     if (!u.group.valid()) return;
+    copy_out(weights, unit, copy);
     const DType type = context_.storage;
     if (gathers_quantised()) {
         const Quantised& all = weights.gathered[unit];
@@ -295,8 +305,42 @@ void Gather::gather_unit(Weights& weights, std::size_t unit, BufferId copy, Even
     } else {
         c.send = shard_to_send(weights, unit, ready);
     }
-    c.recv = {copy, 0, 0};
+    c.recv = {output_of(weights, unit, copy), 0, 0};
     context_.builder.collective(Stream::gather, c);
+}
+
+BufferId Gather::output_of(Weights& weights, std::size_t unit, BufferId copy) {
+    if (!context_.rules.copies_out_gathered) return copy;
+    const Unit& u = context_.units[weights.units[unit].index()];
+    auto& outputs = weights.outputs[static_cast<std::size_t>(direction_)];
+    outputs.resize(weights.units.size());
+    BufferId& output = outputs[unit];
+    if (!output.valid())
+        output = context_.builder.buffer(
+            fmt::format("all-gather output {} for {} ({})", u.name,
+                        context_.model.layers[weights.layer].name,
+                        direction_ == Direction::forward ? "forward" : "backward"),
+            u.padded, context_.storage, Category::communication);
+    return output;
+}
+
+void Gather::copy_out(Weights& weights, std::size_t unit, BufferId copy) {
+    const BufferId output = output_of(weights, unit, copy);
+    if (output == copy) return;
+    const Unit& u = context_.units[weights.units[unit].index()];
+    context_.builder.compute(Copy{u.padded}, context_.storage, context_.storage,
+                             {{output, 0, 0}, {copy, 0, 0}});
+}
+
+void Gather::hold_outputs(const Weights& weights) {
+    for (const BufferId output : weights.outputs[0]) {
+        if (!output.valid()) continue;
+        if (!read_.valid())
+            read_ = context_.builder.buffer("an element of the all-gather output", 1,
+                                            context_.storage, Category::workspace);
+        context_.builder.compute(Copy{1}, context_.storage, context_.storage,
+                                 {{output, 0, 0}, {read_, 0, 0}});
+    }
 }
 
 void Gather::record_free() {
@@ -324,7 +368,12 @@ void Gather::before_layer(std::size_t layer) {
 }
 
 void Gather::after_layer(std::size_t layer) {
-    if (context_.zero >= 3 && current_ < layers_.size() && layers_[current_] == layer) ++current_;
+    if (context_.zero < 3 || current_ >= layers_.size() || layers_[current_] != layer) return;
+    if (direction_ == Direction::forward) {
+        hold_outputs(weights_of(layer));
+        last_gathered_ = layer;
+    }
+    ++current_;
 }
 
 }  // namespace shardscope

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/lowering/context.h"
@@ -55,6 +56,8 @@ private:
         std::size_t layer = 0;
         std::vector<UnitId> units;
         std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
+        std::array<std::vector<BufferId>, 2>
+            outputs;                              // likewise, of ProfileRules::copies_out_gathered
         std::vector<BufferId> casts;              // of the shards, where LoweringContext::casts()
         std::vector<BufferId> staged, fetched;    // on the way from NVMe, and on the device
         std::vector<Quantised> shards, gathered;  // as `units`; where shards are quantised
@@ -72,6 +75,11 @@ private:
     void gather_quantised(Weights& weights, std::size_t unit, Events& ready);
     void gather_unit(Weights& weights, std::size_t unit, BufferId copy, Events& ready);
     void make_weights(Weights& weights, std::size_t unit, BufferId copy);
+    // What the collective writes, which is copied out to `copy` where the product does so.
+    BufferId output_of(Weights& weights, std::size_t unit, BufferId copy);
+    void copy_out(Weights& weights, std::size_t unit, BufferId copy);
+    // Reads what the layer's forward collectives have written, which is thus there until now.
+    void hold_outputs(const Weights& weights);
     void bring_whole(Weights& weights, std::size_t unit, BufferId to, Events& ready);
     BufferId fetched(Weights& weights, std::size_t unit);
     // The gather stream goes on once what has computed has left its memory.
@@ -97,6 +105,10 @@ private:
     std::vector<Events> ready_;   // per entry of layers_
     std::vector<BufferId> root_;  // by unit, where the root's are gathered; empty: no root
     Events root_ready_;           // that has not been waited for
+    std::vector<std::pair<std::size_t, std::size_t>>
+        root_gathered_;              // layer and which of its units: not yet copied out
+    std::size_t last_gathered_ = 0;  // layer, of a forward body
+    BufferId read_;                  // of outputs that are held, so that something reads them
     EventId free_;  // of the compute stream: what is issued now may use memory that it has left
     Direction direction_ = Direction::forward;
     bool kept_ = false;

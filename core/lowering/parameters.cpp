@@ -1,5 +1,6 @@
 #include "core/lowering/parameters.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -49,6 +50,24 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
         buffers_.push_back(u);
     }
     if (context.rules.placeholder_gradients) add_placeholders();
+    if (context.rules.gathers_stage_once) add_pools();
+}
+
+// FSDP gathers a unit into a buffer that is copied out into its parameters and there until the next one is; the
+// parts of gradients that the optimizer steps are written beside the whole ones. Both are allocated on streams of
+// their own, whose memory no other stream gets once they are free.
+void ParameterBuffers::add_pools() {
+    std::int64_t largest = 0, parts = 0;
+    for (const Unit& unit : context_.units) {
+        if (!context_.is_sharded(unit)) continue;
+        largest = std::max(largest, unit.padded);
+        parts += unit.shard;
+    }
+    const auto pool = [&](const char* name, std::int64_t elements, DType type, Category category) {
+        context_.builder.buffer(name, elements, type, category, Residence::persistent);
+    };
+    pool("all-gather outputs", 2 * largest, context_.storage, Category::communication);
+    pool("sharded gradients", parts, context_.gradient, Category::gradients);
 }
 
 void ParameterBuffers::add_states(const Unit& unit, UnitBuffers& buffers, Tier tier) {

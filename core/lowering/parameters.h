@@ -54,6 +54,7 @@ public:
 
 private:
     void add_states(const Unit& unit, UnitBuffers& buffers, Tier tier);
+    void add_pools();
     void add_placeholders();  // ProfileRules::placeholder_gradients
 
     LoweringContext& context_;

@@ -54,7 +54,9 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.separate_projections = true;
             rules.keeps_gathered_rows = true;
             rules.keeps_stage_tensors = strategy.pp > 1;
+            rules.gathers_stage_once = strategy.pp > 1 && strategy.zero == 1;
             rules.keeps_root = strategy.zero == 3 && strategy.pp == 1;
+            rules.copies_out_gathered = strategy.zero == 3;
             rules.gathers_in_8_bits = true;
             rules.shares_casts = strategy.profile != RuntimeProfile::fsdp;
             rules.orders_rows = true;

@@ -32,9 +32,12 @@ struct ProfileRules {
     // rows, which the next stage's gather (DeepSpeed's pipe_partitioned and grad_partitioned, Megatron's
     // scatter_gather_tensors_in_pipeline: defaults).
     bool divides_transfers = false;
-    // Every micro-batch of a stage has buffers of its own for what it receives, and what the last stage puts out
-    // is kept until the step ends (PyTorch's PipelineStage: args_recv_info, grad_recv_info, output_chunks).
+    // Every micro-batch of a stage has buffers of its own for what it receives, what it puts out is kept until its
+    // backward pass, and what the last stage does until the step ends (PyTorch's PipelineStage: args_recv_info,
+    // grad_recv_info, fwd_cache, output_chunks).
     bool keeps_stage_tensors = false;
+    // FSDP with a pipeline (as_executed): a stage's units go through buffers on streams of their own.
+    bool gathers_stage_once = false;
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;
@@ -49,6 +52,10 @@ struct ProfileRules {
     // ZeRO 3: what is not in blocks is one root, gathered when the forward pass begins and kept until the
     // backward pass ends, where its gradients are reduced (FSDP's root module: reshard_after_forward is false).
     bool keeps_root = false;
+    // What is gathered is copied out into the parameters; in the forward pass it is there until the next output
+    // is copied out, the last one's until the next step's first (FSDP2's foreach_all_gather_copy_out and
+    // all_gather_state).
+    bool copies_out_gathered = false;
     // Multiplies in 8 bits with a scale per tensor: what tensor-parallel ranks gather for them has been cast
     // before (torchao's Float8ColwiseParallel and Float8RowwiseParallel, torchtitan's default for fp8).
     bool gathers_in_8_bits = false;

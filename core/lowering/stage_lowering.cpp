@@ -150,6 +150,13 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
         dy = received;
         if (inputs) transfers_.take(Port::gradients_in, chunk, dy);
     }
+    if (inputs && context_.rules.keeps_stage_tensors &&
+        transfers_.has(Port::activations_out, chunk)) {
+        if (!read_.valid())
+            read_ = b.buffer("an element of the output", 1, context_.storage, Category::workspace);
+        b.compute(Copy{1}, context_.storage, context_.gradient,
+                  {{layers_.output(range.last - 1).buffer, 0, 0}, {read_, 0, 0}});
+    }
     if (chunk + 1 < static_cast<int>(context_.chunks.size()) && continues(chunk + 1))
         layers_.continue_backward(range, handed_[static_cast<std::size_t>(chunk + 1)], part);
     else

@@ -60,6 +60,7 @@ private:
     std::vector<BufferId> input_, received_;  // per chunk: its input, and its output's gradient;
                                               // made at first use
     std::vector<BufferId> handed_;  // per chunk: the gradient of its input, for the chunk before
+    BufferId read_;  // of outputs that are kept until backward bodies: so that those read them
     std::vector<BodyId> first_forward_, forward_;  // per chunk: of the first micro-batch, of others
     std::map<std::tuple<int, BackwardPart, bool, bool>, BodyId> backward_;
     std::map<std::pair<Transfers::Port, int>, BodyId> transfer_bodies_;

@@ -50,13 +50,20 @@ std::vector<std::vector<Event>> events_of(const RoleProgram& role,
     return events;
 }
 
+// Whose memory the stream's tensors are of: what tensor- and context-parallel collectives and transfers between
+// stages bring is allocated on the stream that computes; the gathers and reductions of ZeRO and FSDP allocate on
+// their own.
+Stream allocates_for(Stream stream) {
+    return stream == Stream::gather || stream == Stream::reduce ? stream : Stream::compute;
+}
+
 std::vector<int> streams_of(const RoleProgram& role) {
     std::vector<int> streams(role.buffers.size(), -1);
     for (const Body& body : role.bodies)
         for (const Instruction& instruction : body.instructions)
             for_each_operand(instruction, [&](const Operand& o, Access) {
                 int& stream = streams[o.buffer.index()];
-                if (stream < 0) stream = static_cast<int>(instruction.stream);
+                if (stream < 0) stream = static_cast<int>(allocates_for(instruction.stream));
             });
     for (int& stream : streams) stream = std::max(stream, 0);
     return streams;

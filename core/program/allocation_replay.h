@@ -15,7 +15,8 @@ struct AllocationReplay {
 };
 
 // Two steps of the schedule through a CachingAllocator, so that the second one finds what the first left.
-// Buffers are of the stream that first touches them. Of many micro-batches only the first ones, enough
+// Buffers are of the stream that first touches them, those of collectives beside multiplies and of transfers of
+// the compute stream. Of many micro-batches only the first ones, enough
 // that as many are in flight as ever, and the last one are replayed: those between repeat them.
 // `lives` is lifetimes(role).
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
