@@ -73,9 +73,11 @@ struct LoweringContext {
     }
     // What backward kernels write of whole gradients.
     DType written() const {
-        const bool narrow = rules.widens_before_reduction && zero >= 2 && layout.ep == 1;
-        return narrow ? storage : gradient;
+        const bool apart = zero >= 2 || rules.gathers_stage_once;
+        return rules.widens_before_reduction && apart && layout.ep == 1 ? storage : gradient;
     }
+    // They are added to the gradients that are kept, unit by unit.
+    bool adds_written() const { return rules.gathers_stage_once && written() != gradient; }
     bool sequence_parallel() const { return tp.valid() && strategy.sequence_parallel; }
     // Rows of the activations between tensor-parallel regions.
     std::int64_t local_rows() const { return sequence_parallel() ? rows() / layout.tp : rows(); }

@@ -18,6 +18,7 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
       parameters_(parameters),
       last_writer_(context.units.size(), -1),
       bucket_(context.units.size()),
+      written_(context.units.size()),
       wide_(context.units.size()),
       reduced_(context.units.size()),
       stages_(context.units.size()),
@@ -54,6 +55,13 @@ void Reduction::begin_body(MicroBatchKind kind) {
     leaving_ = {};
     for (std::size_t u = 0; u < context_.units.size(); ++u) {
         const Unit& unit = context_.units[u];
+        if (context_.adds_written()) {
+            if (!written_[u].valid())
+                written_[u] = context_.builder.buffer("written gradients " + unit.name, unit.padded,
+                                                      context_.written(), Category::workspace);
+            parameters_.set_gradient(UnitId(u), written_[u]);
+            continue;
+        }
         if (!uses_bucket(unit)) continue;
         if (!bucket_[u].valid())
             bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
@@ -333,10 +341,21 @@ void Reduction::finish(std::size_t keep) {
     if (keep == 0) leave({});
 }
 
+void Reduction::add_written(UnitId id) {
+    const Unit& unit = context_.units[id.index()];
+    const Operand store{parameters_.unit(id).gradient, 0, 0}, written{written_[id.index()], 0, 0};
+    const DType type = context_.gradient;
+    if (kind_.first)
+        context_.builder.compute(Copy{unit.elements}, type, type, {written, store});
+    else
+        context_.builder.compute(Add{unit.elements}, type, type, {store, written});
+}
+
 void Reduction::after_layer(std::size_t layer) {
-    if (!reduces()) return;
     for (std::size_t u = context_.units.size(); u-- > 0;) {
         if (last_writer_[u] != static_cast<std::int32_t>(layer)) continue;
+        if (context_.adds_written()) add_written(UnitId(u));
+        if (!reduces()) continue;
         if (context_.rules.overlaps_reduction && !in_root(UnitId(u)))
             reduce(UnitId(u));
         else

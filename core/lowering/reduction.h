@@ -48,6 +48,7 @@ private:
     bool uses_bucket(const Unit& unit) const;
     void sum_shared(const Unit& unit, BufferId whole);
     void sum_over_replicas(const Unit& unit, const Collective& summed);
+    void add_written(UnitId unit);  // LoweringContext::adds_written
     void clear_padding(UnitId unit, BufferId bucket);
     void reduce(UnitId unit);
     bool in_root(UnitId unit) const;  // ProfileRules::keeps_root
@@ -71,6 +72,7 @@ private:
     ParameterBuffers& parameters_;
     std::vector<std::int32_t> last_writer_;  // per unit: the layer whose backward completes it
     std::vector<BufferId> bucket_;           // per unit, made by the first body that uses buckets
+    std::vector<BufferId> written_;          // per unit, of one micro-batch, where they are added
     std::vector<BufferId> wide_;             // per unit, the bucket in the type that is reduced
     std::vector<BufferId> reduced_;          // per unit, what is to be added; made at first use
     std::vector<std::array<Stage, 4>> stages_;  // per unit, of quantised gradients

@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "core/lowering/builder.h"
+#include "core/program/allocation_replay.h"
+
 namespace shardscope {
 namespace {
 
@@ -94,6 +97,38 @@ TEST(CachingAllocator, StreamsDoNotShare) {
     allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));
     allocator.allocate(Bytes(40 * kMiB), 1);
     EXPECT_EQ(allocator.reserved().value, 80 * kMiB);
+}
+
+// What a collective beside multiplies brings is allocated on the stream that computes, and takes the place of what
+// is free there; what ZeRO's streams gather or reduce is not.
+TEST(AllocationReplay, ZeroStreamsHaveMemoryOfTheirOwn) {
+    const std::int64_t elements = 30 * kMiB / 4;
+    const auto reserved = [&](Stream stream) {
+        RoleBuilder b;
+        const auto buffer = [&](const char* name) {
+            return b.buffer(name, elements, DType::fp32, Category::workspace);
+        };
+        const BufferId before = buffer("before"), brought = buffer("brought");
+        b.role.ranks = {Rank(0)};
+        const BodyId body = b.begin_body("body", 0);
+        b.compute(Zero{elements}, DType::fp32, DType::fp32, {{before, 0, 0}});
+        b.wait(stream, b.record(Stream::compute));
+        Collective c;
+        c.kind = CollectiveKind::all_gather;
+        c.group = GroupId(0);
+        c.elements = elements;
+        c.send = c.recv = {brought, 0, 0};
+        b.collective(stream, c);
+        b.wait(Stream::compute, b.record(stream));
+        b.compute(Add{elements}, DType::fp32, DType::fp32, {{brought, 0, 0}, {brought, 0, 0}});
+        b.role.schedule.push_back({body, 0});
+        const RoleProgram role = b.take();
+        return replay_allocations(role, lifetimes(role), Segments::fixed).reserved.value / kMiB;
+    };
+    for (const Stream stream : {Stream::context, Stream::tensor, Stream::activations_in})
+        EXPECT_EQ(reserved(stream), 30) << static_cast<int>(stream);
+    for (const Stream stream : {Stream::gather, Stream::reduce})
+        EXPECT_EQ(reserved(stream), 60) << static_cast<int>(stream);
 }
 
 TEST(CachingAllocator, RandomUseKeepsItsBooks) {

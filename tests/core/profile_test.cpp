@@ -242,6 +242,70 @@ TEST(Profiles, FsdpKeepsItsRoot) {
     EXPECT_GE(kept.intervals.back().last, last.intervals.back().last);
 }
 
+// A gather's output is copied out into the parameters. In the forward pass it is there until the next one is; the
+// last one's until the backward pass ends.
+TEST(Profiles, FsdpCopiesGatheredParametersOut) {
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 2);
+    scenario.strategies[0].zero = 3;
+    const Plan plan = test::lower_tiny(scenario);
+    const RoleProgram& role = plan.program.roles[0];
+    const std::vector<Lifetime> lives = lifetimes(role);
+    const auto last_use = [&](std::string_view name) {
+        const auto found = std::ranges::find(role.buffers, name, &Buffer::name);
+        EXPECT_NE(found, role.buffers.end()) << name;
+        const auto& intervals =
+            lives[static_cast<std::size_t>(found - role.buffers.begin())].intervals;
+        return std::pair(intervals.front().last, intervals.back().last);
+    };
+    for (const char* block : {"blocks.0", "blocks.1"}) {
+        const std::string name = std::string(block) + " for " + block + " (forward)";
+        EXPECT_GE(last_use("all-gather output " + name).first, last_use("gathered " + name).first);
+    }
+    EXPECT_GE(last_use("all-gather output blocks.2 for blocks.2 (forward)").second,
+              last_use("gradient bucket embedding").second);
+    EXPECT_LT(last_use("all-gather output blocks.2 for blocks.2 (backward)").first,
+              last_use("gathered blocks.2 for blocks.2 (backward)").first);
+    scenario.strategies[0].profile = RuntimeProfile::shardscope;
+    EXPECT_EQ(bytes_of(test::lower_tiny(scenario), "all-gather output"), Bytes(0));
+}
+
+// What PyTorch's pipeline stages and FSDP in them keep, by the numbers.
+TEST(Profiles, FsdpPipelinesKeepWhatTheyReceiveAndPutOut) {
+    Scenario scenario = half_precision(RuntimeProfile::fsdp, 4);
+    Strategy& s = scenario.strategies[0];
+    s.pp = 2;
+    s.zero = 3;
+    const Plan plan = test::lower_tiny(scenario);
+    const std::int64_t m = plan.layout.micro_batches,
+                       rows =
+                           plan.layout.micro_batch * std::get<LlamaSpec>(scenario.model.kind).seq;
+    const auto& llama = std::get<LlamaSpec>(scenario.model.kind);
+    const std::int64_t others = (m - 1) * rows * 2;  // of bf16
+    EXPECT_GT(m, 1);
+    EXPECT_EQ(bytes_of(plan, "gradients received by other", 0).value, others * llama.hidden);
+    EXPECT_EQ(bytes_of(plan, "activations received by other", 1).value, others * llama.hidden);
+    EXPECT_EQ(bytes_of(plan, "activations received by other", 0), Bytes(0));
+    EXPECT_EQ(bytes_of(plan, "outputs of other micro-batches", 1).value, others * llama.vocab);
+    for (const std::size_t role : {0, 1}) {
+        std::int64_t largest = 0, parts = 0, whole = 0;
+        for (const Unit& unit : plan.units[role]) {
+            largest = std::max(largest, unit.padded);
+            parts += unit.shard;
+            whole += unit.padded;
+        }
+        EXPECT_EQ(bytes_of(plan, "all-gather outputs", role).value, 2 * 2 * largest);
+        EXPECT_EQ(bytes_of(plan, "sharded gradients", role).value, 4 * parts);
+        EXPECT_EQ(bytes_of(plan, "written gradients ", role).value, 2 * whole);
+    }
+    s.profile = RuntimeProfile::megatron;
+    s.zero = 1;
+    const Plan megatron = test::lower_tiny(scenario);
+    for (const char* what : {"gradients received by", "outputs of other", "all-gather outputs",
+                             "sharded gradients", "written gradients "})
+        for (const std::size_t role : {0, 1})
+            EXPECT_EQ(bytes_of(megatron, what, role), Bytes(0)) << what;
+}
+
 Scenario eight_bits(RuntimeProfile profile) {
     Scenario scenario = half_precision(profile, 2);
     scenario.training.math = MathType::fp8;
