@@ -50,7 +50,7 @@ struct OperationText {
         return fmt::format("record event {}", r.event.value);
     }
     std::string operator()(const WaitEvent& w) const {
-        return fmt::format("wait event {}", w.event.value);
+        return fmt::format("wait event {}{}", w.event.value, w.host ? ", the host too" : "");
     }
     std::string operator()(const CopyToHost& h) const {
         return fmt::format("copy to host {}{}",
