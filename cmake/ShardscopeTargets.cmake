@@ -54,6 +54,6 @@ function(shardscope_add_tests name)
         ${name} PRIVATE shardscope_settings test_support GTest::gtest_main GTest::gmock)
     shardscope_compile_quickly(${name})
     shardscope_discover_tests(${name} "-*Slow*:*Timing*" 120)
-    shardscope_discover_tests(${name} "*Slow*" 600 LABELS slow)
+    shardscope_discover_tests(${name} "*Slow*" 600 LABELS slow COST 10)  # the longest first
     shardscope_discover_tests(${name} "*Timing*" 120 RUN_SERIAL TRUE)
 endfunction()

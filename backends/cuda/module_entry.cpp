@@ -42,7 +42,7 @@ int driver_version() {
     return version;
 }
 
-int attribute(cudaDeviceAttr name, int device) {
+int attribute_or_zero(cudaDeviceAttr name, int device) {
     int value = 0;
     if (cudaDeviceGetAttribute(&value, name, device) != cudaSuccess) {
         cudaGetLastError();  // an attribute that this driver does not know is not kept as a failure
@@ -96,8 +96,8 @@ GpuInfo describe_gpu(int device, int count) {
     info.memory = Bytes(static_cast<std::int64_t>(properties.totalGlobalMem));
     info.compute_capability = 10 * properties.major + properties.minor;
     info.multiprocessors = properties.multiProcessorCount;
-    info.clock = 1e3 * attribute(cudaDevAttrClockRate, device);
-    info.memory_clock = 1e3 * attribute(cudaDevAttrMemoryClockRate, device);
+    info.clock = 1e3 * attribute_or_zero(cudaDevAttrClockRate, device);
+    info.memory_clock = 1e3 * attribute_or_zero(cudaDevAttrMemoryClockRate, device);
     info.memory_bus_bits = properties.memoryBusWidth;
     std::array<char, 32> pci{};
     check(cudaDeviceGetPCIBusId(pci.data(), static_cast<int>(pci.size()), device),
@@ -144,8 +144,8 @@ Obstacle obstacle() {
     }
     if (count < 1) return obstacle_of(cudaErrorNoDevice);
     for (int device = 0; device < count; ++device) {
-        const int major = attribute(cudaDevAttrComputeCapabilityMajor, device);
-        const int minor = attribute(cudaDevAttrComputeCapabilityMinor, device);
+        const int major = attribute_or_zero(cudaDevAttrComputeCapabilityMajor, device);
+        const int minor = attribute_or_zero(cudaDevAttrComputeCapabilityMinor, device);
         if (10 * major + minor >= kOldest) continue;
         return {"GPU " + std::to_string(device) + " has compute capability " +
                     std::to_string(major) + "." + std::to_string(minor) +

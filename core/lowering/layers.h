@@ -101,14 +101,20 @@ private:
                         std::int64_t elements, bool ordered = false);
     // Beside the compute stream: who reads `to` next waits for it.
     void collective_beside(CollectiveKind kind, BufferId from, BufferId to, std::int64_t elements);
-    // Multiplies in pieces (layers_linear.cpp): forward, and the input gradients of row-parallel layers. All rows come rank by rank, the rank's own first; a sum goes
-    // out in as many pieces, each with some rows of every rank. `elements` are those of all rows.
+    // A transfer on a stream of its own to the rank `distance` further round the tensor-parallel group, and one
+    // from as far behind. Returns its end.
+    EventId pass_around(int distance, Operand from, Operand to, std::int64_t elements, DType type);
+    // Multiplies in pieces (layers_linear.cpp): forward, and the input gradients of row-parallel layers. All rows
+    // come rank by rank, the rank's own first; a sum goes out in as many pieces, each with some rows of every
+    // rank, or of one rank where that adds what it was sent. `elements` are those of all rows.
     void gather_in_pieces(BufferId local, BufferId whole, std::int64_t elements);
     using PieceKernel = std::function<void(std::int64_t rows, std::int64_t piece)>;
     // Calls `multiply` for all rows, or, where `x` comes in pieces, for each of them as it is there.
     void for_pieces(BufferId x, const PieceKernel& multiply);
     void sum_in_pieces(BufferId partial, BufferId sum, std::int64_t width,
                        const PieceKernel& multiply);
+    void sum_received(BufferId partial, BufferId sum, std::int64_t width,
+                      const PieceKernel& multiply);
     bool overlaps_gradients() const {
         return overlap_ != TensorOverlap::none && context_.rules.overlaps_input_sums;
     }

@@ -204,6 +204,24 @@ void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, Buffer
     on_the_way_[to] = {b.record(Stream::tensor)};
 }
 
+EventId LayerLowering::pass_around(int distance, Operand from, Operand to, std::int64_t elements,
+                                   DType type) {
+    Exchange::Transfer send;
+    send.group = context_.tp;
+    send.peer = distance;
+    send.around = true;
+    send.send = true;
+    send.elements = elements;
+    send.dtype = type;
+    send.operand = from;
+    Exchange::Transfer receive = send;
+    receive.peer = -distance;
+    receive.send = false;
+    receive.operand = to;
+    context_.builder.exchange(Stream::tensor, {{send, receive}});
+    return context_.builder.record(Stream::tensor);
+}
+
 void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_t elements) {
     auto& b = context_.builder;
     const DType type = type_of(whole);
@@ -214,22 +232,9 @@ void LayerLowering::gather_in_pieces(BufferId local, BufferId whole, std::int64_
     b.compute(Copy{piece}, type, type, {start_of(local), start_of(whole)});
     b.wait(Stream::tensor, b.record(Stream::compute));
     std::vector<EventId> events(1);
-    for (int i = 1; i < context_.layout.tp; ++i) {
-        Exchange::Transfer send;
-        send.group = context_.tp;
-        send.peer = i;
-        send.around = true;
-        send.send = true;
-        send.elements = piece;
-        send.dtype = type;
-        send.operand = start_of(local);
-        Exchange::Transfer receive = send;
-        receive.peer = -i;
-        receive.send = false;
-        receive.operand = {whole, i * piece * size_of(type), 0};
-        b.exchange(Stream::tensor, {{send, receive}});
-        events.push_back(b.record(Stream::tensor));
-    }
+    for (int i = 1; i < context_.layout.tp; ++i)
+        events.push_back(
+            pass_around(i, start_of(local), {whole, i * piece * size_of(type), 0}, piece, type));
     on_the_way_[whole] = std::move(events);
 }
 
@@ -251,6 +256,7 @@ void LayerLowering::sum_in_pieces(BufferId partial, BufferId sum, std::int64_t w
     auto& b = context_.builder;
     const std::int64_t tp = context_.layout.tp, rows = context_.rows() / tp;
     b.divide(partial, context_.layout.tp);
+    if (context_.rules.sums_received_parts) return sum_received(partial, sum, width, multiply);
     for (std::int64_t piece = 0; piece < tp; ++piece) {
         multiply(rows, piece);
         b.wait(Stream::tensor, b.record(Stream::compute));
@@ -264,6 +270,28 @@ void LayerLowering::sum_in_pieces(BufferId partial, BufferId sum, std::int64_t w
         b.collective(Stream::tensor, c);
     }
     on_the_way_[sum] = {b.record(Stream::tensor)};
+}
+
+void LayerLowering::sum_received(BufferId partial, BufferId sum, std::int64_t width,
+                                 const PieceKernel& multiply) {
+    auto& b = context_.builder;
+    const int tp = context_.layout.tp;
+    const std::int64_t rows = context_.rows() / tp;
+    std::vector<EventId> sent;
+    // The rank's own part comes last, so that something hides the transfer before it.
+    for (int i = 1; i <= tp; ++i) {
+        if (i > 2 && i < tp) b.wait(Stream::compute, sent[static_cast<std::size_t>(i) - 3]);
+        const std::int64_t piece = i % tp;
+        multiply(rows, piece);
+        if (i == tp) break;
+        b.wait(Stream::tensor, b.record(Stream::compute));
+        // What a rank sends lies in memory of its own beside the plan's, the size of two pieces.
+        const Operand part = piece_of(partial, piece, width);
+        sent.push_back(pass_around(i, part, part, rows * width, context_.storage));
+    }
+    b.wait(Stream::compute, sent.back());
+    await(sum);
+    emit(SumParts{rows * width, tp}, {start_of(partial), start_of(sum)});
 }
 
 }  // namespace shardscope

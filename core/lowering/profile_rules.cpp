@@ -62,6 +62,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.orders_rows = true;
             rules.sums_in_order = rules.shares_casts;
             rules.overlaps_input_sums = false;
+            rules.sums_received_parts = true;
             break;
     }
     rules.overlaps_reduction = strategy.overlap_reduce.value_or(rules.overlaps_reduction);

@@ -73,6 +73,10 @@ struct ProfileRules {
     // Where tensor-parallel collectives overlap, the sum of a column-parallel layer's input gradient goes on
     // beside its weight gradient. PyTorch's async TP does not find it, as it follows a sum of multiplies.
     bool overlaps_input_sums = true;
+    // Where sums go in pieces, a rank sends each piece of its product to the rank that needs it while it multiplies
+    // the next but one, and adds what it was sent at the end (PyTorch's async TP: _pipelined_produce_and_all2all
+    // with two buffers, then a sum of stacked_partials).
+    bool sums_received_parts = false;
     // Context parallelism. Attention to gathered keys and values goes block by block, a rank's at a time,
     // as if they went round (PyTorch's context_parallel); with those of grouped queries repeated for every
     // head (torchtitan's repeat_kv). Of a ring, every block and its result are kept until the last has been

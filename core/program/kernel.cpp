@@ -85,6 +85,7 @@ struct AccessOf {
     Accesses operator()(const Zero&) const { return {W}; }
     Accesses operator()(const Add&) const { return {RW, R}; }
     Accesses operator()(const Copy&) const { return {R, W}; }
+    Accesses operator()(const SumParts&) const { return {R, W}; }
     Accesses operator()(const Quantise&) const { return {R, W, W}; }
     Accesses operator()(const Dequantise&) const { return {R, R, W}; }
     Accesses operator()(const SumQuantised&) const { return {R, R, W, W}; }
@@ -166,6 +167,7 @@ struct NameOf {
     std::string_view operator()(const Zero&) const { return "zero"; }
     std::string_view operator()(const Add&) const { return "add"; }
     std::string_view operator()(const Copy&) const { return "copy"; }
+    std::string_view operator()(const SumParts&) const { return "sum_parts"; }
     std::string_view operator()(const Quantise&) const { return "quantise"; }
     std::string_view operator()(const Dequantise&) const { return "dequantise"; }
     std::string_view operator()(const SumQuantised&) const { return "sum_quantised"; }

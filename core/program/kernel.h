@@ -349,6 +349,11 @@ struct Copy {
     std::int64_t elements = 0;
     bool operator==(const Copy&) const = default;
 };
+// y = the sum of `parts` tensors that lie one behind the other: x R [parts·elements], y W. Simulated only.
+struct SumParts {
+    std::int64_t elements = 0, parts = 1;
+    bool operator==(const SumParts&) const = default;
+};
 // ZeRO++ (Wang et al. 2023): numbers of `bits` bits, 8 or 4, in blocks of `block` neighbours that have one scale
 // (int8 [⌈elements·bits/8⌉] and a state-type scale per block), symmetric. Simulated only.
 //
@@ -467,20 +472,21 @@ using Kernel =
                  Rope, Attention, AttentionGrad, LatentQkv, LatentQkvGrad, Route, RouteGrad,
                  Permute, Unpermute, GateRows, GateRowsGrad, TakeKeyValues, ContextAttention,
                  ContextAttentionGrad, MergeAttention, PutGradients, SoftmaxCrossEntropy,
-                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, Quantise,
+                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumParts, Quantise,
                  Dequantise, SumQuantised, SumSquares, OptimizerStep, FactoredSquares,
                  FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
-concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
-    std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
-    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> ||
-    std::same_as<K, TakeKeyValues> || std::same_as<K, ContextAttention> ||
-    std::same_as<K, ContextAttentionGrad> || std::same_as<K, MergeAttention> ||
-    std::same_as<K, PutGradients> || std::same_as<K, FactoredSquares> ||
-    std::same_as<K, FactoredNorms> || std::same_as<K, FactoredStep> ||
-    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> ||
+concept SimulatedKernel =
+    std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> || std::same_as<K, Route> ||
+    std::same_as<K, RouteGrad> || std::same_as<K, Permute> || std::same_as<K, Unpermute> ||
+    std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> || std::same_as<K, TakeKeyValues> ||
+    std::same_as<K, ContextAttention> || std::same_as<K, ContextAttentionGrad> ||
+    std::same_as<K, MergeAttention> || std::same_as<K, PutGradients> ||
+    std::same_as<K, FactoredSquares> || std::same_as<K, FactoredNorms> ||
+    std::same_as<K, FactoredStep> || std::same_as<K, MuonMomentum> ||
+    std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> || std::same_as<K, SumParts> ||
     std::same_as<K, Quantise> || std::same_as<K, Dequantise> || std::same_as<K, SumQuantised>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };

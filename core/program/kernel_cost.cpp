@@ -299,6 +299,10 @@ struct CostOf {
     KernelCost operator()(const Copy& k) const {
         return cost(0, 0, k.elements * e, k.elements * e);
     }
+    KernelCost operator()(const SumParts& k) const {
+        return cost(0, real(k.parts - 1) * real(k.elements), k.parts * k.elements * e,
+                    k.elements * e);
+    }
     // A pass for the largest of each block and one to round; of the sum, a multiply and an addition per part.
     static std::int64_t quantised(std::int64_t elements, std::int64_t block, int bits,
                                   std::int64_t scale) {

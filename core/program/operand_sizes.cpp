@@ -225,6 +225,9 @@ struct SizesOf {
     Sizes operator()(const Zero& k) const { return {OperandSize{k.elements}}; }
     Sizes operator()(const Add& k) const { return {OperandSize{k.elements}, {k.elements}}; }
     Sizes operator()(const Copy& k) const { return {OperandSize{k.elements}, {k.elements}}; }
+    Sizes operator()(const SumParts& k) const {
+        return {OperandSize{k.parts * k.elements}, {k.elements}};
+    }
     Sizes operator()(const Quantise& k) const {
         return {OperandSize{k.elements},
                 {quantised_bytes(k.elements, k.bits)},

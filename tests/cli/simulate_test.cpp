@@ -15,9 +15,9 @@ using Json = nlohmann::json;
 using testing::HasSubstr;
 using Simulate = test::CommandLine;
 
-std::vector<std::string> shipped_scenarios() {
+std::vector<std::string> shipped_scenarios(const std::vector<std::string>& folders) {
     std::vector<std::string> paths;
-    for (const std::string folder : {"", "gpu/", "published/", "tutorial/"})
+    for (const std::string& folder : folders)
         for (const auto& entry :
              std::filesystem::directory_iterator(test::source("scenarios/" + folder)))
             if (entry.path().extension() == ".yaml")
@@ -81,7 +81,12 @@ std::string test_name(const testing::TestParamInfo<std::string>& scenario) {
     return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedScenario, testing::ValuesIn(shipped_scenarios()), test_name);
+INSTANTIATE_TEST_SUITE_P(All, ShippedScenario,
+                         testing::ValuesIn(shipped_scenarios({"", "gpu/", "tutorial/"})),
+                         test_name);
+// Thousands of GPUs: half a minute each under the sanitizers.
+INSTANTIATE_TEST_SUITE_P(PublishedSlow, ShippedScenario,
+                         testing::ValuesIn(shipped_scenarios({"published/"})), test_name);
 
 TEST_F(Simulate, OneInvalidStrategyDoesNotHideTheOthers) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: good}, {name: bad, dp: 7}]"));

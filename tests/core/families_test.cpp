@@ -41,6 +41,8 @@ constexpr Computed kTransformers[] = {
 TEST(Families, ComputeWhatTransformersComputes) {
     const auto models = test::tiny_families();
     ASSERT_EQ(models.size(), std::size(kTransformers));
+    for (std::size_t i = 0; i < models.size(); ++i)
+        EXPECT_EQ(models[i].name, test::tiny_family_names().at(i));
     std::vector<std::int32_t> tokens{3}, targets;
     while (targets.size() < 16) {
         targets.push_back((5 * tokens.back() + 7) % 50);

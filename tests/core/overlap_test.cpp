@@ -89,9 +89,39 @@ TEST(TensorOverlap, PiecesMoveAndComputeTheSame) {
     }
 }
 
+// PyTorch's async TP: the rank that a sum is for is sent every other rank's part, and adds them and its own. What
+// is multiplied and what each rank sends stay the same.
+TEST(TensorOverlap, FsdpAddsThePartsThatItIsSent) {
+    for (const int tp : {2, 4}) {
+        Scenario s = parallel(tp, TensorOverlap::none);
+        s.strategies[0].profile = RuntimeProfile::fsdp_compile;
+        const Plan none = test::lower_tiny(s);
+        s.strategies[0].tp_overlap = TensorOverlap::pieces;
+        const Plan pieces = test::lower_tiny(s);
+        const GroupId group(kTensorGroup);
+        const Traffic before = traffic(none, group, Stream::compute);
+        const Traffic here = traffic(pieces, group, Stream::compute);
+        const Traffic beside = traffic(pieces, group, Stream::tensor);
+        EXPECT_EQ(beside.scattered, 0);
+        EXPECT_EQ((before.gathered + before.scattered - here.gathered - here.scattered) * (tp - 1),
+                  beside.sent * tp);
+        EXPECT_DOUBLE_EQ(matmul_flops_of_first(pieces), matmul_flops_of_first(none));
+        const std::int64_t rows = s.training.micro_batch * kTinySeq;
+        int sums = 0;
+        for_each_scheduled(pieces.program.roles[0], [&](const Instruction& i) {
+            const auto* c = std::get_if<Compute>(&i.operation);
+            if (c == nullptr || !std::holds_alternative<SumParts>(c->kernel)) return;
+            EXPECT_EQ(std::get<SumParts>(c->kernel), (SumParts{rows * kTinyHidden / tp, tp}));
+            ++sums;
+        });
+        EXPECT_EQ(sums, 2 * kTinyLayers) << "attention's and the MLP's, forward";
+    }
+}
+
 TEST(TensorOverlap, ProgramsHold) {
     for (const TensorOverlap overlap : {TensorOverlap::gradients, TensorOverlap::pieces})
-        for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::megatron})
+        for (const RuntimeProfile profile :
+             {RuntimeProfile::shardscope, RuntimeProfile::megatron, RuntimeProfile::fsdp_compile})
             for (const Schedule schedule : {Schedule::one_f_one_b, Schedule::zero_bubble})
                 for (const auto recompute :
                      {Recompute::Kind::none, Recompute::Kind::selective, Recompute::Kind::full})

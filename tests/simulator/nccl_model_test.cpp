@@ -10,7 +10,7 @@ namespace shardscope {
 namespace {
 
 constexpr double kMicro = 1e-6, kKiB = 1024;
-constexpr CostKind kCostKinds[] = {CostKind::all_reduce, CostKind::reduce_scatter,
+constexpr CostKind kEveryKind[] = {CostKind::all_reduce, CostKind::reduce_scatter,
                                    CostKind::all_gather, CostKind::all_to_all, CostKind::broadcast};
 
 // 450 GB/s inside, 50 GB/s per GPU outside, all of it reached.
@@ -232,7 +232,7 @@ TEST(NcclModel, MoreBytesNeverFasterMoreBandwidthNeverSlower) {
     constexpr LinkType kInter[] = {LinkType::infiniband, LinkType::efa, LinkType::ethernet};
     for (int round = 0; round < 3000; ++round) {
         const Cluster c = dgx(kIntra[random() % 5], kInter[random() % 3]);
-        const CostKind kind = kCostKinds[random() % 5];
+        const CostKind kind = kEveryKind[random() % 5];
         const GroupShape shape = group(c, 2 << (random() % 6), 1 << (random() % 4));
         const double bytes = std::exp2(std::uniform_real_distribution<>(0, 36)(random));
         const double more = std::uniform_real_distribution<>(1, 1.5)(random);
@@ -249,7 +249,7 @@ TEST(NcclModel, MoreBytesNeverFasterMoreBandwidthNeverSlower) {
 
 TEST(NcclModel, MoreRanksAreNeverFasterForTheSameBytesPerRank) {
     for (const LinkType intra : {LinkType::nvlink2, LinkType::nvlink3, LinkType::nvlink4})
-        for (const CostKind kind : kCostKinds)
+        for (const CostKind kind : kEveryKind)
             for (const int stride : {1, 8})
                 for (double bytes = 1; bytes < 64 * kGiB; bytes *= 4) {
                     const Cluster c = dgx(intra);

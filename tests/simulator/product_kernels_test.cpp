@@ -65,6 +65,7 @@ std::vector<Kernel> all_kernels() {
             Zero{kRows},
             Add{kRows},
             Copy{kRows},
+            SumParts{kRows * kHidden, 4},
             Quantise{kRows * kHidden, kHidden, 8},
             Dequantise{kRows * kHidden, 2, kHidden, 4},
             SumQuantised{kRows * kHidden, 2, kHidden, kHidden, 4},

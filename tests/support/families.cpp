@@ -241,6 +241,12 @@ private:
 
 }  // namespace
 
+const std::vector<std::string>& tiny_family_names() {
+    static const std::vector<std::string> names{"gpt2",    "gpt_neox", "opt",   "llama",
+                                                "mistral", "qwen2",    "qwen3", "gemma"};
+    return names;
+}
+
 std::vector<ModelSpec> tiny_families() {
     std::vector<ModelSpec> models;
     for (const std::string& text : configurations())

@@ -14,6 +14,9 @@ namespace shardscope::test {
 // config.json, with what sets its type apart: head sizes, key-value heads, biases, …
 std::vector<ModelSpec> tiny_families();
 
+// Their names, without reading anything: tests are named in every process that runs one of them.
+const std::vector<std::string>& tiny_family_names();
+
 // The mean of −log p(target) over a sample's tokens, from the definitions and with plain loops; weights
 // by name as in core/model. Knows nothing of lowering and kernels.
 double reference_loss(const TransformerSpec& spec,

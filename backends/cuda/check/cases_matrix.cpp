@@ -4,14 +4,15 @@
 namespace shardscope::cuda {
 namespace {
 
-struct Shape {
+struct LinearShape {
     std::int64_t rows, in, out;
     std::string text() const {
         return std::to_string(rows) + " × " + std::to_string(in) + " × " + std::to_string(out);
     }
 };
 
-void add_linear(Cases& cases, const Shape& s, Activation activation, bool bias, bool residual) {
+void add_linear(Cases& cases, const LinearShape& s, Activation activation, bool bias,
+                bool residual) {
     const Linear k{s.rows, s.in, s.out, bias, residual, activation};
     const bool keeps_argument =
         activation == Activation::gelu || activation == Activation::gelu_erf;
@@ -26,7 +27,7 @@ void add_linear(Cases& cases, const Shape& s, Activation activation, bool bias, 
 void add_linears(Cases& cases) {
     constexpr Activation kAll[] = {Activation::none, Activation::relu, Activation::gelu,
                                    Activation::gelu_erf};
-    for (const Shape& s : {Shape{16, 24, 32}, {7, 5, 3}, {1, 8, 16}, {9, 40, 8}}) {
+    for (const LinearShape& s : {LinearShape{16, 24, 32}, {7, 5, 3}, {1, 8, 16}, {9, 40, 8}}) {
         for (const Activation activation : kAll)
             add_linear(cases, s, activation, s.rows != 9, false);
         add_linear(cases, s, Activation::none, true, true);

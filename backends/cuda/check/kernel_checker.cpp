@@ -9,6 +9,7 @@
 
 #include "backends/cuda/check/operand_copy.h"
 #include "backends/cuda/device/check.h"
+#include "backends/cuda/device/shape.h"
 #include "core/program/operand_types.h"
 
 namespace shardscope::cuda {
@@ -94,20 +95,11 @@ void take(CheckResult& result, int operand, double error, double tolerance) {
     result.tolerance = tolerance;
 }
 
-int attribute(cudaDeviceAttr which, int device) {
-    int value = 0;
-    check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
-    return value;
-}
-
 // The current device's.
 DeviceShape current_shape() {
     int device = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
-    return {attribute(cudaDevAttrMultiProcessorCount, device),
-            10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
-                attribute(cudaDevAttrComputeCapabilityMinor, device),
-            attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device)};
+    return shape_of(device);
 }
 
 template <class T>

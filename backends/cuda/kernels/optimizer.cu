@@ -46,7 +46,7 @@ __global__ void optimizer_step(std::int64_t elements, OptimizerSpec spec, double
     std::int64_t at = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
     for (; at < elements; at += step) {
         const int count = elements - at < N ? static_cast<int>(elements - at) : N;
-        float g[N], w[N], m[N], v[N];
+        float g[N], w[N], m[N] = {}, v[N] = {};
         load(t.gradient + at, count, t.aligned, g);
         load(t.weight + at, count, t.aligned, w);
         if (t.state1) load(t.state1 + at, count, t.aligned, m);

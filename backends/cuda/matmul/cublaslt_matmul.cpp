@@ -8,7 +8,7 @@
 namespace shardscope::cuda {
 namespace {
 
-cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+cudaDataType_t cublas_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
 cublasLtEpilogue_t epilogue_of(MatmulEpilogue epilogue) {
     switch (epilogue) {
@@ -46,7 +46,7 @@ CublasLtOwner<Handle> make(const char* name, Create create, Arguments... argumen
 CublasLtOwner<cublasLtMatrixLayout_t> layout(DType dtype, std::int64_t rows, std::int64_t columns,
                                              std::int64_t ld) {
     return make<cublasLtMatrixLayout_t>("cublasLtMatrixLayoutCreate", cublasLtMatrixLayoutCreate,
-                                        type_of(dtype), static_cast<std::uint64_t>(rows),
+                                        cublas_type(dtype), static_cast<std::uint64_t>(rows),
                                         static_cast<std::uint64_t>(columns), ld);
 }
 

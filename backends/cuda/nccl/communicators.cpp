@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kWorldName = "all ranks";
 
-ncclDataType_t type_of(DType dtype) {
+ncclDataType_t nccl_type(DType dtype) {
     switch (dtype) {
         case DType::fp32:
             return ncclFloat32;
@@ -193,7 +193,7 @@ NcclCommunicators::Member& NcclCommunicators::member_of(int split) {
 void NcclCommunicators::collective(const Collective& c, Stream program_stream,
                                    const std::byte* send, std::byte* recv, cudaStream_t stream) {
     const Member& member = member_of(plan_.of_collectives(program_stream, c.group));
-    const ncclDataType_t type = type_of(c.dtype);
+    const ncclDataType_t type = nccl_type(c.dtype);
     const auto whole = static_cast<std::size_t>(c.elements);
     const std::size_t part =
         whole / static_cast<std::size_t>(program_.groups[c.group.index()].size);
@@ -239,8 +239,8 @@ ncclResult_t NcclCommunicators::issue_transfers(const Exchange& x, Stream progra
         const auto count = static_cast<std::size_t>(t.elements);
         // A communicator of a transfer has the sender as rank 0.
         const ncclResult_t result =
-            t.send ? ncclSend(addresses[i], count, type_of(t.dtype), 1, member.comm(), stream)
-                   : ncclRecv(addresses[i], count, type_of(t.dtype), 0, member.comm(), stream);
+            t.send ? ncclSend(addresses[i], count, nccl_type(t.dtype), 1, member.comm(), stream)
+                   : ncclRecv(addresses[i], count, nccl_type(t.dtype), 0, member.comm(), stream);
         if (result != ncclSuccess && result != ncclInProgress) worst = result;
     }
     const ncclResult_t result = ncclGroupEnd();
