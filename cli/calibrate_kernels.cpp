@@ -66,6 +66,10 @@ std::vector<MatmulSample> measure_matmul(const CalibrateOptions& options,
     return samples;
 }
 
+MatmulSample measure_again(const MatmulSample& sample) {
+    return measure_shape({sample.m, sample.n, sample.k}, sample.dtype, {Seconds(0.02), 5});
+}
+
 std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,
                                           const CalibrateProgress& progress) {
     std::vector<KernelSample> samples;

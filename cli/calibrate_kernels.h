@@ -13,6 +13,9 @@ namespace shardscope {
 std::vector<MatmulSample> measure_matmul(const CalibrateOptions& options,
                                          const CalibrateProgress& progress);
 
+// A sample's shape, timed again: some 50 ms.
+MatmulSample measure_again(const MatmulSample& sample);
+
 // Every other kernel, from sizes that fit a core's cache to sizes that do not, and what bias,
 // activation and residual add to a matrix multiply.
 std::vector<KernelSample> measure_kernels(const CalibrateOptions& options,

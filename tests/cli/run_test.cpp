@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/speed_check.h"
+#include "core/machine.h"
 #include "tests/cli/process.h"
 
 namespace shardscope {
@@ -118,6 +120,40 @@ TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     const auto text = shardscope({"compare", "tiny.yaml", "--calibration", calibration()});
     EXPECT_THAT(text.out, HasSubstr("predicted"));
     EXPECT_THAT(text.out, HasSubstr("optimizer"));
+}
+
+// A calibration of this machine that says a thousandth, or a thousand times, of what it does.
+TEST_F(RunCommand, CompareSaysThatTheMachineIsNotAsFastAsItWas) {
+    write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
+    const std::string text = test::read(calibration());
+    const auto notes = [&](const std::string& host, const std::string& rates) {
+        std::string changed = text;
+        changed.replace(changed.find("elsewhere"), std::string("elsewhere").size(), host);
+        const auto start = changed.find("matmul:");
+        changed.replace(start, changed.find('\n', start) - start, "matmul: " + rates);
+        write("speed.yaml", changed);
+        const auto finished =
+            shardscope({"compare", "tiny.yaml", "--json", "--calibration", "speed.yaml"});
+        EXPECT_EQ(finished.exit_code, 0) << finished.err;
+        return Json::parse(finished.out)["context"]["notes"].dump();
+    };
+    const std::string here = describe_machine().host;
+    EXPECT_THAT(notes(here, "[[fp32, 128, 128, 128, 1e14]]"), HasSubstr("100 % slower now"));
+    EXPECT_THAT(notes(here, "[[fp32, 128, 128, 128, 1e7]]"), HasSubstr("faster now"));
+    EXPECT_THAT(notes("elsewhere", "[[fp32, 128, 128, 128, 1e14]]"),
+                testing::Not(HasSubstr("slower now")));
+}
+
+TEST(SpeedNote, NamesWhatIsOffByMoreThanTheTolerance) {
+    Calibration calibration;
+    calibration.date = "2026-01-31";
+    EXPECT_EQ(speed_note(calibration, 1), std::nullopt);
+    EXPECT_EQ(speed_note(calibration, 0.86), std::nullopt);
+    EXPECT_EQ(speed_note(calibration, 1.14), std::nullopt);
+    EXPECT_THAT(speed_note(calibration, 0.7).value_or(""),
+                HasSubstr("30 % slower now than when it was calibrated on 2026-01-31"));
+    EXPECT_THAT(speed_note(calibration, 1.25).value_or(""), HasSubstr("25 % faster now"));
+    EXPECT_EQ(speed_now({}), std::nullopt);
 }
 
 TEST_F(RunCommand, TracesShowBothSidesInOneFile) {
