@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/calibrate_kernels.h"
+#include "cli/measure_clock.h"
 
 namespace shardscope {
 namespace {
