@@ -13,7 +13,7 @@ namespace shardscope {
 std::vector<MatmulSample> measure_matmul(const CalibrateOptions& options,
                                          const CalibrateProgress& progress);
 
-// A sample's shape, timed again: some 50 ms.
+// A sample's shape, timed again: a quarter of a second.
 MatmulSample measure_again(const MatmulSample& sample);
 
 // Every other kernel, from sizes that fit a core's cache to sizes that do not, and what bias,

@@ -10,7 +10,7 @@
 namespace shardscope {
 
 // The rate of matrix multiplies now as a part of the calibrated one, one thread: the median over a few calibrated
-// shapes of at most some milliseconds each, about 0.2 s in all. Empty where nothing was calibrated.
+// shapes of at most some milliseconds each, under a second in all. Empty where nothing was calibrated.
 std::optional<double> speed_now(const Calibration& calibration);
 
 // A note where speed_now() is off by more than kSpeedTolerance, either way.

@@ -122,7 +122,8 @@ TEST_F(RunCommand, CompareShowsBothSidesWithEqualMemory) {
     EXPECT_THAT(text.out, HasSubstr("optimizer"));
 }
 
-// A calibration of this machine that says a thousandth, or a thousand times, of what it does.
+// Calibrations of this machine whose rates no machine has, too high and too low; one of another machine, whose
+// rates say nothing of this one.
 TEST_F(RunCommand, CompareSaysThatTheMachineIsNotAsFastAsItWas) {
     write("tiny.yaml", test::tiny_scenario_text("[{name: ddp}]"));
     const std::string text = test::read(calibration());

@@ -31,7 +31,7 @@ Scenario make(const ModelSpec& model, const Strategy& strategy, std::int64_t mic
     Scenario s = test::tiny_scenario(model, ranks);
     s.training.clip = 0.5;
     s.training.precision = DType::fp32;
-    s.training.steps = 4;
+    s.training.steps = 6;
     s.training.micro_batch = micro_batch;
     s.strategies[0] = strategy;
     return s;
