@@ -19,7 +19,7 @@ FOLDERS = {
     "backends": ["core"],
     "cli": ["core", "simulator", "backends"],
     "gui": ["core", "simulator"],
-    "bench": ["core", "simulator", "backends", "cli"],
+    "bench": ["core", "simulator", "backends", "cli", "gui", "tests"],  # tests: what they show a window with
     "tests": ["core", "simulator", "backends", "cli", "gui"],
 }
 
@@ -63,10 +63,10 @@ LIBRARIES = [
     (
         r"Q(Abstract|Byte|Core|Date|Dir|Elapsed|Event|File|Json|Lib|List|Locale|Map|Meta|Mime|Model|Mutex|Object|Pointer"
         r"|Process|Queue|Regular|Save|Settings|Signal|Socket|Standard|String|Temporary|Text|Thread|Timer|Var)[A-Za-z]*",
-        r"gui/.*|tests/gui/.*",
+        r"gui/.*|(tests|bench)/gui/.*",
         "in gui",
     ),
-    (r"Q[A-Za-z/]+|qcustomplot\.h", r"gui/(views/.*|main\.cpp)|tests/gui/.*", "in gui/views (models and session: Qt Core)"),
+    (r"Q[A-Za-z/]+|qcustomplot\.h", r"gui/(views/.*|main\.cpp)|(tests|bench)/gui/.*", "in gui/views (models and session: Qt Core)"),
     (
         r"(sys|linux|net|netinet|arpa)/.*|(ifaddrs|unistd|pthread|dlfcn|fcntl|sched|malloc|poll|spawn|link|signal|time|netdb)\.h",
         r".*",

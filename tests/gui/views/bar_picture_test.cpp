@@ -264,30 +264,5 @@ TEST(BarPicture, IsKeptForEyes) {
     }
 }
 
-TEST(BarPictureTiming, AFrameOfBothChartsTakesLessThanTenMilliseconds) {
-    MemoryChart memory;
-    StepChart time;
-    memory.align_with(&time);
-    memory.set_bars(test::measured_memory());
-    time.set_bars(test::measured_time());
-    show(memory, {520, 320});
-    show(time, {300, 320});
-    std::vector<double> milliseconds;
-    for (int frame = 0; frame < 50; ++frame) {
-        QElapsedTimer timer;
-        timer.start();
-        memory.set_bars(test::measured_memory());
-        time.set_bars(test::measured_time());
-        memory.replot(QCustomPlot::rpImmediateRefresh);
-        time.replot(QCustomPlot::rpImmediateRefresh);
-        milliseconds.push_back(static_cast<double>(timer.nsecsElapsed()) / 1e6);
-    }
-    std::sort(milliseconds.begin(), milliseconds.end());
-    RecordProperty("median_ms", std::to_string(milliseconds[25]));
-    std::printf("a frame of both charts: median %.2f ms, largest %.2f ms\n", milliseconds[25],
-                milliseconds.back());
-    EXPECT_LT(milliseconds[25], 10);
-}
-
 }  // namespace
 }  // namespace shardscope::gui

@@ -5,7 +5,6 @@
 #include <QToolTip>
 #include <QWheelEvent>
 #include <algorithm>
-#include <ctime>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -258,41 +257,6 @@ TEST(SearchChart, FilesOfEveryFormatAreWritten) {
         chart->export_to(path, kSearchChartSize, 1, Theme::light());
         EXPECT_GT(QFileInfo(path).size(), 2'000) << ending;
     }
-}
-
-// Processor time of this thread: what others do on the machine does not count.
-double milliseconds() {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
-
-// A frame of a million points, axes and texts included, when points arrive and after zooming, as the best
-// of five. Zooming counts all of them again.
-TEST(SearchChartTiming, AMillionPointsAreDrawnAtOnce) {
-    SearchMap map = many(1'000'000);
-    const auto chart = chart_of(&map);
-    std::vector<SearchPoint> more(2'000);
-    for (SearchPoint& point : more) {
-        point.peak = Bytes(std::int64_t{30} << 30);
-        point.tokens_per_s_per_gpu = 1'000;
-        point.fits = true;
-    }
-    double frame = 1e9, zoomed = 1e9;
-    for (int i = 0; i < 5; ++i) {
-        map.add(more);
-        double begin = milliseconds();
-        chart->update_points();
-        chart->replot(QCustomPlot::rpImmediateRefresh);
-        frame = std::min(frame, milliseconds() - begin);
-        begin = milliseconds();
-        turn_wheel(*chart, QPointF(250, 180), i % 2 == 0 ? 1 : -1);
-        chart->replot(QCustomPlot::rpImmediateRefresh);
-        zoomed = std::min(zoomed, milliseconds() - begin);
-    }
-    std::printf("1,000,000 points: %.1f ms a frame, %.1f ms after zooming\n", frame, zoomed);
-    EXPECT_LE(frame, 25);
-    EXPECT_LE(zoomed, 50);
 }
 
 }  // namespace
