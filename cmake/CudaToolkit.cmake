@@ -6,8 +6,12 @@
 set(SHARDSCOPE_CUDA_BUILT FALSE)
 
 # Every GPU generation that is in data centres and workstations today. The code of the oldest also comes as PTX,
-# which the driver compiles for generations that are not listed.
+# which the driver compiles for generations that are not listed. The environment's CUDAARCHS, which CMake itself
+# reads too, goes before.
 set(shardscope_cuda_architectures 80 90-real 100-real 120-real)
+if(DEFINED ENV{CUDAARCHS})
+    set(shardscope_cuda_architectures "$ENV{CUDAARCHS}")
+endif()
 
 # Why the module cannot be built here, in `out`; empty: it can. Sets Nvcc and NCCL's variables.
 macro(shardscope_look_for_cuda out)

@@ -45,8 +45,9 @@ endfunction()
 
 # A GoogleTest executable. A name in a suite says how ctest treats it: "Slow" gets more time and the
 # label `slow`, which scripts/test leaves out under the sanitizers; "Timing" has the machine to
-# itself.
-function(shardscope_add_tests name)
+# itself. `slow_threads` is how many cores a slow test keeps busy: two that train at once take longer than
+# one after the other.
+function(shardscope_add_tests name slow_threads)
     add_executable(${name} ${ARGN})
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_definitions(${name} PRIVATE SHARDSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
@@ -54,6 +55,7 @@ function(shardscope_add_tests name)
         ${name} PRIVATE shardscope_settings test_support GTest::gtest_main GTest::gmock)
     shardscope_compile_quickly(${name})
     shardscope_discover_tests(${name} "-*Slow*:*Timing*" 120)
-    shardscope_discover_tests(${name} "*Slow*" 600 LABELS slow COST 10)  # the longest first
+    # The longest first.
+    shardscope_discover_tests(${name} "*Slow*" 600 LABELS slow COST 10 PROCESSORS ${slow_threads})
     shardscope_discover_tests(${name} "*Timing*" 120 RUN_SERIAL TRUE)
 endfunction()
