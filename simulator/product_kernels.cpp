@@ -18,20 +18,29 @@ struct Style {
     bool fused_loss = false;       // softmax, its logarithm and gradient are one kernel
     bool vocabulary_loss = false;  // they are a row of element-wise kernels on fp32 logits
     bool fused_casts = false;      // to 8 bits: one kernel writes the operand and its transpose
+    bool widens_apart = false;     // 16-bit gradients become wide ones before they are added
     // Per element, beside one fused step and copies of gradients (ProfileRules::widens_gradients).
     double optimizer_bytes = 0;
     int optimizer_launches = 1;
 };
 
-constexpr Style kDeepSpeed{.dropout = true, .optimizer_bytes = 14, .optimizer_launches = 5};
+constexpr Style kDeepSpeed{
+    .dropout = true, .widens_apart = true, .optimizer_bytes = 14, .optimizer_launches = 5};
 constexpr Style kMegatronDeepSpeed{.fused_gate = true,
                                    .fused_residual = true,
                                    .fused_scores = true,
                                    .fused_norm = true,
                                    .dropout = true,
                                    .vocabulary_loss = true,
+                                   .widens_apart = true,
                                    .optimizer_bytes = 14,
                                    .optimizer_launches = 5};
+// The same layers; gradients are added by Megatron's own hook.
+constexpr Style kMegatron2021 = [] {
+    Style style = kMegatronDeepSpeed;
+    style.widens_apart = false;
+    return style;
+}();
 constexpr Style kMegatron{.fused_gate = true,
                           .fused_residual = true,
                           .fused_scores = true,
@@ -73,8 +82,14 @@ struct InProduct {
         const int masks = k.vocabulary_parallel ? 4 : 0;
         return {3 + masks + (style.dropout ? 2 : 0), n(k.rows, k.hidden) * (4 * e + dropout)};
     }
+    // A gradient of the whole table, of zeros but for the tokens' rows, is added to those before.
     ProductKernel operator()(const EmbeddingGrad& k) const {
-        return {3, n(k.rows, k.hidden) * 2 * e};
+        ProductKernel p{3, n(k.rows, k.hidden) * 2 * e};
+        if (k.accumulate_table) {
+            p.bytes += n(k.vocab, k.hidden) * e;
+            add(p, sum(n(k.vocab, k.hidden)));
+        }
+        return p;
     }
     // The bias is part of the multiply. An activation is a kernel of its own, and so are bias, dropout
     // and residual; what ours do while the multiply goes on counts with them in full.
@@ -92,18 +107,14 @@ struct InProduct {
         if (k.activation == Activation::none) return {calls(k), 0};
         return {2, n(k.rows, k.in) * 3 * e};
     }
-    // The bias's gradient reads dy once more; sums that the multiply does not do are a kernel that
-    // reads both and writes.
+    // The bias's gradient reads dy once more; sums may be apart.
     ProductKernel operator()(const LinearWeightGrad& k) const {
         ProductKernel p{calls(k), 0};
         if (k.bias) {
             p.launches += 1;
             p.bytes += n(k.rows, k.out) * e;
         }
-        if (k.accumulate && !style.fused_gradients) {
-            p.launches += 1;
-            p.bytes += n(k.in, k.out) * 3 * g;
-        }
+        if (k.accumulate && !style.fused_gradients) add(p, sum(n(k.in, k.out)));
         return p;
     }
     ProductKernel operator()(const BiasResidual& k) const {
@@ -225,6 +236,12 @@ private:
         to.launches += more.launches;
         to.bytes += more.bytes;
     }
+    // Gradients that autograd has written, added to those before: read both, write. BF16_Optimizer makes them wide
+    // by a kernel of its own (update_hp_grads: add_(grad.to(fp32))); else the sum reads them as they are.
+    ProductKernel sum(double elements) const {
+        if (style.widens_apart && e < g) return {2, elements * ((e + g) + 3 * g)};
+        return {1, elements * (e + 2 * g)};
+    }
     double dropout_bytes() const { return style.dropout ? 2 * e + 1 : 0; }
     // Megatron's kernel takes samples · heads by four (FusedScaleMaskSoftmax::is_kernel_available).
     bool fuses_scores(std::int64_t samples, std::int64_t heads) const {
@@ -309,8 +326,9 @@ const Style* style_of(RuntimeProfile profile) {
         case RuntimeProfile::deepspeed_2021:
             return &kDeepSpeed;
         case RuntimeProfile::megatron_deepspeed:
-        case RuntimeProfile::megatron_2021:  // whose layers those are
             return &kMegatronDeepSpeed;
+        case RuntimeProfile::megatron_2021:
+            return &kMegatron2021;
         case RuntimeProfile::megatron:
             return &kMegatron;
         case RuntimeProfile::fsdp:

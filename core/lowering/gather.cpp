@@ -59,7 +59,24 @@ void Gather::await_updated(std::size_t layer) {
     }
 }
 
-void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bool kept) {
+std::size_t Gather::kept_layers(const std::vector<std::size_t>& forward,
+                                const std::vector<std::size_t>& backward,
+                                const std::vector<bool>& recomputed) {
+    if (context_.zero < 3) return 0;
+    // Elements of weights between a layer's use in the forward body and its next one.
+    std::int64_t between = 0;
+    std::size_t kept = 0;
+    for (; kept < std::min(forward.size(), backward.size()); ++kept) {
+        const std::size_t layer = backward[kept];
+        if (forward[forward.size() - 1 - kept] != layer) break;
+        if (kept > 0 && between >= context_.rules.reuse_distance) break;
+        for (const UnitId unit : weights_of(layer).units)
+            between += context_.units[unit.index()].elements * (recomputed[layer] ? 3 : 2);
+    }
+    return kept;
+}
+
+void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, std::size_t kept) {
     if (context_.zero < 3) return;
     direction_ = direction;
     layers_ = std::move(layers);
@@ -68,11 +85,11 @@ void Gather::begin_body(Direction direction, std::vector<std::size_t> layers, bo
         std::ranges::copy_if(layers_, std::back_inserter(root),
                              [&](std::size_t l) { return in_root(l); });
         std::erase_if(layers_, [&](std::size_t l) { return in_root(l); });
-        kept = false;
+        kept = 0;
     }
     ready_.assign(layers_.size(), {});
     kept_ = kept;
-    next_ = kept ? 1 : 0;
+    next_ = kept;
     current_ = 0;
     if (layers_.empty() && root.empty()) return;
     // The body's first gathers reuse memory of the body before: they wait for its compute stream.
@@ -358,7 +375,7 @@ void Gather::before_layer(std::size_t layer) {
         while (next_ < layers_.size() && next_ <= ahead) issue_next();
     }
     for (const EventId event : ready_[current_]) context_.builder.wait(Stream::compute, event);
-    const Direction from = current_ == 0 && kept_ ? Direction::forward : direction_;
+    const Direction from = current_ < kept_ ? Direction::forward : direction_;
     const std::vector<BufferId>& copies = copies_of(layer, from);
     const std::vector<UnitId>& units = weights_of(layer).units;
     for (std::size_t k = 0; k < units.size(); ++k) {

@@ -26,10 +26,16 @@ public:
     Gather(LoweringContext& context, ParameterBuffers& parameters)
         : context_(context), parameters_(parameters) {}
 
-    // Starts a body that computes `layers` (those that read weights), in this order. `kept`: the
-    // forward body left the first of them gathered.
+    // Starts a body that computes `layers` (those that read weights), in this order. `kept`: so many, from the
+    // first, were left gathered by the forward body.
     enum class Direction { forward, backward };
-    void begin_body(Direction direction, std::vector<std::size_t> layers, bool kept);
+    void begin_body(Direction direction, std::vector<std::size_t> layers, std::size_t kept);
+    // How many of the layers that the backward body visits first stay gathered from the forward body on, which
+    // visits `forward`: the last one, and what ProfileRules::reuse_distance says. `recomputed`: of each layer,
+    // whether its weights are used twice in the backward body.
+    std::size_t kept_layers(const std::vector<std::size_t>& forward,
+                            const std::vector<std::size_t>& backward,
+                            const std::vector<bool>& recomputed);
     // Behind the last layer of a backward body.
     void end_backward();
 
@@ -111,7 +117,7 @@ private:
     BufferId read_;                  // of outputs that are held, so that something reads them
     EventId free_;  // of the compute stream: what is issued now may use memory that it has left
     Direction direction_ = Direction::forward;
-    bool kept_ = false;
+    std::size_t kept_ = 0;
     std::size_t next_ = 0;          // the next entry to issue
     std::size_t current_ = 0;       // the entry that computes next
     std::vector<bool> gathered_;    // by unit: some body has gathered its update

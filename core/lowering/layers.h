@@ -66,6 +66,9 @@ public:
     // Whether the pass reads any weight of the layer (a first linear layer's backward does not).
     bool reads_weights(std::size_t layer, bool backward) const;
 
+    // Per layer: its forward is computed again in backward bodies.
+    const std::vector<bool>& recomputed() const { return recomputed_; }
+
     BufferId loss() const { return loss_; }  // invalid where the stage has none
 
 private:

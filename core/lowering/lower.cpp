@@ -17,6 +17,9 @@
 namespace shardscope {
 namespace {
 
+// Of a bucket: larger than the gradients of any stage.
+constexpr Bytes kWholeStage{std::int64_t{1} << 50};
+
 // Refuses models whose activations could not even be counted, before any size is multiplied out. A layer
 // keeps about ten tensors of its widest kind, and unfused attention three of [heads, rows, seq]; an element
 // has at most eight bytes. All micro-batches may be in flight.
@@ -206,9 +209,10 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group_named(plan.program, kSecondaryGroup),
                             group_named(plan.program, kNodeGroup),
                             group_named(plan.program, kNodesGroup)};
+    const Bytes bucket = context.rules.reduces_narrow_copies ? kWholeStage : plan.strategy.bucket;
     context.units =
         make_units(local, plan.splits, context.chunks,
-                   {context.zero, layout.shards, context.gradient, plan.strategy.bucket, layout.tp,
+                   {context.zero, layout.shards, context.gradient, bucket, layout.tp,
                     context.sequence_parallel(), layout.ep,
                     group_named(plan.program, kExpertDataGroup), plan.training.optimizer});
     check_tied(context);

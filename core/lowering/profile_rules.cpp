@@ -19,12 +19,14 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.divides_transfers = true;
             rules.loss_copies = is_deepspeed(strategy.profile) ? 3 : 2;
             rules.separate_projections = is_deepspeed(strategy.profile);
+            rules.reuse_distance = 1'000'000'000;
             rules.lists_partitions =
                 strategy.profile == RuntimeProfile::deepspeed_2021 && strategy.zero == 3;
             rules.widens_gradients = narrow;
             rules.flattens_gradients = narrow && (strategy.zero == 1 || strategy.zero == 2);
             rules.keeps_narrow_gradients = strategy.zero <= 1 && size_of(storage) == 2 && !narrow;
             rules.reduces_copies = strategy.zero <= 1;
+            rules.reduces_narrow_copies = rules.keeps_narrow_gradients;
             break;
         case RuntimeProfile::megatron:
         case RuntimeProfile::megatron_2021:

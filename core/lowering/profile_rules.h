@@ -24,8 +24,10 @@ struct ProfileRules {
     bool flattens_gradients = false;
     // Beside fp32 gradients every rank keeps those in 16 bits that autograd writes (BF16_Optimizer).
     bool keeps_narrow_gradients = false;
-    // ZeRO 0 and 1 reduce a copy of each bucket (`flatten` of a list of gradients).
+    // ZeRO 0 and 1 reduce a copy of each bucket (`flatten` of a list of gradients), wide gradients as one of the
+    // parameters' type, whose sum is made wide again (allreduce_bucket: communication_data_type is bf16).
     bool reduces_copies = false;
+    bool reduces_narrow_copies = false;
     // A stage that sends or receives waits for the transfer before it computes on.
     bool blocking_transfers = false;
     // Between stages without sequence parallelism each rank of a tensor-parallel group sends its part of the
@@ -38,6 +40,10 @@ struct ProfileRules {
     bool keeps_stage_tensors = false;
     // FSDP with a pipeline (as_executed): a stage's units go through buffers on streams of their own.
     bool gathers_stage_once = false;
+    // ZeRO 3: a layer that is used again before so many elements of weights have been stays gathered: the last ones
+    // of a forward pass, all of a small model (stage3_max_reuse_distance: __params_to_release; the other products
+    // keep the last layer, whose backward pass follows).
+    std::int64_t reuse_distance = 0;
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;

@@ -111,7 +111,11 @@ void Reduction::reduce(UnitId id) {
     if (!unit.group.valid() && !partial && !takes_leave) return;
     const BufferId store = parameters_.unit(id).gradient;
     const bool bucket = uses_bucket(unit);
-    BufferId whole = bucket ? bucket_[id.index()] : copied(id, store);
+    // What tensor-parallel ranks have in common is summed as it is stored, not as it is copied.
+    const bool narrows = !bucket && context_.rules.reduces_narrow_copies && unit.group.valid();
+    BufferId whole = bucket    ? bucket_[id.index()]
+                     : narrows ? store
+                               : copied(id, store, Stream::compute);
     if (bucket) {
         clear_padding(id, whole);
         whole = widened(id, whole);
@@ -119,7 +123,8 @@ void Reduction::reduce(UnitId id) {
     const EventId computed = b.record(Stream::compute);
     b.wait(Stream::reduce, computed);
     sum_shared(unit, whole);
-    Flight flight{id, {}, {}};
+    if (narrows) whole = copied(id, store, Stream::reduce);
+    Flight flight{id, {}, {}, false, narrows ? context_.storage : context_.gradient, {}, {}};
     if (unit.group.valid())
         sum_over_group(flight, whole, store);
     else if (to_host)
@@ -142,7 +147,7 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
     Collective c;
     c.group = unit.group;
     c.elements = unit.padded;
-    c.dtype = context_.gradient;
+    c.dtype = flight.type;
     if (context_.zero == 0 || context_.rules.shards_by_all_reduce) {
         c.recv = {whole, 0, 0};
         flight.whole = context_.zero >= 1;
@@ -241,15 +246,17 @@ void Reduction::sum_quantised(UnitId id, BufferId whole, Operand to) {
 }
 
 // What is summed instead of the stored gradients, where a product sums a copy.
-BufferId Reduction::copied(UnitId id, BufferId store) {
+BufferId Reduction::copied(UnitId id, BufferId store, Stream stream) {
     const Unit& unit = context_.units[id.index()];
     if (!context_.rules.reduces_copies || !unit.group.valid()) return store;
     BufferId& copy = copy_[id.index()];
     if (!copy.valid())
-        copy = context_.builder.buffer("copied " + unit.name, unit.padded, context_.gradient,
-                                       Category::communication);
-    context_.builder.compute(Copy{unit.padded}, context_.gradient, context_.gradient,
-                             {{store, 0, 0}, {copy, 0, 0}});
+        copy = context_.builder.buffer(
+            "copied " + unit.name, unit.padded,
+            context_.rules.reduces_narrow_copies ? context_.storage : context_.gradient,
+            Category::communication);
+    context_.builder.compute_on(stream, Copy{unit.padded}, context_.gradient, context_.gradient,
+                                {{store, 0, 0}, {copy, 0, 0}});
     return copy;
 }
 
@@ -264,7 +271,7 @@ Operand Reduction::own_slice(UnitId id) const {
 // Where this rank's part of what has been summed lies on the device.
 Operand Reduction::own_part(const Flight& flight) const {
     const Unit& unit = context_.units[flight.unit.index()];
-    const std::int64_t stride = flight.whole ? unit.shard * size_of(context_.gradient) : 0;
+    const std::int64_t stride = flight.whole ? unit.shard * size_of(flight.type) : 0;
     return {flight.partial, 0, stride, unit.group};
 }
 

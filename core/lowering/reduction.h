@@ -37,6 +37,7 @@ private:
         EventId done;
         BufferId partial;    // reduced gradients still to be added; invalid: none
         bool whole = false;  // `partial` is the whole unit, of which this rank takes its slice
+        DType type;          // of `partial`, and of what is summed
         // Of gradients that the host keeps: they have gone there, or those there have come to be added to.
         EventId left = {}, fetched = {};
     };
@@ -65,7 +66,7 @@ private:
     void add_to_store(const Flight& flight);
     void add_to_host(const Flight& flight);
     void leave(EventId moved);
-    BufferId copied(UnitId unit, BufferId store);
+    BufferId copied(UnitId unit, BufferId store, Stream stream);
     void finish(std::size_t keep);  // waits until at most `keep` reductions are in flight
 
     LoweringContext& context_;

@@ -96,7 +96,7 @@ BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
     b.at(Phase::forward, -1);
     parameters_.begin_body({});
     if (gathers) gather_.begin_updated(range);
-    gather_.begin_body(Gather::Direction::forward, reading_layers(layers_, range, false), false);
+    gather_.begin_body(Gather::Direction::forward, reading_layers(layers_, range, false), 0);
     const bool first = range.first == 0, last = range.last == context_.model.layers.size();
     layers_.load_batch(first, last);
     if (!first && !continues(chunk)) {
@@ -132,12 +132,13 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     parameters_.begin_body(kind);
     if (weights) reduction_.begin_body(kind);
     add_to_written(chunk);
-    // Alone, the last layer computes forward and backward back to back: its weights stay gathered.
-    const auto forward = reading_layers(layers_, range, false);
+    // Alone, a stage's backward pass follows its forward pass: what that used last stays gathered.
     const auto backward =
         inputs ? reading_layers(layers_, range, true) : std::vector<std::size_t>();
-    const bool keep = context_.layout.pp == 1 && !forward.empty() && !backward.empty() &&
-                      forward.back() == backward.front();
+    const std::size_t keep = context_.layout.pp == 1
+                                 ? gather_.kept_layers(reading_layers(layers_, range, false),
+                                                       backward, layers_.recomputed())
+                                 : 0;
     gather_.begin_body(Gather::Direction::backward, backward, keep);
     BufferId dy;
     if (transfers_.has(Port::gradients_in, chunk)) {

@@ -11,56 +11,13 @@
 #include "core/program/check.h"
 #include "core/program/check_progress.h"
 #include "core/program/memory_plan.h"
-#include "tests/support/tiny.h"
+#include "tests/core/profile_plans.h"
 
 namespace shardscope {
 namespace {
 
-template <class Matches>
-std::int64_t count_instructions(const RoleProgram& role, Matches matches) {
-    std::int64_t found = 0;
-    for (const Task& task : role.schedule)
-        for (const Instruction& i : role.bodies[task.body.index()].instructions)
-            found += matches(i) ? 1 : 0;
-    return found;
-}
-
-auto collective(CollectiveKind kind, Stream stream) {
-    return [=](const Instruction& i) {
-        const auto* c = std::get_if<Collective>(&i.operation);
-        return c != nullptr && c->kind == kind && i.stream == stream;
-    };
-}
-
-auto linear_in(Phase phase) {
-    return [=](const Instruction& i) {
-        const auto* c = std::get_if<Compute>(&i.operation);
-        return c != nullptr && i.phase == phase && std::holds_alternative<Linear>(c->kernel);
-    };
-}
-
-Plan plan_of(const ModelSpec& model, int ranks, const Strategy& strategy) {
-    Scenario scenario = test::tiny_scenario(model, ranks);
-    scenario.training.micro_batch = 2;
-    const std::string name = scenario.strategies[0].name;
-    scenario.strategies[0] = strategy;
-    scenario.strategies[0].name = name;
-    return test::lower_tiny(scenario);
-}
-
-Bytes bytes_of(const Plan& plan, std::string_view what, std::size_t role = 0) {
-    Bytes sum;
-    for (const Buffer& buffer : plan.program.roles[role].buffers)
-        if (buffer.name.starts_with(what)) sum += buffer.size();
-    return sum;
-}
-
-Scenario half_precision(RuntimeProfile profile, int ranks) {
-    Scenario scenario = test::tiny_scenario(test::tiny_models().back(), ranks);
-    scenario.training.precision = DType::bf16;
-    set_profile(scenario.strategies[0], profile);
-    return scenario;
-}
+using test::bytes_of, test::collective, test::count_instructions, test::half_precision,
+    test::linear_in, test::plan_of;
 
 TEST(Profiles, EveryPlanIsSound) {
     for (const RuntimeProfile profile : kRuntimeProfiles)
@@ -76,72 +33,8 @@ TEST(Profiles, EveryPlanIsSound) {
                     const Plan plan = plan_of(model, 4, s);
                     SCOPED_TRACE(std::string(name_of(profile)) + " " +
                                  layout_of(s, plan.layout.dp));
-                    std::vector<MemoryPlan> arenas;
-                    for (const RoleProgram& role : plan.program.roles)
-                        arenas.push_back(plan_memory(role, Bytes(0)));
-                    EXPECT_NO_THROW(check_program(plan.program, arenas));
-                    EXPECT_NO_THROW(check_progress(plan.program, Host::issues));
+                    EXPECT_NO_THROW(test::check_plan(plan));
                 }
-}
-
-// DeepSpeed's stages 1 and 2 all-reduce, its stage 3 and ours reduce-scatter.
-TEST(Profiles, DeepSpeedShardsByAllReduce) {
-    for (const int zero : {1, 2, 3}) {
-        Strategy s;
-        s.zero = zero;
-        const auto reductions = [&](RuntimeProfile profile, CollectiveKind kind) {
-            set_profile(s, profile);
-            const Plan plan = plan_of(test::tiny_models().back(), 2, s);
-            return count_instructions(plan.program.roles[0], collective(kind, Stream::reduce));
-        };
-        using enum CollectiveKind;
-        EXPECT_EQ(reductions(RuntimeProfile::shardscope, all_reduce), 0);
-        EXPECT_GT(reductions(RuntimeProfile::shardscope, reduce_scatter), 0);
-        EXPECT_EQ(reductions(RuntimeProfile::deepspeed, reduce_scatter) > 0, zero == 3);
-        EXPECT_EQ(reductions(RuntimeProfile::deepspeed, all_reduce) > 0, zero < 3);
-    }
-}
-
-// DeepSpeed's stage 3 of 2021: a call per weight of more than 100,000 elements (the others go with the unit's
-// buffer), nothing gathered ahead, and no kernel beside a reduction.
-TEST(Profiles, DeepSpeedOf2021GathersWeightByWeight) {
-    ModelSpec model = test::tiny_gpt();
-    std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
-    std::get<GptSpec>(model.kind).ffn = 960;
-    Strategy s;
-    s.zero = 3;
-    const auto block_lists = [&](RuntimeProfile profile) {
-        set_profile(s, profile);
-        const Plan plan = plan_of(model, 2, s);
-        std::set<int> lists;
-        count_instructions(plan.program.roles[0], [&](const Instruction& i) {
-            const auto* c = std::get_if<Collective>(&i.operation);
-            if (c != nullptr && c->kind != CollectiveKind::all_reduce) lists.insert(c->lists);
-            return false;
-        });
-        return lists;
-    };
-    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed), (std::set<int>{0}));
-    // Embeddings and the last norm: one. Blocks: Wqkv, up and down.
-    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed_2021), (std::set<int>{1, 3}));
-    EXPECT_EQ(as_executed(s).prefetch, 0);
-    s.profile = RuntimeProfile::deepspeed;
-    EXPECT_EQ(as_executed(s).prefetch, 1);
-    s.profile = RuntimeProfile::deepspeed_2021;
-
-    const Plan plan = plan_of(model, 2, s);
-    const RoleProgram& role = plan.program.roles[0];
-    for (const Body& body : role.bodies) {
-        bool reducing = false;
-        for (const Instruction& i : body.instructions) {
-            if (collective(CollectiveKind::reduce_scatter, Stream::reduce)(i)) reducing = true;
-            if (std::holds_alternative<WaitEvent>(i.operation) && i.stream == Stream::compute)
-                reducing = false;
-            if (i.stream == Stream::compute && std::holds_alternative<Compute>(i.operation)) {
-                EXPECT_FALSE(reducing) << body.name;
-            }
-        }
-    }
 }
 
 // Megatron of 2021: no sums beside multiplies, gradients added by a kernel, no placeholders.

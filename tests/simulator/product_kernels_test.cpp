@@ -164,6 +164,31 @@ TEST(ProductKernels, PassesAreThoseOfTheKernelsInTurn) {
               (ProductKernel{12, scores * (13 + 9 - 8) + layouts}));
 }
 
+// Gradients are added to those before by the multiply, by a kernel that reads them as they are, or by two where
+// 16-bit ones become fp32 before. That of a table is a tensor of its size in every product.
+TEST(ProductKernels, GradientsAreAdded) {
+    const double weight = double{kHidden} * kFfn, table = double{kVocab} * kHidden,
+                 rows = double{kRows} * kHidden * 2 * 2;
+    const auto linear = [](RuntimeProfile profile, DType gradient) {
+        Compute c = half(LinearWeightGrad{kRows, kHidden, kFfn, false, true});
+        c.gradient = gradient;
+        return product_kernel(profile, c);
+    };
+    const auto embedding = [](RuntimeProfile profile, bool accumulate) {
+        Compute c = half(EmbeddingGrad{kRows, 2048, kVocab, kHidden, accumulate});
+        c.gradient = DType::fp32;
+        return product_kernel(profile, c);
+    };
+    using enum RuntimeProfile;
+    EXPECT_EQ(linear(megatron, DType::fp32), ProductKernel{});
+    EXPECT_EQ(linear(megatron_2021, DType::fp32), (ProductKernel{2, weight * (2 + 4 + 4)}));
+    EXPECT_EQ(linear(megatron_deepspeed, DType::fp32), (ProductKernel{3, weight * (6 + 12)}));
+    EXPECT_EQ(linear(megatron_deepspeed, DType::bf16), (ProductKernel{2, weight * 6}));
+    EXPECT_EQ(embedding(megatron, false), (ProductKernel{3, rows}));
+    EXPECT_EQ(embedding(megatron, true), (ProductKernel{4, rows + table * (2 + 10)}));
+    EXPECT_EQ(embedding(megatron_deepspeed, true), (ProductKernel{5, rows + table * (2 + 18)}));
+}
+
 TEST(ProductKernels, CastsTo8BitsAreKernelsOfTheirOwn) {
     Compute c = half(Linear{kRows, kHidden, kFfn});
     c.math = MathType::fp8;
