@@ -256,6 +256,7 @@ GroupId group_named(const Program& program, std::string_view name) {
 ExecutionTarget ExecutionTarget::of(const Device& device) {
     ExecutionTarget target;
     target.tiled_attention_workspace = device.kind == DeviceKind::cpu;
+    target.host_computes = device.kind == DeviceKind::cpu;
     target.threads = device.kind == DeviceKind::cpu ? device.threads : 1;
     return target;
 }

@@ -22,6 +22,8 @@ struct ExecutionTarget {
     // cpu: one score tile per call; gpu: none beyond registers.
     bool tiled_attention_workspace = false;
     int threads = 1;  // that a rank divides its kernels over; attention needs a tile for each
+    // The thread that issues instructions executes the compute stream itself (CPU backend; Host::runs_compute).
+    bool host_computes = false;
     bool cudnn_attention = false;  // attention is cuDNN's, which has a workspace outside the plan
     static ExecutionTarget of(const Device& device);
 };

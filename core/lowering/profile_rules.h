@@ -28,7 +28,8 @@ struct ProfileRules {
     // parameters' type, whose sum is made wide again (allreduce_bucket: communication_data_type is bf16).
     bool reduces_copies = false;
     bool reduces_narrow_copies = false;
-    // A stage that sends or receives waits for the transfer before it computes on.
+    // A stage that sends or receives waits for the transfer before it computes on; on CPUs, whose host computes, for
+    // what it receives alone.
     bool blocking_transfers = false;
     // Between stages without sequence parallelism each rank of a tensor-parallel group sends its part of the
     // rows, which the next stage's gather (DeepSpeed's pipe_partitioned and grad_partitioned, Megatron's

@@ -65,6 +65,7 @@ inline void check_plan(const Plan& plan) {
         arenas.push_back(plan_memory(role, Bytes(0)));
     check_program(plan.program, arenas);
     check_progress(plan.program, Host::issues);
+    if (plan.target.host_computes) check_progress(plan.program, Host::runs_compute);
 }
 
 }  // namespace shardscope::test

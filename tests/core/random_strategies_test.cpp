@@ -96,6 +96,14 @@ TEST(RandomStrategies, WhatIsNotRefusedIsSound) {
             arenas.push_back(plan_memory(role, Bytes(0)));
         EXPECT_NO_THROW(check_program(plan.program, arenas));
         EXPECT_NO_THROW(check_progress(plan.program, Host::issues));
+        try {
+            s.cluster.device.kind = DeviceKind::cpu;  // where the host computes
+            plan = test::lower_tiny(s);
+        } catch (const Error& e) {
+            EXPECT_TRUE(e.kind == ErrorKind::invalid_input) << e.what();
+            continue;
+        }
+        EXPECT_NO_THROW(check_progress(plan.program, Host::runs_compute));
     }
     EXPECT_GT(sound, kTried / 20) << "most are refused: nothing is tested";
     RecordProperty("sound", sound);
