@@ -25,8 +25,8 @@ struct CheckOptions {
 
 // ‖out − reference‖ / ‖reference‖ that an operand may be off, by the type it is stored in. Every kernel computes
 // in fp32 on the same (rounded) inputs as the reference, so what is stored in fp32 is off by the
-// roundings of its sums: 1e-5, of log-sum-exps at least 1e-5 of one. One rounding to bf16 costs up to 2⁻⁹ = 0.2 %, and multiplies of attention have
-// rounded probabilities and gradients as inputs too: 1e-2.
+// roundings of its sums: 1e-5, of log-sum-exps at least 1e-5 of one. One rounding to bf16 costs up to
+// 2⁻⁹ = 0.2 %, and multiplies of attention have rounded probabilities and gradients as inputs too: 1e-2.
 double tolerance_of(DType stored);
 
 struct CheckResult {

@@ -12,6 +12,7 @@
 
 #include "gui/views/search_plot.h"
 #include "tests/gui/evaluated.h"
+#include "tests/gui/support/points.h"
 
 namespace shardscope::gui {
 namespace {
@@ -48,17 +49,7 @@ SearchMap many(std::size_t count) {
     SearchMap map;
     const auto& scenario = test::comparison().report.scenario;
     map.reset(search_result().list, scenario.cluster.device.memory);
-    std::vector<SearchPoint> points(count);
-    std::uint64_t random = 1;
-    for (std::size_t i = 0; i < count; ++i) {
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        points[i].candidate = i % search_result().list->size();
-        points[i].peak = Bytes(static_cast<std::int64_t>(random >> 27));  // below 128 GiB
-        points[i].tokens_per_s_per_gpu =
-            500.0 + static_cast<double>((random >> 7) % 2'500'000) / 1'000;
-        points[i].fits = points[i].peak <= map.capacity();
-    }
-    map.add(points);
+    map.add(test::random_points(count, search_result().list->size(), map.capacity()));
     return map;
 }
 
