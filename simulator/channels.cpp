@@ -23,11 +23,11 @@ std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks) {
 }
 
 Channels::Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps,
-                   double launch)
+                   double copy)
     : program_(program),
       cluster_(cluster),
       steps_(std::move(steps)),
-      launch_(launch),
+      copy_(copy),
       separate_(steps_.size() > program.roles.size()),
       cost_(cluster) {
     for (std::size_t role = 0; role < steps_.size(); ++role)
@@ -120,21 +120,22 @@ LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
     return load;
 }
 
-// Of a list, call after call: the transfer, and the host's copies, during which the device waits for it.
+// Call after call, and the host's copies, during which the device waits for it.
 CollectiveTime Channels::time_of(CostKind kind, const Collective& collective,
                                  const GroupShape& shape) const {
-    if (collective.lists == 0) return cost_.timed(kind, collective.bytes(), shape);
-    CollectiveTime one =
-        cost_.timed(kind, Bytes(collective.bytes().value / collective.lists), shape);
-    one.seconds = (one.seconds + Seconds(launch_) * shape.size) * collective.lists;
-    return one;
+    CollectiveTime time =
+        cost_.timed(kind, Bytes(collective.bytes().value / collective.calls), shape);
+    time.seconds =
+        time.seconds * collective.calls + Seconds(copy_) * shape.size * collective.copies;
+    return time;
 }
 
 Channels::Part Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
     const GroupUse& group = use(role, collective.group);
     const CostKind kind = cost_kind(collective.kind);
-    const auto [known, fresh] = times_.try_emplace({role, collective.group.value, collective.kind,
-                                                    collective.bytes().value, collective.lists});
+    const auto [known, fresh] =
+        times_.try_emplace({role, collective.group.value, collective.kind, collective.bytes().value,
+                            collective.calls, collective.copies});
     if (fresh) known->second = time_of(kind, collective, group.shape);
     const CollectiveTime& timed = known->second;
     const Seconds time = timed.seconds;

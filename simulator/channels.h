@@ -29,9 +29,9 @@ std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks);
 class Channels {
 public:
     // A "role" of the members below is the number of one of `steps`.
-    // `launch`: seconds of the host per copy of a list (Collective::lists).
+    // `copy`: seconds of the host per copy of a list (Collective::copies).
     Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps,
-             double launch);
+             double copy);
 
     // What a role's part in a communication takes; channel −1: no other role takes part. The load is
     // empty where times were measured, and of CPUs.
@@ -77,13 +77,13 @@ private:
     const Program& program_;
     const Cluster& cluster_;
     std::vector<LockStep> steps_;
-    const double launch_;
+    const double copy_;
     bool separate_;  // every rank by itself
     CollectiveCost cost_;
     std::vector<std::int32_t> role_of_;  // by rank
     std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;
     // What collectives take that were asked for before: layers communicate alike.
-    std::map<std::tuple<std::size_t, std::int32_t, CollectiveKind, std::int64_t, int>,
+    std::map<std::tuple<std::size_t, std::int32_t, CollectiveKind, std::int64_t, int, int>,
              CollectiveTime>
         times_;
     std::map<std::vector<std::int32_t>, std::int32_t> channels_;

@@ -140,7 +140,8 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     for (const auto& [profile, constants] : d.profiles)
         out["profiles"][std::string(name_of(profile))] = {{"launch", constants.launch.value},
                                                           {"process", constants.process.value},
-                                                          {"scratch", constants.scratch}};
+                                                          {"scratch", constants.scratch},
+                                                          {"copy", constants.copy.value}};
     if (!d.source.empty()) out["source"] = d.source;
     return out;
 }

@@ -17,6 +17,8 @@ struct ProfileConstants {
     // Tensors of [tokens of a micro-batch, hidden], in the type of activations, that the product's kernels
     // and its pipeline hold while a block computes, beside the buffers of the Program.
     double scratch = 0;
+    // Host time of one member's part of a list of tensors (Collective::copies).
+    Seconds copy{};
     bool operator==(const ProfileConstants&) const = default;
 };
 

@@ -40,7 +40,9 @@ struct LoweringContext {
     // The optimizer's states, master weights and gradients lie outside the device.
     bool steps_on_host() const { return strategy.offload.optimizer != OffloadTo::none; }
     // The stage of a unit: nothing is sharded that one rank holds alone, but it may be offloaded.
-    int zero_of(const Unit& unit) const { return unit.ranks > 1 || steps_on_host() ? zero : 0; }
+    int zero_of(const Unit& unit) const {
+        return unit.ranks > 1 || steps_on_host() ? stage_of(unit, zero) : 0;
+    }
     bool is_sharded(const Unit& unit) const { return zero_of(unit) >= 1 && unit.ranks > 1; }
     // No rank keeps the unit's gradients on the device between micro-batches.
     bool keeps_gradients_on_host(const Unit& unit) const {
@@ -62,14 +64,13 @@ struct LoweringContext {
     }
     // Of parameters between steps.
     DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
-    // Collective::lists of what gathers or reduces the unit.
-    int lists_of(const Unit& unit) const {
-        if (!rules.lists_partitions) return 0;
-        constexpr std::int64_t kPersistent = 100'000;  // stage3_param_persistence_threshold
-        int weights = 0;
-        for (const auto& entry : unit.entries)
-            weights += model.parameters[entry.parameter.index()].elements() > kPersistent;
-        return std::max(1, weights);
+    // Tensors of the unit that the product sends and copies one by one.
+    int listed(const Unit& unit) const {
+        return rules.lists_partitions ? static_cast<int>(unit.entries.size()) : 0;
+    }
+    void send_lists(const Unit& unit, Collective& collective) const {
+        collective.copies = listed(unit);
+        collective.calls = std::max(1, collective.copies);
     }
     // What backward kernels write of whole gradients.
     DType written() const {

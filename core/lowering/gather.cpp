@@ -19,6 +19,7 @@ void gather_updated(LoweringContext& context, ParameterBuffers& parameters, Unit
     c.dtype = context.storage;
     c.send = {value, 0, unit.shard * size_of(context.storage), unit.group};
     c.recv = {value, 0, 0};
+    c.copies = context.listed(unit);
     context.builder.collective(Stream::gather, c);
 }
 
@@ -137,6 +138,42 @@ void Gather::before_root(std::size_t layer) {
     root_gathered_.clear();
     for (const UnitId unit : weights_of(layer).units)
         parameters_.set_value(unit, root_[unit.index()]);
+}
+
+std::vector<std::size_t> Gather::released(const Weights& weights) const {
+    std::vector<std::size_t> list;
+    std::int64_t between = 0;
+    for (std::size_t k = weights.units.size(); k-- > 0;) {
+        if (context_.rules.reuse_distance > 0 && between >= context_.rules.reuse_distance)
+            list.push_back(k);
+        between += 2 * context_.units[weights.units[k].index()].elements;
+    }
+    return list;
+}
+
+void Gather::after_recompute(std::size_t layer) {
+    if (context_.zero < 3 || current_ >= layers_.size() || layers_[current_] != layer) return;
+    Weights& weights = weights_of(layer);
+    const std::vector<std::size_t> again = released(weights);
+    if (again.empty()) return;
+    record_free();
+    weights.again.resize(weights.units.size());
+    for (const std::size_t k : again) {
+        const Unit& unit = context_.units[weights.units[k].index()];
+        BufferId& copy = weights.again[k];
+        if (!copy.valid())
+            copy = context_.builder.buffer("gathered again " + unit.name, unit.padded,
+                                           context_.storage, Category::communication);
+        Events ready;
+        gather_unit(weights, k, copy, ready);
+        ready.push_back(context_.builder.record(Stream::gather));
+        if (context_.rules.lists_partitions || gathers_quantised()) {
+            for (const EventId event : ready) context_.builder.wait(Stream::compute, event);
+            make_weights(weights, k, copy);
+            ready.clear();
+        }
+        parameters_.set_value(weights.units[k], copy, std::move(ready));
+    }
 }
 
 void Gather::end_backward() {
@@ -315,15 +352,29 @@ void Gather::gather_unit(Weights& weights, std::size_t unit, BufferId copy, Even
     c.group = u.group;
     c.elements = u.padded;
     c.dtype = context_.storage;
-    c.lists = context_.lists_of(u);
     if (gathers_secondary()) {
         c.group = context_.secondary;
         c.send = {parameters_.unit(id).secondary, 0, 0};
     } else {
         c.send = shard_to_send(weights, unit, ready);
     }
+    if (context_.rules.lists_partitions) return gather_lists(c, u, copy);
     c.recv = {output_of(weights, unit, copy), 0, 0};
     context_.builder.collective(Stream::gather, c);
+}
+
+void Gather::gather_lists(Collective c, const Unit& unit, BufferId copy) {
+    auto& b = context_.builder;
+    const DType type = context_.storage;
+    BufferId& flat = flat_[copy.value];
+    if (!flat.valid())
+        flat = b.buffer("flat " + b.role.buffers[copy.index()].name, unit.padded, type,
+                        Category::communication);
+    context_.send_lists(unit, c);
+    c.recv = {flat, 0, 0};
+    b.compute_on(Stream::gather, Zero{unit.padded}, type, type, {{copy, 0, 0}});
+    b.collective(Stream::gather, c);
+    b.compute_on(Stream::gather, Copy{unit.padded}, type, type, {{flat, 0, 0}, {copy, 0, 0}});
 }
 
 BufferId Gather::output_of(Weights& weights, std::size_t unit, BufferId copy) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,10 @@ public:
     // Behind the last layer of a backward body.
     void end_backward();
 
+    // Between a backward body's recomputation of the layer and its gradients: what ProfileRules::reuse_distance
+    // releases is gathered again.
+    void after_recompute(std::size_t layer);
+
     // Around the kernels of each of those layers.
     void before_layer(std::size_t layer);
     void after_layer(std::size_t layer);
@@ -64,11 +69,14 @@ private:
         std::array<std::vector<BufferId>, 2> copies;  // [direction], as `units`; empty: not yet
         std::array<std::vector<BufferId>, 2>
             outputs;                              // likewise, of ProfileRules::copies_out_gathered
+        std::vector<BufferId> again;              // likewise, of after_recompute
         std::vector<BufferId> casts;              // of the shards, where LoweringContext::casts()
         std::vector<BufferId> staged, fetched;    // on the way from NVMe, and on the device
         std::vector<Quantised> shards, gathered;  // as `units`; where shards are quantised
     };
     Operand shard_to_send(Weights& weights, std::size_t unit, Events& ready);
+    // Which of the layer's units are released after its recomputation, in the order of the backward pass.
+    std::vector<std::size_t> released(const Weights& weights) const;
     void bring(Weights& weights, std::size_t unit, Operand to, Events& ready);
     bool gathers_secondary() const {
         return context_.secondary.valid() && direction_ == Direction::backward;
@@ -80,6 +88,9 @@ private:
                         const char* what, std::int64_t elements);
     void gather_quantised(Weights& weights, std::size_t unit, Events& ready);
     void gather_unit(Weights& weights, std::size_t unit, BufferId copy, Events& ready);
+    // ProfileRules::lists_partitions: into a buffer that was made and filled with zeros for it, out of the collective's
+    // own (`flat_tensor` and PyTorch's newLikeFlat).
+    void gather_lists(Collective c, const Unit& unit, BufferId copy);
     void make_weights(Weights& weights, std::size_t unit, BufferId copy);
     // What the collective writes, which is copied out to `copy` where the product does so.
     BufferId output_of(Weights& weights, std::size_t unit, BufferId copy);
@@ -108,7 +119,8 @@ private:
     ParameterBuffers& parameters_;
     std::vector<Weights> weights_;  // by layer, found at first use
     std::vector<std::size_t> layers_;
-    std::vector<Events> ready_;   // per entry of layers_
+    std::vector<Events> ready_;              // per entry of layers_
+    std::map<std::int32_t, BufferId> flat_;  // of gather_lists, by what it is copied to
     std::vector<BufferId> root_;  // by unit, where the root's are gathered; empty: no root
     Events root_ready_;           // that has not been waited for
     std::vector<std::pair<std::size_t, std::size_t>>

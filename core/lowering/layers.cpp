@@ -124,14 +124,6 @@ void LayerLowering::continue_backward(const LayerRange& layers, BufferId gradien
     gradient_ = gradient;
 }
 
-void LayerLowering::backward(std::size_t layer) {
-    recompute(layer);
-    begin(Phase::backward, layer);
-    gradient_ = std::visit([&](const auto& kind) { return backward_layer(layer, kind, gradient_); },
-                           context_.model.layers[layer].kind);
-    await_all();
-}
-
 // Runs a block's forward again, into the buffers that the forward body let go.
 void LayerLowering::recompute(std::size_t layer) {
     if (part_ == BackwardPart::weight) return;
@@ -146,6 +138,13 @@ void LayerLowering::recompute(std::size_t layer) {
         block_attention(layer, *block);
     await_all();
     recomputing_ = false;
+}
+
+void LayerLowering::backward(std::size_t layer) {
+    begin(Phase::backward, layer);
+    gradient_ = std::visit([&](const auto& kind) { return backward_layer(layer, kind, gradient_); },
+                           context_.model.layers[layer].kind);
+    await_all();
 }
 
 bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {

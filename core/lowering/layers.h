@@ -57,8 +57,9 @@ public:
     void begin_backward(const LayerRange& layers, BufferId dy, BackwardPart part);
     // The same where this rank has the layer behind, which gave `gradient` of its input.
     void continue_backward(const LayerRange& layers, BufferId gradient, BackwardPart part);
-    // Layers in reverse order, after all forwards have been lowered. What the forward did not keep
-    // (strategy.recompute) is computed again first.
+    // Layers in reverse order, after all forwards have been lowered: first what the forward did not keep
+    // (strategy.recompute), computed again, then the gradients.
+    void recompute(std::size_t layer);
     void backward(std::size_t layer);
     // The gradient of the input of the layer that was lowered last.
     BufferId input_gradient() const { return gradient_; }
@@ -294,7 +295,6 @@ private:
     void loss_from(std::size_t layer, BufferId logits, bool vocabulary_parallel,
                    std::int64_t columns);
     BufferId widened_logits(std::size_t layer, BufferId logits, std::int64_t elements);
-    void recompute(std::size_t layer);
     bool recomputes_attention() const {
         return context_.strategy.recompute.kind == Recompute::Kind::selective;
     }

@@ -210,11 +210,11 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group_named(plan.program, kNodeGroup),
                             group_named(plan.program, kNodesGroup)};
     const Bytes bucket = context.rules.reduces_narrow_copies ? kWholeStage : plan.strategy.bucket;
-    context.units =
-        make_units(local, plan.splits, context.chunks,
-                   {context.zero, layout.shards, context.gradient, bucket, layout.tp,
-                    context.sequence_parallel(), layout.ep,
-                    group_named(plan.program, kExpertDataGroup), plan.training.optimizer});
+    context.units = make_units(
+        local, plan.splits, context.chunks,
+        {context.zero, layout.shards, context.gradient, bucket, layout.tp,
+         context.sequence_parallel(), layout.ep, group_named(plan.program, kExpertDataGroup),
+         plan.training.optimizer, context.rules.persistent, context.rules.reuse_distance});
     check_tied(context);
     context.places = places_of(local, context.units);
     StageLowering(context).run();

@@ -1,5 +1,6 @@
 #include "core/lowering/optimizer_pass.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -174,8 +175,10 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
     if (context.steps_on_host()) host.emplace(context, parameters);
     const BufferId norm = context.training.clip > 0 ? lower_norm(context, parameters) : BufferId();
     if (host && norm.valid()) host->take_norm(norm);
-    const bool gathers =
-        (context.zero == 1 || context.zero == 2) && !context.strategy.overlap_gather;
+    const auto gathers = [&](const Unit& unit) {
+        const int zero = context.zero_of(unit);
+        return (zero == 1 || zero == 2) && unit.group.valid() && !context.strategy.overlap_gather;
+    };
     const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {
         EventId updated;  // the rank's own part is there; invalid: the compute stream has made it
@@ -183,13 +186,14 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
             updated = host->step(UnitId(u));
         else
             lower_step(context, parameters, UnitId(u), {norm, wide[u]});
-        if (gathers && context.units[u].group.valid()) {
+        if (gathers(context.units[u])) {
             b.wait(Stream::gather, updated.valid() ? updated : b.record(Stream::compute));
             gather_updated(context, parameters, UnitId(u));
         }
     }
     if (host) host->finish();
-    if (gathers) b.wait(Stream::compute, b.record(Stream::gather));
+    if (std::ranges::any_of(context.units, gathers))
+        b.wait(Stream::compute, b.record(Stream::gather));
     if (loss.valid()) b.copy_to_host(CopyToHost::What::loss, {loss, 0, 0});
     if (norm.valid()) b.copy_to_host(CopyToHost::What::gradient_norm, {norm, 0, 0});
     if (loss.valid()) b.compute(Zero{1}, DType::fp64, DType::fp64, {{loss, 0, 0}});

@@ -14,6 +14,7 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
     : context_(context),
       value_(context.units.size()),
       gradient_(context.units.size()),
+      ready_(context.units.size()),
       fresh_(context.model.parameters.size()) {
     auto& b = context.builder;
     for (const Unit& unit : context.units) {
@@ -38,7 +39,7 @@ ParameterBuffers::ParameterBuffers(LoweringContext& context)
         if (context.steps_on_host() && context.rules.widens_gradients)
             u.wide = persistent("wide gradients", unit.shard, context.state, Category::gradients,
                                 Tier::host);
-        if (context.layout.secondary > 1)
+        if (context.layout.secondary > 1 && context.gathers(unit))
             u.secondary = persistent("secondary", unit.padded / context.layout.secondary,
                                      context.storage, Category::parameters);
         if (context.rules.keeps_narrow_gradients)
@@ -118,6 +119,7 @@ void ParameterBuffers::begin_body(MicroBatchKind kind) {
     for (std::size_t u = 0; u < buffers_.size(); ++u) {
         const bool gathered = context_.gathers(context_.units[u]);
         value_[u] = gathered ? BufferId() : buffers_[u].value;
+        ready_[u].clear();
         gradient_[u] = buffers_[u].gradient;
     }
     fresh_.assign(fresh_.size(), kind.first);
@@ -129,9 +131,11 @@ void ParameterBuffers::set_gradient(UnitId u, BufferId buffer) {
         fresh_[entry.parameter.index()] = true;
 }
 
-Operand ParameterBuffers::value(ParameterId p) const {
+Operand ParameterBuffers::value(ParameterId p) {
     if (!p.valid()) return {};
     const Place& place = context_.places[p.index()];
+    for (const EventId event : std::exchange(ready_[place.unit.index()], {}))
+        context_.builder.wait(Stream::compute, event);
     return {value_[place.unit.index()], place.offset * size_of(context_.storage), 0};
 }
 

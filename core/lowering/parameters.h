@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/lowering/context.h"
@@ -32,15 +33,18 @@ public:
     // set_value), gradients go to the persistent buffers, and count as unwritten.
     void begin_body(MicroBatchKind kind);
 
-    // From now on kernels read unit `u` from `buffer` (a gathered copy).
-    void set_value(UnitId u, BufferId buffer) { value_[u.index()] = buffer; }
+    // From now on kernels read unit `u` from `buffer` (a gathered copy). The first one waits for `ready`.
+    void set_value(UnitId u, BufferId buffer, std::vector<EventId> ready = {}) {
+        value_[u.index()] = buffer;
+        ready_[u.index()] = std::move(ready);
+    }
     // From now on gradients of unit `u` are written, not accumulated, into `buffer`.
     void set_gradient(UnitId u, BufferId buffer);
 
     // A body before this one has written the micro-batch's gradient of `p`: this one adds to it.
     void set_written(ParameterId p) { fresh_[p.index()] = false; }
 
-    Operand value(ParameterId p) const;  // invalid for an invalid parameter
+    Operand value(ParameterId p);  // invalid for an invalid parameter
     struct Target {
         Operand operand;
         bool accumulate = false;
@@ -60,8 +64,9 @@ private:
     LoweringContext& context_;
     std::vector<UnitBuffers> buffers_;
     BufferId host_norm_;
-    std::vector<BufferId> value_, gradient_;  // current, per unit
-    std::vector<bool> fresh_;                 // per parameter: the next gradient write overwrites
+    std::vector<BufferId> value_, gradient_;   // current, per unit
+    std::vector<std::vector<EventId>> ready_;  // of values that have not been waited for, per unit
+    std::vector<bool> fresh_;                  // per parameter: the next gradient write overwrites
 };
 
 }  // namespace shardscope

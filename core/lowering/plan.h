@@ -1,6 +1,7 @@
 // Lowering: Scenario + Strategy → Plan, the object that runners execute or simulate.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -58,8 +59,15 @@ struct Unit {
     // A tied embedding that the first and the last pipeline stage each hold: their gradients are
     // exchanged and added before the optimizer steps; only the first stage's count in the norm.
     bool tied = false;
+    // ZeRO 3: every rank has its parameters whole, as ZeRO 2 does (ProfileRules::persistent).
+    bool persistent = false;
 };
 constexpr std::int64_t kShardAlignment = 16;  // elements
+
+// The ZeRO stage of a unit where the strategy's is `zero`.
+inline int stage_of(const Unit& unit, int zero) {
+    return unit.persistent ? std::min(zero, 2) : zero;
+}
 
 // A slice of a global tensor that a rank holds between steps.
 struct ShardSlice {
@@ -115,7 +123,9 @@ struct Plan {
         return group.valid() ? program.groups[group.index()].index_of(rank) : 0;
     }
     // The ZeRO stage of a unit: nothing is sharded that one rank holds alone.
-    int zero_of(const Unit& unit) const { return unit.ranks > 1 ? strategy.zero : 0; }
+    int zero_of(const Unit& unit) const {
+        return unit.ranks > 1 ? stage_of(unit, strategy.zero) : 0;
+    }
 
     const MemoryPlan& memory_of(Rank rank) const { return memory[program.role_of(rank)]; }
 };

@@ -20,6 +20,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.loss_copies = is_deepspeed(strategy.profile) ? 3 : 2;
             rules.separate_projections = is_deepspeed(strategy.profile);
             rules.reuse_distance = 1'000'000'000;
+            rules.persistent = strategy.zero == 3 ? 100'000 : 0;
             rules.lists_partitions =
                 strategy.profile == RuntimeProfile::deepspeed_2021 && strategy.zero == 3;
             rules.widens_gradients = narrow;

@@ -42,9 +42,13 @@ struct ProfileRules {
     // FSDP with a pipeline (as_executed): a stage's units go through buffers on streams of their own.
     bool gathers_stage_once = false;
     // ZeRO 3: a layer that is used again before so many elements of weights have been stays gathered: the last ones
-    // of a forward pass, all of a small model (stage3_max_reuse_distance: __params_to_release; the other products
-    // keep the last layer, whose backward pass follows).
+    // of a forward pass, all of a small model; and so do weights between a block's forward pass that is done again
+    // and its backward pass, or they are gathered once more (stage3_max_reuse_distance: __params_to_release; the
+    // other products keep the last layer, whose backward pass follows, and the block).
     std::int64_t reuse_distance = 0;
+    // ZeRO 3: every rank has parameters of at most so many elements whole; their gradients are reduced and their
+    // states sharded as the others' (stage3_param_persistence_threshold).
+    std::int64_t persistent = 0;
     // FSDP's shards are the fp32 parameters that the optimizer steps; what is gathered is a 16-bit copy
     // made for it (ZeRO 3).
     bool casts_before_gather = false;

@@ -155,7 +155,10 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
     } else {
         c.kind = CollectiveKind::reduce_scatter;
         c.send = {whole, 0, 0};
-        c.lists = context_.lists_of(unit);
+        if (context_.rules.lists_partitions) {
+            context_.send_lists(unit, c);
+            c.send = {flat_copy(id, whole), 0, 0};
+        }
         const bool to_host = context_.keeps_gradients_on_host(unit);
         if (!to_host) c.recv = own_slice(id);
         if (to_host || (uses_bucket(unit) && !kind_.first)) {
@@ -170,6 +173,19 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
     if (context_.layout.node_shards > 0) return sum_quantised(id, whole, c.recv);
     b.collective(Stream::reduce, c);
     sum_over_replicas(unit, c);
+}
+
+// What PyTorch's reduce-scatter of a list sends.
+BufferId Reduction::flat_copy(UnitId id, BufferId whole) {
+    auto& b = context_.builder;
+    const Unit& unit = context_.units[id.index()];
+    BufferId& flat = copy_[id.index()];
+    if (!flat.valid())
+        flat = b.buffer("flat gradients to send " + unit.name, unit.padded, context_.gradient,
+                        Category::communication);
+    b.compute_on(Stream::reduce, Copy{unit.padded}, context_.gradient, context_.gradient,
+                 {{whole, 0, 0}, {flat, 0, 0}});
+    return flat;
 }
 
 // The bucket in the type that is reduced.

@@ -165,6 +165,8 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     for (std::size_t l = range.last; l-- > range.first;) {
         b.at(Phase::backward, static_cast<std::int32_t>(l));
         gather_.before_layer(l);
+        layers_.recompute(l);
+        if (inputs && layers_.recomputed()[l]) gather_.after_recompute(l);
         layers_.backward(l);
         gather_.after_layer(l);
         if (weights) reduction_.after_layer(l);

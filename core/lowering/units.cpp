@@ -107,6 +107,7 @@ private:
         const std::int64_t enough = rules_.zero == 3 ? 0 : rules_.bucket.value;
         std::int64_t filled = 0;       // bytes in the open bucket
         std::size_t end = chunk.last;  // one past the open bucket's last layer
+        if (persists()) add_bucket(chunk.first, chunk.last, true);
         for (std::size_t l = chunk.last; l-- > chunk.first;) {
             for (ParameterId p : bucketed(l)) filled += elements(p) * size_of(rules_.gradient);
             if (filled > 0 && (filled >= enough || l == chunk.first)) {
@@ -139,27 +140,57 @@ private:
         return partial_[p.index()] ? 2 : 1;
     }
 
+    bool persists() const { return rules_.zero == 3 && rules_.persistent > 0; }
+
+    // Weights that may be gathered at different times.
+    bool apart(std::size_t layer) const {
+        std::int64_t sum = 0;
+        for (ParameterId p : bucketed(layer)) sum += elements(p);
+        return rules_.zero == 3 && rules_.reuse_distance > 0 && sum > rules_.reuse_distance / 2;
+    }
+
+    // Which parameters of its layers a unit has.
+    struct Choice {
+        bool persistent = false, experts = false;
+        OptimizerKind stepper = OptimizerKind::adamw;
+        ParameterId only = {};  // valid: this one
+    };
+
+    bool belongs(ParameterId p, const Choice& choice) const {
+        const bool expert = expert_[p.index()];
+        const bool persistent = persists() && !expert && elements(p) <= rules_.persistent;
+        return expert == choice.experts && persistent == choice.persistent &&
+               steppers_[p.index()] == choice.stepper && (!choice.only.valid() || choice.only == p);
+    }
+
     // Experts apart, and what AdamW steps beside another optimizer: units are in backward order.
-    void add_bucket(std::size_t first, std::size_t last) {
+    void add_bucket(std::size_t first, std::size_t last, bool persistent = false) {
         const OptimizerKind kind = rules_.optimizer.kind;
         for (const bool experts : {true, false}) {
-            add_bucket(first, last, experts, kind);
+            add_bucket(first, last, Choice{persistent, experts, kind});
             if (kind != OptimizerKind::adamw)
-                add_bucket(first, last, experts, OptimizerKind::adamw);
+                add_bucket(first, last, Choice{persistent, experts, OptimizerKind::adamw});
+        }
+    }
+
+    void add_bucket(std::size_t first, std::size_t last, Choice choice) {
+        if (choice.persistent || choice.experts || !apart(first))
+            return add_unit(first, last, choice);
+        const std::vector<ParameterId> list = bucketed(first);
+        for (auto p = list.rbegin(); p != list.rend(); ++p) {
+            choice.only = *p;
+            add_unit(first, last, choice);
         }
     }
 
     // Lays out layers [first, last) in forward order, shared parameters behind the others.
-    void add_bucket(std::size_t first, std::size_t last, bool experts, OptimizerKind stepper) {
+    void add_unit(std::size_t first, std::size_t last, const Choice& choice) {
         Unit unit;
-        const auto belongs = [&](ParameterId p) {
-            return expert_[p.index()] == experts && steppers_[p.index()] == stepper;
-        };
         for (int kind = 0; kind <= 2; ++kind) {
             const std::int64_t begin = unit.elements;
             for (std::size_t l = first; l < last; ++l)
                 for (ParameterId p : bucketed(l))
-                    if (sharing(p) == kind && belongs(p)) add(unit, p);
+                    if (sharing(p) == kind && belongs(p, choice)) add(unit, p);
             if (kind > 0 && unit.elements > begin)
                 unit.shared.push_back(
                     {begin, unit.elements, GroupId(kTensorGroup), rules_.tp, kind == 2});
@@ -167,9 +198,13 @@ private:
         if (unit.entries.empty()) return;
         unit.name = model_.layers[first].name;
         if (first + 1 != last) unit.name += " … " + model_.layers[last - 1].name;
-        if (experts) unit.name += " experts";
-        if (stepper != rules_.optimizer.kind) unit.name += fmt::format(" ({})", name_of(stepper));
-        finish(unit, experts);
+        if (choice.only.valid()) unit.name = model_.parameters[choice.only.index()].name;
+        if (choice.experts) unit.name += " experts";
+        if (choice.persistent) unit.name += " (persistent)";
+        if (choice.stepper != rules_.optimizer.kind)
+            unit.name += fmt::format(" ({})", name_of(choice.stepper));
+        unit.persistent = choice.persistent;
+        finish(unit, choice.experts);
     }
 
     void add(Unit& unit, ParameterId p) {

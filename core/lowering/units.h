@@ -19,6 +19,8 @@ struct UnitRules {
     int ep = 1;
     GroupId same_experts = {};  // ranks that hold the same experts; invalid: dp/ep is 1
     OptimizerSpec optimizer = {};
+    std::int64_t persistent = 0;      // ProfileRules::persistent
+    std::int64_t reuse_distance = 0;  // ProfileRules::reuse_distance
 };
 
 // ZeRO 3: one unit per layer that holds parameters. Otherwise consecutive layers of a chunk, taken in
@@ -26,7 +28,9 @@ struct UnitRules {
 // `gradient` elements, as PyTorch DDP does. Units come in forward order. Nothing is sharded when dp = 1
 // or zero = 0. `model` is one tensor-parallel rank's; a unit holds first what the rank holds alone, then
 // what all ranks of its tensor-parallel group hold (Unit::shared). A parameter that a layer borrows from
-// a layer of another stage is held by both stages, in a unit of its own (Unit::tied). With ep > 1 experts
+// a layer of another stage is held by both stages, in a unit of its own (Unit::tied). With ZeRO 3 a chunk's persistent
+// parameters are a unit behind the chunk's others, and each weight of a layer of more than reuse_distance / 2
+// elements is one. With ep > 1 experts
 // are in units of their own, behind the layers' others: fewer ranks hold them. So is what another optimizer
 // steps than the scenario's (steppers_of), since its states are others.
 std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,

@@ -107,9 +107,9 @@ struct Collective {
     DType dtype = DType::fp32;
     Operand send, recv;
     ReduceOp reduce = ReduceOp::sum;  // all_reduce alone knows maximum
-    // all_gather, reduce_scatter: tensors that the buffer consists of, each sent by a call of its own that
-    // copies every member's part by itself (ProfileRules::lists_partitions); 0: one call. Only simulated.
-    int lists = 0;
+    // all_gather, reduce_scatter, only simulated (ProfileRules::lists_partitions): equal parts of the buffer, each
+    // sent by a call of its own, and tensors of which the host copies every member's part by itself.
+    int calls = 1, copies = 0;
     Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
 };
 

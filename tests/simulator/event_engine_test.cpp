@@ -28,10 +28,10 @@ StepTime step_of(const Program& program, const Cluster& cluster = round_cluster(
 // A call per tensor, and for each a copy per rank by the host, for which the device waits.
 TEST(EventEngine, ListsAreCopiedRankByRank) {
     const Cluster cluster = test::round_cluster();
-    const double launch = (cluster.device.host_cost +
-                           cluster.device.constants_of(RuntimeProfile::deepspeed_2021).launch)
-                              .value;
-    ASSERT_GT(launch, 0);
+    const ProfileConstants& constants = cluster.device.constants_of(RuntimeProfile::deepspeed_2021);
+    const double launch = (cluster.device.host_cost + constants.launch).value;
+    const double copy = constants.copy.value;
+    ASSERT_GT(copy, 0);
     const auto seconds = [&](int lists) {
         const Program program =
             test::one_role(test::BodyText().gather_lists(0.5, lists, test::kGather));
@@ -39,8 +39,8 @@ TEST(EventEngine, ListsAreCopiedRankByRank) {
             .front()
             .time.wall.value;
     };
-    EXPECT_NEAR(seconds(1), launch + 0.5 + 2 * launch, 1e-9);
-    EXPECT_NEAR(seconds(3), launch + 3 * (0.5 + 2 * launch), 1e-9);
+    EXPECT_NEAR(seconds(1), launch + 0.5 + 2 * copy, 1e-9);
+    EXPECT_NEAR(seconds(3), launch + 3 * (0.5 + 2 * copy), 1e-9);
     EXPECT_NEAR(seconds(0), launch, 1e-9) << "negative control: an empty buffer in one call";
 }
 

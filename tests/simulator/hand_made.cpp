@@ -1,5 +1,6 @@
 #include "tests/simulator/hand_made.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "simulator/event_engine.h"
@@ -62,7 +63,8 @@ BodyText& BodyText::gather_lists(double seconds, int lists, Stream stream) {
     collective.group = GroupId(0);
     // Half of what an all-reduce of two sends.
     collective.elements = 2 * lists * elements_taking(seconds);
-    collective.lists = lists;
+    collective.copies = lists;
+    collective.calls = std::max(1, lists);
     return add(collective, stream, Phase::forward);
 }
 

@@ -1,7 +1,9 @@
 // What DeepSpeed's profiles change in the Program.
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -97,11 +99,12 @@ TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
     using enum Recompute::Kind;
     constexpr auto kOurs = RuntimeProfile::shardscope, kDeepSpeed = RuntimeProfile::deepspeed;
     // All of a small model stays.
-    EXPECT_GT(gathers(test::tiny_gpt(), kOurs, none), 0);
-    EXPECT_EQ(gathers(test::tiny_gpt(), kDeepSpeed, none), 0);
-
     ModelSpec model = test::tiny_gpt();
     auto& gpt = std::get<GptSpec>(model.kind);
+    gpt.hidden = 512;
+    EXPECT_GT(gathers(model, kOurs, none), 0);
+    EXPECT_EQ(gathers(model, kDeepSpeed, none), 0);
+
     gpt.layers = 8;
     gpt.hidden = 4096;
     gpt.heads = 32;
@@ -111,28 +114,121 @@ TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
     EXPECT_EQ(gathers(model, kDeepSpeed, full), 8 - 2);
 }
 
-// DeepSpeed's stage 3 of 2021: a call per weight of more than 100,000 elements (the others go with the unit's
-// buffer), nothing gathered ahead, and no kernel beside a reduction.
+// Blocks of 806 million elements, computed again: between a weight's second forward use and its gradient lie the
+// weights behind it, twice. Those of the down projection are next, those of the up projection 2 · 268 million
+// elements away; of the attention's output more than 10⁹: it and Wqkv are gathered a third time.
+TEST(DeepSpeedProfiles, GatherAgainWhatIsUsedMuchLater) {
+    ModelSpec model = test::tiny_gpt();
+    auto& gpt = std::get<GptSpec>(model.kind);
+    gpt.layers = 4;
+    gpt.hidden = 8192;
+    gpt.heads = 64;
+    gpt.ffn = 4 * gpt.hidden;
+    const std::int64_t square = gpt.hidden * gpt.hidden;
+    const auto backward = [&](RuntimeProfile profile, Recompute::Kind kind) {
+        Strategy s;
+        s.zero = 3;
+        s.recompute.kind = kind;
+        set_profile(s, profile);
+        const Plan plan = plan_of(model, 2, s);
+        EXPECT_NO_THROW(test::check_plan(plan));
+        std::map<Phase, std::int64_t> most;  // of a body
+        for (const Body& body : plan.program.roles[0].bodies) {
+            std::map<Phase, std::int64_t> elements;
+            for (const Instruction& i : body.instructions)
+                if (collective(CollectiveKind::all_gather, Stream::gather)(i) && i.layer == 2)
+                    elements[i.phase] += std::get<Collective>(i.operation).elements;
+            for (const auto& [phase, sum] : elements) most[phase] = std::max(most[phase], sum);
+        }
+        return most;
+    };
+    using enum Recompute::Kind;
+    const auto again = [&](RuntimeProfile profile, Recompute::Kind kind) {
+        auto elements = backward(profile, kind);
+        EXPECT_GE(elements[Phase::forward], 12 * square);
+        return elements[Phase::recompute];
+    };
+    for (const auto profile : {RuntimeProfile::deepspeed, RuntimeProfile::deepspeed_2021}) {
+        EXPECT_EQ(again(profile, full), 4 * square);
+        EXPECT_EQ(again(profile, none), 0) << "negative control: every weight is used once";
+    }
+    EXPECT_EQ(again(RuntimeProfile::fsdp, full), 0);
+    // Blocks half as wide are a quarter as large.
+    gpt.hidden = 4096;
+    gpt.ffn = 4 * gpt.hidden;
+    EXPECT_EQ(backward(RuntimeProfile::deepspeed, full)[Phase::recompute], 0);
+}
+
+// Norms and biases are whole on every rank: not gathered by layers, but once after the step; their gradients and
+// states are sharded.
+TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
+    ModelSpec model = test::tiny_gpt();
+    auto& gpt = std::get<GptSpec>(model.kind);
+    gpt.hidden = 256;  // 256 · 1024 > 100,000 > 256 · 256
+    gpt.ffn = 1024;
+    Strategy s;
+    s.zero = 3;
+    const auto persistent = [&](RuntimeProfile profile) {
+        set_profile(s, profile);
+        const Plan plan = plan_of(model, 2, s);
+        EXPECT_NO_THROW(test::check_plan(plan));
+        std::set<ParameterId> found;
+        for (const Unit& unit : plan.units[0]) {
+            if (!unit.persistent) continue;
+            for (const auto& entry : unit.entries) found.insert(entry.parameter);
+            EXPECT_EQ(plan.zero_of(unit), 2);
+            EXPECT_EQ(bytes_of(plan, "parameters " + unit.name), Bytes(4 * unit.padded));
+            EXPECT_EQ(bytes_of(plan, "gradients " + unit.name), Bytes(4 * unit.shard));
+            EXPECT_EQ(bytes_of(plan, "state1 " + unit.name), Bytes(4 * unit.shard));
+            EXPECT_EQ(bytes_of(plan, "gathered " + unit.name), Bytes(0));
+        }
+        const std::int64_t after =
+            count_instructions(plan.program.roles[0], [](const Instruction& i) {
+                return i.phase == Phase::optimizer &&
+                       collective(CollectiveKind::all_gather, Stream::gather)(i);
+            });
+        if (s.zero == 3) EXPECT_EQ(after, found.empty() ? 0 : 1);
+        for (std::size_t p = 0; p < plan.model->parameters.size() && !found.empty(); ++p)
+            EXPECT_EQ(found.contains(ParameterId(p)),
+                      plan.model->parameters[p].elements() <= 100'000)
+                << plan.model->parameters[p].name;
+        return found.size();
+    };
+    EXPECT_GT(persistent(RuntimeProfile::deepspeed), 0u);
+    EXPECT_GT(persistent(RuntimeProfile::deepspeed_2021), 0u);
+    EXPECT_EQ(persistent(RuntimeProfile::shardscope), 0u) << "negative control";
+    s.zero = 2;
+    EXPECT_EQ(persistent(RuntimeProfile::deepspeed), 0u) << "negative control";
+}
+
+// DeepSpeed's stage 3 of 2021: a call per tensor, each with a copy per rank by the host, nothing gathered ahead, and
+// no kernel beside a reduction. What every rank has whole comes in one call.
 TEST(DeepSpeedProfiles, Of2021GatherWeightByWeight) {
     ModelSpec model = test::tiny_gpt();
     std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
     std::get<GptSpec>(model.kind).ffn = 960;
     Strategy s;
     s.zero = 3;
-    const auto block_lists = [&](RuntimeProfile profile) {
+    const auto copies = [&](RuntimeProfile profile) {
         set_profile(s, profile);
         const Plan plan = plan_of(model, 2, s);
-        std::set<int> lists;
+        EXPECT_NO_THROW(test::check_plan(plan));
+        std::set<std::pair<int, int>> found;  // calls, copies
         count_instructions(plan.program.roles[0], [&](const Instruction& i) {
             const auto* c = std::get_if<Collective>(&i.operation);
-            if (c != nullptr && c->kind != CollectiveKind::all_reduce) lists.insert(c->lists);
+            if (c != nullptr && c->kind != CollectiveKind::all_reduce)
+                found.insert({c->calls, c->copies});
             return false;
         });
-        return lists;
+        return found;
     };
-    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed), (std::set<int>{0}));
-    // Embeddings and the last norm: one. Blocks: Wqkv, up and down.
-    EXPECT_EQ(block_lists(RuntimeProfile::deepspeed_2021), (std::set<int>{1, 3}));
+    const auto small = static_cast<int>(
+        std::ranges::count_if(plan_of(model, 2, s).model->parameters,
+                              [](const Parameter& p) { return p.elements() <= 100'000; }));
+    using Copies = std::set<std::pair<int, int>>;
+    EXPECT_EQ(copies(RuntimeProfile::deepspeed), (Copies{{1, 0}}));
+    // Blocks: Wqkv, up and down. Small tensors: gathered after the step, and reduced each by itself.
+    EXPECT_EQ(copies(RuntimeProfile::deepspeed_2021), (Copies{{3, 3}, {1, small}, {small, small}}));
     EXPECT_EQ(as_executed(s).prefetch, 0);
     s.profile = RuntimeProfile::deepspeed;
     EXPECT_EQ(as_executed(s).prefetch, 1);
