@@ -107,7 +107,7 @@ struct ProfileRules {
     // gate ⊙ up is not kept for the backward pass, which has both of them and multiplies again: what
     // torch.compile's partitioner cuts.
     bool multiplies_gates_again = false;
-    // ZeRO 3 gathers and reduce-scatters each weight by itself, as a list of the ranks' partitions that the
+    // ZeRO 3 gathers and reduce-scatters each tensor by itself, as a list of the ranks' partitions that the
     // host copies one by one (_allgather_param and _reduce_scatter_gradient of DeepSpeed 0.3 to 0.5.8, with
     // PyTorch's all_gather and reduce_scatter of lists), and nothing goes on beside it.
     bool lists_partitions = false;

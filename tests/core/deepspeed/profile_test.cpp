@@ -76,16 +76,32 @@ TEST(DeepSpeedProfiles, SumWideGradientsIn16Bits) {
     }
 }
 
+Plan zero_3(const ModelSpec& model, RuntimeProfile profile, Recompute::Kind recompute) {
+    Strategy s;
+    s.zero = 3;
+    s.recompute.kind = recompute;
+    set_profile(s, profile);
+    Plan plan = plan_of(model, 2, s);
+    EXPECT_NO_THROW(test::check_plan(plan));
+    return plan;
+}
+
+// Blocks of 12 · hidden² elements, and heads of 128.
+ModelSpec gpt_of(std::int64_t layers, std::int64_t hidden) {
+    ModelSpec model = test::tiny_gpt();
+    auto& gpt = std::get<GptSpec>(model.kind);
+    gpt.layers = layers;
+    gpt.hidden = hidden;
+    gpt.heads = hidden / 128;
+    gpt.ffn = 4 * hidden;
+    return model;
+}
+
 // Blocks of 201 million elements: between a block's use in the forward pass and its next one lie those behind it,
 // twice, three times where they are computed again.
 TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
     const auto gathers = [](const ModelSpec& model, RuntimeProfile profile, Recompute::Kind kind) {
-        Strategy s;
-        s.zero = 3;
-        s.recompute.kind = kind;
-        set_profile(s, profile);
-        const Plan plan = plan_of(model, 2, s);
-        EXPECT_NO_THROW(test::check_plan(plan));
+        const Plan plan = zero_3(model, profile, kind);
         const auto in = [&](Phase phase) {
             return count_instructions(plan.program.roles[0], [&](const Instruction& i) {
                 return i.phase == phase &&
@@ -99,16 +115,10 @@ TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
     using enum Recompute::Kind;
     constexpr auto kOurs = RuntimeProfile::shardscope, kDeepSpeed = RuntimeProfile::deepspeed;
     // All of a small model stays.
-    ModelSpec model = test::tiny_gpt();
-    auto& gpt = std::get<GptSpec>(model.kind);
-    gpt.hidden = 512;
-    EXPECT_GT(gathers(model, kOurs, none), 0);
-    EXPECT_EQ(gathers(model, kDeepSpeed, none), 0);
+    EXPECT_GT(gathers(gpt_of(2, 512), kOurs, none), 0);
+    EXPECT_EQ(gathers(gpt_of(2, 512), kDeepSpeed, none), 0);
 
-    gpt.layers = 8;
-    gpt.hidden = 4096;
-    gpt.heads = 32;
-    gpt.ffn = 4 * gpt.hidden;
+    const ModelSpec model = gpt_of(8, 4096);
     EXPECT_EQ(gathers(model, kOurs, none), 8);
     EXPECT_EQ(gathers(model, kDeepSpeed, none), 8 - 3);
     EXPECT_EQ(gathers(model, kDeepSpeed, full), 8 - 2);
@@ -118,20 +128,9 @@ TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
 // weights behind it, twice. Those of the down projection are next, those of the up projection 2 · 268 million
 // elements away; of the attention's output more than 10⁹: it and Wqkv are gathered a third time.
 TEST(DeepSpeedProfiles, GatherAgainWhatIsUsedMuchLater) {
-    ModelSpec model = test::tiny_gpt();
-    auto& gpt = std::get<GptSpec>(model.kind);
-    gpt.layers = 4;
-    gpt.hidden = 8192;
-    gpt.heads = 64;
-    gpt.ffn = 4 * gpt.hidden;
-    const std::int64_t square = gpt.hidden * gpt.hidden;
-    const auto backward = [&](RuntimeProfile profile, Recompute::Kind kind) {
-        Strategy s;
-        s.zero = 3;
-        s.recompute.kind = kind;
-        set_profile(s, profile);
-        const Plan plan = plan_of(model, 2, s);
-        EXPECT_NO_THROW(test::check_plan(plan));
+    // Of a block.
+    const auto gathered = [](std::int64_t hidden, RuntimeProfile profile, Recompute::Kind kind) {
+        const Plan plan = zero_3(gpt_of(4, hidden), profile, kind);
         std::map<Phase, std::int64_t> most;  // of a body
         for (const Body& body : plan.program.roles[0].bodies) {
             std::map<Phase, std::int64_t> elements;
@@ -143,20 +142,19 @@ TEST(DeepSpeedProfiles, GatherAgainWhatIsUsedMuchLater) {
         return most;
     };
     using enum Recompute::Kind;
+    constexpr std::int64_t kHidden = 8192, kSquare = kHidden * kHidden;
     const auto again = [&](RuntimeProfile profile, Recompute::Kind kind) {
-        auto elements = backward(profile, kind);
-        EXPECT_GE(elements[Phase::forward], 12 * square);
+        auto elements = gathered(kHidden, profile, kind);
+        EXPECT_GE(elements[Phase::forward], 12 * kSquare);
         return elements[Phase::recompute];
     };
     for (const auto profile : {RuntimeProfile::deepspeed, RuntimeProfile::deepspeed_2021}) {
-        EXPECT_EQ(again(profile, full), 4 * square);
+        EXPECT_EQ(again(profile, full), 4 * kSquare);
         EXPECT_EQ(again(profile, none), 0) << "negative control: every weight is used once";
     }
     EXPECT_EQ(again(RuntimeProfile::fsdp, full), 0);
     // Blocks half as wide are a quarter as large.
-    gpt.hidden = 4096;
-    gpt.ffn = 4 * gpt.hidden;
-    EXPECT_EQ(backward(RuntimeProfile::deepspeed, full)[Phase::recompute], 0);
+    EXPECT_EQ(gathered(kHidden / 2, RuntimeProfile::deepspeed, full)[Phase::recompute], 0);
 }
 
 // Norms and biases are whole on every rank: not gathered by layers, but once after the step; their gradients and
@@ -187,7 +185,9 @@ TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
                 return i.phase == Phase::optimizer &&
                        collective(CollectiveKind::all_gather, Stream::gather)(i);
             });
-        if (s.zero == 3) EXPECT_EQ(after, found.empty() ? 0 : 1);
+        if (s.zero == 3) {
+            EXPECT_EQ(after, found.empty() ? 0 : 1);
+        }
         for (std::size_t p = 0; p < plan.model->parameters.size() && !found.empty(); ++p)
             EXPECT_EQ(found.contains(ParameterId(p)),
                       plan.model->parameters[p].elements() <= 100'000)
