@@ -76,9 +76,10 @@ TEST(DeepSpeedProfiles, SumWideGradientsIn16Bits) {
     }
 }
 
-Plan zero_3(const ModelSpec& model, RuntimeProfile profile, Recompute::Kind recompute) {
+Plan sharded(const ModelSpec& model, RuntimeProfile profile,
+             Recompute::Kind recompute = Recompute::Kind::none, int zero = 3) {
     Strategy s;
-    s.zero = 3;
+    s.zero = zero;
     s.recompute.kind = recompute;
     set_profile(s, profile);
     Plan plan = plan_of(model, 2, s);
@@ -101,7 +102,7 @@ ModelSpec gpt_of(std::int64_t layers, std::int64_t hidden) {
 // twice, three times where they are computed again.
 TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
     const auto gathers = [](const ModelSpec& model, RuntimeProfile profile, Recompute::Kind kind) {
-        const Plan plan = zero_3(model, profile, kind);
+        const Plan plan = sharded(model, profile, kind);
         const auto in = [&](Phase phase) {
             return count_instructions(plan.program.roles[0], [&](const Instruction& i) {
                 return i.phase == phase &&
@@ -130,7 +131,7 @@ TEST(DeepSpeedProfiles, KeepWhatIsUsedSoonAgain) {
 TEST(DeepSpeedProfiles, GatherAgainWhatIsUsedMuchLater) {
     // Of a block.
     const auto gathered = [](std::int64_t hidden, RuntimeProfile profile, Recompute::Kind kind) {
-        const Plan plan = zero_3(gpt_of(4, hidden), profile, kind);
+        const Plan plan = sharded(gpt_of(4, hidden), profile, kind);
         std::map<Phase, std::int64_t> most;  // of a body
         for (const Body& body : plan.program.roles[0].bodies) {
             std::map<Phase, std::int64_t> elements;
@@ -164,12 +165,8 @@ TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
     auto& gpt = std::get<GptSpec>(model.kind);
     gpt.hidden = 256;  // 256 · 1024 > 100,000 > 256 · 256
     gpt.ffn = 1024;
-    Strategy s;
-    s.zero = 3;
-    const auto persistent = [&](RuntimeProfile profile) {
-        set_profile(s, profile);
-        const Plan plan = plan_of(model, 2, s);
-        EXPECT_NO_THROW(test::check_plan(plan));
+    const auto persistent = [&](RuntimeProfile profile, int zero = 3) {
+        const Plan plan = sharded(model, profile, Recompute::Kind::none, zero);
         std::set<ParameterId> found;
         for (const Unit& unit : plan.units[0]) {
             if (!unit.persistent) continue;
@@ -185,7 +182,7 @@ TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
                 return i.phase == Phase::optimizer &&
                        collective(CollectiveKind::all_gather, Stream::gather)(i);
             });
-        if (s.zero == 3) {
+        if (zero == 3) {
             EXPECT_EQ(after, found.empty() ? 0 : 1);
         }
         for (std::size_t p = 0; p < plan.model->parameters.size() && !found.empty(); ++p)
@@ -197,8 +194,7 @@ TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
     EXPECT_GT(persistent(RuntimeProfile::deepspeed), 0u);
     EXPECT_GT(persistent(RuntimeProfile::deepspeed_2021), 0u);
     EXPECT_EQ(persistent(RuntimeProfile::shardscope), 0u) << "negative control";
-    s.zero = 2;
-    EXPECT_EQ(persistent(RuntimeProfile::deepspeed), 0u) << "negative control";
+    EXPECT_EQ(persistent(RuntimeProfile::deepspeed, 2), 0u) << "negative control";
 }
 
 // DeepSpeed's stage 3 of 2021: a call per tensor, each with a copy per rank by the host, nothing gathered ahead, and
@@ -207,12 +203,8 @@ TEST(DeepSpeedProfiles, Of2021GatherWeightByWeight) {
     ModelSpec model = test::tiny_gpt();
     std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
     std::get<GptSpec>(model.kind).ffn = 960;
-    Strategy s;
-    s.zero = 3;
     const auto copies = [&](RuntimeProfile profile) {
-        set_profile(s, profile);
-        const Plan plan = plan_of(model, 2, s);
-        EXPECT_NO_THROW(test::check_plan(plan));
+        const Plan plan = sharded(model, profile);
         std::set<std::pair<int, int>> found;  // calls, copies
         count_instructions(plan.program.roles[0], [&](const Instruction& i) {
             const auto* c = std::get_if<Collective>(&i.operation);
@@ -222,19 +214,19 @@ TEST(DeepSpeedProfiles, Of2021GatherWeightByWeight) {
         });
         return found;
     };
-    const auto small = static_cast<int>(
-        std::ranges::count_if(plan_of(model, 2, s).model->parameters,
-                              [](const Parameter& p) { return p.elements() <= 100'000; }));
+    const Plan plan = sharded(model, RuntimeProfile::deepspeed_2021);
+    const auto small = static_cast<int>(std::ranges::count_if(
+        plan.model->parameters, [](const Parameter& p) { return p.elements() <= 100'000; }));
     using Copies = std::set<std::pair<int, int>>;
     EXPECT_EQ(copies(RuntimeProfile::deepspeed), (Copies{{1, 0}}));
     // Blocks: Wqkv, up and down. Small tensors: gathered after the step, and reduced each by itself.
     EXPECT_EQ(copies(RuntimeProfile::deepspeed_2021), (Copies{{3, 3}, {1, small}, {small, small}}));
+    Strategy s;
+    s.profile = RuntimeProfile::deepspeed_2021;
     EXPECT_EQ(as_executed(s).prefetch, 0);
     s.profile = RuntimeProfile::deepspeed;
     EXPECT_EQ(as_executed(s).prefetch, 1);
-    s.profile = RuntimeProfile::deepspeed_2021;
 
-    const Plan plan = plan_of(model, 2, s);
     const RoleProgram& role = plan.program.roles[0];
     for (const Body& body : role.bodies) {
         bool reducing = false;
