@@ -54,6 +54,11 @@ constexpr Style kMegatron{.fused_gate = true,
                           .optimizer_bytes = 8,
                           .optimizer_launches = 3};
 constexpr Style kFsdp{.optimizer_bytes = 24, .optimizer_launches = 12};
+constexpr Style kLlmFoundry = [] {
+    Style style = kFsdp;
+    style.fused_loss = true;
+    return style;
+}();
 constexpr Style kFsdpCompile{.fused_gate = true,
                              .fused_residual = true,
                              .fused_norm = true,
@@ -333,6 +338,8 @@ const Style* style_of(RuntimeProfile profile) {
             return &kMegatron;
         case RuntimeProfile::fsdp:
             return &kFsdp;
+        case RuntimeProfile::llm_foundry:
+            return &kLlmFoundry;
         case RuntimeProfile::fsdp_compile_blocks:
             return &kFsdpCompileBlocks;
         case RuntimeProfile::fsdp_compile:
@@ -361,8 +368,7 @@ Seconds launch_cost(RuntimeProfile profile, const Device& device) {
 }
 
 int launch_units(RuntimeProfile profile, Phase phase) {
-    const bool eager = profile != RuntimeProfile::shardscope &&
-                       (profile == RuntimeProfile::fsdp || !is_fsdp(profile));
+    const bool eager = profile != RuntimeProfile::shardscope && !is_compiled(profile);
     return eager && phase != Phase::backward ? 4 : 1;
 }
 
@@ -373,13 +379,14 @@ double context_attention_rate(RuntimeProfile profile) {
 }
 
 // Transformer Engine and our own module call the vendor's, as PyTorch does on Blackwell, for which its copy
-// of FlashAttention-2 is not built. The eager stacks are of the time of the first FlashAttention.
+// of FlashAttention-2 is not built; FSDP's programs call PyTorch's. The other stacks are of the time of the first
+// FlashAttention.
 AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture) {
     if (profile == RuntimeProfile::shardscope || profile == RuntimeProfile::megatron ||
         architecture == Architecture::blackwell)
         return AttentionLibrary::vendor;
-    const bool compiled = is_fsdp(profile) && profile != RuntimeProfile::fsdp;
-    return compiled ? AttentionLibrary::flash_2 : AttentionLibrary::flash_1;
+    const bool of_pytorch = is_fsdp(profile) && profile != RuntimeProfile::llm_foundry;
+    return of_pytorch ? AttentionLibrary::flash_2 : AttentionLibrary::flash_1;
 }
 
 }  // namespace shardscope

@@ -17,6 +17,7 @@ constexpr std::array<ProfileConstants, kRuntimeProfiles.size()> kFitted{{
     {Seconds(70e-6), Bytes(2048 * kMiB), 0, {}},              // megatron
     {Seconds(70e-6), Bytes(2048 * kMiB), 0, {}},              // megatron-2021
     {Seconds(12e-6), Bytes(1024 * kMiB), 0, {}},              // fsdp
+    {Seconds(12e-6), Bytes(1024 * kMiB), 0, {}},              // llm-foundry
     {Seconds(8e-6), Bytes(1024 * kMiB), 0, {}},               // fsdp-compile-blocks
     {Seconds(8e-6), Bytes(1024 * kMiB), 0, {}},               // fsdp-compile
 }};

@@ -86,6 +86,8 @@ void LayerLowering::load_batch(bool inputs, bool targets) {
     emit(LoadBatch{context_.layout.micro_batch, m.seq, m.input_width, m.tokens, inputs, targets},
          {start_of(inputs ? batch_inputs_ : BufferId()),
           start_of(targets ? batch_targets_ : BufferId())});
+    if (const auto* head = std::get_if<HeadLayer>(&m.layers.back().kind); head && targets)
+        stand_beside_logits(*head);
 }
 
 void LayerLowering::begin(Phase phase, std::size_t layer) {

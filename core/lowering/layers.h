@@ -61,6 +61,8 @@ public:
     // (strategy.recompute), computed again, then the gradients.
     void recompute(std::size_t layer);
     void backward(std::size_t layer);
+    // After a backward body: what a product computes from the logits besides the loss.
+    void evaluate_metrics(const LayerRange& layers);  // ProfileRules::loss_metrics
     // The gradient of the input of the layer that was lowered last.
     BufferId input_gradient() const { return gradient_; }
 
@@ -292,6 +294,7 @@ private:
     // The gradient before the activation of `x` where no kernel could fuse it.
     BufferId through_activation(std::size_t l, const char* what, const Value& x, BufferId dx);
     void loss_of(std::size_t l, BufferId logits, bool vocabulary_parallel);
+    void stand_beside_logits(const HeadLayer& head);  // ProfileRules::keeps_logits
     void loss_from(std::size_t layer, BufferId logits, bool vocabulary_parallel,
                    std::int64_t columns);
     BufferId widened_logits(std::size_t layer, BufferId logits, std::int64_t elements);

@@ -258,6 +258,32 @@ Value LayerLowering::forward_layer(std::size_t l, const HeadLayer& head, const V
     return {logits, head.vocab, Activation::none, {}};
 }
 
+// Our kernels compute the gradient in place; what a product has beside the logits is only there.
+void LayerLowering::stand_beside_logits(const HeadLayer& head) {
+    if (!context_.rules.keeps_logits) return;
+    const std::size_t l = context_.chunks.back().last - 1;
+    emit(Zero{1}, {start_of(saved(l, "beside the logits", context_.rows() * head.vocab))});
+}
+
+// Each a cross entropy in fp32: the logits made wide, then the logarithm of their softmax.
+void LayerLowering::evaluate_metrics(const LayerRange& layers) {
+    const std::size_t l = layers.last - 1;
+    const auto* head = std::get_if<HeadLayer>(&context_.model.layers[l].kind);
+    if (head == nullptr || context_.rules.loss_metrics == 0) return;
+    const std::int64_t elements = context_.rows() * head->vocab;
+    const BufferId logits = saved(l, "logits", elements);
+    const BufferId wide = temporary(l, "logits (fp32)", elements, context_.state);
+    const BufferId logarithms = temporary(l, "log-probabilities", elements, context_.state);
+    auto& b = context_.builder;
+    b.at(Phase::backward, static_cast<std::int32_t>(l));
+    for (int i = 0; i < context_.rules.loss_metrics; ++i) {
+        b.compute(Copy{elements}, context_.storage, context_.state,
+                  {start_of(logits), start_of(wide)});
+        b.compute(Copy{elements}, context_.state, context_.state,
+                  {start_of(wide), start_of(logarithms)});
+    }
+}
+
 BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, BufferId) {
     const std::int64_t local = context_.local_rows() * head.hidden;
     const BufferId dlogits = saved(l, "logits", context_.rows() * head.vocab);
@@ -272,6 +298,7 @@ BufferId LayerLowering::backward_layer(std::size_t l, const HeadLayer& head, Buf
     const BufferId dx = temporary(l, "d input", local);
     norm_grad(head.norm, head.hidden, dy, inputs_[l].buffer, norm_stats(l, "norm.stats", head.norm),
               {}, dx);
+    stand_beside_logits(head);
     return dx;
 }
 

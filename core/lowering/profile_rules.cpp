@@ -44,13 +44,19 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.keeps_ring_blocks = true;
             break;
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::llm_foundry:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
-            rules.loss_copies = strategy.profile == RuntimeProfile::fsdp_compile ? 1
-                                : strategy.tp > 1                                ? 4
-                                                                                 : 3;
+            rules.loss_copies = strategy.profile == RuntimeProfile::llm_foundry    ? 0
+                                : strategy.profile == RuntimeProfile::fsdp_compile ? 1
+                                : strategy.tp > 1                                  ? 4
+                                                                                   : 3;
+            rules.keeps_logits = strategy.profile == RuntimeProfile::llm_foundry;
+            rules.loss_metrics = rules.keeps_logits ? 2 : 0;
+            rules.joins_gradients =
+                strategy.profile == RuntimeProfile::llm_foundry && strategy.zero >= 2;
             rules.widens_before_reduction = size_of(storage) < size_of(gradient);
-            rules.multiplies_gates_again = strategy.profile != RuntimeProfile::fsdp;
+            rules.multiplies_gates_again = is_compiled(strategy.profile);
             rules.casts_before_gather = strategy.zero == 3 && size_of(storage) == 2;
             rules.attends_by_blocks = true;
             rules.repeats_key_values = true;
@@ -58,10 +64,12 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.keeps_gathered_rows = true;
             rules.keeps_stage_tensors = strategy.pp > 1;
             rules.gathers_stage_once = strategy.pp > 1 && strategy.zero == 1;
-            rules.keeps_root = strategy.zero == 3 && strategy.pp == 1;
-            rules.copies_out_gathered = strategy.zero == 3;
+            rules.keeps_root = strategy.zero == 3 && strategy.pp == 1 &&
+                               strategy.profile != RuntimeProfile::llm_foundry;
+            rules.copies_out_gathered =
+                strategy.zero == 3 && strategy.profile != RuntimeProfile::llm_foundry;
             rules.gathers_in_8_bits = true;
-            rules.shares_casts = strategy.profile != RuntimeProfile::fsdp;
+            rules.shares_casts = is_compiled(strategy.profile);
             rules.orders_rows = true;
             rules.sums_in_order = rules.shares_casts;
             rules.overlaps_input_sums = false;
@@ -80,7 +88,8 @@ Strategy as_executed(const Strategy& strategy) {
 }
 
 Segments segments_of(RuntimeProfile profile) {
-    return is_fsdp(profile) ? Segments::expandable : Segments::fixed;
+    const bool expandable = is_fsdp(profile) && profile != RuntimeProfile::llm_foundry;
+    return expandable ? Segments::expandable : Segments::fixed;
 }
 
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
@@ -92,6 +101,7 @@ DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {
             // accumulate_allreduce_grads_in_fp32 goes with bf16; BF16_Optimizer does the same.
             return training.precision == DType::bf16 ? DType::fp32 : training.precision;
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::llm_foundry:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             return half ? DType::fp32 : training.precision;  // reduce_dtype

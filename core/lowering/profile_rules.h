@@ -101,9 +101,20 @@ struct ProfileRules {
     // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too;
     // compiled, the logits in fp32 alone.
     int loss_copies = 0;
+    // Beside a micro-batch's logits are, until the head's backward pass is done, first those of the micro-batch
+    // before (Composer's state.outputs), then their gradient, a tensor of its own (flash-attention's
+    // CrossEntropyLoss without inplace_backward).
+    bool keeps_logits = false;
+    // Metrics of training that each compute a cross entropy in fp32 from the logits, after a micro-batch's backward
+    // pass (Composer's _eval_train_metrics: LanguageCrossEntropy and LanguagePerplexity).
+    int loss_metrics = 0;
     // What the backward pass writes of whole gradients is of the parameters' type; a copy of it in the gradients'
     // type is reduce-scattered (FSDP's reduce_dtype).
     bool widens_before_reduction = false;
+    // A unit is one flat parameter, its weights views of it: their gradients are copied into one tensor, which is
+    // divided before it is reduced, so that 16-bit sums do not overflow (FSDP1: the gradient of torch.split,
+    // _div_if_needed).
+    bool joins_gradients = false;
     // gate ⊙ up is not kept for the backward pass, which has both of them and multiplies again: what
     // torch.compile's partitioner cuts.
     bool multiplies_gates_again = false;

@@ -118,10 +118,14 @@ void Reduction::reduce(UnitId id) {
                                : copied(id, store, Stream::compute);
     if (bucket) {
         clear_padding(id, whole);
+        if (context_.rules.joins_gradients) whole = joined(id, whole);
         whole = widened(id, whole);
     }
     const EventId computed = b.record(Stream::compute);
     b.wait(Stream::reduce, computed);
+    if (bucket && context_.rules.joins_gradients)
+        b.compute_on(Stream::reduce, Copy{unit.padded}, context_.gradient, context_.gradient,
+                     {{whole, 0, 0}, {whole, 0, 0}});
     sum_shared(unit, whole);
     if (narrows) whole = copied(id, store, Stream::reduce);
     Flight flight{id, {}, {}, false, narrows ? context_.storage : context_.gradient, {}, {}};
@@ -177,14 +181,28 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
 
 // What PyTorch's reduce-scatter of a list sends.
 BufferId Reduction::flat_copy(UnitId id, BufferId whole) {
-    auto& b = context_.builder;
+    const BufferId flat = flat_buffer(id, "flat gradients to send ", context_.gradient);
+    context_.builder.compute_on(Stream::reduce, Copy{context_.units[id.index()].padded},
+                                context_.gradient, context_.gradient,
+                                {{whole, 0, 0}, {flat, 0, 0}});
+    return flat;
+}
+
+// The flat parameter's gradient, of those of its views.
+BufferId Reduction::joined(UnitId id, BufferId bucket) {
+    const DType type = context_.written();
+    const BufferId flat = flat_buffer(id, "joined gradients ", type);
+    context_.builder.compute(Copy{context_.units[id.index()].padded}, type, type,
+                             {{bucket, 0, 0}, {flat, 0, 0}});
+    return flat;
+}
+
+BufferId Reduction::flat_buffer(UnitId id, const char* what, DType type) {
     const Unit& unit = context_.units[id.index()];
     BufferId& flat = copy_[id.index()];
     if (!flat.valid())
-        flat = b.buffer("flat gradients to send " + unit.name, unit.padded, context_.gradient,
-                        Category::communication);
-    b.compute_on(Stream::reduce, Copy{unit.padded}, context_.gradient, context_.gradient,
-                 {{whole, 0, 0}, {flat, 0, 0}});
+        flat = context_.builder.buffer(what + unit.name, unit.padded, type,
+                                       Category::communication);
     return flat;
 }
 

@@ -55,6 +55,8 @@ private:
     bool in_root(UnitId unit) const;  // ProfileRules::keeps_root
     Operand own_slice(UnitId unit) const;
     BufferId flat_copy(UnitId id, BufferId whole);
+    BufferId joined(UnitId id, BufferId bucket);  // ProfileRules::joins_gradients
+    BufferId flat_buffer(UnitId id, const char* what, DType type);
     BufferId widened(UnitId unit, BufferId bucket);
     void sum_quantised(UnitId unit, BufferId whole, Operand to);
     void exchange_quantised(GroupId group, Stage from, Stage to, std::int64_t elements,

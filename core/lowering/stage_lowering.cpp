@@ -176,6 +176,7 @@ BodyId StageLowering::lower_backward(int chunk, BackwardPart part, MicroBatchKin
     if (inputs) handed_[static_cast<std::size_t>(chunk)] = layers_.input_gradient();
     if (weights) reduction_.end_body();
     gather_.end_backward();
+    if (inputs) layers_.evaluate_metrics(range);
     return body;
 }
 

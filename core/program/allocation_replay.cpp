@@ -92,13 +92,13 @@ std::int32_t most_in_flight(const RoleProgram& role) {
 class Replay {
 public:
     // Steps of that many micro-batches, and of the last one.
-    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, Segments segments,
+    Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, CachingAllocator allocator,
            std::int32_t micro_batches)
         : role_(role),
           lives_(lives),
           events_(events_of(role, lives)),
           streams_(streams_of(role)),
-          allocator_(segments) {
+          allocator_(std::move(allocator)) {
         for (std::size_t i = 0; i < role.buffers.size(); ++i)
             if (role.buffers[i].residence == Residence::persistent &&
                 role.buffers[i].tier == Tier::device)
@@ -119,7 +119,7 @@ public:
             }
     }
 
-    AllocationReplay result() const { return {allocator_.peak_allocated(), allocator_.reserved()}; }
+    const CachingAllocator& allocator() const { return allocator_; }
 
 private:
     struct ReplayedTask {
@@ -187,10 +187,13 @@ private:
 }  // namespace
 
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                    Segments segments) {
-    Replay replay(role, lives, segments, most_in_flight(role) + kRepeats);
-    for (int step = 0; step < 2; ++step) replay.step();
-    return replay.result();
+                                    Segments segments, Bytes limit) {
+    Replay replay(role, lives, CachingAllocator(segments, limit), most_in_flight(role) + kRepeats);
+    replay.step();
+    const std::int64_t first = replay.allocator().retries();
+    replay.step();
+    const CachingAllocator& allocator = replay.allocator();
+    return {allocator.peak_allocated(), allocator.peak_reserved(), allocator.retries() - first};
 }
 
 }  // namespace shardscope

@@ -11,15 +11,17 @@ namespace shardscope {
 
 struct AllocationReplay {
     Bytes allocated;  // largest sum of live blocks, each rounded as the allocator does
-    Bytes reserved;   // segments after the steps
+    Bytes reserved;   // most that was in segments
+    std::int64_t retries = 0;  // in the second step: CachingAllocator::retries
 };
 
 // Two steps of the schedule through a CachingAllocator, so that the second one finds what the first left.
 // Buffers are of the stream that first touches them, those of collectives beside multiplies and of transfers of
 // the compute stream. Of many micro-batches only the first ones, enough
 // that as many are in flight as ever, and the last one are replayed: those between repeat them.
-// `lives` is lifetimes(role).
+// `lives` is lifetimes(role), `limit` what the device has for segments.
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                    Segments segments);
+                                    Segments segments,
+                                    Bytes limit = CachingAllocator::kUnlimited);
 
 }  // namespace shardscope

@@ -1,6 +1,7 @@
 #include "core/program/caching_allocator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/checked.h"
 
@@ -67,7 +68,10 @@ void CachingAllocator::split(Block block, std::int64_t size) {
     const Piece whole = pieces_[block];
     const std::int64_t rest = whole.size - size;
     if (whole.small ? rest < kMinBlock : rest <= kSmallSize) return;
-    const Block next = new_piece({rest, block, whole.after, whole.stream, whole.small, true});
+    const std::int64_t unmapped = std::min(whole.unmapped, rest);
+    const Block next =
+        new_piece({rest, block, whole.after, whole.stream, whole.small, true, unmapped});
+    pieces_[block].unmapped -= unmapped;
     if (whole.after != kNone) pieces_[whole.after].before = next;
     pieces_[block].size = size;
     pieces_[block].after = next;
@@ -75,9 +79,50 @@ void CachingAllocator::split(Block block, std::int64_t size) {
     put(next);
 }
 
+// Takes `size` bytes more from the device, if need be after giving back what is free.
+void CachingAllocator::reserve(std::int64_t size) {
+    if (size > 0 && reserved_ + size > limit_ && give_back() > 0) ++retries_;
+    reserved_ += size;
+    peak_reserved_ = std::max(peak_reserved_, reserved_);
+}
+
+std::int64_t CachingAllocator::give_back() {
+    const std::int64_t before = reserved_;
+    for (Pool& pool : pools_)
+        std::erase_if(pool, [this](const auto& entry) {
+            Piece& piece = pieces_[entry.second];
+            if (segments_ == Segments::expandable) {
+                reserved_ -= unmap(piece);
+                return false;
+            }
+            const bool whole = piece.before == kNone && piece.after == kNone;
+            if (whole) {
+                reserved_ -= piece.size;
+                unused_.push_back(entry.second);
+            }
+            return whole;
+        });
+    return before - reserved_;
+}
+
+// A segment begins and ends where a page does; a block between others has a whole page less at worst.
+std::int64_t CachingAllocator::unmap(Piece& piece) {
+    const std::int64_t page = piece.small ? kSmallSegment : kLargeSegment;
+    const bool between = piece.before != kNone && piece.after != kNone;
+    const std::int64_t pages = piece.size / page - (between ? 1 : 0);
+    const std::int64_t more = std::max<std::int64_t>(0, pages * page - piece.unmapped);
+    piece.unmapped += more;
+    return more;
+}
+
+// Takes again what a block that is to be used has given back.
+void CachingAllocator::map(Block block) {
+    reserve(std::exchange(pieces_[block].unmapped, 0));
+}
+
 CachingAllocator::Block CachingAllocator::new_segment(std::int64_t size, int stream, bool small) {
     const std::int64_t segment = segment_for(size);
-    reserved_ += segment;
+    reserve(segment);
     return new_piece({segment, kNone, kNone, stream, small, false});
 }
 
@@ -87,9 +132,9 @@ CachingAllocator::Block CachingAllocator::grow(std::int64_t size, int stream, bo
     const bool free_end = end != kNone && pieces_[end].free;
     const std::int64_t more =
         round_up(size - (free_end ? pieces_[end].size : 0), small ? kSmallSegment : kLargeSegment);
-    reserved_ += more;
+    if (free_end) take_out(end);
+    reserve(more);
     if (free_end) {
-        take_out(end);
         pieces_[end].size += more;
         return end;
     }
@@ -113,6 +158,7 @@ CachingAllocator::Block CachingAllocator::allocate(Bytes bytes, int stream) {
         block = segments_ == Segments::fixed ? new_segment(size, stream, small)
                                              : grow(size, stream, small);
     split(block, size);
+    map(block);
     Piece& piece = pieces_[block];
     piece.free = false;
     allocated_ += piece.size;
@@ -125,6 +171,7 @@ void CachingAllocator::join(Block block, Block next) {
     Piece& first = pieces_[block];
     const Piece& second = pieces_[next];
     first.size += second.size;
+    first.unmapped += second.unmapped;
     first.after = second.after;
     if (first.after != kNone) pieces_[first.after].before = block;
     set_end(block);

@@ -161,14 +161,15 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
 }
 
 MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Packer& packer,
-                               Segments segments) {
+                               Segments segments, Bytes memory) {
     MemoryPlan plan = empty_plan(role, runtime);
     plan.caching = true;
     const std::vector<Lifetime> lives = lifetimes(role);
     const FramePlan frames = plan_frames(role, lives);
     const LiveProfile profile(role, lives, frames);
-    const AllocationReplay replay = replay_allocations(role, lives, segments);
+    const AllocationReplay replay = replay_allocations(role, lives, segments, memory - runtime);
     plan.arena = replay.reserved;
+    plan.retries = replay.retries;
     set_peak(plan, profile.peak());
     plan.live_peak = replay.allocated;
     place_beside(role, lives, profile, packer, plan);

@@ -64,8 +64,10 @@ struct BesideDevice {
 // rank; all that is said of `arena`, peaks and categories is of the device alone.
 struct MemoryPlan {
     // A product's plan: nothing has an offset, `arena` is what its caching allocator reserves, and
-    // live_peak what it has allocated at most.
+    // live_peak what it has allocated at most. `retries` is how often in a step it gives back memory that is free,
+    // for more to be taken (PyTorch's num_alloc_retries).
     bool caching = false;
+    std::int64_t retries = 0;
     // Per buffer, from the start of its tier's arena, or from the frame's base for buffers in a frame.
     std::vector<Bytes> offset;
     std::vector<std::int32_t> frame;  // per buffer: index into `frames`, −1: in none
@@ -93,9 +95,10 @@ MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime);
 // The same; `packer` serves all roles of a program.
 MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer);
 
-// The same for a product that allocates buffers one by one (core/program/caching_allocator.h).
+// The same for a product that allocates buffers one by one (core/program/caching_allocator.h), on a device with
+// `memory` bytes, of which `runtime` are taken.
 MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Packer& packer,
-                               Segments segments = Segments::fixed);
+                               Segments segments, Bytes memory);
 
 // Live bytes of the device (persistent, transient and in frames; sizes, not rounded) while a compute-stream
 // instruction of a task runs.

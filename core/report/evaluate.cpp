@@ -58,6 +58,22 @@ BesideDevice largest_beside(const Plan& plan, const Cluster& cluster) {
     return largest;
 }
 
+namespace {
+
+// What the simulated time leaves out where a product's memory is nearly full.
+std::optional<std::string> retries_note(const Candidate& candidate) {
+    std::int64_t most = 0;
+    for (const MemoryPlan& memory : candidate.plan->memory) most = std::max(most, memory.retries);
+    if (most == 0 || candidate.report.status != Status::fits) return std::nullopt;
+    return fmt::format(
+        "{}: memory is nearly full: the caching allocator gives back what is free at least {} "
+        "time{} a step before it can take more, and waits for the device, which the simulated time "
+        "leaves out",
+        candidate.report.name, most, most == 1 ? "" : "s");
+}
+
+}  // namespace
+
 Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Model>& model,
                         const Strategy& strategy, bool cudnn_attention) {
     Candidate candidate;
@@ -86,7 +102,9 @@ std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& can
     if (!candidate.plan) return std::nullopt;
     try {
         Trace trace = simulator.run(scenario, *candidate.plan, options);
-        candidate.report.simulated = summarise(trace, *candidate.plan, scenario.cluster);
+        Result& result = candidate.report.simulated.emplace(
+            summarise(trace, *candidate.plan, scenario.cluster));
+        if (auto note = retries_note(candidate)) result.notes.push_back(*std::move(note));
         return trace;
     } catch (const Error& error) {
         set_error(candidate.report, error);

@@ -18,6 +18,8 @@ std::string_view name_of(RuntimeProfile profile) {
             return "megatron-2021";
         case RuntimeProfile::fsdp:
             return "fsdp";
+        case RuntimeProfile::llm_foundry:
+            return "llm-foundry";
         case RuntimeProfile::fsdp_compile_blocks:
             return "fsdp-compile-blocks";
         case RuntimeProfile::fsdp_compile:
@@ -37,6 +39,7 @@ Bytes default_bucket(RuntimeProfile profile) {
             return Bytes(std::int64_t{1} << 40);
         case RuntimeProfile::shardscope:
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::llm_foundry:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             break;

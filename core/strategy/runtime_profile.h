@@ -20,7 +20,8 @@ enum class RuntimeProfile : std::uint8_t {
     megatron_deepspeed,  // Megatron's layers in DeepSpeed's engine (BLOOM, MT-NLG)
     megatron,            // Megatron-LM with Megatron-Core's optimizer
     megatron_2021,  // as it was published: nothing overlapped, gradients not summed by multiplies
-    fsdp,           // PyTorch's FullyShardedDataParallel, either version, eager
+    fsdp,           // PyTorch's FullyShardedDataParallel, eager
+    llm_foundry,    // FSDP1 as llm-foundry's Composer drives it: eager, with the loss of flash-attention
     fsdp_compile_blocks,  // the same with torch.compile over each block (torchtitan until 2024)
     fsdp_compile,         // with torch.compile over each block and over the loss (since)
 };
@@ -28,8 +29,8 @@ inline constexpr std::array kRuntimeProfiles = {
     RuntimeProfile::shardscope,     RuntimeProfile::deepspeed,
     RuntimeProfile::deepspeed_2021, RuntimeProfile::megatron_deepspeed,
     RuntimeProfile::megatron,       RuntimeProfile::megatron_2021,
-    RuntimeProfile::fsdp,           RuntimeProfile::fsdp_compile_blocks,
-    RuntimeProfile::fsdp_compile};
+    RuntimeProfile::fsdp,           RuntimeProfile::llm_foundry,
+    RuntimeProfile::fsdp_compile_blocks, RuntimeProfile::fsdp_compile};
 
 // DeepSpeed's engine around a PyTorch model, of either time.
 constexpr bool is_deepspeed(RuntimeProfile profile) {
@@ -41,10 +42,16 @@ constexpr bool is_megatron(RuntimeProfile profile) {
     return profile == RuntimeProfile::megatron || profile == RuntimeProfile::megatron_2021;
 }
 
-// FullyShardedDataParallel, compiled or not.
-constexpr bool is_fsdp(RuntimeProfile profile) {
-    return profile == RuntimeProfile::fsdp || profile == RuntimeProfile::fsdp_compile_blocks ||
+// With torch.compile over blocks at least.
+constexpr bool is_compiled(RuntimeProfile profile) {
+    return profile == RuntimeProfile::fsdp_compile_blocks ||
            profile == RuntimeProfile::fsdp_compile;
+}
+
+// FullyShardedDataParallel, of either version, compiled or not.
+constexpr bool is_fsdp(RuntimeProfile profile) {
+    return profile == RuntimeProfile::fsdp || profile == RuntimeProfile::llm_foundry ||
+           is_compiled(profile);
 }
 
 std::string_view name_of(RuntimeProfile profile);  // "megatron-deepspeed", as scenarios write it

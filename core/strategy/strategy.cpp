@@ -89,6 +89,7 @@ ContextKind context_kind_of(RuntimeProfile profile) {
         case RuntimeProfile::megatron_deepspeed:
             return ContextKind::ulysses;
         case RuntimeProfile::fsdp:
+        case RuntimeProfile::llm_foundry:
         case RuntimeProfile::fsdp_compile_blocks:
         case RuntimeProfile::fsdp_compile:
             return ContextKind::all_gather;

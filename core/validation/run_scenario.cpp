@@ -29,6 +29,7 @@ constexpr auto kFrameworks = std::to_array<Framework>({
     {"fsdp", RuntimeProfile::fsdp, 3},
     {"fsdp1", RuntimeProfile::fsdp, 3},
     {"fsdp2", RuntimeProfile::fsdp, 3},
+    {"llm-foundry", RuntimeProfile::llm_foundry, 3},
 });
 
 class RunMapping {
@@ -67,6 +68,7 @@ private:
     RuntimeProfile fsdp_profile() const {
         if (run_.source.starts_with("foundation-model-stack/fms-fsdp"))
             return RuntimeProfile::fsdp_compile_blocks;
+        if (run_.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
         if (run_.assumptions.find("torch.compile") == std::string::npos)
             return RuntimeProfile::fsdp;
         const bool old = run_.source.find("_2024") != std::string::npos;
@@ -123,7 +125,7 @@ private:
     // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
     // the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as the profile does.
     void set_gradient_dtype(TrainingSpec& training) {
-        if (run_.grad_dtype.empty() && framework_.name == "fsdp1") {
+        if (run_.grad_dtype.empty() && (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
             training.gradient_dtype = training.precision;
             return assume("grad_dtype", std::string(name_of(training.precision)));
         }

@@ -2,6 +2,7 @@
 #include "core/program/caching_allocator.h"
 
 #include <random>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -99,6 +100,43 @@ TEST(CachingAllocator, StreamsDoNotShare) {
     EXPECT_EQ(allocator.reserved().value, 80 * kMiB);
 }
 
+// At the device's limit segments that are free as a whole go back to it; those that are in use in part stay.
+TEST(CachingAllocator, GivesBackFreeSegmentsAtTheLimit) {
+    const auto after = [](bool use_a_part, Bytes limit) {
+        CachingAllocator allocator(Segments::fixed, limit);
+        allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));
+        if (use_a_part) allocator.allocate(Bytes(10 * kMiB), 0);
+        allocator.allocate(Bytes(50 * kMiB), 0);
+        EXPECT_EQ(allocator.reserved().value, 90 * kMiB) << "within the limit all of them stay";
+        allocator.allocate(Bytes(45 * kMiB), 1);
+        EXPECT_EQ(allocator.peak_reserved(), allocator.reserved());
+        return std::pair(allocator.reserved().value / kMiB, allocator.retries());
+    };
+    const Bytes limit(100 * kMiB);
+    EXPECT_EQ(after(false, limit), std::pair(std::int64_t{50 + 46}, std::int64_t{1}));
+    EXPECT_EQ(after(true, limit), std::pair(std::int64_t{40 + 50 + 46}, std::int64_t{0}))
+        << "runs out of memory, and tells how much was missing";
+    EXPECT_EQ(after(false, CachingAllocator::kUnlimited),
+              std::pair(std::int64_t{40 + 50 + 46}, std::int64_t{0}));
+}
+
+// Expandable segments give back pages, and take them again where the place is used.
+TEST(CachingAllocator, GivesBackFreePagesAtTheLimit) {
+    CachingAllocator allocator(Segments::expandable, Bytes(100 * kMiB));
+    const auto first = allocator.allocate(Bytes(60 * kMiB), 0);
+    allocator.free(first);
+    const auto other = allocator.allocate(Bytes(60 * kMiB), 1);
+    EXPECT_EQ(allocator.reserved().value, 60 * kMiB) << "all of the first stream's";
+    EXPECT_EQ(allocator.retries(), 1);
+    allocator.allocate(Bytes(30 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value, (60 + 30) * kMiB) << "what of the place is used";
+    allocator.free(other);
+    allocator.allocate(Bytes(70 * kMiB), 0);
+    EXPECT_EQ(allocator.reserved().value, (30 + 30 + 40) * kMiB)
+        << "the 30 behind, a page of 20 and another, the other stream's pages given back";
+    EXPECT_EQ(allocator.peak_reserved().value, 100 * kMiB);
+}
+
 // What a collective beside multiplies brings is allocated on the stream that computes, and takes the place of what
 // is free there; what ZeRO's streams gather or reduce is not.
 TEST(AllocationReplay, ZeroStreamsHaveMemoryOfTheirOwn) {
@@ -129,6 +167,35 @@ TEST(AllocationReplay, ZeroStreamsHaveMemoryOfTheirOwn) {
         EXPECT_EQ(reserved(stream), 30) << static_cast<int>(stream);
     for (const Stream stream : {Stream::gather, Stream::reduce})
         EXPECT_EQ(reserved(stream), 60) << static_cast<int>(stream);
+}
+
+TEST(CachingAllocator, RandomUseAtALimitKeepsItsBooks) {
+    const unsigned seed = std::random_device()();
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    for (const Segments segments : {Segments::fixed, Segments::expandable}) {
+        const Bytes limit(400 * kMiB);
+        CachingAllocator allocator(segments, limit);
+        std::vector<CachingAllocator::Block> live;
+        for (int i = 0; i < 20'000; ++i) {
+            if (live.empty() || random() % 2 == 0) {
+                const auto size =
+                    static_cast<std::int64_t>(random() % (1u << (8 + random() % 19)));
+                live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % 3)));
+            } else {
+                std::swap(live[random() % live.size()], live.back());
+                allocator.free(live.back());
+                live.pop_back();
+            }
+            ASSERT_LE(allocator.allocated(), allocator.reserved());
+            ASSERT_LE(allocator.reserved(), allocator.peak_reserved());
+        }
+        for (const auto block : live) allocator.free(block);
+        EXPECT_EQ(allocator.allocated().value, 0);
+        // Everything has joined: all of it can be given back.
+        allocator.allocate(Bytes(limit.value + 100 * kMiB), 3);
+        EXPECT_EQ(allocator.reserved().value, limit.value + 100 * kMiB);
+    }
 }
 
 TEST(CachingAllocator, RandomUseKeepsItsBooks) {

@@ -284,14 +284,20 @@ TEST(ProductKernels, BackwardLaunchesTakeAQuarter) {
     for (const RuntimeProfile profile : kRuntimeProfiles)
         for (const bool spans : {false, true}) {
             const bool eager = profile != RuntimeProfile::shardscope &&
-                               profile != RuntimeProfile::fsdp_compile &&
-                               profile != RuntimeProfile::fsdp_compile_blocks;
+                               !is_compiled(profile);
             const double all = 10 * launch_cost(profile, cluster.device).value;
             EXPECT_NEAR(wall(Phase::forward, profile, spans), all, 1e-9) << name_of(profile);
             EXPECT_NEAR(wall(Phase::recompute, profile, spans), all, 1e-9) << name_of(profile);
             EXPECT_NEAR(wall(Phase::backward, profile, spans), eager ? all / 4 : all, 1e-9)
                 << name_of(profile);
         }
+}
+
+TEST(ProductKernels, ALossIsOneKernelWhereItIsFused) {
+    const Compute loss = half(SoftmaxCrossEntropy{kRows, kVocab, 1, true});
+    EXPECT_EQ(product_kernel(RuntimeProfile::llm_foundry, loss), ProductKernel{});
+    EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, loss),
+              (ProductKernel{4, double{kRows} * kVocab * 4}));
 }
 
 TEST(ProductKernels, AttentionDependsOnTheLibrary) {
@@ -302,8 +308,11 @@ TEST(ProductKernels, AttentionDependsOnTheLibrary) {
     EXPECT_GT(time("h100-sxm", RuntimeProfile::fsdp_compile),
               1.3 * time("h100-sxm", RuntimeProfile::megatron))
         << "FlashAttention-2 uses no warp groups";
-    EXPECT_GT(time("a100-80gb", RuntimeProfile::fsdp),
-              1.5 * time("a100-80gb", RuntimeProfile::fsdp_compile));
+    EXPECT_GT(time("a100-80gb", RuntimeProfile::llm_foundry),
+              1.5 * time("a100-80gb", RuntimeProfile::fsdp));
+    EXPECT_EQ(time("a100-80gb", RuntimeProfile::fsdp),
+              time("a100-80gb", RuntimeProfile::fsdp_compile))
+        << "PyTorch's own";
     EXPECT_NEAR(time("a100-80gb", RuntimeProfile::fsdp_compile),
                 time("a100-80gb", RuntimeProfile::shardscope), 5e-6);
     EXPECT_NEAR(time("b200", RuntimeProfile::fsdp), time("b200", RuntimeProfile::megatron), 5e-6);

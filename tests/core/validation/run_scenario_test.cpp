@@ -185,6 +185,8 @@ TEST(RunScenario, FrameworkColumn) {
               RuntimeProfile::fsdp_compile_blocks);
     EXPECT_EQ(profile("fsdp1", "", "foundation-model-stack/fms-fsdp README.md"),
               RuntimeProfile::fsdp_compile_blocks);
+    EXPECT_EQ(profile("fsdp1", "", "mosaicml/llm-foundry README.md"), RuntimeProfile::llm_foundry);
+    EXPECT_EQ(profile("llm-foundry"), RuntimeProfile::llm_foundry);
     EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
 }
 
