@@ -62,10 +62,34 @@ TEST(LlmFoundry, MetricsAreComputedAfterTheBackwardPass) {
         << "its loss alone";
 }
 
+// The gradients of a flat parameter's views become one tensor before the reduction, which divides it first.
+TEST(LlmFoundry, JoinsGradientsBeforeTheyAreReduced) {
+    const Plan plan = test::lower_tiny(with_large_vocabulary(RuntimeProfile::llm_foundry));
+    const RoleProgram& role = plan.program.roles[0];
+    std::int64_t joined = 0;
+    for (const Unit& unit : plan.units[0]) {
+        EXPECT_EQ(bytes_of(plan, "joined gradients " + unit.name).value, 2 * unit.padded);
+        joined += unit.padded;
+    }
+    std::int64_t divided = 0;
+    for (const Task& task : role.schedule)
+        for (const Instruction& i : role.bodies[task.body.index()].instructions)
+            if (const auto* compute = std::get_if<Compute>(&i.operation);
+                compute != nullptr && i.stream == Stream::reduce)
+                divided += std::get<Copy>(compute->kernel).elements;
+    EXPECT_EQ(divided, plan.layout.micro_batches * joined);
+    const Plan eager = test::lower_tiny(with_large_vocabulary(RuntimeProfile::fsdp));
+    EXPECT_EQ(bytes_of(eager, "joined gradients").value, 0);
+}
+
 // A device with less than PyTorch would like to keep cached is not too small: free segments go back. Below what is
 // allocated at once it is.
 TEST(LlmFoundry, FitsWhereCachedMemoryCanBeGivenBack) {
-    Scenario scenario = with_large_vocabulary(RuntimeProfile::llm_foundry);
+    Scenario scenario = half_precision(RuntimeProfile::llm_foundry, 2);
+    scenario.model = {"gpt", GptSpec{4, 512, 8, 32'000, 512}};  // tensors with segments of their own
+    scenario.training.micro_batch = 8;
+    scenario.training.global_batch = 32;
+    scenario.strategies[0].zero = 3;
     const auto model = std::make_shared<const Model>(build_model(scenario.model));
     const auto planned = [&](Bytes memory) {
         scenario.cluster.device.memory = memory;
