@@ -59,6 +59,7 @@ public:
           channels_(channels),
           profile_(profile),
           inline_host_(settings.inline_host),
+          blocking_(settings.blocking),
           separate_(separate_kernels),
           host_cost_(settings.host_cost),
           threads_(settings.threads) {}
@@ -115,11 +116,20 @@ private:
         phase_ = instruction.phase;
         launches_ = launches_of(instruction);
         unit_ = launch_units(profile_, phase_);
-        if (inline_host_) host_pending_ += host_cost_ * launches_ * unit_;
+        if (inline_host_ || blocking_) host_pending_ += host_cost_ * launches_ * unit_;
         const Stream stream = instruction.stream;
         if (inline_host_ && stream != Stream::compute) post(stream);
         std::visit([&](const auto& operation) { add(stream, operation); }, instruction.operation);
+        if (blocking_ && is_launched_beside(instruction)) hold_compute_until(stream);
         launch_ += launches_ * unit_;
+    }
+
+    // On another stream than the one that computes. Transfers between stages are left out: their ends are launched
+    // by hosts that would wait for each other.
+    static bool is_launched_beside(const Instruction& instruction) {
+        return instruction.stream != Stream::compute && instruction.stream != Stream::host &&
+               (std::holds_alternative<Compute>(instruction.operation) ||
+                std::holds_alternative<Collective>(instruction.operation));
     }
 
     // Products record events and wait for them within the call that issues the operation.
@@ -179,17 +189,18 @@ private:
         op.count = origin.precedes(body, op.instruction) ? 1 : 0;
     }
     void add(Stream stream, const CopyToHost&) {
-        // A separate host reads it after the step.
-        if (inline_host_ && stream != Stream::compute) {
-            // The host waits for the other thread to come here.
-            const auto event = static_cast<std::int32_t>(out_.events.size());
-            append(stream, OpKind::record).target = event;
-            Op& wait = append(Stream::compute, OpKind::wait);
-            wait.target = event;
-            wait.count = 1;
-            out_.events.push_back(
-                {static_cast<std::int32_t>(out_.bodies.size()), wait_kind(stream)});
-        }
+        // A separate host reads it after the step, an inline one waits for the other thread to come here.
+        if (inline_host_ && stream != Stream::compute) hold_compute_until(stream);
+    }
+
+    // The compute stream goes on when the other one has come here.
+    void hold_compute_until(Stream stream) {
+        const auto event = static_cast<std::int32_t>(out_.events.size());
+        append(stream, OpKind::record).target = event;
+        Op& wait = append(Stream::compute, OpKind::wait);
+        wait.target = event;
+        wait.count = 1;
+        out_.events.push_back({static_cast<std::int32_t>(out_.bodies.size()), wait_kind(stream)});
     }
 
     void add(Stream stream, const Move& move) {
@@ -216,11 +227,13 @@ private:
             op = &append(stream, OpKind::run);
             op->load = number_of(load);
         }
-        if (!communication && !inline_host_ && stream == Stream::compute) add_kernel(*op, seconds);
+        if (!communication && !inline_host_ && stream == Stream::compute)
+            add_kernel(*op, host + seconds);
         op->communication = communication;
         op->work += host + seconds;
         if (!communication) op->squares += seconds * seconds;
         op->busy += seconds;
+        if (blocking_) return;
         const double issued = (launch_ + unit_ - op->launch) * host_cost_;
         const double last =
             issued + (launches_ - 1) * unit_ * host_cost_ + seconds / std::max(1, launches_);
@@ -268,7 +281,7 @@ private:
     const OffloadCost& offload_;
     Channels& channels_;
     const RuntimeProfile profile_;
-    const bool inline_host_, separate_;
+    const bool inline_host_, blocking_, separate_;
     const double host_cost_;
     const int threads_;
     LaneProgram::Role out_;
@@ -288,6 +301,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
                     RuntimeProfile profile, bool separate_ranks) {
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
+    result.blocking = cluster.device.blocking_launches && !result.inline_host;
     const double launch = profile == RuntimeProfile::shardscope
                               ? issue_cost(program, cluster.device).value
                               : launch_cost(profile, cluster.device).value;
@@ -304,6 +318,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
         RolePreparer preparer(result, times, offload, channels, separate_kernels, profile);
         result.roles.push_back(preparer.prepare(program, number, steps[number]));
     }
+    if (result.blocking) result.host_cost = 0;
     result.channels = channels.take_participants();
     result.links = channels.links();
     result.multiprocessors = cluster.device.multiprocessors;

@@ -97,6 +97,9 @@ struct LaneProgram {
     std::size_t links = 0;               // that loads name
     int multiprocessors = 1;             // of a device; collectives take some (LinkLoad::channels)
     bool inline_host = false;
+    // Of a separate host, every launch of which waits until the kernel is done (Device::blocking_launches): the
+    // compute stream spends the host's time too, and nothing is launched ahead.
+    bool blocking = false;
     double host_cost = 0;  // seconds per launch unit (host_cost.h, product_kernels.h)
     int threads = 1;       // inline host: that divide the kernels of the compute stream
 };

@@ -110,6 +110,8 @@ struct Device {
     Watts power_limit;          // where it is set below `power`; 0: it is not
     Watts idle_power;           // of one device that waits; 0: not known
     Seconds host_cost;          // host time to issue one instruction
+    // GPUs: every launch waits until what it launched is done (CUDA_LAUNCH_BLOCKING=1).
+    bool blocking_launches = false;
     Seconds kernel_overhead;    // device time of an empty kernel
     int threads = 1;            // CPUs: that a rank divides its kernels over
     Bytes runtime;              // context, libraries: memory outside the plan

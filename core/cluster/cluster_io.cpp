@@ -124,6 +124,7 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     out["memory_efficiency"] = d.memory_efficiency;
     if (d.kind == DeviceKind::gpu) add_gpu(d, out);
     out["host_cost"] = d.host_cost.value;
+    if (d.blocking_launches) out["blocking_launches"] = true;
     out["kernel_overhead"] = d.kernel_overhead.value;
     if (d.kind == DeviceKind::cpu) out["threads"] = d.threads;
     out["runtime"] = d.runtime.value;

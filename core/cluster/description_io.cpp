@@ -104,6 +104,7 @@ void read_device(const YamlValue& value, Device& device) {
                               "power_limit",
                               "idle_power",
                               "host_cost",
+                              "blocking_launches",
                               "kernel_overhead",
                               "threads",
                               "runtime",
@@ -124,6 +125,8 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("memory_efficiency", device.memory_efficiency, kFraction);
     read_gpu(map, device);
     map.read("host_cost", device.host_cost, kTime);
+    if (const auto blocking = map.find("blocking_launches"))
+        device.blocking_launches = blocking->boolean();
     map.read("kernel_overhead", device.kernel_overhead, kTime);
     map.read("threads", device.threads, kThreads);
     map.read("runtime", device.runtime, kSomeMemory);

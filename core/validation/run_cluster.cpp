@@ -86,6 +86,13 @@ void set_part(Device& device, const std::string& note) {
         device.memory_bandwidth = BytesPerSecond(*rate * 1e12);
 }
 
+// BigScience's programs were started with CUDA_LAUNCH_BLOCKING=1 (train/tr11-176B-ml/*.slurm).
+void set_launches(Device& device, const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    if (!run.source.starts_with("bigscience-workshop/bigscience")) return;
+    device.blocking_launches = true;
+    assumed.push_back({"source", "launches wait for the device"});
+}
+
 // Networks by the words of people; a note that has none of them leaves the catalogue's.
 void set_network(Link& link, const std::string& note) {
     constexpr auto kWords = std::to_array<std::pair<std::string_view, LinkType>>({
@@ -162,6 +169,7 @@ Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     set_size(cluster, run, assumed);
     set_memory(cluster, run, assumed);
     set_part(cluster.device, run.assumptions);
+    set_launches(cluster.device, run, assumed);
     set_links(cluster, run, assumed);
     return cluster;
 }
