@@ -134,7 +134,8 @@ private:
 
     // Products record events and wait for them within the call that issues the operation.
     int launches_of(const Instruction& instruction) const {
-        if (profile_ == RuntimeProfile::shardscope || instruction.stream == Stream::host) return 1;
+        const bool each = profile_ == RuntimeProfile::shardscope && !blocking_;
+        if (each || instruction.stream == Stream::host) return 1;
         if (const auto* compute = std::get_if<Compute>(&instruction.operation))
             return product_kernel(profile_, *compute).launches;
         return std::holds_alternative<RecordEvent>(instruction.operation) ||
@@ -302,7 +303,7 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
     LaneProgram result;
     result.inline_host = cluster.device.kind == DeviceKind::cpu;
     result.blocking = cluster.device.blocking_launches && !result.inline_host;
-    const double launch = profile == RuntimeProfile::shardscope
+    const double launch = profile == RuntimeProfile::shardscope && !result.blocking
                               ? issue_cost(program, cluster.device).value
                               : launch_cost(profile, cluster.device).value;
     result.host_cost = launch / launch_units(profile, Phase::forward);

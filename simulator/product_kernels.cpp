@@ -364,7 +364,9 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
 }
 
 Seconds launch_cost(RuntimeProfile profile, const Device& device) {
-    return device.host_cost + device.constants_of(profile).launch;
+    const ProfileConstants& constants = device.constants_of(profile);
+    return device.host_cost +
+           (device.blocking_launches ? constants.waiting_launch : constants.launch);
 }
 
 int launch_units(RuntimeProfile profile, Phase phase) {

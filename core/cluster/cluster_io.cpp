@@ -142,7 +142,9 @@ nlohmann::ordered_json device_to_json(const Device& d) {
         out["profiles"][std::string(name_of(profile))] = {{"launch", constants.launch.value},
                                                           {"process", constants.process.value},
                                                           {"scratch", constants.scratch},
-                                                          {"copy", constants.copy.value}};
+                                                          {"copy", constants.copy.value},
+                                                          {"waiting_launch",
+                                                           constants.waiting_launch.value}};
     if (!d.source.empty()) out["source"] = d.source;
     return out;
 }

@@ -19,6 +19,9 @@ struct ProfileConstants {
     double scratch = 0;
     // Host time of one member's part of a list of tensors (Collective::copies).
     Seconds copy{};
+    // As `launch`, of one that waits until the device is done (Device::blocking_launches), which takes a
+    // synchronisation more.
+    Seconds waiting_launch{};
     bool operator==(const ProfileConstants&) const = default;
 };
 

@@ -9,20 +9,28 @@
 namespace shardscope {
 namespace {
 
-// The one key of the map at `value`, for each name that the map around it has.
+// One of the keys of what the maps at `value` have for each name, and where it goes.
 template <class Key>
-std::map<Key, double> read_fractions(const YamlValue& value,
-                                     const std::vector<std::string_view>& names,
-                                     std::string_view key) {
+struct Fractions {
+    std::string_view key;
+    std::map<Key, double>& into;
+};
+
+template <class Key>
+void read_fractions(const YamlValue& value, const std::vector<std::string_view>& names,
+                    const std::vector<Fractions<Key>>& all) {
+    std::vector<std::string_view> keys;
+    for (const Fractions<Key>& fractions : all) keys.push_back(fractions.key);
     const YamlMap map(value, names);
-    std::map<Key, double> fractions;
-    for (std::size_t i = 0; i < names.size(); ++i)
-        if (const auto found = map.find(names[i])) {
-            const YamlMap own(*found, {key});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const auto found = map.find(names[i]);
+        if (!found) continue;
+        const YamlMap own(*found, keys);
+        for (const auto& [key, into] : all) {
             double fraction = 0;
-            if (own.read(key, fraction, kFraction)) fractions[static_cast<Key>(i)] = fraction;
+            if (own.read(key, fraction, kFraction)) into[static_cast<Key>(i)] = fraction;
         }
-    return fractions;
+    }
 }
 
 }  // namespace
@@ -31,6 +39,9 @@ void apply_constants(const ValidationConstants& constants, Cluster& cluster) {
     const auto efficiency = constants.training_efficiency.find(cluster.device.architecture);
     if (efficiency != constants.training_efficiency.end())
         cluster.device.training_efficiency = efficiency->second;
+    const auto memory = constants.memory_efficiency.find(cluster.device.architecture);
+    if (memory != constants.memory_efficiency.end())
+        cluster.device.memory_efficiency = memory->second;
     for (Link* link : {&cluster.intra_node, &cluster.inter_node}) {
         const auto found = constants.link_efficiency.find(link->type);
         if (found != constants.link_efficiency.end()) link->efficiency = found->second;
@@ -42,12 +53,13 @@ ValidationConstants parse_constants(const std::string& text, const std::string& 
     const YamlMap map(YamlValue::parse(text, file), {"architectures", "links", "profiles"});
     ValidationConstants constants;
     if (const auto found = map.find("architectures"))
-        constants.training_efficiency = read_fractions<Architecture>(
-            *found, {kArchitectures.begin(), kArchitectures.end()}, "training_efficiency");
+        read_fractions<Architecture>(*found, {kArchitectures.begin(), kArchitectures.end()},
+                                     {{"training_efficiency", constants.training_efficiency},
+                                      {"memory_efficiency", constants.memory_efficiency}});
     if (const auto found = map.find("links")) {
         std::vector<std::string_view> names;
         for (const LinkTypeFacts& facts : link_types()) names.push_back(facts.name);
-        constants.link_efficiency = read_fractions<LinkType>(*found, names, "efficiency");
+        read_fractions<LinkType>(*found, names, {{"efficiency", constants.link_efficiency}});
     }
     if (const auto found = map.find("profiles")) constants.profiles = read_profiles(*found);
     return constants;

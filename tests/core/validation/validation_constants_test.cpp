@@ -10,7 +10,7 @@ namespace {
 
 TEST(ValidationConstants, TakeThePlaceOfTheClusters) {
     const ValidationConstants constants = parse_constants(
-        "architectures: {ampere: {training_efficiency: 0.8}}\n"
+        "architectures: {ampere: {training_efficiency: 0.8, memory_efficiency: 0.7}}\n"
         "links: {infiniband: {efficiency: 0.5}}\n"
         "profiles:\n"
         "  megatron: {launch: 7us, process: 3GiB, scratch: 1.5}\n"
@@ -20,6 +20,7 @@ TEST(ValidationConstants, TakeThePlaceOfTheClusters) {
     const Cluster shipped = cluster;
     apply_constants(constants, cluster);
     EXPECT_EQ(cluster.device.training_efficiency, 0.8);
+    EXPECT_EQ(cluster.device.memory_efficiency, 0.7);
     EXPECT_EQ(cluster.inter_node.efficiency, 0.5);
     EXPECT_EQ(cluster.intra_node.efficiency, shipped.intra_node.efficiency);
     const ProfileConstants megatron = cluster.device.constants_of(RuntimeProfile::megatron);
