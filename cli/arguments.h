@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "backends/cuda/cuda_options.h"
 #include "cli/command.h"
@@ -33,10 +34,18 @@ private:
     CLI::App app_;
 };
 
-// A check that a number is from `least` to `most`, which help does not spell out.
+// A check that a number is from `least` to `most`, which help does not spell out. NaN is not; CLI::Range takes it.
 template <typename Number>
 CLI::Validator in_range(Number least, Number most) {
-    return CLI::Range(least, most).description("");
+    const CLI::Validator range = CLI::Range(least, most);
+    return CLI::Validator(
+        [range, least](std::string& input) {
+            Number value{};
+            const bool comparable =
+                !CLI::detail::lexical_cast(input, value) || value >= least || value < least;
+            return comparable ? range(input) : fmt::format("Value {} is no number", input);
+        },
+        "");
 }
 
 // What the commands that make a report have in common.

@@ -37,17 +37,15 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
     return last[b.size()];
 }
 
-// The only candidate that begins with the word.
-std::optional<std::string_view> completion(const std::string& word,
-                                           std::span<const std::string_view> candidates) {
+// The candidates that begin with the word.
+std::vector<std::string> completions(std::string_view word,
+                                     std::span<const std::string_view> candidates) {
     constexpr std::size_t kShortest = 3;
-    std::optional<std::string_view> only;
-    for (const std::string_view candidate : candidates) {
-        if (word.size() < kShortest || !folded(candidate).starts_with(word)) continue;
-        if (only) return std::nullopt;
-        only = candidate;
-    }
-    return only;
+    std::vector<std::string> all;
+    for (const std::string_view candidate : candidates)
+        if (word.size() >= kShortest && folded(candidate).starts_with(folded(word)))
+            all.emplace_back(candidate);
+    return all;
 }
 
 }  // namespace
@@ -56,7 +54,8 @@ std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates) {
     constexpr std::size_t kLongest = 64;  // a longer word is no misspelt name
     if (word.size() > kLongest) return std::nullopt;
-    if (const auto only = completion(folded(word), candidates)) return only;
+    if (const auto all = completions(word, candidates); all.size() == 1)
+        return *std::ranges::find(candidates, all.front());
     std::optional<std::string_view> best;
     std::size_t limit = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : candidates) {
@@ -69,6 +68,10 @@ std::optional<std::string_view> nearest_name(std::string_view word,
 }
 
 std::string suggest_name(std::string_view word, std::span<const std::string_view> candidates) {
+    constexpr std::size_t kMostBegun = 5;  // more than these help nobody
+    if (const auto begun = completions(word, candidates);
+        begun.size() > 1 && begun.size() <= kMostBegun)
+        return "use " + join_or(begun);
     if (const auto near = nearest_name(word, candidates)) return fmt::format("use \"{}\"", *near);
     if (candidates.empty()) return "remove it";
     const std::vector<std::string> all(candidates.begin(), candidates.end());

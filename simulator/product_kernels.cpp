@@ -175,14 +175,16 @@ struct InProduct {
     }
 
     // Our unfused attention keeps fp32 probabilities, once written and once read; the products' scores
-    // are e bytes: written by q·kᵀ, through softmax and dropout, read by p·v.
+    // are e bytes: written by q·kᵀ, through softmax and dropout, read by p·v. Megatron's kernel reads what is below
+    // the diagonal alone, and writes zeros above it (scaled_upper_triang_masked_softmax.h).
     ProductKernel operator()(const Attention& k) const {
         if (k.kind == AttentionKind::flash) return {2, 0};
         const double scores =
             static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
         const bool fused = fuses_scores(k.samples, k.heads);
-        const double passes = 4 * e + dropout_bytes() + mask_bytes(fused);
-        return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4), scores * (passes - 8) + copies(k)};
+        const double passes = (fused ? 3.5 : 4) * e + dropout_bytes() + mask_bytes(fused);
+        return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
+                scores * (passes - 8) + (style.fused_scores ? result_copy(k) : copies(k))};
     }
     // dp written, dropout's and softmax's gradient, p read for dv, ds for dq and dk.
     ProductKernel operator()(const AttentionGrad& k) const {
@@ -190,9 +192,9 @@ struct InProduct {
         const double scores =
             static_cast<double>(k.samples) * n(k.heads, k.seq) * static_cast<double>(k.seq);
         const bool fused = fuses_scores(k.samples, k.heads);
-        const double passes = 7 * e + dropout_bytes() + mask_bytes(fused);
+        const double passes = (fused ? 6 : 7) * e + dropout_bytes() + mask_bytes(fused);
         return {9 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
-                scores * (passes - 4) + 2 * copies(k)};
+                scores * (passes - 4) + (style.fused_scores ? 1 : 2) * copies(k)};
     }
 
     // As above for flash; keys and values are laid out by one kernel each.
@@ -278,7 +280,14 @@ private:
     ProductKernel head_norm(const HeadNormKernel& k) const {
         return norm(n(k.rows, (k.heads + k.kv_heads) * k.head_dim), NormKind::rms_norm);
     }
-    // q, k, v and the result are laid out anew for batched multiplies.
+    // Megatron multiplies views of q, k and v; the result is laid out anew, and so, in the backward pass, are the
+    // gradients of all four (CoreAttention: baddbmm of views, permute().contiguous(), the split's gradient).
+    template <class AttentionKernel>
+    double result_copy(const AttentionKernel& k) const {
+        return 2 * e * static_cast<double>(k.samples) * static_cast<double>(k.seq) *
+               n(k.heads, k.value());
+    }
+    // Elsewhere q, k, v and the result are laid out anew for batched multiplies.
     template <class AttentionKernel>
     double copies(const AttentionKernel& k) const {
         return 2 * e * static_cast<double>(k.samples) * static_cast<double>(k.seq) *

@@ -191,6 +191,8 @@ private:
             prediction.assumed.push_back(
                 {"recompute",
                  answer.strategy.recompute.kind == Recompute::Kind::none ? "none" : "full"});
+        if (run.peak_memory_gib && run.memory_kind.empty())
+            prediction.assumed.push_back({"memory_kind", "allocated"});
         prediction.fits = answer.fits;
         prediction.layout = answer.layout;
         prediction.time = answer.time;

@@ -112,9 +112,9 @@ struct Device {
     Seconds host_cost;          // host time to issue one instruction
     // GPUs: every launch waits until what it launched is done (CUDA_LAUNCH_BLOCKING=1).
     bool blocking_launches = false;
-    Seconds kernel_overhead;    // device time of an empty kernel
-    int threads = 1;            // CPUs: that a rank divides its kernels over
-    Bytes runtime;              // context, libraries: memory outside the plan
+    Seconds kernel_overhead;  // device time of an empty kernel
+    int threads = 1;          // CPUs: that a rank divides its kernels over
+    Bytes runtime;            // context, libraries: memory outside the plan
     // GPUs, beside `runtime`: what a stream with kernels has as scratch; 0: is part of `runtime`.
     Bytes workspace;
     NcclMemory nccl;

@@ -139,12 +139,12 @@ nlohmann::ordered_json device_to_json(const Device& d) {
         out["graph_kernel_overhead"] = d.graph_kernel_overhead.value;
     }
     for (const auto& [profile, constants] : d.profiles)
-        out["profiles"][std::string(name_of(profile))] = {{"launch", constants.launch.value},
-                                                          {"process", constants.process.value},
-                                                          {"scratch", constants.scratch},
-                                                          {"copy", constants.copy.value},
-                                                          {"waiting_launch",
-                                                           constants.waiting_launch.value}};
+        out["profiles"][std::string(name_of(profile))] = {
+            {"launch", constants.launch.value},
+            {"process", constants.process.value},
+            {"scratch", constants.scratch},
+            {"copy", constants.copy.value},
+            {"waiting_launch", constants.waiting_launch.value}};
     if (!d.source.empty()) out["source"] = d.source;
     return out;
 }

@@ -22,7 +22,7 @@ constexpr std::array<LinkTypeFacts, 14> kTypes{{
     {"infiniband", true, 0.96, 0, "NCCL topo.h"},
     {"roce", true, 0.96, 0, "as InfiniBand"},
     {"efa", true, 0.98, 38e-6, "fitted"},
-    {"omni_path", true, 0.24, 0, "fitted to training runs"},
+    {"omni_path", true, 0.30, 0, "fitted to training runs"},
     {"ethernet", true, 0.80, 20e-6, "assumption: TCP sockets"},
 }};
 

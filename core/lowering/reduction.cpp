@@ -201,8 +201,8 @@ BufferId Reduction::flat_buffer(UnitId id, const char* what, DType type) {
     const Unit& unit = context_.units[id.index()];
     BufferId& flat = copy_[id.index()];
     if (!flat.valid())
-        flat = context_.builder.buffer(what + unit.name, unit.padded, type,
-                                       Category::communication);
+        flat =
+            context_.builder.buffer(what + unit.name, unit.padded, type, Category::communication);
     return flat;
 }
 

@@ -69,6 +69,14 @@ std::vector<int> streams_of(const RoleProgram& role) {
     return streams;
 }
 
+// Micro-batches that have begun by that task.
+std::int32_t begun_by(const RoleProgram& role, std::size_t last) {
+    std::int32_t begun = 0;
+    for (std::size_t t = 0; t <= last && t < role.schedule.size(); ++t)
+        begun = std::max(begun, role.schedule[t].micro_batch + 1);
+    return begun;
+}
+
 // Most micro-batches between the first and the last task of theirs.
 std::int32_t most_in_flight(const RoleProgram& role) {
     std::map<std::int32_t, Interval> spans;
@@ -187,8 +195,9 @@ private:
 }  // namespace
 
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                    Segments segments, Bytes limit) {
-    Replay replay(role, lives, CachingAllocator(segments, limit), most_in_flight(role) + kRepeats);
+                                    Segments segments, std::size_t fullest, Bytes limit) {
+    const std::int32_t needed = std::max(most_in_flight(role), begun_by(role, fullest));
+    Replay replay(role, lives, CachingAllocator(segments, limit), needed + kRepeats);
     replay.step();
     const std::int64_t first = replay.allocator().retries();
     replay.step();

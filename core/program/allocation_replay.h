@@ -10,18 +10,18 @@
 namespace shardscope {
 
 struct AllocationReplay {
-    Bytes allocated;  // largest sum of live blocks, each rounded as the allocator does
-    Bytes reserved;   // most that was in segments
+    Bytes allocated;           // largest sum of live blocks, each rounded as the allocator does
+    Bytes reserved;            // most that was in segments
     std::int64_t retries = 0;  // in the second step: CachingAllocator::retries
 };
 
 // Two steps of the schedule through a CachingAllocator, so that the second one finds what the first left.
 // Buffers are of the stream that first touches them, those of collectives beside multiplies and of transfers of
-// the compute stream. Of many micro-batches only the first ones, enough
-// that as many are in flight as ever, and the last one are replayed: those between repeat them.
-// `lives` is lifetimes(role), `limit` what the device has for segments.
+// the compute stream. Of many micro-batches only the first ones and the last one are replayed, since those between
+// repeat them: all that begin by `fullest`, the task of the schedule in which most is live, a few more, and so many
+// that as many are in flight as ever. `lives` is lifetimes(role), `limit` what the device has for segments.
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
-                                    Segments segments,
+                                    Segments segments, std::size_t fullest = 0,
                                     Bytes limit = CachingAllocator::kUnlimited);
 
 }  // namespace shardscope

@@ -116,9 +116,7 @@ std::int64_t CachingAllocator::unmap(Piece& piece) {
 }
 
 // Takes again what a block that is to be used has given back.
-void CachingAllocator::map(Block block) {
-    reserve(std::exchange(pieces_[block].unmapped, 0));
-}
+void CachingAllocator::map(Block block) { reserve(std::exchange(pieces_[block].unmapped, 0)); }
 
 CachingAllocator::Block CachingAllocator::new_segment(std::int64_t size, int stream, bool small) {
     const std::int64_t segment = segment_for(size);

@@ -73,13 +73,26 @@ std::string counted(std::size_t count, const char* noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+// What of a GPU's description is no data-sheet value.
+std::string fitted_of(const Device& device) {
+    if (device.kind != DeviceKind::gpu || device.training_efficiency == 1) return "";
+    const bool measured = device.architecture == Architecture::ampere ||
+                          device.architecture == Architecture::hopper ||
+                          device.architecture == Architecture::blackwell;
+    return fmt::format(
+        "; training_efficiency {:g} and memory_efficiency {:g} are {}", device.training_efficiency,
+        device.memory_efficiency,
+        measured ? "fitted to published training of this generation" : "assumed as of an A100");
+}
+
 std::string constants_of(const Cluster& cluster) {
     const Calibration& calibration = cluster.device.calibration;
     if (calibration.empty())
         return fmt::format(
             "Constants: none was measured on this machine; peaks, bandwidths and "
-            "efficiencies are the cluster description's ({})",
-            cluster.device.source.empty() ? "no source stated" : cluster.device.source);
+            "efficiencies are the cluster description's ({}){}",
+            cluster.device.source.empty() ? "no source stated" : cluster.device.source,
+            fitted_of(cluster.device));
     std::size_t collectives = calibration.collectives.size();
     for (const auto& [name, transport] : calibration.transports)
         collectives += transport.collectives.size();

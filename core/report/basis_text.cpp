@@ -18,9 +18,17 @@ std::string runs_text(const AccuracyRow& row) {
     return text;
 }
 
+// Errors of other profiles are no error bar.
+bool is_comparable(const AccuracyRow& row) { return !row.profile.empty(); }
+
 std::string comparable_text(const std::optional<AccuracyRow>& row, const char* what) {
     if (!row) return fmt::format("{}: no measured run to compare with", what);
     const std::string of = row->quantity == what ? "" : row->quantity + ' ';
+    if (!is_comparable(*row))
+        return fmt::format(
+            "{}{}: no measured run of this profile; of others mean error {:.1f} %, bias "
+            "{:+.1f} % over {}",
+            of, what, 100 * row->mape, 100 * row->bias, runs_text(*row));
     return fmt::format("{}{}: mean error {:.1f} %, bias {:+.1f} % over {}", of, what,
                        100 * row->mape, 100 * row->bias, runs_text(*row));
 }
@@ -30,7 +38,7 @@ std::string comparable_text(const std::optional<AccuracyRow>& row, const char* w
 std::string memory_with_error(const Result& result) {
     const Bytes peak = result.peak_memory().peak;
     const MemoryUnit unit(peak);
-    if (!result.basis || !result.basis->memory)
+    if (!result.basis || !result.basis->memory || !is_comparable(*result.basis->memory))
         return fmt::format("{} {}", unit.format(peak), unit.name());
     const double error = static_cast<double>(peak.value) * result.basis->memory->mape;
     return fmt::format("{} ± {} {}", unit.format(peak),
@@ -41,7 +49,7 @@ std::string memory_with_error(const Result& result) {
 std::string time_with_error(const Result& result) {
     const TimeUnit unit(result.step_time);
     const std::string text = fmt::format("{} {}", unit.format(result.step_time), unit.name());
-    if (!result.basis || !result.basis->time) return text;
+    if (!result.basis || !result.basis->time || !is_comparable(*result.basis->time)) return text;
     return text + fmt::format(" ± {} %", format_percent(result.basis->time->mape));
 }
 

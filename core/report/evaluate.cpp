@@ -102,8 +102,8 @@ std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& can
     if (!candidate.plan) return std::nullopt;
     try {
         Trace trace = simulator.run(scenario, *candidate.plan, options);
-        Result& result = candidate.report.simulated.emplace(
-            summarise(trace, *candidate.plan, scenario.cluster));
+        Result& result =
+            candidate.report.simulated.emplace(summarise(trace, *candidate.plan, scenario.cluster));
         if (auto note = retries_note(candidate)) result.notes.push_back(*std::move(note));
         return trace;
     } catch (const Error& error) {

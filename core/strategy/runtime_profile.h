@@ -21,16 +21,20 @@ enum class RuntimeProfile : std::uint8_t {
     megatron,            // Megatron-LM with Megatron-Core's optimizer
     megatron_2021,  // as it was published: nothing overlapped, gradients not summed by multiplies
     fsdp,           // PyTorch's FullyShardedDataParallel, eager
-    llm_foundry,    // FSDP1 as llm-foundry's Composer drives it: eager, with the loss of flash-attention
+    llm_foundry,  // FSDP1 as llm-foundry's Composer drives it: eager, with the loss of flash-attention
     fsdp_compile_blocks,  // the same with torch.compile over each block (torchtitan until 2024)
     fsdp_compile,         // with torch.compile over each block and over the loss (since)
 };
-inline constexpr std::array kRuntimeProfiles = {
-    RuntimeProfile::shardscope,     RuntimeProfile::deepspeed,
-    RuntimeProfile::deepspeed_2021, RuntimeProfile::megatron_deepspeed,
-    RuntimeProfile::megatron,       RuntimeProfile::megatron_2021,
-    RuntimeProfile::fsdp,           RuntimeProfile::llm_foundry,
-    RuntimeProfile::fsdp_compile_blocks, RuntimeProfile::fsdp_compile};
+inline constexpr std::array kRuntimeProfiles = {RuntimeProfile::shardscope,
+                                                RuntimeProfile::deepspeed,
+                                                RuntimeProfile::deepspeed_2021,
+                                                RuntimeProfile::megatron_deepspeed,
+                                                RuntimeProfile::megatron,
+                                                RuntimeProfile::megatron_2021,
+                                                RuntimeProfile::fsdp,
+                                                RuntimeProfile::llm_foundry,
+                                                RuntimeProfile::fsdp_compile_blocks,
+                                                RuntimeProfile::fsdp_compile};
 
 // DeepSpeed's engine around a PyTorch model, of either time.
 constexpr bool is_deepspeed(RuntimeProfile profile) {

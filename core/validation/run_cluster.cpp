@@ -50,12 +50,21 @@ double distance(double value, double wanted) {
     return std::max(0.0, std::abs(std::log(value / wanted)) - kSame);
 }
 
-// Smaller is nearer.
-std::tuple<double, double> distance_of(const Cluster& cluster, const MeasuredRun& run) {
+// Which of several of a name is meant where no column says it.
+bool is_usual(std::string_view entry) {
+    constexpr auto kUsual = std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm"});
+    return std::ranges::find(kUsual, entry) != kUsual.end();
+}
+
+// Smaller is nearer: the name itself, the memory, the links, what is usual, the most memory.
+std::tuple<bool, double, double, bool, double> distance_of(const Cluster& cluster,
+                                                           const std::string& word,
+                                                           const MeasuredRun& run) {
     const double memory = gib(cluster.device.memory);
     const double link = cluster.intra_node.bandwidth.value / kGB;
-    return {run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : -memory,
-            run.intra_node_GBps && link > 0 ? distance(link, *run.intra_node_GBps) : 0};
+    return {cluster.name != word, run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : 0,
+            run.intra_node_GBps && link > 0 ? distance(link, *run.intra_node_GBps) : 0,
+            !is_usual(cluster.name), -memory};
 }
 
 Cluster nearest_cluster(const MeasuredRun& run) {
@@ -64,7 +73,8 @@ Cluster nearest_cluster(const MeasuredRun& run) {
     for (const CatalogueEntry& entry : cluster_catalogue()) {
         if (!is_of_gpu(entry.name, word)) continue;
         Cluster cluster = catalogue_cluster(std::string(entry.name));
-        if (!best || distance_of(cluster, run) < distance_of(*best, run)) best = std::move(cluster);
+        if (!best || distance_of(cluster, word, run) < distance_of(*best, word, run))
+            best = std::move(cluster);
     }
     if (!best) fail_unknown(run.gpu);
     return *best;

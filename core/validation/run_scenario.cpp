@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -32,12 +33,19 @@ constexpr auto kFrameworks = std::to_array<Framework>({
     {"llm-foundry", RuntimeProfile::llm_foundry, 3},
 });
 
+std::string lower_case(std::string word) {
+    std::ranges::transform(word, word.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return word;
+}
+
 class RunMapping {
 public:
     RunMapping(const MeasuredRun& run, const ValidationConstants& constants)
         : run_(run), constants_(constants) {}
 
     MappedRun map() {
+        derive_degree();
         framework_ = find_framework();
         Scenario& scenario = mapped_.scenario;
         scenario.name = "validation";
@@ -58,6 +66,29 @@ private:
     int number(const std::optional<std::int64_t>& value, const char* column, int otherwise) {
         if (!value) assume(column, std::to_string(otherwise));
         return static_cast<int>(value.value_or(otherwise));
+    }
+
+    // One of the degrees follows from the others and the number of GPUs.
+    void derive_degree() {
+        if (!run_.gpus) return;
+        struct Degree {
+            const char* column;
+            std::optional<std::int64_t>& value;
+        };
+        const std::array<Degree, 3> degrees = {{{"tp", run_.tp}, {"pp", run_.pp}, {"dp", run_.dp}}};
+        std::int64_t others = run_.cp.value_or(1);
+        const Degree* open = nullptr;
+        for (const Degree& degree : degrees) {
+            if (degree.value) {
+                others *= *degree.value;
+            } else {
+                if (open != nullptr) return;
+                open = &degree;
+            }
+        }
+        if (open == nullptr || others < 1 || *run_.gpus % others != 0) return;
+        open->value = *run_.gpus / others;
+        assume(open->column, std::to_string(*open->value));
     }
 
     int tp() const { return static_cast<int>(run_.tp.value_or(1)); }
@@ -90,7 +121,7 @@ private:
         std::vector<std::string_view> names;
         for (Framework framework : kFrameworks) {
             names.push_back(framework.name);
-            if (framework.name != run_.framework) continue;
+            if (framework.name != lower_case(run_.framework)) continue;
             if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
             if (is_of_2021()) framework.profile = in_2021(framework.profile);
             return framework;
@@ -111,8 +142,10 @@ private:
     void set_precision(TrainingSpec& training) {
         std::vector<std::string_view> names;
         for (const MathType math : kTrainingPrecisions) names.push_back(name_of(math));
-        if (run_.precision.empty()) assume("precision", "bf16");
-        const std::string word = run_.precision.empty() ? "bf16" : run_.precision;
+        // Gradients in fp16 are of training in fp16.
+        const std::string usual = run_.grad_dtype == "fp16" ? "fp16" : "bf16";
+        if (run_.precision.empty()) assume("precision", usual);
+        const std::string word = run_.precision.empty() ? usual : lower_case(run_.precision);
         const auto found = std::find(names.begin(), names.end(), word);
         if (found == names.end())
             throw Error("unknown-name", fmt::format("unknown precision \"{}\"", word),
@@ -125,7 +158,8 @@ private:
     // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
     // the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as the profile does.
     void set_gradient_dtype(TrainingSpec& training) {
-        if (run_.grad_dtype.empty() && (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
+        if (run_.grad_dtype.empty() &&
+            (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
             training.gradient_dtype = training.precision;
             return assume("grad_dtype", std::string(name_of(training.precision)));
         }
@@ -273,7 +307,7 @@ private:
         return sizes;
     }
 
-    const MeasuredRun& run_;
+    MeasuredRun run_;
     const ValidationConstants& constants_;
     Framework framework_ = kFrameworks.front();
     MappedRun mapped_;

@@ -90,6 +90,12 @@ TEST(Basis, IsPrintedAsErrorBars) {
     EXPECT_THAT(text, HasSubstr("run: fits, 71.25 ± 2.14 GiB; step time 12.34 s ± 4.0 %"));
     EXPECT_THAT(text, HasSubstr("\nprocess memory: mean error 3.0 %, bias +2.0 % over 20 runs of "
                                 "megatron on ampere\ntime: mean error 4.0 %, bias -1.0 % over 30"));
+    // Errors of other profiles are told, and are no error bar.
+    result.basis = basis_on("a100-80gb", "shardscope");
+    EXPECT_EQ(memory_with_error(result), "71.25 GiB");
+    EXPECT_EQ(time_with_error(result), "12.34 s");
+    EXPECT_THAT(basis_text(report), HasSubstr("time: no measured run of this profile; of others"));
+    EXPECT_THAT(basis_text(report), HasSubstr("fitted to published training of this generation"));
     result.basis->memory.reset();
     EXPECT_EQ(memory_with_error(result), "71.25 GiB");
     EXPECT_THAT(basis_text(report), HasSubstr("memory: no measured run"));

@@ -179,8 +179,7 @@ TEST(CachingAllocator, RandomUseAtALimitKeepsItsBooks) {
         std::vector<CachingAllocator::Block> live;
         for (int i = 0; i < 20'000; ++i) {
             if (live.empty() || random() % 2 == 0) {
-                const auto size =
-                    static_cast<std::int64_t>(random() % (1u << (8 + random() % 19)));
+                const auto size = static_cast<std::int64_t>(random() % (1u << (8 + random() % 19)));
                 live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % 3)));
             } else {
                 std::swap(live[random() % live.size()], live.back());

@@ -41,8 +41,7 @@ TEST(LlmFoundry, MetricsAreComputedAfterTheBackwardPass) {
     const RoleProgram& role = plan.program.roles[0];
     const auto wide = [&](const Instruction& i) {
         const auto* compute = std::get_if<Compute>(&i.operation);
-        const auto* copy =
-            compute == nullptr ? nullptr : std::get_if<Copy>(&compute->kernel);
+        const auto* copy = compute == nullptr ? nullptr : std::get_if<Copy>(&compute->kernel);
         return copy != nullptr && copy->elements == logits_of(plan);
     };
     for (const Body& body : role.bodies) {
@@ -86,7 +85,8 @@ TEST(LlmFoundry, JoinsGradientsBeforeTheyAreReduced) {
 // allocated at once it is.
 TEST(LlmFoundry, FitsWhereCachedMemoryCanBeGivenBack) {
     Scenario scenario = half_precision(RuntimeProfile::llm_foundry, 2);
-    scenario.model = {"gpt", GptSpec{4, 512, 8, 32'000, 512}};  // tensors with segments of their own
+    scenario.model = {"gpt",
+                      GptSpec{4, 512, 8, 32'000, 512}};  // tensors with segments of their own
     scenario.training.micro_batch = 8;
     scenario.training.global_batch = 32;
     scenario.strategies[0].zero = 3;

@@ -30,13 +30,14 @@ double waiting(RuntimeProfile profile) {
 }
 
 TEST(BlockingLaunches, HostAndDeviceTakeTurns) {
-    for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::fsdp_compile}) {
+    for (const RuntimeProfile profile :
+         {RuntimeProfile::shardscope, RuntimeProfile::fsdp_compile}) {
         const double device = wall(kernels(0.5), false, profile).value;
-        EXPECT_NEAR(device, kKernels * 0.5 + launch_cost(profile, test::round_cluster().device).value,
-                    2e-3)
+        EXPECT_NEAR(device,
+                    kKernels * 0.5 + launch_cost(profile, test::round_cluster().device).value, 2e-3)
             << "ahead: only the first launch is seen";
-        EXPECT_NEAR(wall(kernels(0.5), true, profile).value,
-                    kKernels * (0.5 + waiting(profile)), 1e-6)
+        EXPECT_NEAR(wall(kernels(0.5), true, profile).value, kKernels * (0.5 + waiting(profile)),
+                    1e-6)
             << name_of(profile);
     }
 }

@@ -103,6 +103,26 @@ TEST(Symmetry, StraddlingGroupsWaitForTheFarthest) {
     }
 }
 
+// So up to 64 ranks, where groups or stages lie unevenly on nodes, a step is simulated rank by rank, and a role takes
+// what its slowest rank does.
+TEST(Symmetry, UnevenLayoutsAreSimulatedRankByRank) {
+    for (const char* strategy : {"{tp: 6}", "{tp: 3, pp: 2, zero: 3}", "{tp: 4, pp: 2, zero: 3}",
+                                 "{tp: 6, pp: 2, zero: 3}", "{tp: 2, pp: 2, zero: 2}",
+                                 "{tp: 6, zero: 3, profile: megatron}"}) {
+        const Scenario scenario = scenario_with(strategy, 3, 48, "h100-sxm", 2048);
+        const Plan plan = first_plan(scenario);
+        const auto timelines =
+            simulate_step(plan.program, scenario.cluster, false, plan.strategy.profile);
+        ASSERT_EQ(timelines.size(), plan.program.roles.size()) << strategy;
+        double wall = 0;
+        for (const RoleTimeline& role : timelines) wall = std::max(wall, role.time.wall.value);
+        EXPECT_DOUBLE_EQ(wall, walls_of(scenario).ranks) << strategy;
+    }
+    // By roles alone stages that share a node would not meet on its links.
+    const Walls walls = walls_of(scenario_with("{tp: 3, pp: 2, zero: 3}", 3, 48, "h100-sxm", 2048));
+    EXPECT_GT(std::abs(walls.ranks / walls.roles - 1), 1e-3);
+}
+
 // What the links of all ranks and nodes carry of one collective is what its algorithm moves: of a ring of
 // n ranks on N nodes n − N edges inside nodes and N between them, each (n − 1)/n of the buffer.
 TEST(Conservation, LinksCarryWhatCollectivesMove) {
