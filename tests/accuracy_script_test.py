@@ -102,7 +102,7 @@ class AccuracyScript(unittest.TestCase):
         # Parabolas through three points stand for 1/x: one percent.
         self.assertAlmostEqual(best["architectures", "ampere", "training_efficiency"], TRUE["ampere"], delta=0.01)
         self.assertAlmostEqual(best["architectures", "blackwell", "training_efficiency"], TRUE["blackwell"], delta=0.01)
-        self.assertAlmostEqual(best["profiles", "megatron", "launch"], TRUE["megatron"], delta=2e-6)
+        self.assertAlmostEqual(best["profiles", "megatron", "launch"], TRUE["megatron"], delta=3e-6)
         self.assertAlmostEqual(best["profiles", "megatron-deepspeed", "process"] / 2**30, TRUE["process"], delta=0.1)
         unseen = "profiles", "fsdp", "launch"
         self.assertEqual(best[unseen], start[unseen], "no run depends on it")

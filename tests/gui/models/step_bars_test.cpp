@@ -17,13 +17,13 @@ TEST(StepBars, PrintsTheComparison) {
         to_text(step_bars(comparison())),
         R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
 -----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
-DDP                   6.52                   0.01    0.00       0.21  6.75 s · 64 %  –         does not fit
-ZeRO-1                6.50                   0.14    0.00       0.02  6.66 s · 65 %  –         does not fit
-ZeRO-2                6.56                   0.16    0.00       0.02  6.73 s · 64 %  –
-ZeRO-3                6.86                   0.05    0.00       0.01  6.92 s · 62 %  –
-TP8, ZeRO-1           6.50                   2.48    0.00       0.01  9.00 s · 48 %  –
-TP4 × PP4             6.62                   0.84    0.85       0.01  8.33 s · 52 %  –
-TP2 × PP4, ZeRO-1     7.81                   0.36    1.26       0.02  9.45 s · 46 %  –
+DDP                   6.18                   0.01    0.00       0.28  6.47 s · 67 %  –         does not fit
+ZeRO-1                6.16                   0.13    0.00       0.02  6.32 s · 68 %  –         does not fit
+ZeRO-2                6.21                   0.15    0.00       0.02  6.38 s · 68 %  –
+ZeRO-3                6.51                   0.05    0.00       0.02  6.58 s · 65 %  –
+TP8, ZeRO-1           6.16                   2.48    0.00       0.02  8.65 s · 50 %  –
+TP4 × PP4             6.37                   0.84    0.81       0.02  8.05 s · 54 %  –
+TP2 × PP4, ZeRO-1     7.45                   0.36    1.21       0.02  9.03 s · 48 %  –
 TP8 × PP3                –                      –       –          –  –              –         world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
 )");
 }
@@ -71,7 +71,7 @@ TEST(StepBars, TooltipHasEveryPartAndItsShare) {
         share += line.section('\t', 2).remove(" %").toDouble();
     }
     EXPECT_NEAR(share, 100, 4 * 0.05 + 1e-9) << "four figures with one decimal";
-    EXPECT_TRUE(lines[5].startsWith("Step time\t8.3")) << lines[5].toStdString();
+    EXPECT_TRUE(lines[5].startsWith("Step time\t8.0")) << lines[5].toStdString();
     EXPECT_THAT(lines[6].toStdString(),
                 testing::MatchesRegex("Throughput\t[0-9,]+ tokens/s per GPU"));
 }
