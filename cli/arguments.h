@@ -1,6 +1,7 @@
 // Command lines: CLI11 reads them, this says what went wrong as an Error (exit code 2) with a fix.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,11 +40,10 @@ template <typename Number>
 CLI::Validator in_range(Number least, Number most) {
     const CLI::Validator range = CLI::Range(least, most);
     return CLI::Validator(
-        [range, least](std::string& input) {
-            Number value{};
-            const bool comparable =
-                !CLI::detail::lexical_cast(input, value) || value >= least || value < least;
-            return comparable ? range(input) : fmt::format("Value {} is no number", input);
+        [range](std::string& input) {
+            double value = 0;
+            const bool nan = CLI::detail::lexical_cast(input, value) && std::isnan(value);
+            return nan ? fmt::format("{} is no number", input) : range(input);
         },
         "");
 }

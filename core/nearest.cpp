@@ -38,14 +38,20 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 }
 
 // The candidates that begin with the word.
-std::vector<std::string> completions(std::string_view word,
-                                     std::span<const std::string_view> candidates) {
+std::vector<std::string_view> completions(std::string_view word,
+                                          std::span<const std::string_view> candidates) {
     constexpr std::size_t kShortest = 3;
-    std::vector<std::string> all;
+    std::vector<std::string_view> all;
     for (const std::string_view candidate : candidates)
         if (word.size() >= kShortest && folded(candidate).starts_with(folded(word)))
-            all.emplace_back(candidate);
+            all.push_back(candidate);
     return all;
+}
+
+// "use one of a, b or c"
+std::string one_of(std::span<const std::string_view> names) {
+    const std::vector<std::string> all(names.begin(), names.end());
+    return (all.size() > 1 ? "use one of " : "use ") + join_or(all);
 }
 
 }  // namespace
@@ -54,8 +60,7 @@ std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates) {
     constexpr std::size_t kLongest = 64;  // a longer word is no misspelt name
     if (word.size() > kLongest) return std::nullopt;
-    if (const auto all = completions(word, candidates); all.size() == 1)
-        return *std::ranges::find(candidates, all.front());
+    if (const auto begun = completions(word, candidates); begun.size() == 1) return begun.front();
     std::optional<std::string_view> best;
     std::size_t limit = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : candidates) {
@@ -69,13 +74,11 @@ std::optional<std::string_view> nearest_name(std::string_view word,
 
 std::string suggest_name(std::string_view word, std::span<const std::string_view> candidates) {
     constexpr std::size_t kMostBegun = 5;  // more than these help nobody
-    if (const auto begun = completions(word, candidates);
-        begun.size() > 1 && begun.size() <= kMostBegun)
-        return "use " + join_or(begun);
+    const auto begun = completions(word, candidates);
+    if (begun.size() > 1 && begun.size() <= kMostBegun) return one_of(begun);
     if (const auto near = nearest_name(word, candidates)) return fmt::format("use \"{}\"", *near);
     if (candidates.empty()) return "remove it";
-    const std::vector<std::string> all(candidates.begin(), candidates.end());
-    return (all.size() > 1 ? "use one of " : "use ") + join_or(all);
+    return one_of(candidates);
 }
 
 std::string join_or(std::span<const std::string> words) {

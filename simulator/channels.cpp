@@ -1,7 +1,10 @@
 #include "simulator/channels.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+
+#include "simulator/group_shape.h"
 
 namespace shardscope {
 namespace {
@@ -10,6 +13,26 @@ namespace {
 constexpr std::int32_t kCollectives = 0, kTransfers = 1;
 
 }  // namespace
+
+bool lie_unevenly(const Program& program, const Cluster& cluster) {
+    int ranks = 0;
+    for (const RoleProgram& role : program.roles) ranks += static_cast<int>(role.ranks.size());
+    if (cluster.nodes <= 1 || ranks > kSeparateRanks) return false;
+    for (const RoleProgram& role : program.roles) {
+        std::map<int, int> on_node;
+        for (const Rank rank : role.ranks) ++on_node[rank.value / cluster.gpus_per_node];
+        for (const auto& [node, count] : on_node)
+            if (count != on_node.begin()->second) return true;
+    }
+    return std::ranges::any_of(program.groups, [&](const Group& group) {
+        const GroupShape first = shape_of(group, Rank(0), cluster);
+        for (int rank = 0; rank < ranks; ++rank) {
+            const GroupShape shape = shape_of(group, Rank(rank), cluster);
+            if (shape.per_node != shape.fewest || shape.nodes != first.nodes) return true;
+        }
+        return false;
+    });
+}
 
 std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks) {
     std::vector<LockStep> steps;

@@ -26,6 +26,13 @@ struct LockStep {
 // The program's roles, or every rank by itself. Refers to `program`.
 std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks);
 
+// Most ranks that are simulated one by one.
+constexpr int kSeparateRanks = 64;
+// Whether ranks of a role are not alike since nodes do not hold whole groups of them: a role's ranks that are not
+// equally many on each node they are on, or groups of which one lies on its nodes as no other does. False above
+// kSeparateRanks ranks.
+bool lie_unevenly(const Program& program, const Cluster& cluster);
+
 class Channels {
 public:
     // A "role" of the members below is the number of one of `steps`.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "simulator/channels.h"
 #include "simulator/event_engine.h"
 #include "simulator/log_normal.h"
 

@@ -7,9 +7,6 @@
 
 namespace shardscope {
 
-// Most ranks that are simulated one by one.
-constexpr int kSeparateRanks = 64;
-
 // Simulates `steps` steps, number i with seed disturbance.seed + i; times are of the slowest rank. Throws
 // Error "separate-ranks" (invalid_input) for plans with more ranks, and "straggler" for a rank that there
 // is not. Thread-safe.

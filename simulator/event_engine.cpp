@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <optional>
 #include <span>
 
 #include "core/error.h"
+#include "simulator/channels.h"
 #include "simulator/core_sharing.h"
-#include "simulator/disturbed_steps.h"
 #include "simulator/kernel_progress.h"
 #include "simulator/lane_program.h"
 #include "simulator/link_sharing.h"
@@ -564,39 +562,6 @@ private:
     double now_ = 0;     // seconds
     double active_ = 0;  // threads per node that work
 };
-
-// Whether ranks of a role are not alike since nodes do not hold whole groups of them: a role's ranks that are not
-// equally many on each node they are on, or groups of which one lies on its nodes as no other does. At most
-// kSeparateRanks ranks can be told apart.
-bool lie_unevenly(const Program& program, const Cluster& cluster) {
-    int ranks = 0;
-    for (const RoleProgram& role : program.roles) ranks += static_cast<int>(role.ranks.size());
-    if (cluster.nodes <= 1 || ranks > kSeparateRanks) return false;
-    // How many ranks each node has that has any, fewest first.
-    using Shape = std::vector<int>;
-    const auto shape_of = [&](const std::vector<Rank>& members) {
-        std::map<int, int> on_node;
-        for (const Rank rank : members) ++on_node[rank.value / cluster.gpus_per_node];
-        Shape shape;
-        for (const auto& [node, count] : on_node) shape.push_back(count);
-        std::ranges::sort(shape);
-        return shape;
-    };
-    for (const RoleProgram& role : program.roles)
-        if (const Shape shape = shape_of(role.ranks); shape.front() != shape.back()) return true;
-    for (const Group& group : program.groups) {
-        std::optional<Shape> first;
-        for (int rank = 0; rank < ranks; ++rank) {
-            if (group.index_of(Rank(rank)) != 0) continue;
-            std::vector<Rank> members;
-            for (int i = 0; i < group.size; ++i) members.push_back(group.member(Rank(rank), i));
-            const Shape shape = shape_of(members);
-            if (shape.front() != shape.back() || shape != first.value_or(shape)) return true;
-            first = shape;
-        }
-    }
-    return false;
-}
 
 }  // namespace
 

@@ -5,11 +5,11 @@
 namespace shardscope {
 namespace {
 
-// By RuntimeProfile, in its order. Fitted: megatron-deepspeed's four and deepspeed-2021's copies; megatron's launch
-// is that of the same layers there, which the few runs that depend on it bear out (docs/accuracy.md). The others are
-// assumptions: deepspeed's are megatron-deepspeed's, with fewer Python layers to a launch; no run with those profiles
-// says what a process takes. A launch that waits takes 30 us more than others, as it does in megatron-deepspeed.
-// Programs of 2021 have the other constants of their successors.
+// By RuntimeProfile, in its order. Fitted: megatron-deepspeed's four and deepspeed-2021's copies, and megatron's launch,
+// by the few runs that depend on it (docs/accuracy.md). The others are assumptions: deepspeed's are
+// megatron-deepspeed's, with fewer Python layers to a launch; no run with those profiles says what a process takes. A
+// launch that waits takes 30 us more than others, as it does in megatron-deepspeed. Programs of 2021 have the other
+// constants of their successors.
 constexpr std::array<ProfileConstants, kRuntimeProfiles.size()> kFitted{{
     {{}, {}, 0, {}, Seconds(30e-6)},  // shardscope: measured, see `calibrate`
     {Seconds(20e-6), Bytes(6400 * kMiB), 25, {}, Seconds(50e-6)},             // deepspeed

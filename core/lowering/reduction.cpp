@@ -123,6 +123,7 @@ void Reduction::reduce(UnitId id) {
     }
     const EventId computed = b.record(Stream::compute);
     b.wait(Stream::reduce, computed);
+    // The division, which reads and writes what a copy does.
     if (bucket && context_.rules.joins_gradients)
         b.compute_on(Stream::reduce, Copy{unit.padded}, context_.gradient, context_.gradient,
                      {{whole, 0, 0}, {whole, 0, 0}});

@@ -148,21 +148,6 @@ void set_peak(MemoryPlan& plan, const LiveProfile::Moment& peak) {
     plan.categories[static_cast<std::size_t>(Category::runtime)] += plan.runtime;
 }
 
-}  // namespace
-
-MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
-    MemoryPlan plan = empty_plan(role, runtime);
-    const std::vector<Lifetime> lives = lifetimes(role);
-    const FramePlan frames = plan_frames(role, lives);
-    const LiveProfile profile(role, lives, frames);
-    plan.arena = place_tier(role, lives, Tier::device, frames, profile, packer, plan);
-    set_peak(plan, profile.peak());
-    place_beside(role, lives, profile, packer, plan);
-    return plan;
-}
-
-namespace {
-
 // What a caching allocator with that much memory takes. Whether a block that is free is cut, and so cannot be given
 // back, is decided by the order of allocations, which the replay has not to the byte: what does not fit is tried with
 // a little less, where more is given back before.
@@ -179,6 +164,17 @@ AllocationReplay replay_within(const RoleProgram& role, const std::vector<Lifeti
 }
 
 }  // namespace
+
+MemoryPlan plan_memory(const RoleProgram& role, Bytes runtime, Packer& packer) {
+    MemoryPlan plan = empty_plan(role, runtime);
+    const std::vector<Lifetime> lives = lifetimes(role);
+    const FramePlan frames = plan_frames(role, lives);
+    const LiveProfile profile(role, lives, frames);
+    plan.arena = place_tier(role, lives, Tier::device, frames, profile, packer, plan);
+    set_peak(plan, profile.peak());
+    place_beside(role, lives, profile, packer, plan);
+    return plan;
+}
 
 MemoryPlan plan_caching_memory(const RoleProgram& role, Bytes runtime, Packer& packer,
                                Segments segments, Bytes memory) {

@@ -74,25 +74,25 @@ std::string counted(std::size_t count, const char* noun) {
 }
 
 // What of a GPU's description is no data-sheet value.
-std::string fitted_of(const Device& device) {
+std::string fitted_of(const Device& device, const std::vector<AccuracyRow>& accuracy) {
     if (device.kind != DeviceKind::gpu || device.training_efficiency == 1) return "";
-    const bool measured = device.architecture == Architecture::ampere ||
-                          device.architecture == Architecture::hopper ||
-                          device.architecture == Architecture::blackwell;
+    const std::string_view on = kArchitectures[static_cast<std::size_t>(device.architecture)];
+    const bool measured = std::ranges::any_of(
+        accuracy, [&](const AccuracyRow& row) { return row.architecture == on; });
     return fmt::format(
         "; training_efficiency {:g} and memory_efficiency {:g} are {}", device.training_efficiency,
         device.memory_efficiency,
         measured ? "fitted to published training of this generation" : "assumed as of an A100");
 }
 
-std::string constants_of(const Cluster& cluster) {
+std::string constants_of(const Cluster& cluster, const std::vector<AccuracyRow>& accuracy) {
     const Calibration& calibration = cluster.device.calibration;
     if (calibration.empty())
         return fmt::format(
             "Constants: none was measured on this machine; peaks, bandwidths and "
             "efficiencies are the cluster description's ({}){}",
             cluster.device.source.empty() ? "no source stated" : cluster.device.source,
-            fitted_of(cluster.device));
+            fitted_of(cluster.device, accuracy));
     std::size_t collectives = calibration.collectives.size();
     for (const auto& [name, transport] : calibration.transports)
         collectives += transport.collectives.size();
@@ -139,7 +139,7 @@ Basis basis_of(const Scenario& scenario, const Strategy& strategy,
                const std::vector<AccuracyRow>& accuracy) {
     Basis basis;
     const Cluster& cluster = scenario.cluster;
-    basis.constants = constants_of(cluster);
+    basis.constants = constants_of(cluster, accuracy);
     // The runs of the table are of GPUs.
     if (cluster.device.kind != DeviceKind::gpu) return basis;
     const std::string_view profile = name_of(strategy.profile);

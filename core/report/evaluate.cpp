@@ -16,6 +16,18 @@ std::string describe_layout(const Plan& plan) {
                        plan.layout.micro_batches, plan.layout.micro_batch);
 }
 
+// What the simulated time leaves out where a product's memory is nearly full.
+std::optional<std::string> retries_note(const Candidate& candidate) {
+    std::int64_t most = 0;
+    for (const MemoryPlan& memory : candidate.plan->memory) most = std::max(most, memory.retries);
+    if (most == 0 || candidate.report.status != Status::fits) return std::nullopt;
+    return fmt::format(
+        "{}: memory is nearly full: the caching allocator gives back what is free at least {} "
+        "time{} a step before it can take more, and waits for the device, which the simulated time "
+        "leaves out",
+        candidate.report.name, most, most == 1 ? "" : "s");
+}
+
 }  // namespace
 
 Context describe_context(const Scenario& scenario, const Machine& machine, std::string backend) {
@@ -57,22 +69,6 @@ BesideDevice largest_beside(const Plan& plan, const Cluster& cluster) {
     }
     return largest;
 }
-
-namespace {
-
-// What the simulated time leaves out where a product's memory is nearly full.
-std::optional<std::string> retries_note(const Candidate& candidate) {
-    std::int64_t most = 0;
-    for (const MemoryPlan& memory : candidate.plan->memory) most = std::max(most, memory.retries);
-    if (most == 0 || candidate.report.status != Status::fits) return std::nullopt;
-    return fmt::format(
-        "{}: memory is nearly full: the caching allocator gives back what is free at least {} "
-        "time{} a step before it can take more, and waits for the device, which the simulated time "
-        "leaves out",
-        candidate.report.name, most, most == 1 ? "" : "s");
-}
-
-}  // namespace
 
 Candidate plan_strategy(const Scenario& scenario, const std::shared_ptr<const Model>& model,
                         const Strategy& strategy, bool cudnn_attention) {

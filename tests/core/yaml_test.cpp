@@ -56,7 +56,7 @@ TEST(Nearest, FindsMisspelledNames) {
     EXPECT_EQ(nearest_name(std::string(100'000, 'x'), kKnownKeys), std::nullopt);
     EXPECT_EQ(suggest_name("x", kKnownKeys), "use one of micro_batch, global_batch or seed");
     constexpr std::array<std::string_view, 3> kH100 = {"h100-sxm", "h100-pcie", "h200"};
-    EXPECT_EQ(suggest_name("h100", kH100), "use h100-sxm or h100-pcie");
+    EXPECT_EQ(suggest_name("h100", kH100), "use one of h100-sxm or h100-pcie");
 }
 
 TEST(Printable, IsOneShortLine) {
