@@ -9,15 +9,6 @@
 namespace shardscope {
 namespace {
 
-// What two spellings of the same name have in common.
-std::string folded(std::string_view word) {
-    std::string result(word);
-    for (char& c : result) {
-        c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
-    return result;
-}
-
 // Optimal string alignment distance (Damerau-Levenshtein without repeated edits), three rows.
 std::size_t edit_distance(const std::string& a, const std::string& b) {
     std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
@@ -55,6 +46,14 @@ std::string one_of(std::span<const std::string_view> names) {
 }
 
 }  // namespace
+
+std::string folded(std::string_view word) {
+    std::string result(word);
+    for (char& c : result)
+        c = c == '_' || c == ' ' ? '-'
+                                 : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return result;
+}
 
 std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates) {

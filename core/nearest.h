@@ -8,8 +8,11 @@
 
 namespace shardscope {
 
-// The candidate with the fewest edits (insert, delete, replace, swap of neighbours; letter case and
-// '-' against '_' are free), if that is at most a third of the word's length, at least one edit. The
+// What spellings of one name have in common: in lower case, with '-' in place of '_' and spaces.
+std::string folded(std::string_view word);
+
+// The candidate with the fewest edits (insert, delete, replace, swap of neighbours; as
+// folded), if that is at most a third of the word's length, at least one edit. The
 // only candidate that begins with the word comes before that: "h100" means "h100-sxm", not "h200".
 std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates);

@@ -99,6 +99,13 @@ struct Cell {
     }
 };
 
+// What people write in a column of numbers where they do not know it.
+bool is_unknown(const std::string& text) {
+    constexpr auto kMarks = std::to_array<std::string_view>(
+        {"-", "?", "n/a", "na", "nan", "null", "unknown", "unstated"});
+    return std::ranges::find(kMarks, folded(text)) != kMarks.end();
+}
+
 // "8" and, as programs write it that keep unknown values beside whole ones, "8.0".
 std::optional<std::int64_t> exact_integer(const std::string& text) {
     if (const auto integer = parse_integer(text)) return integer;
@@ -116,6 +123,7 @@ void read(const Cell& cell, MeasuredRun& run, Text member) {
 }
 
 void read(const Cell& cell, MeasuredRun& run, Count member) {
+    if (is_unknown(cell.text)) return;
     const auto value = exact_integer(cell.text);
     if (!value) cell.fail("type", "is no whole number", "write one, or nothing where unknown");
     if (*value < cell.column.least || *value > cell.column.most)
@@ -126,13 +134,17 @@ void read(const Cell& cell, MeasuredRun& run, Count member) {
 }
 
 void read(const Cell& cell, MeasuredRun& run, Flag member) {
-    const auto value = exact_integer(cell.text);
+    if (is_unknown(cell.text)) return;
+    auto value = exact_integer(cell.text);
+    if (folded(cell.text) == "true") value = 1;
+    if (folded(cell.text) == "false") value = 0;
     if (value != 0 && value != 1)
         cell.fail("type", "is neither 0 nor 1", "write 1 for yes, 0 for no, nothing where unknown");
     run.*member = *value == 1;
 }
 
 void read(const Cell& cell, MeasuredRun& run, Amount member) {
+    if (is_unknown(cell.text)) return;
     const auto value = parse_number(cell.text);
     if (!value) cell.fail("type", "is no number", "write one, or nothing where unknown");
     if (*value <= 0 || *value > kMostAmount)

@@ -23,25 +23,64 @@ constexpr double kGbit = 1e9 / 8;  // bytes
 constexpr double kPortGbps = 100;
 constexpr int kGpusPerNode = 8;  // of every cluster of the catalogue that has nodes
 
-// "RTX 4090" is what the catalogue calls rtx-4090.
-std::string catalogue_word(const std::string& gpu) {
-    std::string word;
-    for (const char c : gpu)
-        word += c == ' ' || c == '_'
-                    ? '-'
-                    : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return word;
+// The words of a GPU's name: "A100-SXM4-80GB" has three.
+std::vector<std::string> words_of(std::string_view name) {
+    std::vector<std::string> words(1);
+    for (const char c : folded(name))
+        if (c != '-')
+            words.back() += c;
+        else if (!words.back().empty())
+            words.emplace_back();
+    if (words.back().empty()) words.pop_back();
+    return words;
 }
 
-bool is_of_gpu(std::string_view entry, const std::string& gpu) {
-    return entry.starts_with(gpu) && (entry.size() == gpu.size() || entry[gpu.size()] == '-');
+bool has(const std::vector<std::string>& words, std::string_view word) {
+    return std::ranges::find(words, word) != words.end();
+}
+
+bool is_capacity(std::string_view word) {
+    return word.size() > 2 && word.ends_with("gb") &&
+           std::ranges::all_of(word.substr(0, word.size() - 2),
+                               [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+// What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
+std::string_view part_of(std::string_view word) {
+    for (const std::string_view form : {"sxm", "pcie", "nvl72"})
+        if (word.starts_with(form)) return form;
+    return is_capacity(word) ? word : "";
+}
+
+// Words that name no GPU by themselves.
+bool is_ornament(std::string_view word) {
+    constexpr auto kOrnaments =
+        std::to_array<std::string_view>({"nvidia", "amd", "tesla", "geforce", "instinct", "gpu",
+                                         "dgx", "hgx", "hbm2", "hbm2e", "hbm3", "hbm3e"});
+    return std::ranges::find(kOrnaments, word) != kOrnaments.end();
+}
+
+// How many words of a GPU's name an entry of the catalogue does not have, parts alone; empty where the name is of
+// another GPU. "H100 PCIe" is h100-pcie by both words, h100-sxm by one.
+std::optional<int> words_apart(std::string_view entry, const std::vector<std::string>& name) {
+    const std::vector<std::string> own = words_of(entry);
+    for (const std::string& word : own)
+        if (part_of(word).empty() && !has(name, word)) return std::nullopt;
+    int apart = 0;
+    for (const std::string& word : name) {
+        if (has(own, word) || is_ornament(word)) continue;
+        const std::string_view part = part_of(word);
+        if (part.empty()) return std::nullopt;
+        apart += has(own, part) ? 0 : 1;
+    }
+    return apart;
 }
 
 [[noreturn]] void fail_unknown(const std::string& gpu) {
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
     throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
-                suggest_name(catalogue_word(gpu), names));
+                suggest_name(gpu, names));
 }
 
 // How far apart two figures are, as a factor's logarithm; what rounds to the same is no distance.
@@ -56,28 +95,33 @@ bool is_usual(std::string_view entry) {
     return std::ranges::find(kUsual, entry) != kUsual.end();
 }
 
-// Smaller is nearer: the name itself, the memory, the links, what is usual, the most memory.
-std::tuple<bool, double, double, bool, double> distance_of(const Cluster& cluster,
-                                                           const std::string& word,
-                                                           const MeasuredRun& run) {
+// Smaller is nearer: the name, the memory, the links, what is usual, the most memory.
+std::tuple<int, double, double, bool, double> distance_of(const Cluster& cluster, int words,
+                                                          const MeasuredRun& run) {
     const double memory = gib(cluster.device.memory);
     const double link = cluster.intra_node.bandwidth.value / kGB;
-    return {cluster.name != word, run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : 0,
+    return {words, run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : 0,
             run.intra_node_GBps && link > 0 ? distance(link, *run.intra_node_GBps) : 0,
             !is_usual(cluster.name), -memory};
 }
 
-Cluster nearest_cluster(const MeasuredRun& run) {
-    const std::string word = catalogue_word(run.gpu);
-    std::optional<Cluster> best;
+Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const std::vector<std::string> words = words_of(run.gpu);
+    std::optional<std::pair<decltype(distance_of({}, 0, run)), Cluster>> best;
     for (const CatalogueEntry& entry : cluster_catalogue()) {
-        if (!is_of_gpu(entry.name, word)) continue;
+        const auto apart = words_apart(entry.name, words);
+        if (!apart) continue;
         Cluster cluster = catalogue_cluster(std::string(entry.name));
-        if (!best || distance_of(cluster, word, run) < distance_of(*best, word, run))
-            best = std::move(cluster);
+        const auto distance = distance_of(cluster, *apart, run);
+        if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
     }
     if (!best) fail_unknown(run.gpu);
-    return *best;
+    // Boards for PCIe slots have less power than the catalogue's modules of the same name.
+    const auto is_board = [](std::string_view word) { return part_of(word) == "pcie"; };
+    if (std::ranges::any_of(words, is_board) &&
+        std::ranges::none_of(words_of(best->second.name), is_board))
+        assumed.push_back({"gpu", best->second.name});
+    return best->second;
 }
 
 void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
@@ -103,17 +147,27 @@ void set_launches(Device& device, const MeasuredRun& run, std::vector<Assumption
     assumed.push_back({"source", "launches wait for the device"});
 }
 
+// Whether a word of a text begins so: "RoCEv2" is RoCE, "default" no EFA.
+bool has_word_from(std::string_view text, std::string_view beginning) {
+    for (std::size_t at = text.find(beginning); at != std::string_view::npos;
+         at = text.find(beginning, at + 1))
+        if (at == 0 || std::isalnum(static_cast<unsigned char>(text[at - 1])) == 0) return true;
+    return false;
+}
+
 // Networks by the words of people; a note that has none of them leaves the catalogue's.
 void set_network(Link& link, const std::string& note) {
     constexpr auto kWords = std::to_array<std::pair<std::string_view, LinkType>>({
-        {"Omni-Path", LinkType::omni_path},
-        {"InfiniBand", LinkType::infiniband},
-        {"RoCE", LinkType::roce},
-        {"EFA", LinkType::efa},
-        {"Ethernet", LinkType::ethernet},
+        {"omni-path", LinkType::omni_path},
+        {"omnipath", LinkType::omni_path},
+        {"infiniband", LinkType::infiniband},
+        {"roce", LinkType::roce},
+        {"efa", LinkType::efa},
+        {"ethernet", LinkType::ethernet},
     });
+    const std::string words = folded(note);
     for (const auto& [word, type] : kWords) {
-        if (note.find(word) == std::string::npos || link.type == type) continue;
+        if (!has_word_from(words, word) || link.type == type) continue;
         link.type = type;
         link.efficiency = facts_of(type).efficiency;
         link.latency = Seconds(facts_of(type).latency);
@@ -175,7 +229,7 @@ std::int64_t require(const std::optional<std::int64_t>& value, const char* colum
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     if (run.gpu.empty())
         throw Error("missing-value", "column \"gpu\" is empty", "nothing can stand for it");
-    Cluster cluster = nearest_cluster(run);
+    Cluster cluster = nearest_cluster(run, assumed);
     set_size(cluster, run, assumed);
     set_memory(cluster, run, assumed);
     set_part(cluster.device, run.assumptions);

@@ -18,6 +18,7 @@ constexpr auto kRunMlps = std::to_array<std::pair<std::string_view, Mlp>>({
     {"gelu", Mlp::gelu},
     {"gelu_erf", Mlp::gelu_erf},
     {"relu", Mlp::relu},
+    {"relu2", Mlp::relu},  // one multiply more per element, which no kernel's time shows
     {"swiglu", Mlp::swiglu},
     {"geglu", Mlp::geglu},
     {"geglu_erf", Mlp::geglu_erf},
@@ -33,7 +34,7 @@ Mlp mlp_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     if (run.mlp.empty()) assumed.push_back({"mlp", word});
     std::vector<std::string_view> names;
     for (const auto& [name, mlp] : kRunMlps) {
-        if (name == word) return mlp;
+        if (folded(name) == folded(word)) return mlp;
         names.push_back(name);
     }
     throw Error("unknown-name", fmt::format("an MLP with \"{}\" is not modelled", word),
@@ -65,6 +66,9 @@ constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeek-V2-Lite", 1, 2, {512, 0, 128, 64, 128}},
     {"DeepSeek-V2", 1, 2, kDeepSeekAttention},
     {"DeepSeek-V3", 3, 1, kDeepSeekAttention},
+    {"DeepSeekMoE-16B", 1, 2, {}},
+    {"Qwen1.5-MoE", 0, 4, {}},
+    {"Qwen2-57B-A14B", 0, 8, {}},
 });
 
 // "… 1 dense layer, …" in the notes of a run with fewer layers than the release.
@@ -85,14 +89,15 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     experts.ffn = run.expert_ffn.value_or(spec.ffn);
     if (!run.expert_ffn) assumed.push_back({"expert_ffn", std::to_string(experts.ffn)});
     for (const Released& released : kReleased) {
-        if (!run.model.starts_with(released.name)) continue;
+        if (!folded(run.model).starts_with(folded(released.name))) continue;
         experts.first_dense = dense_layers_in(run.assumptions).value_or(released.first_dense);
         experts.shared_ffn = released.shared * experts.ffn;
         spec.latent = released.latent;
         assumed.push_back(
-            {"model", fmt::format("{}'s latent attention, {} shared experts, {} "
-                                  "blocks without experts",
-                                  released.name, released.shared, experts.first_dense)});
+            {"model",
+             fmt::format("{}'s{} {} shared experts, {} blocks without experts", released.name,
+                         released.latent.kv_rank > 0 ? " latent attention," : "", released.shared,
+                         experts.first_dense)});
         return;
     }
 }

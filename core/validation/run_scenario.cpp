@@ -31,12 +31,40 @@ constexpr auto kFrameworks = std::to_array<Framework>({
     {"fsdp1", RuntimeProfile::fsdp, 3},
     {"fsdp2", RuntimeProfile::fsdp, 3},
     {"llm-foundry", RuntimeProfile::llm_foundry, 3},
+    // By other names, and programs that are built on them.
+    {"megatron-lm", RuntimeProfile::megatron, 0},
+    {"megatron-core", RuntimeProfile::megatron, 0},
+    {"nemo", RuntimeProfile::megatron, 0},
+    {"gpt-neox", RuntimeProfile::megatron_deepspeed, 0},
+    {"pytorch-fsdp", RuntimeProfile::fsdp, 3},
+    {"pytorch-fsdp2", RuntimeProfile::fsdp, 3},
+    {"torchtitan", RuntimeProfile::fsdp, 3},
+    {"mosaicml", RuntimeProfile::llm_foundry, 3},
 });
 
-std::string lower_case(std::string word) {
-    std::ranges::transform(word, word.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return word;
+// One of several words by what people write for it.
+struct Spelling {
+    std::string_view written, word;
+};
+constexpr auto kSpellings = std::to_array<Spelling>({
+    {"interleaved", "interleaved-1f1b"},
+    {"interleaved1f1b", "interleaved-1f1b"},
+    {"zbv", "zb-v"},
+    {"flashattention", "flash"},
+    {"flash-attention", "flash"},
+    {"flash-attn", "flash"},
+    {"flash2", "flash"},
+    {"flash3", "flash"},
+    {"flash-attention-2", "flash"},
+    {"flash-attention-3", "flash"},
+    {"sdpa", "flash"},
+    {"eager", "unfused"},
+});
+
+std::string word_of(const std::string& text) {
+    const std::string written = folded(text);
+    const auto* found = std::ranges::find(kSpellings, written, &Spelling::written);
+    return found == kSpellings.end() ? written : std::string(found->word);
 }
 
 class RunMapping {
@@ -121,7 +149,7 @@ private:
         std::vector<std::string_view> names;
         for (Framework framework : kFrameworks) {
             names.push_back(framework.name);
-            if (framework.name != lower_case(run_.framework)) continue;
+            if (framework.name != folded(run_.framework)) continue;
             if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
             if (is_of_2021()) framework.profile = in_2021(framework.profile);
             return framework;
@@ -143,9 +171,9 @@ private:
         std::vector<std::string_view> names;
         for (const MathType math : kTrainingPrecisions) names.push_back(name_of(math));
         // Gradients in fp16 are of training in fp16.
-        const std::string usual = run_.grad_dtype == "fp16" ? "fp16" : "bf16";
+        const std::string usual = folded(run_.grad_dtype) == "fp16" ? "fp16" : "bf16";
         if (run_.precision.empty()) assume("precision", usual);
-        const std::string word = run_.precision.empty() ? usual : lower_case(run_.precision);
+        const std::string word = run_.precision.empty() ? usual : folded(run_.precision);
         const auto found = std::find(names.begin(), names.end(), word);
         if (found == names.end())
             throw Error("unknown-name", fmt::format("unknown precision \"{}\"", word),
@@ -165,7 +193,7 @@ private:
         }
         if (run_.grad_dtype.empty()) return assume("grad_dtype", "the profile's");
         for (const DType dtype : {training.precision, DType::fp32})
-            if (run_.grad_dtype == name_of(dtype)) {
+            if (folded(run_.grad_dtype) == name_of(dtype)) {
                 training.gradient_dtype = dtype;
                 return;
             }
@@ -214,7 +242,7 @@ private:
     void set_pipeline(Strategy& s) {
         if (s.pp == 1) return;
         if (run_.schedule.empty()) assume("schedule", "1f1b");
-        const std::string word = run_.schedule.empty() ? "1f1b" : run_.schedule;
+        const std::string word = run_.schedule.empty() ? "1f1b" : word_of(run_.schedule);
         constexpr auto kSchedules =
             std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1", "zb-v"});
         const auto found = std::find(kSchedules.begin(), kSchedules.end(), word);
@@ -240,20 +268,22 @@ private:
 
     void set_attention(Strategy& s) {
         if (run_.attention.empty()) return assume("attention", "flash");
-        if (run_.attention == "flash") return;
-        if (run_.attention != "unfused")
+        const std::string word = word_of(run_.attention);
+        if (word == "flash") return;
+        if (word != "unfused")
             throw Error("unknown-name", fmt::format("unknown attention \"{}\"", run_.attention),
                         "use \"flash\" or \"unfused\"");
         s.attention = AttentionKind::unfused;
     }
 
     void set_recompute(Strategy& s) {
-        if (run_.recompute == "none") return;
-        if (run_.recompute.empty() || run_.recompute == "unstated") {
+        const std::string word = word_of(run_.recompute);
+        if (word == "none") return;
+        if (word.empty() || word == "unstated" || word == "unknown") {
             mapped_.recompute_open = true;
-        } else if (run_.recompute == "full") {
+        } else if (word == "full") {
             s.recompute.kind = Recompute::Kind::full;
-        } else if (run_.recompute != "selective") {
+        } else if (word != "selective") {
             throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
                         "use \"none\", \"selective\", \"full\" or \"unstated\"");
         } else if (is_fsdp(framework_.profile)) {

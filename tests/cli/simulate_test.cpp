@@ -254,6 +254,11 @@ TEST_F(Simulate, JitterAndStragglersAreSetBesideTheStep) {
         EXPECT_EQ(failed.exit_code, 2) << wrong;
         EXPECT_THAT(failed.err, HasSubstr("--straggler 3=1.5")) << wrong;
     }
+    for (const char* wrong : {"nan", "-0.1", "x"}) {
+        const auto failed = shardscope({"simulate", "eight.yaml", "--jitter", wrong});
+        EXPECT_EQ(failed.exit_code, 2) << wrong;
+        EXPECT_THAT(failed.err, HasSubstr("--jitter")) << wrong;
+    }
     const auto far = shardscope({"simulate", "eight.yaml", "--straggler", "8=2"});
     EXPECT_EQ(far.exit_code, 0);
     EXPECT_THAT(far.out, HasSubstr("there is no rank 8 among 8 ranks"));

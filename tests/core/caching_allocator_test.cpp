@@ -8,6 +8,8 @@
 
 #include "core/lowering/builder.h"
 #include "core/program/allocation_replay.h"
+#include "core/program/memory_plan.h"
+#include "core/program/pack.h"
 
 namespace shardscope {
 namespace {
@@ -169,6 +171,61 @@ TEST(AllocationReplay, ZeroStreamsHaveMemoryOfTheirOwn) {
         EXPECT_EQ(reserved(stream), 60) << static_cast<int>(stream);
 }
 
+// At 100 MiB what lives to the end takes a part of a segment, which then cannot be given back: 40 and 66 are wanted at
+// once. With a little less that segment was given back before.
+TEST(AllocationReplay, WhatDoesNotFitIsTriedWithALittleLess) {
+    RoleBuilder b;
+    const auto buffer = [&](const char* name, std::int64_t mib) {
+        return b.buffer(name, mib * kMiB / 4, DType::fp32, Category::workspace);
+    };
+    const BufferId first = buffer("first", 40), second = buffer("second", 58);
+    const BufferId lasting = buffer("lasting", 10), last = buffer("last", 66);
+    b.role.ranks = {Rank(0)};
+    const BodyId body = b.begin_body("body", 0);
+    const auto touch = [&](BufferId id) {
+        b.compute(Zero{1}, DType::fp32, DType::fp32, {{id, 0, 0}});
+    };
+    const auto touch_with_lasting = [&](BufferId id) {
+        b.compute(Copy{1}, DType::fp32, DType::fp32, {{id, 0, 0}, {lasting, 0, 0}});
+    };
+    touch(first);
+    touch(second);
+    touch_with_lasting(second);
+    touch(last);
+    touch_with_lasting(last);
+    b.role.schedule.push_back({body, 0});
+    const RoleProgram role = b.take();
+    const Bytes limit(100 * kMiB);
+    EXPECT_EQ(replay_allocations(role, lifetimes(role), Segments::fixed, 0, limit).reserved.value,
+              (40 + 66) * kMiB);
+    Packer packer;
+    const MemoryPlan plan = plan_caching_memory(role, Bytes(0), packer, Segments::fixed, limit);
+    EXPECT_LE(plan.arena, limit);
+    EXPECT_EQ(plan.live_peak.value, (66 + 10) * kMiB);
+}
+
+// Allocates and frees at random, `check` after each, and frees all at the end.
+template <class Check>
+void use_at_random(CachingAllocator& allocator, std::mt19937& random, unsigned log_largest,
+                   unsigned streams, Check check) {
+    std::vector<CachingAllocator::Block> live;
+    for (int i = 0; i < 20'000; ++i) {
+        if (live.empty() || random() % 2 == 0) {
+            const auto size =
+                static_cast<std::int64_t>(random() % (1u << (8 + random() % (log_largest - 7))));
+            live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % streams)));
+        } else {
+            std::swap(live[random() % live.size()], live.back());
+            allocator.free(live.back());
+            live.pop_back();
+        }
+        ASSERT_LE(allocator.allocated(), allocator.reserved());
+        check();
+    }
+    for (const auto block : live) allocator.free(block);
+    EXPECT_EQ(allocator.allocated().value, 0);
+}
+
 TEST(CachingAllocator, RandomUseAtALimitKeepsItsBooks) {
     const unsigned seed = std::random_device()();
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -176,24 +233,12 @@ TEST(CachingAllocator, RandomUseAtALimitKeepsItsBooks) {
     for (const Segments segments : {Segments::fixed, Segments::expandable}) {
         const Bytes limit(400 * kMiB);
         CachingAllocator allocator(segments, limit);
-        std::vector<CachingAllocator::Block> live;
-        for (int i = 0; i < 20'000; ++i) {
-            if (live.empty() || random() % 2 == 0) {
-                const auto size = static_cast<std::int64_t>(random() % (1u << (8 + random() % 19)));
-                live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % 3)));
-            } else {
-                std::swap(live[random() % live.size()], live.back());
-                allocator.free(live.back());
-                live.pop_back();
-            }
-            ASSERT_LE(allocator.allocated(), allocator.reserved());
-            ASSERT_LE(allocator.reserved(), allocator.peak_reserved());
-        }
-        for (const auto block : live) allocator.free(block);
-        EXPECT_EQ(allocator.allocated().value, 0);
+        use_at_random(allocator, random, 26, 3,
+                      [&] { EXPECT_LE(allocator.reserved(), allocator.peak_reserved()); });
         // Everything has joined: all of it can be given back.
         allocator.allocate(Bytes(limit.value + 100 * kMiB), 3);
         EXPECT_EQ(allocator.reserved().value, limit.value + 100 * kMiB);
+        EXPECT_GT(allocator.retries(), 0);
     }
 }
 
@@ -202,23 +247,11 @@ TEST(CachingAllocator, RandomUseKeepsItsBooks) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     std::mt19937 random(seed);
     CachingAllocator allocator;
-    std::vector<CachingAllocator::Block> live;
     std::int64_t reserved = 0;
-    for (int i = 0; i < 20'000; ++i) {
-        if (live.empty() || random() % 2 == 0) {
-            const auto size = static_cast<std::int64_t>(random() % (1u << (8 + random() % 20)));
-            live.push_back(allocator.allocate(Bytes(size), static_cast<int>(random() % 2)));
-        } else {
-            std::swap(live[random() % live.size()], live.back());
-            allocator.free(live.back());
-            live.pop_back();
-        }
-        EXPECT_LE(allocator.allocated(), allocator.reserved());
+    use_at_random(allocator, random, 27, 2, [&] {
         EXPECT_GE(allocator.reserved().value, reserved) << "segments stay";
         reserved = allocator.reserved().value;
-    }
-    for (const auto block : live) allocator.free(block);
-    EXPECT_EQ(allocator.allocated().value, 0);
+    });
     // Everything has joined: as much again as was taken in one go fits without new segments.
     EXPECT_EQ(allocator.reserved().value, reserved);
 }

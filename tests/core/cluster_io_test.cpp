@@ -200,6 +200,21 @@ TEST(ClusterFile, RoundTripsToTheSameValues) {
     EXPECT_EQ(a.collectives[0].time, b.collectives[0].time);
 }
 
+TEST(ClusterFile, LaunchesThatWaitRoundTrip) {
+    const Cluster read = cluster_from(
+        "{gpu: a100-80gb, device: {blocking_launches: true, "
+        "profiles: {megatron: {launch: 50us, waiting_launch: 90us}}}}");
+    EXPECT_TRUE(read.device.blocking_launches);
+    EXPECT_EQ(read.device.profiles.at(RuntimeProfile::megatron).waiting_launch, Seconds(90e-6));
+    const std::string yaml = cluster_to_yaml(read);
+    const TemporaryFile written("shardscope_waiting_test.yaml", yaml);
+    const Cluster again = load_cluster(written.path());
+    EXPECT_TRUE(again.device.blocking_launches);
+    EXPECT_EQ(again.device.profiles.at(RuntimeProfile::megatron),
+              read.device.profiles.at(RuntimeProfile::megatron));
+    EXPECT_FALSE(catalogue_cluster("a100-80gb").device.blocking_launches);
+}
+
 TEST(ThisMachine, WithoutCalibrationSaysSo) {
     const ParseOptions options{"/no/such/file.yaml", 3, Bytes(12'000)};
     const Cluster c = cluster_from("{this_machine: {ranks: 4}}", options);

@@ -187,6 +187,27 @@ TEST(ArenaOfPipelines, IsCloseToTheLargestLiveSet) {
             }
 }
 
+// What is in flight, and so what an allocator holds, does not grow with the micro-batches of a step once the pipeline
+// is full: the replay leaves out micro-batches that repeat others, and none of those that fill it.
+TEST(CachingMemoryOfPipelines, DoesNotGrowWithMicroBatches) {
+    for (const Schedule schedule :
+         {Schedule::one_f_one_b, Schedule::zero_bubble, Schedule::zero_bubble_v}) {
+        const auto peaks = [&](std::int64_t micro_batches) {
+            Scenario s = gpt_scenario(1, 4, 1, micro_batches);
+            s.strategies[0].schedule = schedule;
+            set_profile(s.strategies[0], RuntimeProfile::megatron);
+            std::vector<Bytes> live;
+            for (const MemoryPlan& memory : test::lower_tiny(s).memory) {
+                EXPECT_TRUE(memory.caching);
+                EXPECT_LE(memory.live_peak, memory.arena) << schedule_name(schedule);
+                live.push_back(memory.live_peak);
+            }
+            return live;
+        };
+        EXPECT_EQ(peaks(12), peaks(32)) << schedule_name(schedule);
+    }
+}
+
 // Forty blocks are too many for the packer's more thorough orders.
 TEST(ArenaOfDeepModels, IsCloseToTheLargestLiveSetWithRecomputation) {
     for (const Recompute& recompute : {Recompute{},

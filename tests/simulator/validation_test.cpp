@@ -104,6 +104,9 @@ TEST(Validation, MemoryIsThatOfTheKindAsked) {
     EXPECT_EQ(predictions[1].peak, plan.arena);
     EXPECT_EQ(predictions[2].peak, plan.arena + plan.runtime);
     EXPECT_EQ(predictions[3].peak, plan.live_peak);
+    EXPECT_THAT(predictions[3].assumed, Contains((Assumption{"memory_kind", "allocated"})));
+    EXPECT_THAT(predictions[1].assumed,
+                testing::Not(Contains(testing::Field(&Assumption::column, "memory_kind"))));
     ASSERT_TRUE(predictions[4].no_peak);
     EXPECT_THAT(predictions[4].no_peak->message, HasSubstr("\"virtual\""));
     EXPECT_FALSE(predictions[4].skipped) << "its time is predicted all the same";

@@ -46,6 +46,22 @@ TEST(MeasuredRun, ColumnsMayBeInAnyOrderAndCellsEmpty) {
     EXPECT_FALSE(runs[0].peak_memory_gib);
 }
 
+TEST(MeasuredRun, WhatPeopleWriteForUnknown) {
+    for (const char* mark : {"-", "?", "N/A", "na", "nan", "null", "Unknown"}) {
+        const auto runs = parse_measured_runs(
+            fmt::format("{0},tp,peak_memory_gib,tied_embeddings\n{1},{2},{2},{2}\n", kHeader, kRow,
+                        mark),
+            "f.csv");
+        ASSERT_EQ(runs.size(), 1u);
+        EXPECT_FALSE(runs[0].tp || runs[0].peak_memory_gib || runs[0].tied_embeddings) << mark;
+    }
+    const auto runs = parse_measured_runs(
+        fmt::format("{},tied_embeddings,sequence_parallel\n{},True,False\n", kHeader, kRow),
+        "f.csv");
+    EXPECT_EQ(runs[0].tied_embeddings, true);
+    EXPECT_EQ(runs[0].sequence_parallel, false);
+}
+
 TEST(MeasuredRun, StepTimeFollowsFromTokens) {
     MeasuredRun run;
     EXPECT_FALSE(run.measured_step_time());
@@ -95,8 +111,8 @@ INSTANTIATE_TEST_SUITE_P(
               "0 to 3"},
         Wrong{",tied_embeddings", ",yes", "type",
               "f.csv:2: column \"tied_embeddings\": \"yes\" is neither 0 nor 1", "1 for yes"},
-        Wrong{",peak_memory_gib", ",nan", "type",
-              "f.csv:2: column \"peak_memory_gib\": \"nan\" is no number", "nothing where unknown"},
+        Wrong{",peak_memory_gib", ",inf", "type",
+              "f.csv:2: column \"peak_memory_gib\": \"inf\" is no number", "nothing where unknown"},
         Wrong{",peak_memory_gib", ",-1", "range",
               "f.csv:2: column \"peak_memory_gib\": \"-1\" is out of range", "positive"},
         Wrong{"", "\na-1,a,A100,8,12,1024,16,50000,1024,megatron,64,0.5", "duplicate-id",

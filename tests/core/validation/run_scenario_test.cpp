@@ -120,6 +120,62 @@ TEST(RunScenario, HardwareColumns) {
     EXPECT_EQ(small.gpus_per_node, 4);
 }
 
+TEST(RunScenario, GpusByTheirProductNames) {
+    const auto cluster = [](const char* gpu, std::optional<double> memory = {},
+                            std::optional<double> link = {}) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        run.gpu_memory_gb = memory;
+        run.intra_node_GBps = link;
+        return map_run(run).scenario.cluster.name;
+    };
+    EXPECT_EQ(cluster("A100"), "a100-80gb");
+    EXPECT_EQ(cluster("A100", 40), "a100-40gb");
+    EXPECT_EQ(cluster("NVIDIA A100-SXM4-40GB"), "a100-40gb");
+    EXPECT_EQ(cluster("Tesla V100-SXM2-16GB"), "v100-16gb");
+    EXPECT_EQ(cluster("NVIDIA GeForce RTX 4090"), "rtx-4090");
+    EXPECT_EQ(cluster("GB200"), "gb200-nvl72");
+    EXPECT_EQ(cluster("H100", 80), "h100-sxm") << "the usual one where no column tells";
+    EXPECT_EQ(cluster("H100", 80, 64), "h100-pcie") << "the links tell";
+    EXPECT_EQ(cluster("H100", 96), "h100-sxm-96gb");
+    EXPECT_EQ(cluster("NVIDIA H100 80GB HBM3"), "h100-sxm");
+    EXPECT_EQ(cluster("H100 PCIe", {}, 450), "h100-pcie") << "the name goes before the links";
+    EXPECT_EQ(cluster("h100_sxm"), "h100-sxm");
+    const auto assumed = [](const char* gpu) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        return map_run(run).assumed;
+    };
+    EXPECT_THAT(assumed("A100-PCIE-80GB"), Contains((Assumption{"gpu", "a100-80gb"})));
+    EXPECT_THAT(assumed("H100 PCIe"), testing::IsEmpty());
+}
+
+TEST(RunScenario, WordsInOtherSpellings) {
+    const MappedRun run = mapped([](MeasuredRun& r) {
+        r.framework = "Megatron-LM";
+        r.precision = "BF16";
+        r.grad_dtype = "FP32";
+        r.schedule = "Interleaved";
+        r.virtual_stages = 2;
+        r.attention = "FlashAttention";
+        r.recompute = "None";
+        r.mlp = "GeLU";
+    });
+    MeasuredRun plain = full_row();
+    plain.schedule = "interleaved-1f1b";
+    plain.virtual_stages = 2;
+    EXPECT_EQ(scenario_to_json(run.scenario), scenario_to_json(map_run(plain).scenario));
+    EXPECT_TRUE(run.assumed.empty());
+    const auto network = [](const char* note) {
+        MeasuredRun r = full_row();
+        r.network_note = note;
+        return map_run(r).scenario.cluster.inter_node.type;
+    };
+    EXPECT_EQ(network("omni-path"), LinkType::omni_path);
+    EXPECT_EQ(network("100 Gbit/s RoCEv2"), LinkType::roce);
+    EXPECT_EQ(network("by default"), LinkType::infiniband) << "no EFA";
+}
+
 TEST(RunScenario, NotesThatSayWhatHasNoColumn) {
     EXPECT_EQ(mapped_cluster(unchanged).inter_node.type, LinkType::infiniband);
     const Cluster c = mapped_cluster([](MeasuredRun& run) {
@@ -188,6 +244,14 @@ TEST(RunScenario, FrameworkColumn) {
     EXPECT_EQ(profile("fsdp1", "", "mosaicml/llm-foundry README.md"), RuntimeProfile::llm_foundry);
     EXPECT_EQ(profile("llm-foundry"), RuntimeProfile::llm_foundry);
     EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
+}
+
+TEST(RunScenario, LaunchesOfBigScienceWait) {
+    const MappedRun run = mapped(
+        [](MeasuredRun& r) { r.source = "bigscience-workshop/bigscience experiments/tr1-13B.md"; });
+    EXPECT_TRUE(run.scenario.cluster.device.blocking_launches);
+    EXPECT_THAT(run.assumed, Contains((Assumption{"source", "launches wait for the device"})));
+    EXPECT_FALSE(mapped_cluster(unchanged).device.blocking_launches);
 }
 
 TEST(RunScenario, PrecisionColumns) {
@@ -304,6 +368,11 @@ INSTANTIATE_TEST_SUITE_P(
         Empty{"kv_heads", "16", [](MeasuredRun& run) { run.kv_heads.reset(); }},
         Empty{"tied_embeddings", "1", [](MeasuredRun& run) { run.tied_embeddings.reset(); }},
         Empty{"precision", "bf16", [](MeasuredRun& run) { run.precision = ""; }},
+        Empty{"precision", "fp16",
+              [](MeasuredRun& run) {
+                  run.precision = "";
+                  run.grad_dtype = "fp16";
+              }},
         Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
         Empty{"grad_dtype", "bf16",
               [](MeasuredRun& run) {
@@ -315,6 +384,9 @@ INSTANTIATE_TEST_SUITE_P(
                   run.tp.reset();
                   run.dp.reset();
               }},
+        Empty{"tp", "2", [](MeasuredRun& run) { run.tp.reset(); }},  // 16 = tp · pp 2 · dp 4
+        Empty{"pp", "2", [](MeasuredRun& run) { run.pp.reset(); }},
+        Empty{"dp", "4", [](MeasuredRun& run) { run.dp.reset(); }},
         Empty{"pp", "1",
               [](MeasuredRun& run) {
                   run.pp.reset();
@@ -405,8 +477,9 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.precision = "fp7"; }},
         RefusedRun{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
                    [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
-        RefusedRun{"unknown-name", "\"relu2\" is not modelled",
-                   [](MeasuredRun& run) { run.mlp = "relu2"; }},
+        RefusedRun{"unknown-name", "\"mish\" is not modelled",
+                   [](MeasuredRun& run) { run.mlp = "mish"; }},
+        RefusedRun{"gpu", "\"H100 NVL\"", [](MeasuredRun& run) { run.gpu = "H100 NVL"; }},
         RefusedRun{"unknown-name", "schedule \"zb-x\"",
                    [](MeasuredRun& run) { run.schedule = "zb-x"; }},
         RefusedRun{"unknown-name", "attention \"linear\"",
