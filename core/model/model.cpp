@@ -135,8 +135,8 @@ bool Model::has_latent_attention() const {
 }
 
 // Per sample of s tokens: a weight of n elements costs 2·n·s forward, as much again for its input
-// gradient and as much for its weight gradient: 6·n·s (the first layer's unneeded input gradient is
-// counted too, as everybody does). Attention multiplies q·kᵀ and scores·v, 2·s²·w each forward with
+// gradient and as much for its weight gradient: 6·n·s; 4·n·s for the first layer where inputs are feature
+// vectors, whose gradient nobody needs. Attention multiplies q·kᵀ and scores·v, 2·s²·w each forward with
 // w = heads · head_dim; the causal mask leaves half, and the backward pass costs twice the forward:
 // 3 · (4·s²·w) / 2 = 6·s²·w per block. Megatron-LM (training.py, num_floating_point_operations) and
 // llm.c (gpt2_estimate_mfu) count the same; torchtitan and nanotron count the full square, 12·s²·w.
@@ -144,9 +144,12 @@ bool Model::has_latent_attention() const {
 Flops Model::training_flops_per_sample() const {
     const double s = static_cast<double>(seq);
     double flops = 0;
-    for (const Layer& layer : layers)
-        flops +=
-            6.0 * matmul_parameters(layer.kind) * s + 6.0 * attention_width(layer.kind) * s * s;
+    bool reads_input = !tokens;
+    for (const Layer& layer : layers) {
+        const double multiplied = matmul_parameters(layer.kind);
+        flops += (reads_input ? 4 : 6) * multiplied * s + 6.0 * attention_width(layer.kind) * s * s;
+        if (multiplied > 0) reads_input = false;
+    }
     return Flops(flops);
 }
 

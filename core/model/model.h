@@ -162,7 +162,8 @@ struct Model {
     bool has_experts() const;
     bool has_latent_attention() const;
     // Forward + backward matrix-multiply FLOPs per sample, attention counted with its causal half
-    // (Megatron's and llm.c's convention), recomputation not counted: the numerator of `mfu`.
+    // (Megatron's and llm.c's convention), recomputation and gradients of feature vectors not counted: the numerator
+    // of `mfu`.
     // Of experts, those that a token is sent to.
     Flops training_flops_per_sample() const;
 };

@@ -6,6 +6,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "core/strategy/product_limits.h"
 #include "core/version.h"
 
 namespace shardscope {
@@ -100,6 +101,10 @@ std::optional<Trace> simulate_candidate(const Scenario& scenario, Candidate& can
         Trace trace = simulator.run(scenario, *candidate.plan, options);
         Result& result =
             candidate.report.simulated.emplace(summarise(trace, *candidate.plan, scenario.cluster));
+        if (const auto limit = beyond_product(candidate.plan->strategy))
+            result.notes.push_back(fmt::format(
+                "{}: profile {} cannot run this, what it would take is simulated all the same: {}",
+                candidate.report.name, name_of(candidate.plan->strategy.profile), *limit));
         if (auto note = retries_note(candidate)) result.notes.push_back(*std::move(note));
         return trace;
     } catch (const Error& error) {

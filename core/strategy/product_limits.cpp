@@ -1,0 +1,25 @@
+#include "core/strategy/product_limits.h"
+
+namespace shardscope {
+
+std::optional<std::string> beyond_product(const Strategy& s) {
+    const bool deepspeed =
+        is_deepspeed(s.profile) || s.profile == RuntimeProfile::megatron_deepspeed;
+    const bool zero_bubble =
+        s.pp > 1 && (s.schedule == Schedule::zero_bubble || s.schedule == Schedule::zero_bubble_v);
+    if (s.profile == RuntimeProfile::megatron_2021 && s.zero > 0)
+        return "Megatron-LM of 2021 shards nothing over data-parallel ranks";
+    if (is_megatron(s.profile) && s.zero > 1)
+        return "Megatron-LM shards optimizer states alone, as zero 1 does";
+    if (deepspeed && s.pp > 1 && s.zero > 1) return "DeepSpeed's pipelines take zero 0 and 1 alone";
+    if (is_fsdp(s.profile) && s.zero == 1)
+        return "FSDP shards gradients with optimizer states, as zero 2 does";
+    if (s.profile == RuntimeProfile::llm_foundry && (s.tp > 1 || s.pp > 1 || s.cp > 1))
+        return "llm-foundry's profile is of FSDP alone, without tensor, pipeline or context "
+               "parallelism";
+    if (zero_bubble && (deepspeed || is_megatron(s.profile)))
+        return "it has no zero-bubble schedule";
+    return std::nullopt;
+}
+
+}  // namespace shardscope
