@@ -15,8 +15,8 @@ constexpr std::array<ProfileConstants, kRuntimeProfiles.size()> kFitted{{
     {Seconds(20e-6), Bytes(6400 * kMiB), 25, {}, Seconds(50e-6)},             // deepspeed
     {Seconds(20e-6), Bytes(6400 * kMiB), 25, Seconds(8e-6), Seconds(50e-6)},  // deepspeed-2021
     {Seconds(70e-6), Bytes(6400 * kMiB), 25, {}, Seconds(100e-6)},            // megatron-deepspeed
-    {Seconds(80e-6), Bytes(2048 * kMiB), 0, {}, Seconds(110e-6)},             // megatron
-    {Seconds(80e-6), Bytes(2048 * kMiB), 0, {}, Seconds(110e-6)},             // megatron-2021
+    {Seconds(75e-6), Bytes(2048 * kMiB), 0, {}, Seconds(105e-6)},             // megatron
+    {Seconds(75e-6), Bytes(2048 * kMiB), 0, {}, Seconds(105e-6)},             // megatron-2021
     {Seconds(12e-6), Bytes(1024 * kMiB), 0, {}, Seconds(42e-6)},              // fsdp
     {Seconds(12e-6), Bytes(1024 * kMiB), 0, {}, Seconds(42e-6)},              // llm-foundry
     {Seconds(8e-6), Bytes(1024 * kMiB), 0, {}, Seconds(38e-6)},               // fsdp-compile-blocks

@@ -21,7 +21,7 @@ struct Evaluation {
     // Concerns every strategy (a model that cannot be built, a machine that was not measured); then the
     // report has no strategies.
     std::optional<Error> error;
-    Seconds took;  // wall-clock time of the evaluation
+    Seconds took;  // wall-clock time of the last evaluation in which something was simulated
 };
 
 // The report of a row of the document's strategies; null while there is none. Rows that moved are found

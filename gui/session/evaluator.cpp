@@ -139,10 +139,12 @@ void Evaluator::Worker::loop(const std::stop_token& stop) {
 
 void Evaluator::Worker::work() {
     plan_.reset();
-    if (const auto known = results().evaluation; known && known->revision == request_.revision) {
+    const auto known = results().evaluation;
+    if (known && known->revision == request_.revision) {
         show_detail(*known);  // another row was selected
         return;
     }
+    const std::int64_t simulated_before = simulated_;
     auto evaluation = std::make_shared<Evaluation>();
     evaluation->revision = request_.revision;
     try {
@@ -154,7 +156,10 @@ void Evaluator::Worker::work() {
         evaluation->error = unexpected(problem);
     }
     if (evaluation->error) evaluation->report.strategies.clear();
-    evaluation->took = Seconds(std::chrono::duration<double>(Clock::now() - began_).count());
+    // Where nothing had to be simulated anew, what it took before.
+    const bool anew = simulated_ != simulated_before || !known;
+    evaluation->took =
+        anew ? Seconds(std::chrono::duration<double>(Clock::now() - began_).count()) : known->took;
     publish([&](Results& results) { results.evaluation = evaluation; });
     show_detail(*evaluation);
 }

@@ -17,13 +17,13 @@ TEST(StepBars, PrintsTheComparison) {
         to_text(step_bars(comparison())),
         R"(strategy           compute  exposed communication  bubble  optimizer  step time s    measured  note
 -----------------  -------  ---------------------  ------  ---------  -------------  --------  -----------------------------------------------------
-DDP                   6.18                   0.01    0.00       0.28  6.47 s · 67 %  –         does not fit
-ZeRO-1                6.16                   0.13    0.00       0.02  6.32 s · 68 %  –         does not fit
-ZeRO-2                6.21                   0.15    0.00       0.02  6.38 s · 68 %  –
-ZeRO-3                6.51                   0.05    0.00       0.02  6.58 s · 65 %  –
-TP8, ZeRO-1           6.16                   2.48    0.00       0.02  8.65 s · 50 %  –
-TP4 × PP4             6.37                   0.84    0.81       0.02  8.05 s · 54 %  –
-TP2 × PP4, ZeRO-1     7.45                   0.36    1.21       0.02  9.03 s · 48 %  –
+DDP                   6.19                   0.01    0.00       0.30  6.50 s · 66 %  –         does not fit
+ZeRO-1                6.17                   0.13    0.00       0.02  6.33 s · 68 %  –         does not fit
+ZeRO-2                6.22                   0.15    0.00       0.02  6.40 s · 67 %  –
+ZeRO-3                6.52                   0.05    0.00       0.02  6.59 s · 65 %  –
+TP8, ZeRO-1           6.17                   2.48    0.00       0.02  8.67 s · 50 %  –
+TP4 × PP4             6.41                   0.84    0.82       0.02  8.09 s · 53 %  –
+TP2 × PP4, ZeRO-1     7.47                   0.36    1.21       0.02  9.06 s · 48 %  –
 TP8 × PP3                –                      –       –          –  –              –         world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
 )");
 }

@@ -50,20 +50,20 @@ TEST_F(StrategyTableTest, PrintsTheComparison) {
         table_to_text(table_).toStdString(),
         R"(Strategy           TP  PP  DP  ZeRO  μ-batch  Recompute  Schedule  Peak GiB  Headroom  Measured  Step s  tokens/s/GPU     MFU  Verdict
 -----------------  --  --  --  ----  -------  ---------  --------  --------  --------  --------  ------  ------------  ------  ----------------
-DDP                 1   1  16     0        1  selective  –            216.7    −137.6         –   6.471         2,532  66.6 %  ! OOM +137.6 GiB
-ZeRO-1              1   1  16     1        1  selective  –             81.9      −2.7         –   6.315         2,594  68.3 %  ! OOM +2.7 GiB
-ZeRO-2              1   1  16     2        1  selective  –             60.2     +19.0         –   6.385         2,566  67.5 %  ✓ fits
-ZeRO-3              1   1  16     3        1  selective  –             38.8     +40.3         –   6.582         2,489  65.5 %  ✓ fits
-TP8, ZeRO-1         8   1   2     1        2  none       –             22.6     +56.5         –   8.654         1,893  49.8 %  ✓ fits
-TP4 × PP4           4   4   1     0        1  none       1f1b          25.2     +54.0         –   8.049         2,035  53.6 %  ✓ fits
-TP2 × PP4, ZeRO-1   2   4   2     1        1  full       1f1b          19.1     +60.0         –   9.032         1,814  47.7 %  ✓ fits
+DDP                 1   1  16     0        1  selective  –            216.7    −137.6         –   6.500         2,521  66.3 %  ! OOM +137.6 GiB
+ZeRO-1              1   1  16     1        1  selective  –             81.9      −2.7         –   6.327         2,590  68.1 %  ! OOM +2.7 GiB
+ZeRO-2              1   1  16     2        1  selective  –             60.2     +19.0         –   6.395         2,562  67.4 %  ✓ fits
+ZeRO-3              1   1  16     3        1  selective  –             38.8     +40.3         –   6.594         2,485  65.4 %  ✓ fits
+TP8, ZeRO-1         8   1   2     1        2  none       –             22.6     +56.5         –   8.667         1,890  49.7 %  ✓ fits
+TP4 × PP4           4   4   1     0        1  none       1f1b          25.2     +54.0         –   8.090         2,025  53.3 %  ✓ fits
+TP2 × PP4, ZeRO-1   2   4   2     1        1  full       1f1b          19.1     +60.0         –   9.064         1,808  47.6 %  ✓ fits
 TP8 × PP3           8   3   –     0        –  none       1f1b             –         –         –       –             –       –  ✕ world-size
 )");
     EXPECT_EQ(
         table_to_markdown(table_).section('\n', 1, 2).toStdString(),
         "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: "
         "| ---: | --- |\n"
-        "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.6 | – | 6.471 | 2,532 | 66.6 % "
+        "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.6 | – | 6.500 | 2,521 | 66.3 % "
         "| ! OOM +137.6 GiB |");
 }
 
