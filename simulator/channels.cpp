@@ -46,11 +46,11 @@ std::vector<LockStep> lock_steps(const Program& program, bool separate_ranks) {
 }
 
 Channels::Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps,
-                   double copy)
+                   double list_bandwidth)
     : program_(program),
       cluster_(cluster),
       steps_(std::move(steps)),
-      copy_(copy),
+      list_bandwidth_(list_bandwidth),
       separate_(steps_.size() > program.roles.size()),
       cost_(cluster) {
     for (std::size_t role = 0; role < steps_.size(); ++role)
@@ -143,13 +143,14 @@ LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
     return load;
 }
 
-// Call after call, and the host's copies, during which the device waits for it.
+// Call after call, and the copies between lists and the collective's own buffer.
 CollectiveTime Channels::time_of(CostKind kind, const Collective& collective,
                                  const GroupShape& shape) const {
     CollectiveTime time =
         cost_.timed(kind, Bytes(collective.bytes().value / collective.calls), shape);
-    time.seconds =
-        time.seconds * collective.calls + Seconds(copy_) * shape.size * collective.copies;
+    time.seconds = time.seconds * collective.calls;
+    if (collective.lists && list_bandwidth_ > 0)
+        time.seconds += Seconds(static_cast<double>(collective.bytes().value) / list_bandwidth_);
     return time;
 }
 
@@ -158,7 +159,7 @@ Channels::Part Channels::collective(std::size_t role, Stream stream, const Colle
     const CostKind kind = cost_kind(collective.kind);
     const auto [known, fresh] =
         times_.try_emplace({role, collective.group.value, collective.kind, collective.bytes().value,
-                            collective.calls, collective.copies});
+                            collective.calls, collective.lists ? 1 : 0});
     if (fresh) known->second = time_of(kind, collective, group.shape);
     const CollectiveTime& timed = known->second;
     const Seconds time = timed.seconds;

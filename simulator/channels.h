@@ -36,9 +36,9 @@ bool lie_unevenly(const Program& program, const Cluster& cluster);
 class Channels {
 public:
     // A "role" of the members below is the number of one of `steps`.
-    // `copy`: seconds of the host per copy of a list (Collective::copies).
+    // `list_bandwidth`: of what lists bring (Collective::lists), in bytes per second; 0: infinite.
     Channels(const Program& program, const Cluster& cluster, std::vector<LockStep> steps,
-             double copy);
+             double list_bandwidth);
 
     // What a role's part in a communication takes; channel −1: no other role takes part. The load is
     // empty where times were measured, and of CPUs.
@@ -84,7 +84,7 @@ private:
     const Program& program_;
     const Cluster& cluster_;
     std::vector<LockStep> steps_;
-    const double copy_;
+    const double list_bandwidth_;
     bool separate_;  // every rank by itself
     CollectiveCost cost_;
     std::vector<std::int32_t> role_of_;  // by rank

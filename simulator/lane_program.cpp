@@ -314,7 +314,8 @@ LaneProgram prepare(const Program& program, const Cluster& cluster, bool separat
     for (const RoleProgram& role : program.roles) ranks += role.ranks.size();
     const OffloadCost offload(cluster, ranks);
     const std::vector<LockStep> steps = lock_steps(program, separate_ranks);
-    Channels channels(program, cluster, steps, cluster.device.constants_of(profile).copy.value);
+    Channels channels(program, cluster, steps,
+                      cluster.device.constants_of(profile).list_bandwidth.value);
     for (std::size_t number = 0; number < steps.size(); ++number) {
         RolePreparer preparer(result, times, offload, channels, separate_kernels, profile);
         result.roles.push_back(preparer.prepare(program, number, steps[number]));

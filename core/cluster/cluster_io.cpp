@@ -138,13 +138,15 @@ nlohmann::ordered_json device_to_json(const Device& d) {
         out["graph_host_cost"] = d.graph_host_cost.value;
         out["graph_kernel_overhead"] = d.graph_kernel_overhead.value;
     }
-    for (const auto& [profile, constants] : d.profiles)
-        out["profiles"][std::string(name_of(profile))] = {
-            {"launch", constants.launch.value},
-            {"process", constants.process.value},
-            {"scratch", constants.scratch},
-            {"copy", constants.copy.value},
-            {"waiting_launch", constants.waiting_launch.value}};
+    for (const auto& [profile, constants] : d.profiles) {
+        auto& own = out["profiles"][std::string(name_of(profile))];
+        own = {{"launch", constants.launch.value},
+               {"process", constants.process.value},
+               {"scratch", constants.scratch},
+               {"waiting_launch", constants.waiting_launch.value}};
+        if (constants.list_bandwidth.value > 0)
+            own["list_bandwidth"] = constants.list_bandwidth.value;
+    }
     if (!d.source.empty()) out["source"] = d.source;
     return out;
 }

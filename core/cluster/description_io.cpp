@@ -283,11 +283,12 @@ std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value)
         const auto found = map.find(name_of(profile));
         if (!found) continue;
         ProfileConstants& constants = profiles[profile] = fitted_constants(profile);
-        const YamlMap own(*found, {"launch", "process", "scratch", "copy", "waiting_launch"});
+        const YamlMap own(*found,
+                          {"launch", "process", "scratch", "list_bandwidth", "waiting_launch"});
         own.read("launch", constants.launch, kTime);
         own.read("process", constants.process, kSomeMemory);
         own.read("scratch", constants.scratch, kScratch);
-        own.read("copy", constants.copy, kTime);
+        own.read("list_bandwidth", constants.list_bandwidth, kRate);
         own.read("waiting_launch", constants.waiting_launch, kTime);
     }
     return profiles;

@@ -17,8 +17,9 @@ struct ProfileConstants {
     // Tensors of [tokens of a micro-batch, hidden], in the type of activations, that the product's kernels
     // and its pipeline hold while a block computes, beside the buffers of the Program.
     double scratch = 0;
-    // Host time of one member's part of a list of tensors (Collective::copies).
-    Seconds copy{};
+    // At which the members' parts of lists of tensors come into and out of collectives, beside kernels, per GPU
+    // (Collective::lists). 0: at once, in profiles without lists.
+    BytesPerSecond list_bandwidth{};
     // As `launch`, of one that waits until the device is done (Device::blocking_launches), which takes a
     // synchronisation more.
     Seconds waiting_launch{};

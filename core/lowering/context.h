@@ -64,13 +64,10 @@ struct LoweringContext {
     }
     // Of parameters between steps.
     DType stored(const Unit& unit) const { return casts(unit) ? state : storage; }
-    // Tensors of the unit that the product sends and copies one by one.
-    int listed(const Unit& unit) const {
-        return rules.lists_partitions ? static_cast<int>(unit.entries.size()) : 0;
-    }
+    // The unit's tensors, which the product sends one by one, as lists.
     void send_lists(const Unit& unit, Collective& collective) const {
-        collective.copies = listed(unit);
-        collective.calls = std::max(1, collective.copies);
+        collective.lists = true;
+        collective.calls = std::max(1, static_cast<int>(unit.entries.size()));
     }
     // What backward kernels write of whole gradients.
     DType written() const {

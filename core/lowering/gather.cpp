@@ -19,7 +19,7 @@ void gather_updated(LoweringContext& context, ParameterBuffers& parameters, Unit
     c.dtype = context.storage;
     c.send = {value, 0, unit.shard * size_of(context.storage), unit.group};
     c.recv = {value, 0, 0};
-    c.copies = context.listed(unit);
+    c.lists = context.rules.lists_partitions;
     context.builder.collective(Stream::gather, c);
 }
 

@@ -83,7 +83,6 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
 Strategy as_executed(const Strategy& strategy) {
     Strategy executed = strategy;
     if (is_fsdp(strategy.profile) && strategy.zero == 3 && strategy.pp > 1) executed.zero = 1;
-    if (strategy.profile == RuntimeProfile::deepspeed_2021) executed.prefetch = 0;
     return executed;
 }
 

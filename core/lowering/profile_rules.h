@@ -118,9 +118,9 @@ struct ProfileRules {
     // gate ⊙ up is not kept for the backward pass, which has both of them and multiplies again: what
     // torch.compile's partitioner cuts.
     bool multiplies_gates_again = false;
-    // ZeRO 3 gathers and reduce-scatters each tensor by itself, as a list of the ranks' partitions that the
-    // host copies one by one (_allgather_param and _reduce_scatter_gradient of DeepSpeed 0.3 to 0.5.8, with
-    // PyTorch's all_gather and reduce_scatter of lists), and nothing goes on beside it.
+    // ZeRO 3 gathers and reduce-scatters each tensor by itself, as a list of the ranks' partitions that are
+    // copied one by one (_allgather_param and _reduce_scatter_gradient of DeepSpeed 0.3 to 0.5.8, with
+    // PyTorch's all_gather and reduce_scatter of lists), and nothing goes on beside a reduction.
     bool lists_partitions = false;
 };
 
@@ -129,8 +129,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
 
 // The strategy that the profile's program carries out. FSDP with a pipeline gathers a stage's parameters
 // once for all micro-batches and reduces its gradients after the last one (torchtitan's
-// reshard_after_forward and set_requires_gradient_sync), which is ZeRO 1. DeepSpeed waited for the device before
-// every gather in 2021, so that none went on beside a kernel: no prefetch.
+// reshard_after_forward and set_requires_gradient_sync), which is ZeRO 1.
 Strategy as_executed(const Strategy& strategy);
 
 // torchtitan's run_train.sh sets expandable_segments:True; the other products leave PyTorch's default.

@@ -108,8 +108,9 @@ struct Collective {
     Operand send, recv;
     ReduceOp reduce = ReduceOp::sum;  // all_reduce alone knows maximum
     // all_gather, reduce_scatter, only simulated (ProfileRules::lists_partitions): equal parts of the buffer, each
-    // sent by a call of its own, and tensors of which the host copies every member's part by itself.
-    int calls = 1, copies = 0;
+    // sent by a call of its own, and whether they are lists of the members' parts, which are copied one by one.
+    int calls = 1;
+    bool lists = false;
     Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
 };
 

@@ -25,22 +25,29 @@ StepTime step_of(const Program& program, const Cluster& cluster = round_cluster(
     return simulate_step(program, cluster).front().time;
 }
 
-// A call per tensor, and for each a copy per rank by the host, for which the device waits.
-TEST(EventEngine, ListsAreCopiedRankByRank) {
-    const Cluster cluster = test::round_cluster();
-    const ProfileConstants& constants = cluster.device.constants_of(RuntimeProfile::deepspeed_2021);
+// A call per tensor, and copies of all that they bring.
+TEST(EventEngine, ListsComeAtTheirBandwidth) {
+    Cluster cluster = test::round_cluster();
+    ProfileConstants constants = cluster.device.constants_of(RuntimeProfile::deepspeed_2021);
+    EXPECT_GT(constants.list_bandwidth.value, 0);
     const double launch = (cluster.device.host_cost + constants.launch).value;
-    const double copy = constants.copy.value;
-    ASSERT_GT(copy, 0);
+    const auto program_of = [](int lists) {
+        return test::one_role(test::BodyText().gather_lists(0.5, lists, test::kGather));
+    };
+    const auto bytes = static_cast<double>(
+        std::get<Collective>(program_of(1).roles[0].bodies[0].instructions[0].operation)
+            .bytes()
+            .value);
+    constants.list_bandwidth = BytesPerSecond(bytes / 0.25);
+    cluster.device.profiles[RuntimeProfile::deepspeed_2021] = constants;
     const auto seconds = [&](int lists) {
-        const Program program =
-            test::one_role(test::BodyText().gather_lists(0.5, lists, test::kGather));
+        const Program program = program_of(lists);
         return simulate_step(program, cluster, false, RuntimeProfile::deepspeed_2021)
             .front()
             .time.wall.value;
     };
-    EXPECT_NEAR(seconds(1), launch + 0.5 + 2 * copy, 1e-9);
-    EXPECT_NEAR(seconds(3), launch + 3 * (0.5 + 2 * copy), 1e-9);
+    EXPECT_NEAR(seconds(1), launch + 0.5 + 0.25, 1e-9);
+    EXPECT_NEAR(seconds(3), launch + 3 * (0.5 + 0.25), 1e-9);
     EXPECT_NEAR(seconds(0), launch, 1e-9) << "negative control: an empty buffer in one call";
 }
 

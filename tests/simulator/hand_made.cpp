@@ -63,7 +63,7 @@ BodyText& BodyText::gather_lists(double seconds, int lists, Stream stream) {
     collective.group = GroupId(0);
     // Half of what an all-reduce of two sends.
     collective.elements = 2 * lists * elements_taking(seconds);
-    collective.copies = lists;
+    collective.lists = true;
     collective.calls = std::max(1, lists);
     return add(collective, stream, Phase::forward);
 }

@@ -197,19 +197,19 @@ TEST(DeepSpeedProfiles, KeepSmallParametersWhole) {
     EXPECT_EQ(persistent(RuntimeProfile::deepspeed, 2), 0u) << "negative control";
 }
 
-// DeepSpeed's stage 3 of 2021: a call per tensor, each with a copy per rank by the host, nothing gathered ahead, and
-// no kernel beside a reduction. What every rank has whole comes in one call.
+// DeepSpeed's stage 3 of 2021: a call per tensor, each of a list of the ranks' parts, and no kernel beside a
+// reduction. What every rank has whole comes in one call.
 TEST(DeepSpeedProfiles, Of2021GatherWeightByWeight) {
     ModelSpec model = test::tiny_gpt();
     std::get<GptSpec>(model.kind).hidden = 240;  // 240 · 960 > 100,000 > 240 · 240
     std::get<GptSpec>(model.kind).ffn = 960;
-    const auto copies = [&](RuntimeProfile profile) {
+    const auto calls = [&](RuntimeProfile profile) {
         const Plan plan = sharded(model, profile);
-        std::set<std::pair<int, int>> found;  // calls, copies
+        std::set<std::pair<int, bool>> found;  // calls, of lists
         count_instructions(plan.program.roles[0], [&](const Instruction& i) {
             const auto* c = std::get_if<Collective>(&i.operation);
             if (c != nullptr && c->kind != CollectiveKind::all_reduce)
-                found.insert({c->calls, c->copies});
+                found.insert({c->calls, c->lists});
             return false;
         });
         return found;
@@ -217,15 +217,10 @@ TEST(DeepSpeedProfiles, Of2021GatherWeightByWeight) {
     const Plan plan = sharded(model, RuntimeProfile::deepspeed_2021);
     const auto small = static_cast<int>(std::ranges::count_if(
         plan.model->parameters, [](const Parameter& p) { return p.elements() <= 100'000; }));
-    using Copies = std::set<std::pair<int, int>>;
-    EXPECT_EQ(copies(RuntimeProfile::deepspeed), (Copies{{1, 0}}));
+    using Calls = std::set<std::pair<int, bool>>;
+    EXPECT_EQ(calls(RuntimeProfile::deepspeed), (Calls{{1, false}}));
     // Blocks: Wqkv, up and down. Small tensors: gathered after the step, and reduced each by itself.
-    EXPECT_EQ(copies(RuntimeProfile::deepspeed_2021), (Copies{{3, 3}, {1, small}, {small, small}}));
-    Strategy s;
-    s.profile = RuntimeProfile::deepspeed_2021;
-    EXPECT_EQ(as_executed(s).prefetch, 0);
-    s.profile = RuntimeProfile::deepspeed;
-    EXPECT_EQ(as_executed(s).prefetch, 1);
+    EXPECT_EQ(calls(RuntimeProfile::deepspeed_2021), (Calls{{3, true}, {1, true}, {small, true}}));
 
     const RoleProgram& role = plan.program.roles[0];
     for (const Body& body : role.bodies) {
