@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include <fmt/format.h>
@@ -54,7 +55,7 @@ struct Answer {
     std::optional<Error> skipped;
     std::string layout;
     bool fits = false;
-    Strategy strategy;  // the one of the scenario's that is meant
+    Strategy strategy;  // the one of the scenario's that was chosen
     StepTime time;
     std::map<std::string, Bytes> peaks;  // by the memory_kind asked for
     std::map<std::string, Error> no_peaks;
@@ -76,17 +77,61 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
-// The first strategy that fits, else the last one.
-Candidate plan_first_that_fits(const Scenario& scenario, Answer& answer) {
-    const auto model = std::make_shared<const Model>(build_model(scenario.model));
-    for (const Strategy& strategy : scenario.strategies) {
-        Candidate candidate = plan_strategy(scenario, model, strategy);
-        answer.strategy = strategy;
-        const bool last = &strategy == &scenario.strategies.back();
-        if (candidate.report.status == Status::fits || last) return candidate;
+// What a user would have chosen of the scenario's strategies: of each micro-batch the first that fits, and of those the
+// fastest. Times fall and then rise with the micro-batch, by the pipeline's bubble and by small kernels: sizes are tried
+// from the largest down until two in a row have been slower. Where nothing fits, the last strategy.
+class Choice {
+public:
+    Choice(const Scenario& scenario, Answer& answer)
+        : scenario_(scenario),
+          answer_(answer),
+          model_(std::make_shared<const Model>(build_model(scenario.model))) {}
+
+    Candidate make() {
+        std::optional<std::int64_t> decided;  // a micro-batch that fits
+        int slower = 0;
+        for (const Strategy& strategy : scenario_.strategies) {
+            if (decided && decided == strategy.micro_batch) continue;
+            Candidate candidate = plan(strategy);
+            const bool last = &strategy == &scenario_.strategies.back();
+            if (candidate.report.status != Status::fits && !(last && !best_)) continue;
+            decided = strategy.micro_batch;
+            simulate(candidate);
+            if (best_ && !is_faster(candidate)) {
+                if (++slower == 2) break;
+                continue;
+            }
+            slower = 0;
+            answer_.strategy = strategy;
+            best_ = std::move(candidate);
+        }
+        return std::move(*best_);
     }
-    return {};
-}
+
+private:
+    Candidate plan(const Strategy& strategy) {
+        const auto began = Clock::now();
+        Candidate candidate = plan_strategy(scenario_, model_, strategy);
+        answer_.planned += since(began);
+        return candidate;
+    }
+    void simulate(Candidate& candidate) {
+        const auto began = Clock::now();
+        EventRunner simulator;
+        simulate_candidate(scenario_, candidate, simulator);
+        answer_.simulated += since(began);
+    }
+    bool is_faster(const Candidate& candidate) const {
+        if (!candidate.report.simulated) return false;
+        return !best_->report.simulated ||
+               candidate.report.simulated->step_time < best_->report.simulated->step_time;
+    }
+
+    const Scenario& scenario_;
+    Answer& answer_;
+    const std::shared_ptr<const Model> model_;
+    std::optional<Candidate> best_;
+};
 
 void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer& answer) {
     for (const std::string& kind : kinds) {
@@ -102,13 +147,7 @@ void solve(Job& job) {
     Answer& answer = job.answer;
     const Scenario& scenario = job.mapped.scenario;
     try {
-        auto began = Clock::now();
-        Candidate candidate = plan_first_that_fits(scenario, answer);
-        answer.planned = since(began);
-        began = Clock::now();
-        EventRunner simulator;
-        simulate_candidate(scenario, candidate, simulator);
-        answer.simulated = since(began);
+        const Candidate candidate = Choice(scenario, answer).make();
         if (const auto& error = candidate.report.error)
             throw without_place(*error, answer.strategy);
         answer.fits = candidate.report.status == Status::fits;

@@ -310,8 +310,8 @@ private:
         return nearest;
     }
 
-    // All that the row leaves open to memory, best first: no recomputation before full, then the largest
-    // micro-batch that still gives every pipeline stage one.
+    // All that the row leaves open: no recomputation before full, and micro-batches from the largest that still gives
+    // every pipeline stage one.
     std::vector<Strategy> alternatives(const Strategy& s) {
         std::vector<Recompute> recomputes{s.recompute};
         if (mapped_.recompute_open) recomputes.push_back({Recompute::Kind::full, 1});

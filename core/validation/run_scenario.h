@@ -12,8 +12,8 @@
 namespace shardscope {
 
 struct MappedRun {
-    // With one strategy, or several where the row leaves open what only memory decides, best first: the
-    // first that fits is meant, and the last if none does.
+    // With one strategy, or several where the row leaves open what its users chose: of the micro-batches, from the
+    // largest down, the fastest that fits is meant, with the first of its strategies that does; the last if none fits.
     Scenario scenario;
     std::vector<Assumption> assumed;
     bool micro_batch_open = false, recompute_open = false;  // that the strategies differ in

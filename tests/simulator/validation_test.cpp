@@ -146,5 +146,35 @@ TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
         << "4 GiB do not hold the activations of any number of samples";
 }
 
+// Not the largest, whose few micro-batches leave the pipeline's stages idle, nor the smallest with its small kernels.
+TEST(Validation, AnOpenMicroBatchIsTheFastest) {
+    MeasuredRun run = example_runs().front();
+    run.id = "open";
+    run.gpu_memory_gb = 80;
+    run.layers = 16;
+    run.gpus = 8;
+    run.tp = 1;
+    run.dp = 1;
+    run.pp = 8;
+    run.schedule = "1f1b";
+    run.virtual_stages = 1;
+    run.global_batch = 64;
+    run.recompute = "none";
+    std::vector<MeasuredRun> sizes;
+    for (const std::int64_t size : {8, 4, 2, 1}) {
+        sizes.push_back(run);
+        sizes.back().id = std::to_string(size);
+        sizes.back().micro_batch = size;
+    }
+    run.micro_batch.reset();
+    sizes.push_back(run);
+    const auto predictions = predict_runs(sizes, {});
+    for (const Prediction& prediction : predictions) ASSERT_FALSE(prediction.skipped);
+    const auto time = [&](std::size_t i) { return predictions[i].time.wall; };
+    const Seconds fastest = std::min({time(0), time(1), time(2), time(3)});
+    EXPECT_EQ(time(4), fastest);
+    EXPECT_GT(time(0), fastest) << "the bubble of eight micro-batches in eight stages";
+}
+
 }  // namespace
 }  // namespace shardscope
