@@ -390,14 +390,14 @@ double context_attention_rate(RuntimeProfile profile) {
 }
 
 // Transformer Engine and our own module call the vendor's, as PyTorch does on Blackwell, for which its copy
-// of FlashAttention-2 is not built; FSDP's programs call PyTorch's. The other stacks are of the time of the first
-// FlashAttention.
+// of FlashAttention-2 is not built; FSDP's programs call PyTorch's, and the other stacks the flash-attention package, the
+// same kernels since 2023. llm-foundry's Triton kernels are as fast as the first FlashAttention.
 AttentionLibrary attention_library(RuntimeProfile profile, Architecture architecture) {
     if (profile == RuntimeProfile::shardscope || profile == RuntimeProfile::megatron ||
         architecture == Architecture::blackwell)
         return AttentionLibrary::vendor;
-    const bool of_pytorch = is_fsdp(profile) && profile != RuntimeProfile::llm_foundry;
-    return of_pytorch ? AttentionLibrary::flash_2 : AttentionLibrary::flash_1;
+    return profile == RuntimeProfile::llm_foundry ? AttentionLibrary::flash_1
+                                                  : AttentionLibrary::flash_2;
 }
 
 }  // namespace shardscope

@@ -11,6 +11,7 @@
 #include "core/csv_reader.h"
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/validation/run_words.h"
 #include "core/yaml_number.h"
 #include "core/yaml_text.h"
 
@@ -56,9 +57,9 @@ constexpr auto kRunColumns = std::to_array<Column>({
     {"vocab", &Run::vocab, true},
     {"seq", &Run::seq, true},
     {"tied_embeddings", &Run::tied_embeddings},
-    {"experts", &Run::experts},
-    {"experts_per_token", &Run::experts_per_token},
-    {"expert_ffn", &Run::expert_ffn},
+    {"experts", &Run::experts, false, 0},
+    {"experts_per_token", &Run::experts_per_token, false, 0},
+    {"expert_ffn", &Run::expert_ffn, false, 0},
     {"framework", &Run::framework, true},
     {"precision", &Run::precision},
     {"grad_dtype", &Run::grad_dtype},
@@ -99,13 +100,6 @@ struct Cell {
     }
 };
 
-// What people write in a column of numbers where they do not know it.
-bool is_unknown(const std::string& text) {
-    constexpr auto kMarks = std::to_array<std::string_view>(
-        {"-", "?", "n/a", "na", "nan", "null", "unknown", "unstated"});
-    return std::ranges::find(kMarks, folded(text)) != kMarks.end();
-}
-
 // "8" and, as programs write it that keep unknown values beside whole ones, "8.0".
 std::optional<std::int64_t> exact_integer(const std::string& text) {
     if (const auto integer = parse_integer(text)) return integer;
@@ -123,31 +117,34 @@ void read(const Cell& cell, MeasuredRun& run, Text member) {
 }
 
 void read(const Cell& cell, MeasuredRun& run, Count member) {
-    if (is_unknown(cell.text)) return;
+    if (is_unknown_mark(cell.text)) return;
     const auto value = exact_integer(cell.text);
     if (!value) cell.fail("type", "is no whole number", "write one, or nothing where unknown");
     if (*value < cell.column.least || *value > cell.column.most)
         cell.fail("range", "is out of range",
                   fmt::format("use {} to {}, or nothing where unknown", cell.column.least,
                               cell.column.most));
+    if (*value == 0 && member != &Run::zero_stage) return;  // no experts
     run.*member = value;
 }
 
 void read(const Cell& cell, MeasuredRun& run, Flag member) {
-    if (is_unknown(cell.text)) return;
+    if (is_unknown_mark(cell.text)) return;
     auto value = exact_integer(cell.text);
-    if (folded(cell.text) == "true") value = 1;
-    if (folded(cell.text) == "false") value = 0;
+    const std::string word = folded(cell.text);
+    if (word == "true" || word == "yes") value = 1;
+    if (word == "false" || word == "no") value = 0;
     if (value != 0 && value != 1)
         cell.fail("type", "is neither 0 nor 1", "write 1 for yes, 0 for no, nothing where unknown");
     run.*member = *value == 1;
 }
 
 void read(const Cell& cell, MeasuredRun& run, Amount member) {
-    if (is_unknown(cell.text)) return;
+    if (is_unknown_mark(cell.text)) return;
     const auto value = parse_number(cell.text);
     if (!value) cell.fail("type", "is no number", "write one, or nothing where unknown");
-    if (*value <= 0 || *value > kMostAmount)
+    if (*value == 0) return;  // not measured, or no network
+    if (*value < 0 || *value > kMostAmount)
         cell.fail(
             "range", "is out of range",
             fmt::format("use a positive number up to {:g}, or nothing where unknown", kMostAmount));
@@ -205,6 +202,7 @@ MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*
         if (!text.empty())
             std::visit([&](auto member) { read(cell, run, member); }, columns[i]->value);
     }
+    run.memory_kind = usual_word(RunWord::memory_kind, run.memory_kind);
     if (run.id.empty())
         throw Error("missing-value", fmt::format("{}:{}: column \"id\" is empty", file, row.line),
                     "give every row a name of its own");

@@ -21,18 +21,45 @@ namespace {
 constexpr double kGbit = 1e9 / 8;  // bytes
 // Assumption: adapters of GPU nodes have ports of at least this; nodes with less per GPU have fewer ports.
 constexpr double kPortGbps = 100;
-constexpr int kGpusPerNode = 8;  // of every cluster of the catalogue that has nodes
+constexpr int kGpusPerNode = 8;  // most of a server; what has more is a rack
 
-// The words of a GPU's name: "A100-SXM4-80GB" has three.
+// The words of a GPU's name: "A100-SXM4-80GB" has three, "RTX4090 (24 GB)" too.
 std::vector<std::string> words_of(std::string_view name) {
     std::vector<std::string> words(1);
     for (const char c : folded(name))
-        if (c != '-')
+        if (std::isalnum(static_cast<unsigned char>(c)) != 0)
             words.back() += c;
         else if (!words.back().empty())
             words.emplace_back();
     if (words.back().empty()) words.pop_back();
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        constexpr std::string_view kSeries = "rtx";
+        if (words[i].size() > kSeries.size() && words[i].starts_with(kSeries)) {
+            words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                         words[i].substr(kSeries.size()));
+            words[i] = kSeries;
+        }
+        if (i > 0 && words[i] == "gb") {
+            words[i - 1] += "gb";
+            words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
+        }
+    }
     return words;
+}
+
+// The same chips with half or two thirds of the links, for export (data sheets: 400 GB/s, both directions).
+struct ExportPart {
+    std::string_view name, chip;
+    double link;  // GB/s, one direction
+};
+constexpr auto kExportParts =
+    std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
+
+const ExportPart* export_part(const std::vector<std::string>& words) {
+    const auto* found = std::ranges::find_if(kExportParts, [&](const ExportPart& part) {
+        return std::ranges::find(words, part.name) != words.end();
+    });
+    return found == kExportParts.end() ? nullptr : found;
 }
 
 bool has(const std::vector<std::string>& words, std::string_view word) {
@@ -106,7 +133,10 @@ std::tuple<int, double, double, bool, double> distance_of(const Cluster& cluster
 }
 
 Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const std::vector<std::string> words = words_of(run.gpu);
+    std::vector<std::string> words = words_of(run.gpu);
+    const ExportPart* part = export_part(words);
+    if (part != nullptr)
+        std::ranges::replace(words, std::string(part->name), std::string(part->chip));
     std::optional<std::pair<decltype(distance_of({}, 0, run)), Cluster>> best;
     for (const CatalogueEntry& entry : cluster_catalogue()) {
         const auto apart = words_apart(entry.name, words);
@@ -116,6 +146,11 @@ Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed
         if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
     }
     if (!best) fail_unknown(run.gpu);
+    if (part != nullptr) {
+        best->second.intra_node.bandwidth = BytesPerSecond(part->link * kGB);
+        assumed.push_back(
+            {"gpu", fmt::format("{} with links of {:g} GB/s", best->second.name, part->link)});
+    }
     // Boards for PCIe slots have less power than the catalogue's modules of the same name.
     const auto is_board = [](std::string_view word) { return part_of(word) == "pcie"; };
     if (std::ranges::any_of(words, is_board) &&
@@ -197,10 +232,17 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
 
 void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     const auto gpus = static_cast<int>(require(run.gpus, "gpus"));
-    const auto per_node = static_cast<int>(run.gpus_per_node.value_or(kGpusPerNode));
-    if (!run.gpus_per_node)
-        assumed.push_back({"gpus_per_node", std::to_string(std::min(gpus, per_node))});
-    cluster.gpus_per_node = std::min(gpus, per_node);
+    const bool racks = cluster.gpus_per_node > kGpusPerNode;
+    int per_node = static_cast<int>(run.gpus_per_node.value_or(cluster.gpus_per_node));
+    // What rows call a node of a rack are the GPUs of one tray, which do not end its NVLink.
+    if (racks && per_node <= kGpusPerNode) per_node = cluster.gpus_per_node;
+    const bool assumes = !run.gpus_per_node || per_node != *run.gpus_per_node;
+    per_node = std::min(gpus, per_node);
+    if (assumes) {
+        while (gpus % per_node != 0) --per_node;
+        assumed.push_back({"gpus_per_node", std::to_string(per_node)});
+    }
+    cluster.gpus_per_node = per_node;
     cluster.nodes = gpus / cluster.gpus_per_node;
     if (gpus % cluster.gpus_per_node != 0)
         throw Error("nodes", fmt::format("{} GPUs do not fill nodes of {} GPUs", gpus, per_node),

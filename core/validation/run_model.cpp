@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/model/model.h"
 #include "core/nearest.h"
+#include "core/validation/run_words.h"
 
 namespace shardscope {
 namespace {
@@ -26,15 +27,19 @@ constexpr auto kRunMlps = std::to_array<std::pair<std::string_view, Mlp>>({
 
 // What stands for an empty column.
 std::string usual_mlp(const MeasuredRun& run) {
-    return !run.ffn || *run.ffn == 4 * *run.hidden ? "gelu" : "swiglu";
+    const bool experts = run.experts.value_or(1) > 1;
+    return !experts && (!run.ffn || *run.ffn == 4 * *run.hidden) ? "gelu" : "swiglu";
 }
 
 Mlp mlp_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const std::string word = run.mlp.empty() ? usual_mlp(run) : run.mlp;
-    if (run.mlp.empty()) assumed.push_back({"mlp", word});
+    std::string word = usual_word(RunWord::mlp, run.mlp);
+    if (word.empty()) {
+        word = usual_mlp(run);
+        assumed.push_back({"mlp", word});
+    }
     std::vector<std::string_view> names;
     for (const auto& [name, mlp] : kRunMlps) {
-        if (folded(name) == folded(word)) return mlp;
+        if (folded(name) == word) return mlp;
         names.push_back(name);
     }
     throw Error("unknown-name", fmt::format("an MLP with \"{}\" is not modelled", word),
@@ -54,7 +59,7 @@ std::int64_t padded_vocabulary(std::int64_t vocab, RuntimeProfile profile, int t
     return (vocab + multiple - 1) / multiple * multiple;
 }
 
-// What no column says of released models with experts, by the beginning of their names.
+// What no column says of released models with experts, by what their names contain; the first is meant.
 struct Released {
     std::string_view name;
     std::int64_t first_dense,
@@ -66,6 +71,7 @@ constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeek-V2-Lite", 1, 2, {512, 0, 128, 64, 128}},
     {"DeepSeek-V2", 1, 2, kDeepSeekAttention},
     {"DeepSeek-V3", 3, 1, kDeepSeekAttention},
+    {"DeepSeek-R1", 3, 1, kDeepSeekAttention},
     {"DeepSeekMoE-16B", 1, 2, {}},
     {"Qwen1.5-MoE", 0, 4, {}},
     {"Qwen2-57B-A14B", 0, 8, {}},
@@ -89,13 +95,13 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     experts.ffn = run.expert_ffn.value_or(spec.ffn);
     if (!run.expert_ffn) assumed.push_back({"expert_ffn", std::to_string(experts.ffn)});
     for (const Released& released : kReleased) {
-        if (!folded(run.model).starts_with(folded(released.name))) continue;
+        if (folded(run.model).find(folded(released.name)) == std::string::npos) continue;
         experts.first_dense = dense_layers_in(run.assumptions).value_or(released.first_dense);
         experts.shared_ffn = released.shared * experts.ffn;
         spec.latent = released.latent;
         assumed.push_back(
             {"model",
-             fmt::format("{}'s{} {} shared experts, {} blocks without experts", released.name,
+             fmt::format("{}'s{} shared experts: {}, blocks without experts: {}", released.name,
                          released.latent.kv_rank > 0 ? " latent attention," : "", released.shared,
                          experts.first_dense)});
         return;

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/nearest.h"
 #include "core/validation/run_model.h"
+#include "core/validation/run_words.h"
 
 namespace shardscope {
 namespace {
@@ -31,41 +32,7 @@ constexpr auto kFrameworks = std::to_array<Framework>({
     {"fsdp1", RuntimeProfile::fsdp, 3},
     {"fsdp2", RuntimeProfile::fsdp, 3},
     {"llm-foundry", RuntimeProfile::llm_foundry, 3},
-    // By other names, and programs that are built on them.
-    {"megatron-lm", RuntimeProfile::megatron, 0},
-    {"megatron-core", RuntimeProfile::megatron, 0},
-    {"nemo", RuntimeProfile::megatron, 0},
-    {"gpt-neox", RuntimeProfile::megatron_deepspeed, 0},
-    {"pytorch-fsdp", RuntimeProfile::fsdp, 3},
-    {"pytorch-fsdp2", RuntimeProfile::fsdp, 3},
-    {"torchtitan", RuntimeProfile::fsdp, 3},
-    {"mosaicml", RuntimeProfile::llm_foundry, 3},
 });
-
-// One of several words by what people write for it.
-struct Spelling {
-    std::string_view written, word;
-};
-constexpr auto kSpellings = std::to_array<Spelling>({
-    {"interleaved", "interleaved-1f1b"},
-    {"interleaved1f1b", "interleaved-1f1b"},
-    {"zbv", "zb-v"},
-    {"flashattention", "flash"},
-    {"flash-attention", "flash"},
-    {"flash-attn", "flash"},
-    {"flash2", "flash"},
-    {"flash3", "flash"},
-    {"flash-attention-2", "flash"},
-    {"flash-attention-3", "flash"},
-    {"sdpa", "flash"},
-    {"eager", "unfused"},
-});
-
-std::string word_of(const std::string& text) {
-    const std::string written = folded(text);
-    const auto* found = std::ranges::find(kSpellings, written, &Spelling::written);
-    return found == kSpellings.end() ? written : std::string(found->word);
-}
 
 class RunMapping {
 public:
@@ -146,10 +113,14 @@ private:
     }
 
     Framework find_framework() const {
+        if (is_unknown_mark(run_.framework) || run_.framework.empty())
+            throw Error("missing-value", "column \"framework\" is empty",
+                        "nothing can stand for it");
+        const std::string word = usual_word(RunWord::framework, run_.framework);
         std::vector<std::string_view> names;
         for (Framework framework : kFrameworks) {
             names.push_back(framework.name);
-            if (framework.name != folded(run_.framework)) continue;
+            if (framework.name != word) continue;
             if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
             if (is_of_2021()) framework.profile = in_2021(framework.profile);
             return framework;
@@ -170,10 +141,14 @@ private:
     void set_precision(TrainingSpec& training) {
         std::vector<std::string_view> names;
         for (const MathType math : kTrainingPrecisions) names.push_back(name_of(math));
-        // Gradients in fp16 are of training in fp16.
-        const std::string usual = folded(run_.grad_dtype) == "fp16" ? "fp16" : "bf16";
-        if (run_.precision.empty()) assume("precision", usual);
-        const std::string word = run_.precision.empty() ? usual : folded(run_.precision);
+        // Gradients in fp16 are of training in fp16, as is training where there is no bf16.
+        const bool half = usual_word(RunWord::precision, run_.grad_dtype) == "fp16" ||
+                          !mapped_.scenario.cluster.device.peak.contains(MathType::bf16);
+        std::string word = usual_word(RunWord::precision, run_.precision);
+        if (word.empty()) {
+            word = half ? "fp16" : "bf16";
+            assume("precision", word);
+        }
         const auto found = std::find(names.begin(), names.end(), word);
         if (found == names.end())
             throw Error("unknown-name", fmt::format("unknown precision \"{}\"", word),
@@ -186,14 +161,14 @@ private:
     // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
     // the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as the profile does.
     void set_gradient_dtype(TrainingSpec& training) {
-        if (run_.grad_dtype.empty() &&
-            (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
+        const std::string word = usual_word(RunWord::precision, run_.grad_dtype);
+        if (word.empty() && (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
             training.gradient_dtype = training.precision;
             return assume("grad_dtype", std::string(name_of(training.precision)));
         }
-        if (run_.grad_dtype.empty()) return assume("grad_dtype", "the profile's");
+        if (word.empty()) return assume("grad_dtype", "the profile's");
         for (const DType dtype : {training.precision, DType::fp32})
-            if (folded(run_.grad_dtype) == name_of(dtype)) {
+            if (word == name_of(dtype)) {
                 training.gradient_dtype = dtype;
                 return;
             }
@@ -241,8 +216,11 @@ private:
 
     void set_pipeline(Strategy& s) {
         if (s.pp == 1) return;
-        if (run_.schedule.empty()) assume("schedule", "1f1b");
-        const std::string word = run_.schedule.empty() ? "1f1b" : word_of(run_.schedule);
+        std::string word = usual_word(RunWord::schedule, run_.schedule);
+        if (word.empty()) {
+            word = "1f1b";
+            assume("schedule", word);
+        }
         constexpr auto kSchedules =
             std::to_array<std::string_view>({"1f1b", "interleaved-1f1b", "gpipe", "zb-h1", "zb-v"});
         const auto found = std::find(kSchedules.begin(), kSchedules.end(), word);
@@ -253,22 +231,25 @@ private:
         if (word == "zb-h1") s.schedule = Schedule::zero_bubble;
         if (word == "zb-v") s.schedule = Schedule::zero_bubble_v;
         const int chunks = word == "interleaved-1f1b" ? 2 : 1;  // torchtitan's, else Megatron's
+        // Both chunks are the schedule's own.
+        if (s.schedule == Schedule::zero_bubble_v && run_.virtual_stages.value_or(2) == 2) return;
         s.virtual_stages = number(run_.virtual_stages, "virtual_stages", chunks);
     }
 
     // PyTorch's tensor parallelism comes with it, Megatron's needs to be asked for it.
     void set_sequence_parallel(Strategy& s) {
         if (s.tp == 1) return;
-        if (!run_.sequence_parallel)
-            assume("sequence_parallel", is_fsdp(framework_.profile) ? "1" : "0");
-        s.sequence_parallel = run_.sequence_parallel.value_or(is_fsdp(framework_.profile));
+        // Experts beside tensor parallelism need it.
+        const bool usual = is_fsdp(framework_.profile) || run_.experts.value_or(1) > 1;
+        if (!run_.sequence_parallel) assume("sequence_parallel", usual ? "1" : "0");
+        s.sequence_parallel = run_.sequence_parallel.value_or(usual);
         if (s.sequence_parallel && run_.assumptions.find("async TP") != std::string::npos)
             s.tp_overlap = TensorOverlap::pieces;
     }
 
     void set_attention(Strategy& s) {
-        if (run_.attention.empty()) return assume("attention", "flash");
-        const std::string word = word_of(run_.attention);
+        const std::string word = usual_word(RunWord::attention, run_.attention);
+        if (word.empty()) return assume("attention", "flash");
         if (word == "flash") return;
         if (word != "unfused")
             throw Error("unknown-name", fmt::format("unknown attention \"{}\"", run_.attention),
@@ -277,9 +258,9 @@ private:
     }
 
     void set_recompute(Strategy& s) {
-        const std::string word = word_of(run_.recompute);
+        const std::string word = usual_word(RunWord::recompute, run_.recompute);
         if (word == "none") return;
-        if (word.empty() || word == "unstated" || word == "unknown") {
+        if (word.empty()) {
             mapped_.recompute_open = true;
         } else if (word == "full") {
             s.recompute.kind = Recompute::Kind::full;

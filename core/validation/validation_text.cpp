@@ -74,6 +74,15 @@ std::string skips_text(const char* title, const std::vector<SkipGroup>& groups) 
     return text;
 }
 
+std::string misfits_text(const Validation& validation) {
+    std::vector<std::string> ids;
+    for (const ValidatedRun& run : validation.runs)
+        if (!run.prediction.skipped && !run.prediction.fits) ids.push_back(run.run.id);
+    if (ids.empty()) return "";
+    return fmt::format("\nSaid not to fit, and predicted all the same: {} ({})\n", ids.size(),
+                       some_of(ids));
+}
+
 }  // namespace
 
 std::string validation_text(const Validation& validation) {
@@ -82,7 +91,7 @@ std::string validation_text(const Validation& validation) {
     return fmt::format("{}: {} runs, {} predicted, {} skipped\n\n", validation.file,
                        count(validation.runs.size()), count(validation.runs.size() - skipped),
                        count(skipped)) +
-           time_text(validation) + memory_text(validation) +
+           time_text(validation) + memory_text(validation) + misfits_text(validation) +
            skips_text("Skipped:", skipped_rows(validation)) +
            skips_text("Memory not predicted:", skipped_memory(validation));
 }

@@ -60,6 +60,14 @@ TEST(MeasuredRun, WhatPeopleWriteForUnknown) {
         "f.csv");
     EXPECT_EQ(runs[0].tied_embeddings, true);
     EXPECT_EQ(runs[0].sequence_parallel, false);
+    const auto none = parse_measured_runs(
+        fmt::format("{},experts,inter_node_Gbps_per_node,peak_memory_gib,memory_kind,zero_stage\n"
+                    "{},0,0,0,nvidia-smi,0\n",
+                    kHeader, kRow),
+        "f.csv");
+    EXPECT_FALSE(none[0].experts || none[0].inter_node_Gbps_per_node || none[0].peak_memory_gib);
+    EXPECT_EQ(none[0].memory_kind, "process");
+    EXPECT_EQ(none[0].zero_stage, 0);
 }
 
 TEST(MeasuredRun, StepTimeFollowsFromTokens) {
@@ -109,8 +117,8 @@ INSTANTIATE_TEST_SUITE_P(
               "1 to 1000000"},
         Wrong{",zero_stage", ",4", "range", "f.csv:2: column \"zero_stage\": \"4\" is out of range",
               "0 to 3"},
-        Wrong{",tied_embeddings", ",yes", "type",
-              "f.csv:2: column \"tied_embeddings\": \"yes\" is neither 0 nor 1", "1 for yes"},
+        Wrong{",tied_embeddings", ",both", "type",
+              "f.csv:2: column \"tied_embeddings\": \"both\" is neither 0 nor 1", "1 for yes"},
         Wrong{",peak_memory_gib", ",inf", "type",
               "f.csv:2: column \"peak_memory_gib\": \"inf\" is no number", "nothing where unknown"},
         Wrong{",peak_memory_gib", ",-1", "range",

@@ -75,6 +75,14 @@ TEST(ValidationText, HasFamiliesThenAllThenReasons) {
               "     1  memory-kind: no model; wait  (a-2)\n");
 }
 
+TEST(ValidationText, NamesWhatIsSaidNotToFit) {
+    Validation validation = example();
+    EXPECT_THAT(validation_text(validation), testing::Not(HasSubstr("Said not to fit")));
+    validation.runs.front().prediction.fits = false;
+    EXPECT_THAT(validation_text(validation),
+                HasSubstr("Said not to fit, and predicted all the same: 1 ("));
+}
+
 TEST(ValidationText, WithoutRunsFiguresAreUnknown) {
     Validation v = example();
     v.runs = {v.runs[3]};

@@ -141,6 +141,8 @@ TEST(RunScenario, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("NVIDIA H100 80GB HBM3"), "h100-sxm");
     EXPECT_EQ(cluster("H100 PCIe", {}, 450), "h100-pcie") << "the name goes before the links";
     EXPECT_EQ(cluster("h100_sxm"), "h100-sxm");
+    EXPECT_EQ(cluster("RTX4090 (24 GB)"), "rtx-4090");
+    EXPECT_EQ(cluster("A100 40 GB"), "a100-40gb");
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
@@ -148,6 +150,34 @@ TEST(RunScenario, GpusByTheirProductNames) {
     };
     EXPECT_THAT(assumed("A100-PCIE-80GB"), Contains((Assumption{"gpu", "a100-80gb"})));
     EXPECT_THAT(assumed("H100 PCIe"), testing::IsEmpty());
+    const MappedRun exported = mapped([](MeasuredRun& run) {
+        run.gpu = "H800";
+        run.intra_node_GBps.reset();
+    });
+    EXPECT_EQ(exported.scenario.cluster.name, "h100-sxm");
+    EXPECT_DOUBLE_EQ(exported.scenario.cluster.intra_node.bandwidth.value, 200e9);
+    EXPECT_THAT(exported.assumed, Contains((Assumption{"gpu", "h100-sxm with links of 200 GB/s"})));
+}
+
+// A rack's NVLink goes beyond the tray that rows call a node, and nodes that are not stated divide the GPUs.
+TEST(RunScenario, NodesOfRacksAndOddNumbers) {
+    const auto nodes = [](const char* gpu, std::int64_t gpus,
+                          std::optional<std::int64_t> per_node) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        run.gpu_memory_gb.reset();
+        run.gpus = gpus;
+        run.gpus_per_node = per_node;
+        run.tp = run.pp = 1;
+        run.dp = gpus;
+        const Cluster cluster = map_run(run).scenario.cluster;
+        return std::pair(cluster.nodes, cluster.gpus_per_node);
+    };
+    EXPECT_EQ(nodes("GB200", 256, {}), std::pair(4, 64));
+    EXPECT_EQ(nodes("GB200", 144, 4), std::pair(2, 72));
+    EXPECT_EQ(nodes("GB200", 36, 4), std::pair(1, 36));
+    EXPECT_EQ(nodes("B200", 256, 8), std::pair(32, 8));
+    EXPECT_EQ(nodes("A100", 12, {}), std::pair(2, 6));
 }
 
 TEST(RunScenario, WordsInOtherSpellings) {
@@ -166,6 +196,18 @@ TEST(RunScenario, WordsInOtherSpellings) {
     plain.virtual_stages = 2;
     EXPECT_EQ(scenario_to_json(run.scenario), scenario_to_json(map_run(plain).scenario));
     EXPECT_TRUE(run.assumed.empty());
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& r) {
+                  r.recompute = "selective (attention)";
+              }).recompute.kind,
+              Recompute::Kind::selective);
+    EXPECT_EQ(mapped_training([](MeasuredRun& r) { r.grad_dtype = "float32"; }).gradient_dtype,
+              DType::fp32);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& r) { r.framework = "NeMo 2.0"; }).profile,
+              RuntimeProfile::megatron);
+    EXPECT_EQ(mapped_strategy([](MeasuredRun& r) { r.attention = "FlashAttention-2"; }).attention,
+              AttentionKind::flash);
+    EXPECT_THAT(mapped([](MeasuredRun& r) { r.attention = "?"; }).assumed,
+                Contains((Assumption{"attention", "flash"})));
     const auto network = [](const char* note) {
         MeasuredRun r = full_row();
         r.network_note = note;
@@ -290,6 +332,28 @@ TEST(RunScenario, StrategyColumns) {
 }
 
 // A forward pass is a third of the work, so a share of 0.24 is 0.72 of the blocks.
+TEST(RunScenario, ZbVHasItsTwoChunks) {
+    const Strategy s = mapped_strategy([](MeasuredRun& run) {
+        run.schedule = "ZBV";
+        run.virtual_stages = 2;
+    });
+    EXPECT_EQ(s.schedule, Schedule::zero_bubble_v);
+    EXPECT_EQ(s.virtual_stages, 1);
+}
+
+TEST(RunScenario, ReleasedModelsAreFoundInNames) {
+    const TransformerSpec spec = mapped_model([](MeasuredRun& run) {
+        run.model = "deepseek-ai DeepSeek-V3";
+        run.mlp = "silu";
+        run.experts = 256;
+        run.experts_per_token = 8;
+        run.expert_ffn = 2048;
+        run.layers = 61;
+    });
+    EXPECT_EQ(spec.latent.kv_rank, 512);
+    EXPECT_EQ(spec.experts.shared_ffn, 2048);
+}
+
 TEST(RunScenario, FsdpRecomputesTheBlocksThatANoteCounts) {
     const auto blocks = [](const char* note) {
         MeasuredRun run = full_row();
@@ -372,6 +436,24 @@ INSTANTIATE_TEST_SUITE_P(
               [](MeasuredRun& run) {
                   run.precision = "";
                   run.grad_dtype = "fp16";
+              }},
+        Empty{"precision", "fp16",
+              [](MeasuredRun& run) {
+                  run.precision = "";
+                  run.gpu = "V100";
+              }},
+        Empty{"mlp", "swiglu",
+              [](MeasuredRun& run) {
+                  run.mlp = "";
+                  run.experts = 8;
+                  run.experts_per_token = 2;
+              }},
+        Empty{"sequence_parallel", "1",
+              [](MeasuredRun& run) {
+                  run.sequence_parallel.reset();
+                  run.mlp = "swiglu";
+                  run.experts = 8;
+                  run.experts_per_token = 2;
               }},
         Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
         Empty{"grad_dtype", "bf16",
@@ -471,6 +553,8 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.dp = 3; }},
         RefusedRun{"world-size", "tp 2 × cp 3 × pp 2 × dp 4 is not the 16 GPUs",
                    [](MeasuredRun& run) { run.cp = 3; }},
+        RefusedRun{"missing-value", "\"framework\" is empty",
+                   [](MeasuredRun& run) { run.framework = ""; }},
         RefusedRun{"unknown-name", "framework \"megatrn\"",
                    [](MeasuredRun& run) { run.framework = "megatrn"; }},
         RefusedRun{"unknown-name", "precision \"fp7\"",

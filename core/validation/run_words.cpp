@@ -1,0 +1,112 @@
+#include "core/validation/run_words.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+struct Spelling {
+    RunWord column;
+    std::string_view written;
+    std::string_view word;
+    bool begins = false;  // any text that begins so
+};
+
+using enum RunWord;
+
+// The first that fits.
+constexpr auto kSpellings = std::to_array<Spelling>({
+    {framework, "megatron-lm", "megatron"},
+    {framework, "megatron-core", "megatron"},
+    {framework, "megatron-bridge", "megatron"},
+    {framework, "mcore", "megatron", true},
+    {framework, "nemo", "megatron", true},
+    {framework, "nvidia-nemo", "megatron", true},
+    {framework, "gpt-neox", "megatron-deepspeed"},
+    {framework, "neox", "megatron-deepspeed"},
+    {framework, "deepspeed-zero", "deepspeed", true},
+    {framework, "pytorch-fsdp", "fsdp"},
+    {framework, "torch-fsdp", "fsdp"},
+    {framework, "pytorch-fsdp2", "fsdp2"},
+    {framework, "fsdp-2", "fsdp2"},
+    {framework, "fsdp-1", "fsdp1"},
+    {framework, "torchtitan", "fsdp2"},
+    {framework, "mosaicml", "llm-foundry"},
+    {framework, "composer", "llm-foundry"},
+    {precision, "bfloat16", "bf16"},
+    {precision, "bf16-mixed", "bf16"},
+    {precision, "mixed-bf16", "bf16"},
+    {precision, "float16", "fp16"},
+    {precision, "half", "fp16"},
+    {precision, "fp16-mixed", "fp16"},
+    {precision, "mixed-fp16", "fp16"},
+    {precision, "float32", "fp32"},
+    {precision, "float8", "fp8"},
+    {precision, "fp8-delayed", "fp8"},
+    {precision, "fp8-current", "fp8"},
+    {precision, "fp8-tensorwise", "fp8"},
+    {precision, "fp8-hybrid", "fp8"},
+    {mlp, "silu", "swiglu"},
+    {mlp, "squared-relu", "relu2"},
+    {mlp, "relu^2", "relu2"},
+    {mlp, "gelu-new", "gelu"},
+    {mlp, "gelu-tanh", "gelu"},
+    {schedule, "interleaved", "interleaved-1f1b"},
+    {schedule, "interleaved1f1b", "interleaved-1f1b"},
+    {schedule, "1f1b-interleaved", "interleaved-1f1b"},
+    {schedule, "pipedream-flush", "1f1b"},
+    {schedule, "zb1p", "zb-h1"},
+    {schedule, "zbh1", "zb-h1"},
+    {schedule, "zbv", "zb-v"},
+    {schedule, "zbvzerobubble", "zb-v"},
+    {schedule, "none", ""},
+    {recompute, "full", "full", true},
+    {recompute, "selective", "selective", true},
+    {recompute, "core-attn", "selective"},
+    {recompute, "block", "full"},
+    {recompute, "uniform", "full"},
+    {recompute, "true", "full"},
+    {recompute, "yes", "full"},
+    {recompute, "false", "none"},
+    {recompute, "no", "none"},
+    {attention, "flash", "flash", true},
+    {attention, "fa2", "flash"},
+    {attention, "fa3", "flash"},
+    {attention, "sdpa", "flash"},
+    {attention, "cudnn", "flash"},
+    {attention, "fused", "flash"},
+    {attention, "eager", "unfused"},
+    {attention, "standard", "unfused"},
+    {attention, "naive", "unfused"},
+    {memory_kind, "max-allocated", "allocated"},
+    {memory_kind, "peak-allocated", "allocated"},
+    {memory_kind, "max-memory-allocated", "allocated"},
+    {memory_kind, "max-reserved", "reserved"},
+    {memory_kind, "peak-reserved", "reserved"},
+    {memory_kind, "max-memory-reserved", "reserved"},
+    {memory_kind, "nvidia-smi", "process"},
+    {memory_kind, "nvml", "process"},
+});
+
+}  // namespace
+
+bool is_unknown_mark(std::string_view text) {
+    constexpr auto kMarks = std::to_array<std::string_view>(
+        {"-", "?", "n/a", "na", "nan", "null", "unknown", "unstated", "not-stated"});
+    return std::ranges::find(kMarks, folded(text)) != kMarks.end();
+}
+
+std::string usual_word(RunWord column, std::string_view text) {
+    if (is_unknown_mark(text)) return "";
+    const std::string written = folded(text);
+    const auto* found = std::ranges::find_if(kSpellings, [&](const Spelling& s) {
+        return s.column == column &&
+               (s.begins ? written.starts_with(s.written) : written == s.written);
+    });
+    return found == kSpellings.end() ? written : std::string(found->word);
+}
+
+}  // namespace shardscope
