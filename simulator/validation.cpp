@@ -82,10 +82,11 @@ Error without_place(const Error& error, const Strategy& strategy) {
 // from the largest down until two in a row have been slower. Where nothing fits, the last strategy.
 class Choice {
 public:
-    Choice(const Scenario& scenario, Answer& answer)
-        : scenario_(scenario),
-          answer_(answer),
-          model_(std::make_shared<const Model>(build_model(scenario.model))) {}
+    Choice(const Scenario& scenario, Answer& answer) : scenario_(scenario), answer_(answer) {
+        const auto began = Clock::now();
+        model_ = std::make_shared<const Model>(build_model(scenario.model));
+        answer_.planned += since(began);
+    }
 
     Candidate make() {
         std::optional<std::int64_t> decided;  // a micro-batch that fits
@@ -129,7 +130,7 @@ private:
 
     const Scenario& scenario_;
     Answer& answer_;
-    const std::shared_ptr<const Model> model_;
+    std::shared_ptr<const Model> model_;
     std::optional<Candidate> best_;
 };
 

@@ -47,7 +47,11 @@ std::vector<std::string> words_of(std::string_view name) {
     return words;
 }
 
-// The same chips with half or two thirds of the links, for export (data sheets: 400 GB/s, both directions).
+bool has(const std::vector<std::string>& words, std::string_view word) {
+    return std::ranges::find(words, word) != words.end();
+}
+
+// The same chips with fewer links (data sheets: NVLink of 400 GB/s, both directions together).
 struct ExportPart {
     std::string_view name, chip;
     double link;  // GB/s, one direction
@@ -56,14 +60,9 @@ constexpr auto kExportParts =
     std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
 
 const ExportPart* export_part(const std::vector<std::string>& words) {
-    const auto* found = std::ranges::find_if(kExportParts, [&](const ExportPart& part) {
-        return std::ranges::find(words, part.name) != words.end();
-    });
+    const auto* found = std::ranges::find_if(
+        kExportParts, [&](const ExportPart& part) { return has(words, part.name); });
     return found == kExportParts.end() ? nullptr : found;
-}
-
-bool has(const std::vector<std::string>& words, std::string_view word) {
-    return std::ranges::find(words, word) != words.end();
 }
 
 bool is_capacity(std::string_view word) {
@@ -123,8 +122,9 @@ bool is_usual(std::string_view entry) {
 }
 
 // Smaller is nearer: the name, the memory, the links, what is usual, the most memory.
-std::tuple<int, double, double, bool, double> distance_of(const Cluster& cluster, int words,
-                                                          const MeasuredRun& run) {
+using Distance = std::tuple<int, double, double, bool, double>;
+
+Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) {
     const double memory = gib(cluster.device.memory);
     const double link = cluster.intra_node.bandwidth.value / kGB;
     return {words, run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : 0,
@@ -137,12 +137,12 @@ Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed
     const ExportPart* part = export_part(words);
     if (part != nullptr)
         std::ranges::replace(words, std::string(part->name), std::string(part->chip));
-    std::optional<std::pair<decltype(distance_of({}, 0, run)), Cluster>> best;
+    std::optional<std::pair<Distance, Cluster>> best;
     for (const CatalogueEntry& entry : cluster_catalogue()) {
         const auto apart = words_apart(entry.name, words);
         if (!apart) continue;
         Cluster cluster = catalogue_cluster(std::string(entry.name));
-        const auto distance = distance_of(cluster, *apart, run);
+        const Distance distance = distance_of(cluster, *apart, run);
         if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
     }
     if (!best) fail_unknown(run.gpu);
