@@ -69,11 +69,18 @@ std::vector<int> streams_of(const RoleProgram& role) {
     return streams;
 }
 
-// Micro-batches that have begun by that task.
-std::int32_t begun_by(const RoleProgram& role, std::size_t last) {
+bool is_of_role(const RoleProgram& role, const Task& task) {
+    return role.bodies[task.body.index()].chunk < 0;
+}
+
+// Micro-batches that have begun by that task; none where it is replayed anyhow, with the last one or after all.
+std::int32_t begun_by(const RoleProgram& role, std::size_t task) {
+    const std::vector<Task>& schedule = role.schedule;
+    if (task >= schedule.size() || is_of_role(role, schedule[task]) ||
+        schedule[task].micro_batch == schedule.back().micro_batch)
+        return 0;
     std::int32_t begun = 0;
-    for (std::size_t t = 0; t <= last && t < role.schedule.size(); ++t)
-        begun = std::max(begun, role.schedule[t].micro_batch + 1);
+    for (std::size_t t = 0; t <= task; ++t) begun = std::max(begun, schedule[t].micro_batch + 1);
     return begun;
 }
 
@@ -81,7 +88,7 @@ std::int32_t begun_by(const RoleProgram& role, std::size_t last) {
 std::int32_t most_in_flight(const RoleProgram& role) {
     std::map<std::int32_t, Interval> spans;
     for (std::size_t t = 0; t < role.schedule.size(); ++t) {
-        if (role.bodies[role.schedule[t].body.index()].chunk < 0) continue;
+        if (is_of_role(role, role.schedule[t])) continue;
         const auto now = static_cast<std::int32_t>(t);
         const auto [at, fresh] =
             spans.try_emplace(role.schedule[t].micro_batch, Interval{now, now});
@@ -139,8 +146,7 @@ private:
         const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
         std::map<std::int32_t, std::size_t> flights;
         for (const Task& task : role_.schedule) {
-            const bool of_role = role_.bodies[task.body.index()].chunk < 0;
-            if (!of_role && task.micro_batch + 1 >= micro_batches && task.micro_batch != last)
+            if (!is_of_role(role_, task) && task.micro_batch + 1 >= micro_batches && task.micro_batch != last)
                 continue;
             const auto flight = flights.try_emplace(task.micro_batch, flights.size()).first->second;
             tasks_.push_back({task.body.index(), flight});
