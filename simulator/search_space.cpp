@@ -197,18 +197,26 @@ private:
                 divided.ep = ep;
                 add_degrees(divided, dp, *local);
             }
+            // Whole experts, which tensor-parallel ranks share with the others.
+            for (const int ep : tp > 1 ? expert_degrees(tp * dp) : std::vector<int>()) {
+                if (ep == 1) continue;
+                Strategy folded = strategy;
+                folded.ep = ep;
+                folded.etp = 1;
+                add_degrees(folded, dp, *local);
+            }
         }
     }
 
-    // Degrees that divide dp and the number of experts.
-    std::vector<int> expert_degrees(int dp) const {
+    // Degrees that divide the number of experts and of the ranks to share them.
+    std::vector<int> expert_degrees(int ranks) const {
         std::int64_t experts = 1;
         for (const Layer& layer : model_.layers)
             if (const auto* block = std::get_if<BlockLayer>(&layer.kind);
                 block != nullptr && block->has_experts())
                 experts = block->experts.count;
         std::vector<int> degrees;
-        for (const std::int64_t ep : divisors_of(std::gcd(std::int64_t{dp}, experts)))
+        for (const std::int64_t ep : divisors_of(std::gcd(std::int64_t{ranks}, experts)))
             if (space_.ep.empty() || std::ranges::find(space_.ep, ep) != space_.ep.end())
                 degrees.push_back(static_cast<int>(ep));
         return degrees;

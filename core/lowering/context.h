@@ -34,6 +34,7 @@ struct LoweringContext {
     GroupId
         replicas;  // ranks with the same shards in other shard groups; invalid without such groups
     GroupId secondary, node, nodes;  // of ZeRO++ (kSecondaryGroup …)
+    GroupId etp;                     // ranks that divide each expert; invalid where one holds it
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
@@ -72,7 +73,8 @@ struct LoweringContext {
     // What backward kernels write of whole gradients.
     DType written() const {
         const bool apart = zero >= 2 || rules.gathers_stage_once;
-        return rules.widens_before_reduction && apart && layout.ep == 1 ? storage : gradient;
+        return rules.widens_before_reduction && apart && !layout.experts_apart() ? storage
+                                                                                 : gradient;
     }
     // They are added to the gradients that are kept, unit by unit.
     bool adds_written() const { return rules.gathers_stage_once && written() != gradient; }

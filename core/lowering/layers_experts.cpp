@@ -18,9 +18,9 @@ LayerLowering::ExpertRows LayerLowering::rows_of(const BlockLayer& b) const {
     ExpertRows rows;
     // The ranks of the group are sent equal parts.
     rows.places = static_cast<std::int64_t>(std::ceil(places / layout.ep)) * layout.ep;
-    rows.here = rows.places * layout.tp;
+    rows.here = rows.places * layout.etp;
     rows.experts = b.experts.local;
-    rows.moves = layout.ep > 1 || layout.tp > 1;
+    rows.moves = layout.ep > 1 || layout.etp > 1;
     return rows;
 }
 
@@ -50,7 +50,7 @@ BufferId LayerLowering::on_the_way(std::size_t l, const char* what, std::int64_t
 void LayerLowering::to_experts(std::size_t l, const ExpertRows& rows, const Journey& way,
                                BufferId from, BufferId to) {
     if (part_ == BackwardPart::weight) return;
-    const bool gathers = context_.layout.tp > 1, sorts = rows.experts > 1;
+    const bool gathers = context_.etp.valid(), sorts = rows.experts > 1;
     BufferId last = from;
     if (context_.layout.ep > 1) {
         const BufferId next = gathers || sorts ? on_the_way(l, way.second, rows.places, way) : to;
@@ -60,7 +60,7 @@ void LayerLowering::to_experts(std::size_t l, const ExpertRows& rows, const Jour
     }
     if (gathers) {
         const BufferId next = sorts ? on_the_way(l, way.third, rows.here, way) : to;
-        collective(context_.tp, CollectiveKind::all_gather, last, next, rows.here * way.width,
+        collective(context_.etp, CollectiveKind::all_gather, last, next, rows.here * way.width,
                    way.type);
         last = next;
     }
@@ -76,9 +76,9 @@ void LayerLowering::from_experts(std::size_t l, const ExpertRows& rows, const Jo
         last = on_the_way(l, way.third, rows.here, way);
         permute({rows.here, rows.here, way.width}, way.type, from, {}, last);
     }
-    if (context_.layout.tp > 1) {
+    if (context_.etp.valid()) {
         const BufferId next = exchanges ? on_the_way(l, way.second, rows.places, way) : to;
-        collective(context_.tp, CollectiveKind::reduce_scatter, last, next, rows.here * way.width,
+        collective(context_.etp, CollectiveKind::reduce_scatter, last, next, rows.here * way.width,
                    way.type);
         last = next;
     }

@@ -56,10 +56,12 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
 // What the model and the degrees say of each other.
 void check_expert_ranks(const Model& model, const Layout& layout, const Strategy& strategy) {
     if (!model.has_experts()) {
-        if (layout.ep == 1) return;
+        if (layout.ep == 1 && !strategy.etp) return;
+        const std::string key = layout.ep > 1 ? "ep" : "etp";
         throw Error("expert-parallel",
-                    fmt::format("ep {}, but the model has no experts to divide", layout.ep),
-                    "leave out ep, or use a model with experts");
+                    fmt::format("{} {}, but the model has no experts to divide", key,
+                                layout.ep > 1 ? layout.ep : layout.etp),
+                    fmt::format("leave out {}, or use a model with experts", key));
     }
     // Routing needs whole rows of what the experts give, which sums over the group hold.
     if (layout.tp > 1 && !strategy.sequence_parallel)
@@ -146,10 +148,12 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
     const std::int64_t kv_heads = kv_heads_of(model);
     if (kv_heads > 0 && kv_heads < layout.tp)
         groups.push_back({"kv", layout.tp / static_cast<int>(kv_heads), 1});
-    if (layout.ep > 1) groups.push_back({std::string(kExpertGroup), layout.ep, layout.tp});
-    if (layout.ep > 1 && replicas > layout.ep)
+    if (layout.ep > 1) groups.push_back({std::string(kExpertGroup), layout.ep, layout.etp});
+    if (layout.experts_apart() && layout.same_experts() > 1)
         groups.push_back(
-            {std::string(kExpertDataGroup), replicas / layout.ep, layout.tp * layout.ep});
+            {std::string(kExpertDataGroup), layout.same_experts(), layout.etp * layout.ep});
+    if (layout.etp > 1 && layout.etp < layout.tp)
+        groups.push_back({std::string(kExpertTensorGroup), layout.etp, 1});
     if (layout.cp > 1) groups.push_back({std::string(kContextGroup), layout.cp, layout.tp});
     if (grouped)
         groups.push_back(
@@ -208,13 +212,16 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group_named(plan.program, kReplicaGroup),
                             group_named(plan.program, kSecondaryGroup),
                             group_named(plan.program, kNodeGroup),
-                            group_named(plan.program, kNodesGroup)};
+                            group_named(plan.program, kNodesGroup),
+                            layout.etp < layout.tp ? group_named(plan.program, kExpertTensorGroup)
+                                                   : group(kTensorGroup, layout.tp)};
     const Bytes bucket = context.rules.reduces_narrow_copies ? kWholeStage : plan.strategy.bucket;
-    context.units = make_units(
-        local, plan.splits, context.chunks,
-        {context.zero, layout.shards, context.gradient, bucket, layout.tp,
-         context.sequence_parallel(), layout.ep, group_named(plan.program, kExpertDataGroup),
-         plan.training.optimizer, context.rules.persistent, context.rules.reuse_distance});
+    context.units =
+        make_units(local, plan.splits, context.chunks,
+                   {context.zero, layout.shards, context.gradient, bucket, layout.tp,
+                    context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
+                    group_named(plan.program, kExpertDataGroup), plan.training.optimizer,
+                    context.rules.persistent, context.rules.reuse_distance});
     check_tied(context);
     context.places = places_of(local, context.units);
     StageLowering(context).run();
@@ -270,7 +277,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     plan.target = target;
     plan.model = model;
     const Layout& layout = plan.layout;
-    const bool split_parameters = layout.tp > 1 || layout.ep > 1;
+    const bool split_parameters = layout.tp > 1 || layout.ep > 1;  // etp divides tp
     const bool divided = split_parameters || layout.cp > 1;
     LocalModel split;  // empty where ranks have the model as it is: it is not copied
     located(strategy, [&] {
@@ -279,7 +286,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         check_expert_ranks(*model, layout, strategy);
         check_optimizer(*model, scenario.training, strategy);
         check_v(*model, layout, plan.strategy);
-        if (split_parameters) split = split_model(*model, layout.tp, layout.ep);
+        if (split_parameters) split = split_model(*model, layout.tp, layout.ep, layout.etp);
         if (layout.cp > 1)
             split.model =
                 divide_sequence(split_parameters ? std::move(split.model) : *model, strategy);

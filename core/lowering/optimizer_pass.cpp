@@ -81,10 +81,12 @@ private:
     }
 
     // Without sharding the sum goes over the ranks that share experts, each of which has the whole of
-    // everything else.
+    // everything else; or, where tensor-parallel ranks are among those, over all ranks of the stage.
     double weight(const Unit& unit) const {
+        if (context_.zero > 0) return 1.0;
+        if (context_.layout.etp < context_.layout.tp) return 1.0 / unit.ranks;
         const bool everywhere = unit.ranks == context_.layout.shards;
-        return context_.zero == 0 && everywhere ? 1.0 / context_.layout.ep : 1.0;
+        return everywhere ? 1.0 / context_.layout.ep : 1.0;
     }
 
     void emit(UnitId id, SumSquares kernel) {
@@ -122,7 +124,8 @@ BufferId lower_norm(LoweringContext& context, ParameterBuffers& parameters) {
         b.wait(Stream::compute,
                b.move(b.record(Stream::host), {on_host, 0, 0}, {norm, 0, 0}, 1, DType::fp64));
     // Without sharding all data-parallel ranks have the whole sum already, but for their experts.
-    const GroupId dp = context.zero >= 1 ? context.dp : context.ep;
+    const bool everywhere = context.zero >= 1 || context.layout.etp < context.layout.tp;
+    const GroupId dp = everywhere ? context.dp : context.ep;
     if (!dp.valid() && !context.tp.valid() && !context.pp.valid()) return norm;
     // Between stages on a stream of theirs: who waits there waits for another stage.
     for (const GroupId group : {dp, context.tp, context.pp}) {

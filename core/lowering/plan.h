@@ -86,8 +86,10 @@ struct ShardSlice {
 constexpr std::size_t kDataGroup = 0, kTensorGroup = 1, kPipelineGroup = 2;
 constexpr std::size_t kHeadGroup = 3;  // ranks that share key and value heads (kv_heads < tp)
 // By name, where there are any: ranks that divide experts among them, neighbours among the data-parallel
-// ones, and those that hold the same experts.
-constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp";
+// ones (where etp is less than tp, among those of a stage), those that hold the same experts, and, between 1 and
+// tp of them, those that divide each expert.
+constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp",
+                           kExpertTensorGroup = "etp";
 // By name, where there are any: ranks that divide the tokens of each sample, and those that hold the same
 // shards in other shard groups.
 constexpr std::string_view kContextGroup = "cp", kReplicaGroup = "replicas";
@@ -122,6 +124,7 @@ struct Plan {
         const GroupId group = group_named(program, kExpertGroup);
         return group.valid() ? program.groups[group.index()].index_of(rank) : 0;
     }
+    int expert_tensor_index(Rank rank) const { return tensor_index(rank) % layout.etp; }
     // The ZeRO stage of a unit: nothing is sharded that one rank holds alone.
     int zero_of(const Unit& unit) const {
         return unit.ranks > 1 ? stage_of(unit, strategy.zero) : 0;

@@ -25,9 +25,9 @@ struct Window {
 class SliceCollector {
 public:
     SliceCollector(const Plan& plan, Rank rank)
-        : plan_(plan),
-          place_{plan.layout.tp, plan.tensor_index(rank), plan.layout.ep, plan.expert_index(rank)} {
-    }
+        : plan_(plan), place_{plan.layout.tp,  plan.tensor_index(rank),
+                              plan.layout.ep,  plan.expert_index(rank),
+                              plan.layout.etp, plan.expert_tensor_index(rank)} {}
 
     // Adds the slices of every parameter of the unit that lie in the window.
     void add(const Unit& unit, Tensor tensor, BufferId buffer, const Window& window) {

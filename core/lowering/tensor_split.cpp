@@ -17,7 +17,7 @@ using Section = TensorSplit::Section;
 
 class Splitter {
 public:
-    Splitter(const Model& model, int tp, int ep) : tp_(tp), ep_(ep) {
+    Splitter(const Model& model, int tp, int ep, int etp) : tp_(tp), ep_(ep), etp_(etp) {
         local_.model = model;
         local_.splits.resize(model.parameters.size());
     }
@@ -38,11 +38,15 @@ public:
 
 private:
     std::int64_t share(const std::string& layer, const char* what, std::int64_t n) const {
-        if (n % tp_ != 0)
+        return share(layer, what, n, "tp", tp_);
+    }
+    static std::int64_t share(const std::string& layer, const char* what, std::int64_t n,
+                              const char* degree, int ranks) {
+        if (n % ranks != 0)
             refuse_tensor_split(
-                fmt::format("{}: {} {} does not divide over tp {}", layer, what, n, tp_),
-                fmt::format("use a tp that divides {}", n));
-        return n / tp_;
+                fmt::format("{}: {} {} does not divide over {} {}", layer, what, n, degree, ranks),
+                fmt::format("use a {} that divides {}", degree, n));
+        return n / ranks;
     }
 
     void rows(ParameterId p, std::vector<Section> sections) {
@@ -122,17 +126,17 @@ private:
         row_parallel(b.down);
     }
 
-    // Of [count, out, in] a rank holds count/ep matrices; up's rows and down's columns divide over tp.
+    // Of [count, out, in] a rank holds count/ep matrices; up's rows and down's columns divide over etp.
     void split_experts(const std::string& name, ExpertsParameters& e) {
         if (e.count % ep_ != 0)
             throw Error("expert-parallel",
                         fmt::format("{}: {} experts do not divide over ep {}", name, e.count, ep_),
                         fmt::format("use an ep that divides {}", e.count));
         const std::int64_t ffn = e.ffn;
-        e.ffn = share(name, "experts.ffn", ffn);
+        e.ffn = share(name, "experts.ffn", ffn, etp_ == tp_ ? "tp" : "etp", etp_);
         e.local = e.count / ep_;
-        stacked(e.up, {TensorSplit::Kind::rows, e.count, {{0, ffn, tp_}, {ffn, ffn, tp_}}});
-        stacked(e.down, {TensorSplit::Kind::columns, e.count, {{0, ffn, tp_}}});
+        stacked(e.up, {TensorSplit::Kind::rows, e.count, {{0, ffn, etp_}, {ffn, ffn, etp_}}});
+        stacked(e.down, {TensorSplit::Kind::columns, e.count, {{0, ffn, etp_}}});
         e.up.out = 2 * e.ffn;
         e.down.in = e.ffn;
     }
@@ -140,7 +144,7 @@ private:
     void stacked(const LinearParameters& p, TensorSplit split) {
         auto& shape = local_.model.parameters[p.weight.index()].shape;
         shape[0] = split.experts / ep_;
-        (split.kind == TensorSplit::Kind::rows ? shape[1] : shape[2]) /= tp_;
+        (split.kind == TensorSplit::Kind::rows ? shape[1] : shape[2]) /= etp_;
         local_.splits[p.weight.index()] = std::move(split);
     }
 
@@ -174,7 +178,7 @@ private:
         row_parallel(row->linear);
     }
 
-    int tp_, ep_;
+    int tp_, ep_, etp_;
     LocalModel local_;
 };
 
@@ -213,18 +217,18 @@ std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std:
     const std::vector<std::int64_t> matrix(shape.begin() + 1, shape.end());
     const std::int64_t elements = matrix[0] * matrix[1], local = split.experts / place.ep;
     const std::vector<ElementRun> runs =
-        runs_of_matrix(split, matrix, place.tp, place.tensor_index);
+        runs_of_matrix(split, matrix, place.etp, place.expert_tensor_index);
     std::vector<ElementRun> all;
     for (std::int64_t e = 0; e < local; ++e)
         for (const ElementRun& run : runs)
             all.push_back({(place.expert_index * local + e) * elements + run.global_first,
-                           e * elements / place.tp + run.local_first, run.count});
+                           e * elements / place.etp + run.local_first, run.count});
     return all;
 }
 
-LocalModel split_model(const Model& model, int tp, int ep) {
+LocalModel split_model(const Model& model, int tp, int ep, int etp) {
     if (tp == 1 && ep == 1) return {model, std::vector<TensorSplit>(model.parameters.size())};
-    return Splitter(model, tp, ep).run();
+    return Splitter(model, tp, ep, etp).run();
 }
 
 }  // namespace shardscope

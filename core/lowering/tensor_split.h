@@ -8,7 +8,7 @@
 // between them; other layers are held whole by every rank.
 //
 // Experts divide over the ranks of an expert-parallel group, whole matrices each, and each expert's inner
-// width over the tensor-parallel ranks, as that of the MLP does. Routers, and what compresses queries, keys
+// width over etp of the tensor-parallel ranks, as that of the MLP does over all of them. Routers, and what compresses queries, keys
 // and values in latent attention, are held whole.
 #pragma once
 
@@ -45,20 +45,22 @@ struct ElementRun {
 struct SplitPlace {
     int tp = 1, tensor_index = 0;
     int ep = 1, expert_index = 0;
+    int etp = 1, expert_tensor_index = 0;
 };
 
 // Everything the rank holds of a parameter of shape `shape`, ascending in local elements.
 std::vector<ElementRun> runs_of(const TensorSplit& split, const std::vector<std::int64_t>& shape,
                                 const SplitPlace& place);
 
-// A model whose shapes are those of one rank, the same for all of them. tp = ep = 1: the model itself.
+// A model whose shapes are those of one rank, the same for all of them. tp = ep = etp = 1: the model itself.
 struct LocalModel {
     Model model;
     std::vector<TensorSplit> splits;  // per parameter
 };
 
-// Throws Error "tensor-parallel" when heads or widths do not divide by tp, "expert-parallel" when
-// experts do not divide by ep.
-LocalModel split_model(const Model& model, int tp, int ep = 1);
+// Throws Error "tensor-parallel" when heads or widths do not divide by tp, or experts' by etp,
+// "expert-parallel" when experts do not divide by ep.
+LocalModel split_model(const Model& model, int tp, int ep, int etp);
+inline LocalModel split_model(const Model& model, int tp) { return split_model(model, tp, 1, tp); }
 
 }  // namespace shardscope

@@ -64,7 +64,7 @@ public:
         for (const Layer& layer : model.layers)
             std::visit(PartialGradients{rules.sequence_parallel, partial_}, layer.kind);
         find_tied(here);
-        if (rules.ep > 1) find_experts();
+        if (rules.experts_apart) find_experts();
     }
 
     std::vector<Unit> run(const std::vector<LayerRange>& chunks) {
@@ -84,7 +84,7 @@ private:
                 if (here[l] != here[owner[p.index()]]) tied_[p.index()] = true;
     }
 
-    // Parameters that fewer ranks hold than the others.
+    // Parameters that other ranks hold than the rest.
     void find_experts() {
         for (const Layer& layer : model_.layers)
             if (const auto* block = std::get_if<BlockLayer>(&layer.kind);
@@ -216,7 +216,7 @@ private:
     // Rows of key and value heads that neighbouring ranks hold too.
     void add_shared_heads(Unit& unit, ParameterId p) const {
         const TensorSplit& split = splits_[p.index()];
-        if (split.kind != TensorSplit::Kind::rows) return;
+        if (split.kind != TensorSplit::Kind::rows || split.experts > 0) return;
         const Parameter& parameter = model_.parameters[p.index()];
         const std::int64_t row = parameter.elements() / parameter.shape[0];
         std::int64_t begin = unit.elements;
@@ -236,7 +236,7 @@ private:
 
     void finish(Unit& unit, bool experts = false) {
         unit.optimizer = steppers_[unit.entries.front().parameter.index()];
-        unit.ranks = experts ? rules_.dp / rules_.ep : rules_.dp;
+        unit.ranks = experts ? rules_.expert_ranks : rules_.dp;
         if (unit.ranks > 1) unit.group = experts ? rules_.same_experts : GroupId(kDataGroup);
         const bool sharded = rules_.zero >= 1 && unit.ranks > 1;
         unit.shard = sharded

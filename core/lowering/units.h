@@ -16,8 +16,9 @@ struct UnitRules {
     Bytes bucket;
     int tp = 1;
     bool sequence_parallel = false;
-    int ep = 1;
-    GroupId same_experts = {};  // ranks that hold the same experts; invalid: dp/ep is 1
+    bool experts_apart = false;  // Layout's
+    int expert_ranks = 1;        // that hold the same experts
+    GroupId same_experts = {};   // those; invalid: there is one
     OptimizerSpec optimizer = {};
     std::int64_t persistent = 0;      // ProfileRules::persistent
     std::int64_t reuse_distance = 0;  // ProfileRules::reuse_distance
@@ -30,8 +31,8 @@ struct UnitRules {
 // what all ranks of its tensor-parallel group hold (Unit::shared). A parameter that a layer borrows from
 // a layer of another stage is held by both stages, in a unit of its own (Unit::tied). With ZeRO 3 a chunk's persistent
 // parameters are a unit behind the chunk's others, and each weight of a layer of more than reuse_distance / 2
-// elements is one. With ep > 1 experts
-// are in units of their own, behind the layers' others: fewer ranks hold them. So is what another optimizer
+// elements is one. Experts
+// that are on other ranks than the rest are in units of their own, behind the layers' others. So is what another optimizer
 // steps than the scenario's (steppers_of), since its states are others.
 std::vector<Unit> make_units(const Model& model, const std::vector<TensorSplit>& splits,
                              const std::vector<LayerRange>& chunks, const UnitRules& rules);

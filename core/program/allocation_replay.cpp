@@ -146,7 +146,8 @@ private:
         const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
         std::map<std::int32_t, std::size_t> flights;
         for (const Task& task : role_.schedule) {
-            if (!is_of_role(role_, task) && task.micro_batch + 1 >= micro_batches && task.micro_batch != last)
+            if (!is_of_role(role_, task) && task.micro_batch + 1 >= micro_batches &&
+                task.micro_batch != last)
                 continue;
             const auto flight = flights.try_emplace(task.micro_batch, flights.size()).first->second;
             tasks_.push_back({task.body.index(), flight});

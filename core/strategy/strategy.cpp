@@ -144,11 +144,12 @@ TensorOverlap tensor_overlap(const Strategy& strategy) {
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
-        const auto& [name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group, quantized_weights,
-                     secondary_shard, quantized_gradients, micro_batch, bucket, prefetch, reduce_at,
-                     overlap_reduce, overlap_gather, sequence_parallel, tp_overlap, schedule,
-                     virtual_stages, partition, recompute, attention, offload, profile, place] = s;
-        return std::tie(name, tp, cp, cp_kind, pp, ep, dp, ranks, zero, shard_group,
+        const auto& [name, tp, cp, cp_kind, pp, ep, etp, dp, ranks, zero, shard_group,
+                     quantized_weights, secondary_shard, quantized_gradients, micro_batch, bucket,
+                     prefetch, reduce_at, overlap_reduce, overlap_gather, sequence_parallel,
+                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, offload,
+                     profile, place] = s;
+        return std::tie(name, tp, cp, cp_kind, pp, ep, etp, dp, ranks, zero, shard_group,
                         quantized_weights, secondary_shard, quantized_gradients, micro_batch,
                         bucket, prefetch, reduce_at, overlap_reduce, overlap_gather,
                         sequence_parallel, tp_overlap, schedule, virtual_stages, partition,
@@ -180,6 +181,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.pp > 1) layout += fmt::format("pp{} ", strategy.pp);
     layout += fmt::format("dp{}", dp);
     if (strategy.ep > 1) layout += fmt::format(" ep{}", strategy.ep);
+    if (strategy.etp) layout += fmt::format(" etp{}", *strategy.etp);
     if (strategy.zero > 0) layout += fmt::format(" zero{}", strategy.zero);
     if (strategy.shard_group > 0) layout += fmt::format(" over {}", strategy.shard_group);
     if (strategy.shard_group < 0) layout += " over a node";

@@ -105,9 +105,10 @@ struct Strategy {
     int cp = 1;        // context-parallel degree: ranks that divide each sample's tokens
     std::optional<ContextKind> cp_kind;  // empty: what the profile does (context_kind)
     int pp = 1;                          // pipeline stages
-    int ep =
-        1;  // expert-parallel degree: so many neighbours of those with the same other parameters
-            // share the experts
+    int ep = 1;                          // expert-parallel degree: so many ranks share the experts
+    // Expert-tensor-parallel degree: ranks that divide each expert, a divisor of tp; empty: tp. Where it is less
+    // than tp, tensor-parallel ranks are among those that share the experts (Megatron-Core's parallel folding).
+    std::optional<int> etp;
     std::optional<int> dp;     // data-parallel degree; empty: world size / (tp · cp · pp)
     std::optional<int> ranks;  // ranks this strategy uses; empty: all of the cluster's
     int zero = 0;  // ZeRO stage 0 … 3 (1 optimizer states, 2 + gradients, 3 + parameters)

@@ -112,6 +112,7 @@ std::string derived_name(const Strategy& s) {
         name += fmt::format(" {}", schedule_name(s.schedule));
     if (s.virtual_stages > 1) name += fmt::format(" v{}", s.virtual_stages);
     if (s.ep > 1) name += fmt::format(" ep{}", s.ep);
+    if (s.etp) name += fmt::format(" etp{}", *s.etp);
     if (s.recompute.kind != Recompute::Kind::none)
         name += fmt::format(" recompute {}", recompute_text(s.recompute));
     if (s.offload.any()) name += " " + offload_text(s.offload);
@@ -208,6 +209,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "cp_kind",
                               "pp",
                               "ep",
+                              "etp",
                               "dp",
                               "ranks",
                               "zero",
@@ -236,6 +238,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     read_context_parallel(map, s);
     map.read("pp", s.pp, kDegree);
     map.read("ep", s.ep, kDegree);
+    read_degree(map, "etp", s.etp);
     read_degree(map, "dp", s.dp);
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
@@ -329,6 +332,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["cp_kind"] = s.cp_kind ? nlohmann::ordered_json(name_of(*s.cp_kind)) : "auto";
     out["pp"] = s.pp;
     out["ep"] = s.ep;
+    out["etp"] = number_or_auto(s.etp);
     out["dp"] = number_or_auto(s.dp);
     out["ranks"] = number_or_auto(s.ranks);
     out["zero"] = s.zero;

@@ -55,6 +55,7 @@ void check_degrees(const Strategy& s) {
     check_positive(s, "cp", s.cp);
     check_positive(s, "pp", s.pp);
     check_positive(s, "ep", s.ep);
+    check_positive(s, "etp", s.etp.value_or(1));
     check_positive(s, "dp", s.dp.value_or(1));
     check_positive(s, "ranks", s.ranks.value_or(1));
 }
@@ -261,17 +262,31 @@ void check_model_parallel(const Strategy& s) {
 
 // `replicas`: ranks with the same parameters but for experts.
 void check_expert_parallel(const Strategy& s, int replicas) {
-    if (s.ep > 1 && s.shard_group != 0)
+    const int etp = s.etp.value_or(s.tp);
+    if (s.tp % etp != 0)
+        refuse_strategy(
+            s, "expert-parallel",
+            fmt::format("etp {} does not divide tp {}: tensor-parallel ranks divide each expert, "
+                        "or some of them",
+                        etp, s.tp),
+            fmt::format("use etp {}", divisors_near(s.tp, etp)));
+    if ((s.ep > 1 || etp < s.tp) && s.shard_group != 0)
         refuse_strategy(
             s, "shard-group",
-            fmt::format("shard_group with ep {}: experts have groups of their own", s.ep),
+            fmt::format("shard_group with {}: experts have groups of their own",
+                        s.ep > 1 ? fmt::format("ep {}", s.ep) : fmt::format("etp {}", etp)),
             "leave out one of them");
-    if (replicas % s.ep == 0) return;
+    const int sharing = s.tp / etp * replicas;
+    if (sharing % s.ep == 0) return;
+    const std::string degrees = s.cp > 1 ? "dp · cp" : "dp";
+    const std::string all = etp < s.tp ? "tp / etp · " + degrees : degrees;
+    const bool folds = !s.etp && s.tp * replicas % s.ep == 0;
     refuse_strategy(
         s, "expert-parallel",
-        fmt::format("ep {} does not divide dp{} {}: data-parallel ranks share the experts", s.ep,
-                    s.cp > 1 ? " · cp" : "", replicas),
-        fmt::format("use ep {}", divisors_near(replicas, s.ep)));
+        fmt::format("ep {} does not divide {} {}: {} ranks share the experts", s.ep, all, sharing,
+                    etp < s.tp ? "these" : "data-parallel"),
+        fmt::format("use ep {}{}", divisors_near(sharing, s.ep),
+                    folds ? ", or etp 1, for tensor-parallel ranks to be among them" : ""));
 }
 
 void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout) {
@@ -333,6 +348,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.cp = strategy.cp;
     layout.dp = degree_of(strategy, layout.world, scenario.cluster.world_size());
     layout.ep = strategy.ep;
+    layout.etp = strategy.etp.value_or(strategy.tp);
     layout.shards = shards_of(scenario.cluster, strategy, layout.replicas());
     layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);

@@ -12,7 +12,8 @@ namespace shardscope {
 // The batch arithmetic of one strategy: global_batch = micro_batch · micro_batches · dp.
 struct Layout {
     int world = 1, dp = 1, tp = 1, pp = 1;
-    int ep = 1;              // of the replicas, so many neighbours share the experts
+    int ep = 1;              // so many ranks of a stage share the experts
+    int etp = 1;             // neighbours that divide each expert: tp of them, or fewer
     int cp = 1;              // ranks that divide the tokens of each sample
     int shards = 1;          // ranks that ZeRO shards over, neighbours among the replicas
     int secondary = 1;       // ranks that keep the forward pass's parameters among them (hpZ)
@@ -22,6 +23,10 @@ struct Layout {
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
     // Ranks that hold the same parameters, over which gradients are summed and ZeRO shards.
     int replicas() const { return dp * cp; }
+    // Ranks that hold the same experts, over which their gradients are summed and ZeRO shards.
+    int same_experts() const { return tp * replicas() / (etp * ep); }
+    // Experts are on other ranks than the other parameters.
+    bool experts_apart() const { return ep > 1 || etp < tp; }
     // Model chunks in all; core/lowering/stages.h has the stage of each.
     std::int64_t chunks() const { return std::int64_t{pp} * virtual_stages; }
 };

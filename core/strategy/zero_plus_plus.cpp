@@ -36,7 +36,7 @@ void check_use(const Strategy& s, const std::string& key, int replicas) {
     if (s.shard_group != 0)
         refuse_zero_plus_plus(s, key + " with shard_group: both say which ranks hold what",
                               "leave out one of them");
-    if (s.ep > 1)
+    if (s.ep > 1 || s.etp.value_or(s.tp) < s.tp)
         refuse_zero_plus_plus(
             s, fmt::format("{} with ep {}: experts have groups of their own", key, s.ep),
             "leave out one of them");

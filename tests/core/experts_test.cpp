@@ -35,6 +35,7 @@ ModelSpec latent(std::int64_t query_rank) {
 
 struct Degrees {
     int tp = 1, pp = 1, dp = 1, ep = 1, zero = 0;
+    int etp = 0;  // 0: tp
 };
 
 Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
@@ -47,6 +48,7 @@ Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
     strategy.sequence_parallel = d.tp > 1;
     strategy.pp = d.pp;
     strategy.ep = d.ep;
+    if (d.etp > 0) strategy.etp = d.etp;
     strategy.zero = d.zero;
     strategy.bucket = Bytes(3000);
     return s;
@@ -65,8 +67,14 @@ std::vector<Degrees> layouts() {
                                 {2, 1, 4, 2},
                                 {2, 1, 2, 2},
                                 {1, 3, 2, 2},
-                                {2, 3, 4, 2}})
-            list.push_back({d.tp, d.pp, d.dp, d.ep, zero});
+                                {2, 3, 4, 2},
+                                {2, 1, 2, 4, 0, 1},
+                                {2, 1, 4, 2, 0, 1},
+                                {2, 3, 4, 8, 0, 1},
+                                {4, 1, 2, 2, 0, 2},
+                                {4, 1, 1, 4, 0, 1},
+                                {4, 1, 2, 1, 0, 2}})
+            list.push_back({d.tp, d.pp, d.dp, d.ep, zero, d.etp});
     return list;
 }
 
@@ -95,7 +103,6 @@ TEST(Experts, EveryPlanIsSound) {
 TEST(Experts, ShardMapCoversEveryElement) {
     for (const ModelSpec& model : models())
         for (const Degrees& d : layouts()) {
-            if (d.tp > 1) continue;  // where shared parameters count once per tensor-parallel rank
             const Plan plan = plan_of_experts(model, d);
             SCOPED_TRACE(layout_of(plan.strategy, plan.layout.dp));
             std::vector<std::vector<int>> held(plan.model->parameters.size()), states = held;
@@ -112,7 +119,9 @@ TEST(Experts, ShardMapCoversEveryElement) {
             for (std::size_t p = 0; p < held.size(); ++p) {
                 const std::string& name = plan.model->parameters[p].name;
                 const bool expert = name.find(".experts.") != std::string::npos;
-                const int ranks = expert ? d.dp / d.ep : d.dp;
+                // Others count once per tensor-parallel rank that has them too.
+                if (d.tp > 1 && !expert) continue;
+                const int ranks = expert ? d.tp * d.dp / (d.ep * (d.etp > 0 ? d.etp : d.tp)) : d.dp;
                 ASSERT_FALSE(held[p].empty()) << name;
                 for (const int n : held[p]) ASSERT_EQ(n, d.zero == 3 ? 1 : ranks) << name;
                 for (const int n : states[p]) ASSERT_EQ(n, d.zero >= 1 ? 1 : ranks) << name;
@@ -137,6 +146,53 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
         EXPECT_GE(states, share);
         EXPECT_LT(states, share + 12 * 16 * std::ssize(plan.units[0]));
     }
+}
+
+// What each rank adds to the sum of squares, weighted: over all ranks of the sum every element once.
+TEST(Experts, TheNormCountsEveryElementOnce) {
+    for (const ModelSpec& model : models())
+        for (const Degrees& d : layouts()) {
+            Scenario s = scenario_of(model, d);
+            s.training.clip = 1;
+            std::get<TransformerSpec>(s.model.kind).vocab = 52;  // no padding over tp 4
+            const Plan plan = test::lower_tiny(s);
+            SCOPED_TRACE(layout_of(plan.strategy, plan.layout.dp));
+            const Layout& layout = plan.layout;
+            // Without sharding, and with experts over tp ranks each, one of dp/ep ranks adds for all.
+            const bool everywhere = d.zero >= 1 || layout.etp < layout.tp;
+            double counted = 0;
+            for (const RoleProgram& role : plan.program.roles)
+                for (const Rank rank : role.ranks) {
+                    const auto& units = plan.units[plan.program.role_of(rank)];
+                    std::size_t unit = 0;
+                    for (const Body& body : role.bodies)
+                        for (const Instruction& i : body.instructions) {
+                            const auto* c = std::get_if<Compute>(&i.operation);
+                            if (c == nullptr || !std::holds_alternative<SumSquares>(c->kernel))
+                                continue;
+                            const auto& k = std::get<SumSquares>(c->kernel);
+                            while (units[unit].tied && &role != &plan.program.roles.front()) ++unit;
+                            // The next one's first range begins anew.
+                            const bool ranged = !units[unit].shared.empty();
+                            const std::int64_t begin =
+                                k.sharded || (d.zero >= 1 && units[unit].ranks > 1)
+                                    ? units[unit].shard *
+                                          plan.program.groups[units[unit].group.index()].index_of(
+                                              rank)
+                                    : 0;
+                            const std::int64_t end =
+                                std::min({begin + k.elements, units[unit].elements,
+                                          ranged ? k.last : units[unit].elements});
+                            const std::int64_t first = std::max(begin, ranged ? k.first : begin);
+                            counted += k.weight *
+                                       static_cast<double>(std::max<std::int64_t>(0, end - first));
+                            if (!ranged || k.last == units[unit].elements) ++unit;
+                        }
+                    EXPECT_EQ(unit, units.size());
+                }
+            if (!everywhere) counted /= static_cast<double>(layout.replicas()) / layout.ep;
+            EXPECT_NEAR(counted, static_cast<double>(plan.model->parameter_count()), 1e-6);
+        }
 }
 
 // docs/memory-model.md: of r rows, bf16; P = 2r places, each with the experts' input, gate and up, and what
@@ -217,6 +273,9 @@ TEST(Experts, WorkDoesNotDependOnWhereTheyAre) {
             const Plan divided = plan_of_experts(model, d);
             EXPECT_NEAR(work(divided) / work(alone), 1, 1e-12) << model.name << " ep " << d.ep;
         }
+        const Plan inner = plan_of_experts(model, {4, 1, 4, 2, 0});  // which pads, whatever ep is
+        const Plan whole = plan_of_experts(model, {4, 1, 4, 8, 0, 1});
+        EXPECT_NEAR(work(whole) / work(inner), 1, 1e-12) << model.name;
     }
 }
 
@@ -270,6 +329,15 @@ TEST(Experts, RefusesByName) {
         {", experts: {count: 6, per_token: 2, ffn: 20}", "ep: 4",
          "6 experts do not divide over ep 4; use an ep that divides 6"},
         {eight, "tp: 2", "without sequence parallelism"},
+        {eight, "tp: 4, sequence_parallel: true, ep: 8",
+         "ep 8 does not divide dp 2: data-parallel ranks share the experts; use ep 1 or 2, or etp "
+         "1"},
+        {eight, "tp: 4, sequence_parallel: true, etp: 3", "etp 3 does not divide tp 4"},
+        {eight, "tp: 4, sequence_parallel: true, ep: 8, etp: 2",
+         "ep 8 does not divide tp / etp · dp 4: these ranks share the experts; use ep 1, 2 or 4"},
+        {eight, "tp: 2, sequence_parallel: true, etp: 1, zero: 3, shard_group: 2",
+         "shard_group with etp 1"},
+        {"", "tp: 2, etp: 1", "etp 1, but the model has no experts to divide"},
     };
     for (const RefusedExperts& c : cases) {
         const std::string text = "model: {transformer: {" + sizes + c.model +

@@ -33,6 +33,8 @@ public:
         s.tp = of(kDegrees);
         s.pp = of(kDegrees);
         s.cp = one_in(6) ? 2 : 1;
+        if (one_in(4)) s.ep = of(std::array{2, 4});
+        if (one_in(4)) s.etp = of(std::array{1, 2});
         s.zero = of(std::array{0, 1, 2, 3});
         s.sequence_parallel = s.tp > 1 && one_in(2);
         s.schedule = of(std::array{Schedule::gpipe, Schedule::one_f_one_b, Schedule::zero_bubble,
@@ -66,7 +68,11 @@ TEST(RandomStrategies, WhatIsNotRefusedIsSound) {
     const unsigned seed = std::random_device()();
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Draw draw(seed);
-    const std::array models{test::deep_llama(), test::deep_gpt()};
+    TransformerSpec mixture = test::tiny_transformer();
+    mixture.layers = 6;
+    mixture.experts = {8, 2, 20};
+    const ModelSpec experts{"experts", mixture};
+    const std::array models{test::deep_llama(), test::deep_gpt(), experts};
     constexpr int kRanks = 8, kTried = 600;
     int sound = 0;
     for (int i = 0; i < kTried; ++i) {

@@ -283,12 +283,15 @@ TEST(SearchSpace, ExpertsAreDivided) {
         const Strategy s = list.strategy(i);
         EXPECT_NO_THROW(lower(g.scenario, g.model, s, {})) << s.name;
         degrees.insert("tp" + std::to_string(s.tp) + " pp" + std::to_string(s.pp) + " ep" +
-                       std::to_string(s.ep));
+                       std::to_string(s.ep) + (s.etp ? " etp" + std::to_string(*s.etp) : ""));
     }
     // dp is 8, 4, 2 or 1; six experts divide by 1 and 2 of its divisors.
     EXPECT_THAT(degrees, ::testing::IsSupersetOf({"tp1 pp1 ep1", "tp1 pp1 ep2", "tp2 pp2 ep2",
                                                   "tp4 pp2 ep1", "tp2 pp1 ep2"}));
     EXPECT_FALSE(degrees.contains("tp4 pp2 ep2"));
+    // Whole experts divide over the tensor-parallel ranks too.
+    EXPECT_THAT(degrees, ::testing::IsSupersetOf({"tp4 pp2 ep2 etp1", "tp2 pp1 ep2 etp1"}));
+    EXPECT_FALSE(degrees.contains("tp1 pp1 ep2 etp1"));
     space.ep = {2};
     const CandidateList two(g.scenario, *g.model, space);
     for (std::uint64_t i = 0; i < two.size(); ++i) EXPECT_EQ(two.strategy(i).ep, 2);
