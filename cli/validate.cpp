@@ -112,7 +112,8 @@ std::string times_text(const ValidationTimes& times, Seconds reading) {
 
 Validation predict(const ValidateArguments& arguments, const Environment& environment) {
     const auto began = std::chrono::steady_clock::now();
-    const std::vector<MeasuredRun> runs = selected(load_measured_runs(arguments.file), arguments);
+    MeasuredRuns file = load_measured_runs(arguments.file);
+    const std::vector<MeasuredRun> runs = selected(std::move(file.rows), arguments);
     const Seconds reading(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
     Progress progress(environment);
@@ -127,6 +128,7 @@ Validation predict(const ValidateArguments& arguments, const Environment& enviro
     if (arguments.times) progress.note(times_text(times, reading));
     Validation validation;
     validation.file = arguments.file;
+    validation.columns_not_read = std::move(file.columns_not_read);
     validation.context = describe_context({}, environment.machine, "simulator");
     for (std::size_t i = 0; i < runs.size(); ++i)
         validation.runs.push_back({runs[i], std::move(predictions[i])});

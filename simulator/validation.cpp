@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <map>
 #include <memory>
@@ -161,9 +162,20 @@ void solve(Job& job) {
 }
 
 void check_measured(const MeasuredRun& run) {
+    if (run.unreadable) return;  // which may be the measurement
     if (run.measured_step_time() || run.peak_memory_gib) return;
     throw Error("not-measured", "neither time nor memory was measured",
                 "fill in \"step_time_s\", \"tokens_per_s_per_gpu\" or \"peak_memory_gib\"");
+}
+
+// A row's two statements of its speed; empty where they are about the same. The one of step_time_s counts.
+std::optional<Assumption> contradiction_of(const MeasuredRun& run) {
+    constexpr double kAboutTheSame = 0.1;  // rounding, and means over different steps
+    const double deviation = run.throughput_deviation().value_or(0);
+    if (std::abs(deviation) <= kAboutTheSame) return std::nullopt;
+    return Assumption{"tokens_per_s_per_gpu",
+                      fmt::format("{:.0f} % {} what step_time_s says", 100 * std::abs(deviation),
+                                  deviation > 0 ? "above" : "below")};
 }
 
 class Predictions {
@@ -233,6 +245,8 @@ private:
                  answer.strategy.recompute.kind == Recompute::Kind::none ? "none" : "full"});
         if (run.peak_memory_gib && run.memory_kind.empty())
             prediction.assumed.push_back({"memory_kind", "allocated"});
+        if (auto contradiction = contradiction_of(run))
+            prediction.assumed.push_back(std::move(*contradiction));
         prediction.fits = answer.fits;
         prediction.layout = answer.layout;
         prediction.time = answer.time;

@@ -54,6 +54,7 @@ constexpr auto kRunColumns = std::to_array<Column>({
     {"mlp", &Run::mlp},
     {"heads", &Run::heads, true, 1, 65'536},
     {"kv_heads", &Run::kv_heads, false, 1, 65'536},
+    {"head_dim", &Run::head_dim, false, 1, 65'536},
     {"vocab", &Run::vocab, true},
     {"seq", &Run::seq, true},
     {"tied_embeddings", &Run::tied_embeddings},
@@ -83,6 +84,9 @@ constexpr auto kRunColumns = std::to_array<Column>({
     {"memory_kind", &Run::memory_kind},
     {"assumptions", &Run::assumptions},
 });
+
+// Stands for every column that is not one of these.
+constexpr Column kNotRead{"", IgnoredColumn{}};
 
 // One field of a row, and where it is.
 struct Cell {
@@ -153,24 +157,35 @@ void read(const Cell& cell, MeasuredRun& run, Amount member) {
 
 void read(const Cell&, MeasuredRun&, IgnoredColumn) {}
 
-std::vector<const Column*> columns_of(const CsvTable& table, const std::string& file) {
-    const std::vector<std::string_view> names = measured_run_columns();
-    std::vector<const Column*> columns;
-    for (const std::string& name : table.columns) {
-        const auto found = std::find(names.begin(), names.end(), name);
-        if (found == names.end())
-            throw Error(
-                "unknown-column",
-                fmt::format("{}:{}: unknown column \"{}\"", file, table.line, printable(name)),
-                nearest_name(name, names) ? suggest_name(name, names)
-                                          : "remove it; docs/validate.md has all columns");
-        columns.push_back(&kRunColumns[static_cast<std::size_t>(found - names.begin())]);
-    }
-    return columns;
-}
-
 bool has(const CsvTable& table, std::string_view name) {
     return std::find(table.columns.begin(), table.columns.end(), name) != table.columns.end();
+}
+
+// A name near to one that the file lacks is that one misspelt, whose figures must not get lost.
+void check_misspelling(const std::string& name, const CsvTable& table, const std::string& file) {
+    std::vector<std::string_view> lacking;
+    for (const std::string_view column : measured_run_columns())
+        if (!has(table, column)) lacking.push_back(column);
+    if (!nearest_name(name, lacking)) return;
+    throw Error("unknown-column",
+                fmt::format("{}:{}: unknown column \"{}\"", file, table.line, printable(name)),
+                suggest_name(name, lacking) + ", or remove the column");
+}
+
+// One per column of the file; adds the names that none has to `not_read`.
+std::vector<const Column*> columns_of(const CsvTable& table, const std::string& file,
+                                      std::vector<std::string>& not_read) {
+    std::vector<const Column*> columns;
+    for (const std::string& name : table.columns) {
+        const auto* found = std::ranges::find(kRunColumns, name, &Column::name);
+        if (found == kRunColumns.end()) {
+            check_misspelling(name, table, file);
+            not_read.push_back(name);
+            found = &kNotRead;
+        }
+        columns.push_back(found);
+    }
+    return columns;
 }
 
 void check_run_columns(const CsvTable& table, const std::string& file) {
@@ -199,8 +214,13 @@ MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const std::string text(without_spaces(row.fields[i]));
         const Cell cell{*columns[i], text, file, row.line};
-        if (!text.empty())
+        if (text.empty()) continue;
+        try {
             std::visit([&](auto member) { read(cell, run, member); }, columns[i]->value);
+        } catch (const Error& error) {
+            if (cell.column.name == "id") throw;  // what would name the row
+            if (!run.unreadable) run.unreadable = error;
+        }
     }
     run.memory_kind = usual_word(RunWord::memory_kind, run.memory_kind);
     if (run.id.empty())
@@ -209,13 +229,23 @@ MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*
     return run;
 }
 
+std::optional<double> step_time_of_tokens(const MeasuredRun& run) {
+    if (!run.tokens_per_s_per_gpu || !run.global_batch || !run.seq || !run.gpus)
+        return std::nullopt;
+    return static_cast<double>(*run.global_batch * *run.seq) /
+           (*run.tokens_per_s_per_gpu * static_cast<double>(*run.gpus));
+}
+
 }  // namespace
 
 std::optional<double> MeasuredRun::measured_step_time() const {
-    if (step_time_s) return step_time_s;
-    if (!tokens_per_s_per_gpu || !global_batch || !seq || !gpus) return std::nullopt;
-    return static_cast<double>(*global_batch * *seq) /
-           (*tokens_per_s_per_gpu * static_cast<double>(*gpus));
+    return step_time_s ? step_time_s : step_time_of_tokens(*this);
+}
+
+std::optional<double> MeasuredRun::throughput_deviation() const {
+    const auto of_tokens = step_time_of_tokens(*this);
+    if (!step_time_s || !of_tokens) return std::nullopt;
+    return *step_time_s / *of_tokens - 1;
 }
 
 std::vector<std::string_view> measured_run_columns() {
@@ -231,26 +261,27 @@ std::vector<std::string_view> required_run_columns() {
     return names;
 }
 
-std::vector<MeasuredRun> parse_measured_runs(std::string_view text, const std::string& file) {
+MeasuredRuns parse_measured_runs(std::string_view text, const std::string& file) {
     check_text(text, file);
     const CsvTable table = parse_csv(text, file);
-    const std::vector<const Column*> columns = columns_of(table, file);
+    MeasuredRuns runs;
+    const std::vector<const Column*> columns = columns_of(table, file, runs.columns_not_read);
     check_run_columns(table, file);
-    std::vector<MeasuredRun> runs;
     std::map<std::string, int> lines;
     for (const CsvRow& row : table.rows) {
-        runs.push_back(read_measured_run(row, columns, file));
-        const auto [earlier, fresh] = lines.emplace(runs.back().id, row.line);
+        runs.rows.push_back(read_measured_run(row, columns, file));
+        const std::string& id = runs.rows.back().id;
+        const auto [earlier, fresh] = lines.emplace(id, row.line);
         if (!fresh)
             throw Error("duplicate-id",
                         fmt::format("{}:{}: column \"id\": \"{}\" is also in line {}", file,
-                                    row.line, printable(runs.back().id), earlier->second),
+                                    row.line, printable(id), earlier->second),
                         "give every row a name of its own");
     }
     return runs;
 }
 
-std::vector<MeasuredRun> load_measured_runs(const std::string& path) {
+MeasuredRuns load_measured_runs(const std::string& path) {
     constexpr std::int64_t kMostBytes = 64 * kTextMaxBytes;
     return parse_measured_runs(read_text_file(path, "CSV", kMostBytes), path);
 }

@@ -7,11 +7,16 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
+
 namespace shardscope {
 
 // What a row says, in the words and units of its columns. What it does not say is empty.
 struct MeasuredRun {
     int line = 0;  // of the file
+    // Why the row cannot be used: its first cell that is malformed or out of range, "type" or "range" with file:line,
+    // the column and what would work. That cell is empty here.
+    std::optional<Error> unreadable;
     std::string id, family, source;
 
     std::string gpu;
@@ -22,7 +27,7 @@ struct MeasuredRun {
     std::string network_note;
 
     std::string model, mlp;
-    std::optional<std::int64_t> layers, hidden, ffn, heads, kv_heads, vocab, seq;
+    std::optional<std::int64_t> layers, hidden, ffn, heads, kv_heads, head_dim, vocab, seq;
     std::optional<bool> tied_embeddings;
     std::optional<std::int64_t> experts, experts_per_token, expert_ffn;
 
@@ -39,15 +44,24 @@ struct MeasuredRun {
 
     // step_time_s, or what tokens_per_s_per_gpu makes of it; empty: not measured.
     std::optional<double> measured_step_time() const;
+    // How far tokens_per_s_per_gpu is from what step_time_s makes of it, as a fraction of that; empty: not both are
+    // measured.
+    std::optional<double> throughput_deviation() const;
 };
 
-// The rows of a file's text, in its order; columns may be in any order. Throws Error with file:line, the
-// column and what would work: "csv", "encoding", "unknown-column", "missing-column", "type", "range",
-// "missing-value" and "duplicate-id".
-std::vector<MeasuredRun> parse_measured_runs(std::string_view text, const std::string& file);
+struct MeasuredRuns {
+    std::vector<MeasuredRun> rows;              // in the file's order
+    std::vector<std::string> columns_not_read;  // those without a meaning, in the file's order
+};
+
+// What a file's text says; columns may be in any order. A cell that cannot be read concerns its row alone, unless it is
+// the id. Throws Error with file:line, the column and what would work where the file is not one of runs: "csv",
+// "encoding", "missing-column", "missing-value" and "duplicate-id" of ids, "type" of an id, and "unknown-column" for a
+// column that seems to be a misspelt one.
+MeasuredRuns parse_measured_runs(std::string_view text, const std::string& file);
 
 // The same of a file. Throws Error "file" where it cannot be read.
-std::vector<MeasuredRun> load_measured_runs(const std::string& path);
+MeasuredRuns load_measured_runs(const std::string& path);
 
 // The columns that a file may have, and those that it must have.
 std::vector<std::string_view> measured_run_columns();

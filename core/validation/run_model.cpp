@@ -108,6 +108,15 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     }
 }
 
+// Of latent attention queries, keys and values have widths of their own, which no one column can state.
+void set_head_dim(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assumption>& assumed) {
+    if (spec.latent.kv_rank > 0) return;
+    if (run.head_dim)
+        spec.head_dim = *run.head_dim;
+    else if (spec.hidden % spec.heads == 0)  // else build_model says so
+        assumed.push_back({"head_dim", std::to_string(spec.hidden / spec.heads)});
+}
+
 }  // namespace
 
 ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
@@ -133,6 +142,7 @@ ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
         spec.qkv_bias = spec.projection_bias = spec.mlp_bias = true;
     }
     set_experts(run, spec, assumed);
+    set_head_dim(run, spec, assumed);
     return {"validation", spec};
 }
 

@@ -40,6 +40,7 @@ public:
         : run_(run), constants_(constants) {}
 
     MappedRun map() {
+        if (run_.unreadable) throw *run_.unreadable;
         derive_degree();
         framework_ = find_framework();
         Scenario& scenario = mapped_.scenario;

@@ -21,7 +21,8 @@ struct MappedRun {
 
 // Throws Error for a row that cannot be simulated: a feature that is not there ("not-modelled"), a word
 // that is not known ("unknown-name"), an empty column ("missing-value"), figures that contradict each
-// other ("world-size", …). Messages do not name the row, so that rows can be grouped by them. Equal rows
+// other ("world-size", …), and what is `unreadable` of it. Messages but the last do not name the row, so that rows can
+// be grouped by them. Equal rows
 // but for id and measurement give equal scenarios. `constants` take the place of the cluster's.
 MappedRun map_run(const MeasuredRun& run, const ValidationConstants& constants = {});
 

@@ -40,6 +40,7 @@ struct ValidatedRun {
 
 struct Validation {
     std::string file;
+    std::vector<std::string> columns_not_read;  // of the file
     Context context;
     std::vector<ValidatedRun> runs;  // in the file's order
 

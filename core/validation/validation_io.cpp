@@ -144,6 +144,7 @@ std::string validation_to_json(const Validation& validation) {
                        {"backend", context.backend}};
     json["file"] = validation.file;
     json["rows"] = validation.runs.size();
+    json["columns_not_read"] = validation.columns_not_read;
     json["skipped"] = skips_json(validation, &Prediction::skipped);
     json["time"] = groups_json(time_errors(validation));
     json["memory"] = memory_json(validation);

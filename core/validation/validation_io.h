@@ -7,7 +7,8 @@
 
 namespace shardscope {
 
-// {schema_version, context, file, rows, skipped, time, memory, details}, indented, ending in a line break.
+// {schema_version, context, file, rows, columns_not_read, skipped, time, memory, details}, indented, ending in a line
+// break.
 // Errors in percent; what is not known is null.
 std::string validation_to_json(const Validation& validation);
 

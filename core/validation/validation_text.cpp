@@ -6,6 +6,7 @@
 
 #include "core/report/figures.h"
 #include "core/report/text_table.h"
+#include "core/yaml_text.h"
 
 namespace shardscope {
 namespace {
@@ -56,13 +57,20 @@ std::string memory_text(const Validation& validation) {
 }
 
 // "a-001, a-002, a-003 and 9 more"
-std::string some_of(const std::vector<std::string>& ids) {
-    constexpr std::size_t kShown = 3;
+std::string some_of(const std::vector<std::string>& ids, std::size_t shown = 3) {
     std::string text;
-    for (std::size_t i = 0; i < std::min(ids.size(), kShown); ++i)
+    for (std::size_t i = 0; i < std::min(ids.size(), shown); ++i)
         text += (i > 0 ? ", " : "") + ids[i];
-    if (ids.size() > kShown) text += fmt::format(" and {} more", ids.size() - kShown);
+    if (ids.size() > shown) text += fmt::format(" and {} more", ids.size() - shown);
     return text;
+}
+
+std::string columns_text(const Validation& validation) {
+    if (validation.columns_not_read.empty()) return "";
+    constexpr std::size_t kShown = 12;
+    std::vector<std::string> names;
+    for (const std::string& name : validation.columns_not_read) names.push_back(printable(name));
+    return fmt::format("Columns that are not read: {}\n", some_of(names, kShown));
 }
 
 std::string skips_text(const char* title, const std::vector<SkipGroup>& groups) {
@@ -88,11 +96,11 @@ std::string misfits_text(const Validation& validation) {
 std::string validation_text(const Validation& validation) {
     const std::size_t skipped = validation.skipped();
     const auto count = [](std::size_t n) { return format_count(static_cast<std::int64_t>(n)); };
-    return fmt::format("{}: {} runs, {} predicted, {} skipped\n\n", validation.file,
+    return fmt::format("{}: {} runs, {} predicted, {} skipped\n", validation.file,
                        count(validation.runs.size()), count(validation.runs.size() - skipped),
                        count(skipped)) +
-           time_text(validation) + memory_text(validation) + misfits_text(validation) +
-           skips_text("Skipped:", skipped_rows(validation)) +
+           columns_text(validation) + '\n' + time_text(validation) + memory_text(validation) +
+           misfits_text(validation) + skips_text("Skipped:", skipped_rows(validation)) +
            skips_text("Memory not predicted:", skipped_memory(validation));
 }
 

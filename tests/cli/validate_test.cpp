@@ -76,6 +76,44 @@ TEST_F(Validate, ExitCode3WhereNoRowCanBePredicted) {
     EXPECT_THAT(finished.out, HasSubstr("2 runs, 0 predicted, 2 skipped"));
 }
 
+// In text, JSON and CSV; other rows are predicted as if it were not there.
+TEST_F(Validate, ARowWithAMalformedCellIsLeftOut) {
+    std::string text = test::read(runs());
+    text.replace(text.find(",0.21,"), 6, ",fast,");
+    const std::string file = write("runs.csv", text);
+    const char* reason = "runs.csv:2: column \"step_time_s\": \"fast\" is no number; write one";
+    const auto finished = shardscope({"validate", file, "--csv", "out.csv"});
+    EXPECT_EQ(finished.exit_code, 0);
+    EXPECT_EQ(finished.err, "");
+    EXPECT_THAT(finished.out, HasSubstr("10 runs, 7 predicted, 3 skipped\n"));
+    EXPECT_THAT(finished.out, HasSubstr(reason));
+    EXPECT_THAT(test::read(path("out.csv")), HasSubstr("runs.csv:2: column \"\"step_time_s\"\""));
+    const Json j = Json::parse(shardscope({"validate", file, "--json"}).out);
+    EXPECT_EQ(j["skipped"][0]["id"], "dense-1");
+    EXPECT_THAT(j["skipped"][0]["reason"].get<std::string>(), HasSubstr(reason));
+    const Json before = Json::parse(shardscope({"validate", runs(), "--json"}).out);
+    EXPECT_EQ(j["details"][1], before["details"][1]);
+    const auto alone = shardscope({"validate", file, "--id", "dense-1"});
+    EXPECT_EQ(alone.exit_code, 3);
+    EXPECT_THAT(alone.out, HasSubstr("1 runs, 0 predicted, 1 skipped"));
+}
+
+TEST_F(Validate, ColumnsWithoutAMeaningAreNamed) {
+    std::string text = test::read(runs());
+    for (std::size_t end = 0; (end = text.find('\n', end)) != text.npos;) {
+        const std::string more = end == text.find('\n') ? ",notes,mfu" : ",none,40";
+        text.insert(end, more);
+        end += more.size() + 1;
+    }
+    const std::string file = write("runs.csv", text);
+    const auto finished = shardscope({"validate", file});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("10 runs, 8 predicted, 2 skipped\n"
+                                        "Columns that are not read: notes, mfu\n"));
+    const Json j = Json::parse(shardscope({"validate", file, "--json"}).out);
+    EXPECT_EQ(j["columns_not_read"].dump(), R"(["notes","mfu"])");
+}
+
 TEST_F(Validate, WrongFilesAreNamedWithLineAndColumn) {
     const std::string text = test::read(runs());
     const auto refused = [&](const std::string& content, int exit_code, const char* message) {
@@ -88,9 +126,8 @@ TEST_F(Validate, WrongFilesAreNamedWithLineAndColumn) {
     std::string renamed = text;
     renamed.replace(renamed.find(",hidden,"), 8, ",hiden,");
     refused(renamed, 3, "bad.csv:1: unknown column \"hiden\"; use \"hidden\"");
-    std::string wrong = text;
-    wrong.replace(wrong.find(",0.21,"), 6, ",fast,");
-    refused(wrong, 3, "bad.csv:2: column \"step_time_s\": \"fast\" is no number");
+    refused(text + text.substr(text.find("dense-1,")), 3, "is also in line 2");
+    refused(text + "dense-9,dense\n", 3, "2 fields, but there are");
     refused("", 3, "no line with column names");
     refused(text.substr(0, text.find('\n') + 1), 3, "no-rows: ");
     const auto missing = shardscope({"validate", "none.csv"});

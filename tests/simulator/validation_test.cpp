@@ -14,7 +14,7 @@ using testing::Contains;
 using testing::HasSubstr;
 
 std::vector<MeasuredRun> example_runs() {
-    return load_measured_runs(SHARDSCOPE_SOURCE_DIR "/tests/data/measured_runs.csv");
+    return load_measured_runs(SHARDSCOPE_SOURCE_DIR "/tests/data/measured_runs.csv").rows;
 }
 
 const Prediction& of(const std::vector<MeasuredRun>& runs,
@@ -126,6 +126,35 @@ TEST(Validation, RowsThatCannotBePredictedSayWhyAndOthersGoOn) {
                 testing::StartsWith("micro_batch 3 does not divide"))
         << "without the strategy's name";
     EXPECT_FALSE(predictions[3].skipped);
+}
+
+TEST(Validation, RowsWithACellThatCannotBeReadAreSkipped) {
+    std::vector<MeasuredRun> runs = example_runs();
+    runs.resize(2);
+    runs[0].step_time_s.reset();
+    runs[0].peak_memory_gib.reset();
+    runs[0].unreadable = Error("type", "f.csv:2: \"fast\" is no number", "write one");
+    const auto predictions = predict_runs(runs, {});
+    ASSERT_TRUE(predictions[0].skipped);
+    EXPECT_EQ(predictions[0].skipped->message, "f.csv:2: \"fast\" is no number")
+        << "not that nothing was measured";
+    EXPECT_FALSE(predictions[1].skipped);
+}
+
+TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
+    // dense-1: 64 samples of 1024 tokens on 8 GPUs in 0.21 s are 39010 per second and GPU.
+    std::vector<MeasuredRun> runs(4, example_runs().front());
+    const double tokens[] = {39010, 39010 * 1.08, 39010 * 1.12, 39010 * 0.5};
+    for (std::size_t i = 0; i < runs.size(); ++i) runs[i].tokens_per_s_per_gpu = tokens[i];
+    const auto predictions = predict_runs(runs, {});
+    const auto column = testing::Field(&Assumption::column, "tokens_per_s_per_gpu");
+    EXPECT_THAT(predictions[0].assumed, testing::Not(Contains(column)));
+    EXPECT_THAT(predictions[1].assumed, testing::Not(Contains(column)));
+    EXPECT_THAT(predictions[2].assumed,
+                Contains((Assumption{"tokens_per_s_per_gpu", "12 % above what step_time_s says"})));
+    EXPECT_THAT(predictions[3].assumed,
+                Contains((Assumption{"tokens_per_s_per_gpu", "50 % below what step_time_s says"})));
+    EXPECT_EQ(runs[3].measured_step_time(), 0.21);
 }
 
 TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {

@@ -83,6 +83,16 @@ TEST(ValidationText, NamesWhatIsSaidNotToFit) {
                 HasSubstr("Said not to fit, and predicted all the same: 1 ("));
 }
 
+TEST(ValidationText, NamesColumnsThatAreNotRead) {
+    Validation validation = example();
+    EXPECT_THAT(validation_text(validation), Not(HasSubstr("Columns that are not read")));
+    validation.columns_not_read = {"notes", "m\nfu"};
+    EXPECT_THAT(validation_text(validation),
+                HasSubstr("1 skipped\nColumns that are not read: notes, m?fu\n\nstep time"));
+    validation.columns_not_read.resize(14, "x");
+    EXPECT_THAT(validation_text(validation), HasSubstr(", x and 2 more\n"));
+}
+
 TEST(ValidationText, WithoutRunsFiguresAreUnknown) {
     Validation v = example();
     v.runs = {v.runs[3]};
@@ -93,6 +103,7 @@ TEST(ValidationJson, HasTheShapeThatIsPromised) {
     const Json j = Json::parse(validation_to_json(example()));
     EXPECT_EQ(j["schema_version"], kValidationSchemaVersion);
     EXPECT_EQ(j["rows"], 4);
+    EXPECT_EQ(j["columns_not_read"].dump(), "[]");
     EXPECT_EQ(j["skipped"].dump(),
               R"([{"id":"b-2","reason":"not-modelled: ep is not modelled; leave it out"}])");
     EXPECT_NEAR(j["time"]["mape"].get<double>(), 40.0 / 3, 1e-9);
@@ -120,6 +131,14 @@ TEST(ValidationJson, HasTheShapeThatIsPromised) {
     EXPECT_TRUE(j["details"][2]["measured_peak_gib"].is_null());
     EXPECT_TRUE(j["details"][3]["predicted_step_time_s"].is_null());
     EXPECT_EQ(j["details"][3]["measured_step_time_s"], 1.0);
+}
+
+TEST(ValidationJson, NamesColumnsThatAreNotRead) {
+    Validation validation = example();
+    validation.columns_not_read = {"notes", "mfu"};
+    const Json j = Json::parse(validation_to_json(validation));
+    EXPECT_EQ(j["schema_version"], 1) << "fields may be added";
+    EXPECT_EQ(j["columns_not_read"].dump(), R"(["notes","mfu"])");
 }
 
 TEST(ValidationCsv, HasALinePerRow) {

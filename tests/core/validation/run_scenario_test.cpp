@@ -32,6 +32,7 @@ MeasuredRun full_row() {
     run.hidden = 1024;
     run.ffn = 4096;
     run.heads = run.kv_heads = 16;
+    run.head_dim = 64;
     run.vocab = 51200;
     run.seq = 512;
     run.tied_embeddings = true;
@@ -341,6 +342,19 @@ TEST(RunScenario, ZbVHasItsTwoChunks) {
     EXPECT_EQ(s.virtual_stages, 1);
 }
 
+TEST(RunScenario, HeadsNeedNotBeAsWideTogetherAsTheModel) {
+    const MappedRun run = mapped([](MeasuredRun& r) {
+        r.mlp = "swiglu";
+        r.head_dim = 128;
+    });
+    EXPECT_EQ(std::get<TransformerSpec>(run.scenario.model.kind).head_dim, 128);
+    const Model model = build_model(run.scenario.model);
+    const Model usual =
+        build_model(mapped([](MeasuredRun& r) { r.mlp = "swiglu"; }).scenario.model);
+    // Of 8 blocks, q, k, v and the projection have another 16 · 64 rows or columns of 1024.
+    EXPECT_EQ(model.parameter_count() - usual.parameter_count(), 8 * 4 * 1024 * 1024);
+}
+
 TEST(RunScenario, ReleasedModelsAreFoundInNames) {
     const TransformerSpec spec = mapped_model([](MeasuredRun& run) {
         run.model = "deepseek-ai DeepSeek-V3";
@@ -351,6 +365,7 @@ TEST(RunScenario, ReleasedModelsAreFoundInNames) {
         run.layers = 61;
     });
     EXPECT_EQ(spec.latent.kv_rank, 512);
+    EXPECT_EQ(spec.head_dim, 0) << "its heads have widths of their own";
     EXPECT_EQ(spec.experts.shared_ffn, 2048);
 }
 
@@ -430,6 +445,7 @@ INSTANTIATE_TEST_SUITE_P(
                   run.mlp = "swiglu";
               }},
         Empty{"kv_heads", "16", [](MeasuredRun& run) { run.kv_heads.reset(); }},
+        Empty{"head_dim", "64", [](MeasuredRun& run) { run.head_dim.reset(); }},
         Empty{"tied_embeddings", "1", [](MeasuredRun& run) { run.tied_embeddings.reset(); }},
         Empty{"precision", "bf16", [](MeasuredRun& run) { run.precision = ""; }},
         Empty{"precision", "fp16",
@@ -570,6 +586,10 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.attention = "linear"; }},
         RefusedRun{"unknown-name", "recompute \"some\"",
                    [](MeasuredRun& run) { run.recompute = "some"; }},
+        RefusedRun{"range", "f.csv:7: too much",
+                   [](MeasuredRun& run) {
+                       run.unreadable = Error("range", "f.csv:7: too much", "write less");
+                   }},
         RefusedRun{"missing-value", "experts_per_token",
                    [](MeasuredRun& run) { run.experts = 8; }}));
 
