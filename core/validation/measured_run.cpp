@@ -70,6 +70,7 @@ constexpr auto kRunColumns = std::to_array<Column>({
     {"virtual_stages", &Run::virtual_stages, false, 1, 10'000},
     {"cp", &Run::cp, false, 1, kMostRanks},
     {"ep", &Run::ep, false, 1, kMostRanks},
+    {"etp", &Run::etp, false, 1, kMostRanks},
     {"sequence_parallel", &Run::sequence_parallel},
     {"zero_stage", &Run::zero_stage, false, 0, 3},
     {"schedule", &Run::schedule},

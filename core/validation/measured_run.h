@@ -32,7 +32,7 @@ struct MeasuredRun {
     std::optional<std::int64_t> experts, experts_per_token, expert_ffn;
 
     std::string framework, precision, grad_dtype;
-    std::optional<std::int64_t> dp, tp, pp, virtual_stages, cp, ep;
+    std::optional<std::int64_t> dp, tp, pp, virtual_stages, cp, ep, etp;
     std::optional<bool> sequence_parallel;
     std::optional<std::int64_t> zero_stage;
     std::string schedule, recompute, recompute_note, attention;

@@ -262,6 +262,17 @@ std::optional<double> number_before(const std::string& note, std::string_view un
     return number && *number > 0 ? number : std::nullopt;
 }
 
+std::optional<std::int64_t> number_after(const std::string& note, std::string_view word) {
+    std::size_t first = note.find(word);
+    if (first == std::string::npos) return std::nullopt;
+    first = note.find_first_not_of(" =:", first + word.size());
+    if (first == std::string::npos) return std::nullopt;
+    const std::size_t end = std::min(note.find_first_not_of("0123456789", first), note.size());
+    const auto number = parse_integer(std::string_view(note).substr(first, end - first));
+    constexpr std::int64_t kMostRanks = 1'000'000;
+    return number && *number > 0 && *number <= kMostRanks ? number : std::nullopt;
+}
+
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
     if (value) return *value;
     throw Error("missing-value", fmt::format("column \"{}\" is empty", column),

@@ -75,6 +75,23 @@ constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeekMoE-16B", 1, 2, {}},
     {"Qwen1.5-MoE", 0, 4, {}},
     {"Qwen2-57B-A14B", 0, 8, {}},
+    {"Kimi-K2", 1, 1, kDeepSeekAttention},
+    {"Moonlight-16B", 1, 2, {512, 0, 128, 64, 128}},
+});
+
+bool is_named(const MeasuredRun& run, std::string_view name) {
+    return folded(run.model).find(folded(name)) != std::string::npos;
+}
+
+// Heads that are together wider or narrower than the model, as released.
+constexpr auto kHeadDims = std::to_array<std::pair<std::string_view, std::int64_t>>({
+    {"Qwen3", 128},
+    {"gpt-oss", 64},
+    {"Mistral-Nemo", 128},
+    {"Mistral-Small", 128},
+    {"Gemma-7B", 256},
+    {"Gemma-2-27B", 128},
+    {"Gemma-2", 256},
 });
 
 // "… 1 dense layer, …" in the notes of a run with fewer layers than the release.
@@ -95,7 +112,7 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     experts.ffn = run.expert_ffn.value_or(spec.ffn);
     if (!run.expert_ffn) assumed.push_back({"expert_ffn", std::to_string(experts.ffn)});
     for (const Released& released : kReleased) {
-        if (folded(run.model).find(folded(released.name)) == std::string::npos) continue;
+        if (!is_named(run, released.name)) continue;
         experts.first_dense = dense_layers_in(run.assumptions).value_or(released.first_dense);
         experts.shared_ffn = released.shared * experts.ffn;
         spec.latent = released.latent;
@@ -111,10 +128,15 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
 // Of latent attention queries, keys and values have widths of their own, which no one column can state.
 void set_head_dim(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assumption>& assumed) {
     if (spec.latent.kv_rank > 0) return;
-    if (run.head_dim)
+    if (run.head_dim) {
         spec.head_dim = *run.head_dim;
-    else if (spec.hidden % spec.heads == 0)  // else build_model says so
-        assumed.push_back({"head_dim", std::to_string(spec.hidden / spec.heads)});
+        return;
+    }
+    const auto* released = std::ranges::find_if(
+        kHeadDims, [&](const auto& entry) { return is_named(run, entry.first); });
+    if (released == kHeadDims.end() || released->second * spec.heads == spec.hidden) return;
+    spec.head_dim = released->second;
+    assumed.push_back({"head_dim", std::to_string(spec.head_dim)});
 }
 
 }  // namespace

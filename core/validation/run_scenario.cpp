@@ -189,6 +189,7 @@ private:
         set_context_parallel(s);
         s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);
         set_data_parallel(s);
+        set_expert_tensor_parallel(s);
         set_pipeline(s);
         set_sequence_parallel(s);
         set_attention(s);
@@ -213,6 +214,21 @@ private:
                                     s.dp ? fmt::format(" × dp {}", *s.dp) : "", gpus),
                         "correct one of them");
         s.dp = static_cast<int>(gpus / model_parallel);
+    }
+
+    // Megatron's default is tp, unless there are more expert-parallel ranks than it leaves.
+    void set_expert_tensor_parallel(Strategy& s) {
+        if (s.tp == 1 || run_.experts.value_or(1) <= 1) return;
+        if (run_.etp) {
+            s.etp = static_cast<int>(*run_.etp);
+        } else if (const auto noted = number_after(run_.assumptions, "ETP")) {
+            s.etp = static_cast<int>(*noted);
+            assume("etp", std::to_string(*s.etp));
+        } else if (const int replicas = *s.dp * s.cp;
+                   replicas % s.ep != 0 && s.tp * replicas % s.ep == 0) {
+            s.etp = 1;
+            assume("etp", "1");
+        }
     }
 
     void set_pipeline(Strategy& s) {

@@ -355,6 +355,26 @@ TEST(RunScenario, HeadsNeedNotBeAsWideTogetherAsTheModel) {
     EXPECT_EQ(model.parameter_count() - usual.parameter_count(), 8 * 4 * 1024 * 1024);
 }
 
+TEST(RunScenario, ExpertTensorParallelismIsReadFromItsColumnAndNotes) {
+    const auto etp = [](std::optional<std::int64_t> column, const char* note) {
+        MeasuredRun run = full_row();
+        run.mlp = "swiglu";
+        run.experts = 16;
+        run.experts_per_token = 2;
+        run.sequence_parallel = true;
+        run.ep = 4;
+        run.etp = column;
+        run.assumptions = note;
+        return map_run(run).scenario.strategies.front().etp;
+    };
+    EXPECT_EQ(etp({}, ""), std::nullopt) << "Megatron's default, tp";
+    EXPECT_EQ(etp(1, "ETP 2"), 1);
+    for (const char* note : {"ETP1", "TP2 EP4 ETP 1, VP 4", "ETP=1", "ETP: 1"})
+        EXPECT_EQ(etp({}, note), 1) << note;
+    for (const char* note : {"ETP", "ETP of tp", "ETP=0", "ETP 99999999999999999999"})
+        EXPECT_EQ(etp({}, note), std::nullopt) << note;
+}
+
 TEST(RunScenario, ReleasedModelsAreFoundInNames) {
     const TransformerSpec spec = mapped_model([](MeasuredRun& run) {
         run.model = "deepseek-ai DeepSeek-V3";
@@ -445,7 +465,23 @@ INSTANTIATE_TEST_SUITE_P(
                   run.mlp = "swiglu";
               }},
         Empty{"kv_heads", "16", [](MeasuredRun& run) { run.kv_heads.reset(); }},
-        Empty{"head_dim", "64", [](MeasuredRun& run) { run.head_dim.reset(); }},
+        Empty{"head_dim", "128",
+              [](MeasuredRun& run) {
+                  run.head_dim.reset();
+                  run.model = "Qwen/Qwen3-0.6B";
+              }},
+        Empty{"etp", "1",
+              [](MeasuredRun& run) {
+                  run.mlp = "swiglu";
+                  run.experts = 16;
+                  run.experts_per_token = 2;
+                  run.sequence_parallel = true;
+                  run.gpus = 16;
+                  run.dp = 4;
+                  run.tp = 2;
+                  run.pp = 2;
+                  run.ep = 8;
+              }},
         Empty{"tied_embeddings", "1", [](MeasuredRun& run) { run.tied_embeddings.reset(); }},
         Empty{"precision", "bf16", [](MeasuredRun& run) { run.precision = ""; }},
         Empty{"precision", "fp16",
