@@ -98,7 +98,7 @@ AttentionShape context_shape(const Kernel& k, bool backward, RuntimeProfile prof
             static_cast<double>(k.heads),
             k.head_dim,
             backward,
-            0,
+            k.value(),
             context_attention_rate(profile)};
 }
 

@@ -45,10 +45,6 @@ Model divide_sequence(Model model, const Strategy& strategy) {
     model.seq /= strategy.cp;
     for (Layer& layer : model.layers) {
         if (auto* block = std::get_if<BlockLayer>(&layer.kind)) {
-            if (block->is_latent())
-                refuse_context_split(
-                    layer.name + ": latent attention over a context-parallel group is not there",
-                    "use cp 1");
             if (context_kind(strategy) == ContextKind::ulysses)
                 check_ulysses_heads(layer, *block, strategy);
             block->seq = model.seq;

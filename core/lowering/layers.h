@@ -34,7 +34,7 @@ struct Value {
 std::int64_t output_width(const Layer& layer);
 // Of a block's queries, keys and values together.
 inline std::int64_t qkv_width(const BlockLayer& b) {
-    return (b.heads + 2 * b.kv_heads) * b.head_dim;
+    return (b.heads + b.kv_heads) * b.head_dim + b.kv_heads * b.value_dim;
 }
 
 inline Operand start_of(BufferId buffer) { return {buffer, 0, 0}; }
@@ -204,6 +204,7 @@ private:
     void block_attention(std::size_t l, const BlockLayer& layer);
     // The same where each rank has a part of the tokens (layers_context.cpp), and the gradient dqkv.
     struct ContextShape;
+    struct UlyssesShape;
     ContextShape context_shape(const BlockLayer& layer) const;
     void context_attention(std::size_t l, const BlockLayer& layer);
     BufferId context_attention_backward(std::size_t l, const BlockLayer& layer, BufferId d_o);

@@ -7,14 +7,19 @@ namespace shardscope {
 struct LayerLowering::ContextShape {
     std::int64_t samples = 0, queries = 0, rows = 0;
     std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-    std::int64_t copies = 1;    // of each key and value head
-    bool gathered = false;      // keys and values, by one collective for the layer
-    int blocks = 1;             // that attention goes over one by one: 1 or cp
-    std::int64_t keys = 0;      // per sample and block
-    bool keeps_blocks = false;  // until the last has been merged
+    std::int64_t value_dim = 0;  // 0: head_dim
+    std::int64_t copies = 1;     // of each key and value head
+    bool gathered = false;       // keys and values, by one collective for the layer
+    int blocks = 1;              // that attention goes over one by one: 1 or cp
+    std::int64_t keys = 0;       // per sample and block
+    bool keeps_blocks = false;   // until the last has been merged
     std::int64_t kv_heads_used() const { return kv_heads * copies; }
-    std::int64_t y() const { return rows * heads * head_dim; }
-    std::int64_t kv() const { return rows * 2 * kv_heads_used() * head_dim; }  // of one rank
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
+    std::int64_t q() const { return rows * heads * head_dim; }
+    std::int64_t y() const { return rows * heads * value(); }
+    std::int64_t kv() const {
+        return rows * kv_heads_used() * (head_dim + value());
+    }  // of one rank
 };
 
 LayerLowering::ContextShape LayerLowering::context_shape(const BlockLayer& b) const {
@@ -26,6 +31,7 @@ LayerLowering::ContextShape LayerLowering::context_shape(const BlockLayer& b) co
     c.heads = b.heads;
     c.kv_heads = b.kv_heads;
     c.head_dim = b.head_dim;
+    if (b.is_latent()) c.value_dim = b.value_dim;
     c.gathered = context_kind(context_.strategy) == ContextKind::all_gather;
     if (context_.rules.repeats_key_values) c.copies = b.heads / b.kv_heads;
     c.blocks = c.gathered && !context_.rules.attends_by_blocks ? 1 : cp;
@@ -102,7 +108,7 @@ BufferId LayerLowering::context_stats(std::size_t l, const ContextShape& c) {
 
 void LayerLowering::merge_block(std::size_t l, const ContextShape& c, int i) {
     const int k = c.keeps_blocks ? i : 1;
-    emit(MergeAttention{c.rows, c.heads, c.head_dim},
+    emit(MergeAttention{c.rows, c.heads, c.value()},
          {start_of(saved(l, "attention", c.y())), start_of(context_stats(l, c)),
           start_of(block_buffer(l, "attention of block", k, c.y(), context_.storage,
                                 Category::workspace)),
@@ -115,10 +121,10 @@ void LayerLowering::context_attention(std::size_t l, const BlockLayer& layer) {
     const ContextShape c = context_shape(layer);
     auto& b = context_.builder;
     const BufferId qkv = saved(l, "qkv", c.rows * qkv_width(layer));
-    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies, c.value_dim},
          {start_of(qkv), start_of(key_block(l, c, 0))});
-    const ContextAttention kernel{c.samples, c.queries,         c.keys,
-                                  c.heads,   c.kv_heads_used(), c.head_dim};
+    const ContextAttention kernel{c.samples,         c.queries,  c.keys,     c.heads,
+                                  c.kv_heads_used(), c.head_dim, c.value_dim};
     for (int i = 0; i < c.blocks; ++i) {
         const EventId fetched = fetch_keys(l, c, i);
         if (fetched.valid() && c.blocks == 1) b.wait(Stream::compute, fetched);
@@ -168,14 +174,14 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
     const auto part = [&](const char* what, int i, std::int64_t elements, Category category) {
         return block_buffer(l, what, i, elements, context_.storage, category);
     };
-    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+    emit(TakeKeyValues{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies, c.value_dim},
          {start_of(qkv), start_of(key_block(l, c, 0))});
-    const BufferId dq = temporary(l, "d queries", c.y());
+    const BufferId dq = temporary(l, "d queries", c.q());
     BufferId dkv = c.blocks > 1
                        ? temporary(l, "d keys and values", c.kv())
                        : temporary(l, "d all keys and values", c.kv() * context_.layout.cp);
-    const ContextAttentionGrad kernel{c.samples, c.queries,         c.keys,
-                                      c.heads,   c.kv_heads_used(), c.head_dim};
+    const ContextAttentionGrad kernel{c.samples,         c.queries,  c.keys,     c.heads,
+                                      c.kv_heads_used(), c.head_dim, c.value_dim};
     BufferId received;
     EventId returned;
     const auto add_received = [&](BufferId to) {
@@ -186,14 +192,14 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
         const EventId fetched = fetch_keys(l, c, i);
         if (fetched.valid() && c.blocks == 1) b.wait(Stream::compute, fetched);
         const BufferId dq_part =
-            i == 0 ? dq : part("d queries of block", 1, c.y(), Category::workspace);
+            i == 0 ? dq : part("d queries of block", 1, c.q(), Category::workspace);
         const BufferId dkv_part =
             i == 0 ? dkv
                    : part("d keys and values to send", i % 2, c.kv(), Category::communication);
         emit(kernel, {start_of(d_o), start_of(qkv), keys_of(l, c, i),
                       start_of(saved(l, "attention", c.y())), start_of(context_stats(l, c)),
                       start_of(dq_part), start_of(dkv_part)});
-        if (i > 0) emit(Add{c.y()}, {start_of(dq), start_of(dq_part)});
+        if (i > 0) emit(Add{c.q()}, {start_of(dq), start_of(dq_part)});
         if (i > 1) add_received(dkv_part);
         if (i > 0) {
             received = part("d keys and values received", i % 2, c.kv(), Category::communication);
@@ -205,7 +211,7 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
         add_received(dkv);
     else
         dkv = scatter_key_gradients(l, c, dkv);
-    emit(PutGradients{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies},
+    emit(PutGradients{c.rows, c.heads, c.kv_heads, c.head_dim, c.copies, c.value_dim},
          {start_of(dq), start_of(dkv), start_of(dqkv)});
     return dqkv;
 }
@@ -238,35 +244,54 @@ void LayerLowering::all_to_all(std::size_t l, const char* what, BufferId from, B
     emit(Copy{elements}, {start_of(piece(1)), start_of(to)});
 }
 
+// What a rank attends to once it has all tokens of its part of the heads, and the widths of what it gets.
+struct LayerLowering::UlyssesShape {
+    UlyssesShape(const BlockLayer& layer, std::int64_t samples, std::int64_t cp)
+        : attention{samples,
+                    layer.seq * cp,
+                    layer.heads / cp,
+                    layer.kv_heads / cp,
+                    layer.head_dim,
+                    AttentionKind::flash,
+                    1,
+                    layer.is_latent() ? layer.value_dim : 0},
+          q(layer.heads * layer.head_dim),
+          k(layer.kv_heads * layer.head_dim),
+          v(layer.kv_heads * layer.value_dim),
+          y(layer.heads * layer.value_dim) {}
+    std::int64_t qkv() const { return q + k + v; }
+
+    Attention attention;
+    std::int64_t q, k, v, y;  // of a row
+};
+
 void LayerLowering::ulysses_attention(std::size_t l, const BlockLayer& layer) {
-    const std::int64_t rows = context_.rows(), cp = context_.layout.cp;
-    const std::int64_t q = layer.heads * layer.head_dim, kv = layer.kv_heads * layer.head_dim;
-    const BufferId mine = saved(l, "qkv.of heads", rows * (q + 2 * kv));
-    all_to_all(l, "queries, keys and values", saved(l, "qkv", rows * (q + 2 * kv)), mine,
-               {q, kv, kv});
-    const Attention a{context_.layout.micro_batch, layer.seq * cp, layer.heads / cp,
-                      layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
-    const BufferId o = saved(l, "attention.of heads", rows * q);
-    emit(a, {start_of(mine), start_of(o), start_of(attention_stats(l, a))});
-    all_to_all(l, "outputs", o, saved(l, "attention", rows * q), {q});
+    const std::int64_t rows = context_.rows();
+    const UlyssesShape s(layer, context_.layout.micro_batch, context_.layout.cp);
+    const BufferId mine = saved(l, "qkv.of heads", rows * s.qkv());
+    all_to_all(l, "queries, keys and values", saved(l, "qkv", rows * s.qkv()), mine,
+               {s.q, s.k, s.v});
+    const BufferId o = saved(l, "attention.of heads", rows * s.y);
+    emit(s.attention, {start_of(mine), start_of(o), start_of(attention_stats(l, s.attention))});
+    all_to_all(l, "outputs", o, saved(l, "attention", rows * s.y), {s.y});
 }
 
 BufferId LayerLowering::ulysses_attention_backward(std::size_t l, const BlockLayer& layer,
                                                    BufferId d_o) {
-    const std::int64_t rows = context_.rows(), cp = context_.layout.cp;
-    const std::int64_t q = layer.heads * layer.head_dim, kv = layer.kv_heads * layer.head_dim;
-    const BufferId dqkv = temporary(l, "d qkv", rows * (q + 2 * kv));
+    const std::int64_t rows = context_.rows();
+    const UlyssesShape s(layer, context_.layout.micro_batch, context_.layout.cp);
+    const BufferId dqkv = temporary(l, "d qkv", rows * s.qkv());
     if (part_ == BackwardPart::weight) return dqkv;
-    const BufferId dy = temporary(l, "d attention.of heads", rows * q);
-    all_to_all(l, "d outputs", d_o, dy, {q});
-    const Attention a{context_.layout.micro_batch, layer.seq * cp, layer.heads / cp,
-                      layer.kv_heads / cp,         layer.head_dim, AttentionKind::flash};
-    const AttentionGrad g{a.samples, a.seq, a.heads, a.kv_heads, a.head_dim, a.kind};
-    const BufferId d_mine = temporary(l, "d qkv.of heads", rows * (q + 2 * kv));
-    emit(g, {start_of(dy), start_of(saved(l, "qkv.of heads", rows * (q + 2 * kv))),
-             start_of(saved(l, "attention.of heads", rows * q)), start_of(attention_stats(l, a)),
+    const BufferId dy = temporary(l, "d attention.of heads", rows * s.y);
+    all_to_all(l, "d outputs", d_o, dy, {s.y});
+    const Attention& a = s.attention;
+    const AttentionGrad g{a.samples,  a.seq,  a.heads, a.kv_heads,
+                          a.head_dim, a.kind, 1,       a.value_dim};
+    const BufferId d_mine = temporary(l, "d qkv.of heads", rows * s.qkv());
+    emit(g, {start_of(dy), start_of(saved(l, "qkv.of heads", rows * s.qkv())),
+             start_of(saved(l, "attention.of heads", rows * s.y)), start_of(attention_stats(l, a)),
              start_of(d_mine)});
-    all_to_all(l, "d queries, keys and values", d_mine, dqkv, {q, kv, kv});
+    all_to_all(l, "d queries, keys and values", d_mine, dqkv, {s.q, s.k, s.v});
     return dqkv;
 }
 

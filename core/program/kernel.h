@@ -273,30 +273,41 @@ struct GateRowsGrad {
 // and Megatron's load balancing). Simulated only, as are the four kernels that follow.
 //
 // kv W := keys and values of qkv, every head `copies` times (products that repeat them for grouped queries):
-// qkv R, kv W [samples, queries, 2·copies·kv_heads·head_dim].
+// qkv R, kv W [samples, queries, copies·kv_heads·(head_dim + value)]. Values of latent attention are of another size
+// than queries and keys.
 struct TakeKeyValues {
-    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1;
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1, value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
     bool operator==(const TakeKeyValues&) const = default;
 };
 // Attention of the rank's queries to `keys` keys per sample: qkv R (its queries), kv R, y W, stats W.
 struct ContextAttention {
     std::int64_t samples = 0, queries = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    std::int64_t value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
     bool operator==(const ContextAttention&) const = default;
 };
 // dy R, qkv R, kv R, y R, stats R, dq W [rows, heads·head_dim], dkv W (as kv).
 struct ContextAttentionGrad {
     std::int64_t samples = 0, queries = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    std::int64_t value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
     bool operator==(const ContextAttentionGrad&) const = default;
 };
 // Joins attention to some keys with attention to others by their log-sum-exps: y RW, stats RW, y of the
 // others R, their stats R.
 struct MergeAttention {
-    std::int64_t rows = 0, heads = 0, head_dim = 0;
+    std::int64_t rows = 0, heads = 0, head_dim = 0;  // of values
     bool operator==(const MergeAttention&) const = default;
 };
 // dqkv W := dq and dkv side by side, the gradients of `copies` added: dq R, dkv R, dqkv W.
 struct PutGradients {
-    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1;
+    std::int64_t rows = 0, heads = 0, kv_heads = 0, head_dim = 0, copies = 1, value_dim = 0;
+
+    std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
     bool operator==(const PutGradients&) const = default;
 };
 

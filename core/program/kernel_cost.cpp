@@ -241,7 +241,7 @@ struct CostOf {
         return cost(0, 3 * real(n), (2 * n + k.rows) * e, (n + k.rows) * e);
     }
     KernelCost operator()(const TakeKeyValues& k) const {
-        const std::int64_t n = k.rows * 2 * k.kv_heads * k.head_dim;
+        const std::int64_t n = k.rows * k.kv_heads * (k.head_dim + k.value());
         return cost(0, 0, n * e, n * k.copies * e);
     }
     // As above, of queries and keys in different numbers.
@@ -252,16 +252,18 @@ struct CostOf {
     KernelCost operator()(const ContextAttention& k) const {
         const double pairs = context_pairs(k);
         const std::int64_t queries = k.samples * k.queries * k.heads;
-        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
-        return cost(2 * 2 * pairs * real(k.head_dim), pairs * (4 + kTranscendental),
-                    (queries * k.head_dim + kv) * e, queries * (k.head_dim * e + s));
+        const std::int64_t kv = k.samples * k.keys * k.kv_heads * (k.head_dim + k.value());
+        return cost(2 * pairs * real(k.head_dim + k.value()), pairs * (4 + kTranscendental),
+                    (queries * k.head_dim + kv) * e, queries * (k.value() * e + s));
     }
     KernelCost operator()(const ContextAttentionGrad& k) const {
         const double pairs = context_pairs(k);
-        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
-        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
-        return cost(5 * 2 * pairs * real(k.head_dim), pairs * (6 + kTranscendental) + 2 * real(y),
-                    (3 * y + kv) * e + queries * s, (y + kv) * e);
+        const std::int64_t queries = k.samples * k.queries * k.heads;
+        const std::int64_t q = queries * k.head_dim, y = queries * k.value();
+        const std::int64_t kv = k.samples * k.keys * k.kv_heads * (k.head_dim + k.value());
+        return cost(2 * pairs * real(3 * k.head_dim + 2 * k.value()),
+                    pairs * (6 + kTranscendental) + 2 * real(y), (q + 2 * y + kv) * e + queries * s,
+                    (q + kv) * e);
     }
     // The two outputs, each by a factor of its row and head, and their sum.
     KernelCost operator()(const MergeAttention& k) const {
@@ -271,7 +273,7 @@ struct CostOf {
     }
     KernelCost operator()(const PutGradients& k) const {
         const std::int64_t q = k.rows * k.heads * k.head_dim;
-        const std::int64_t kv = k.rows * 2 * k.kv_heads * k.head_dim;
+        const std::int64_t kv = k.rows * k.kv_heads * (k.head_dim + k.value());
         return cost(0, real(kv) * real(k.copies - 1), (q + kv * k.copies) * e, (q + kv) * e);
     }
     KernelCost operator()(const SoftmaxCrossEntropy& k) const {

@@ -183,17 +183,26 @@ struct SizesOf {
         const std::int64_t n = k.rows * k.width;
         return {OperandSize{n}, {n}, {k.rows}, {n}, {k.rows}};
     }
+    template <class Kernel>
+    static std::int64_t context_qkv(const Kernel& k) {
+        return k.rows * ((k.heads + k.kv_heads) * k.head_dim + k.kv_heads * k.value());
+    }
     Sizes operator()(const TakeKeyValues& k) const {
-        return {OperandSize{qkv(k)}, {k.rows * 2 * k.copies * k.kv_heads * k.head_dim}};
+        return {OperandSize{context_qkv(k)},
+                {k.rows * k.copies * k.kv_heads * (k.head_dim + k.value())}};
     }
     Sizes operator()(const ContextAttention& k) const {
-        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
-        return {OperandSize{y}, {k.samples * k.keys * 2 * k.kv_heads * k.head_dim}, {y}, {queries}};
+        const std::int64_t queries = k.samples * k.queries * k.heads;
+        return {OperandSize{queries * k.head_dim},
+                {k.samples * k.keys * k.kv_heads * (k.head_dim + k.value())},
+                {queries * k.value()},
+                {queries}};
     }
     Sizes operator()(const ContextAttentionGrad& k) const {
-        const std::int64_t queries = k.samples * k.queries * k.heads, y = queries * k.head_dim;
-        const std::int64_t kv = k.samples * k.keys * 2 * k.kv_heads * k.head_dim;
-        return {OperandSize{y}, {y}, {kv}, {y}, {queries}, {y}, {kv}};
+        const std::int64_t queries = k.samples * k.queries * k.heads;
+        const std::int64_t q = queries * k.head_dim, y = queries * k.value();
+        const std::int64_t kv = k.samples * k.keys * k.kv_heads * (k.head_dim + k.value());
+        return {OperandSize{y}, {q}, {kv}, {y}, {queries}, {q}, {kv}};
     }
     Sizes operator()(const MergeAttention& k) const {
         const std::int64_t heads = k.rows * k.heads, y = heads * k.head_dim;
@@ -201,8 +210,8 @@ struct SizesOf {
     }
     Sizes operator()(const PutGradients& k) const {
         return {OperandSize{k.rows * k.heads * k.head_dim},
-                {k.rows * 2 * k.copies * k.kv_heads * k.head_dim},
-                {qkv(k)}};
+                {k.rows * k.copies * k.kv_heads * (k.head_dim + k.value())},
+                {context_qkv(k)}};
     }
     Sizes operator()(const SoftmaxCrossEntropy& k) const {
         return {OperandSize{k.rows * k.classes}, indices_below(k.rows, k.classes), kOneElement};

@@ -133,6 +133,43 @@ TEST(ContextParallel, BytesPerLink) {
         }
 }
 
+// Of latent attention queries and keys travel with their parts that turn (nope + rope), values with their own width;
+// what is computed and kept is that of one rank, divided.
+TEST(ContextParallel, LatentAttentionSendsItsHeads) {
+    constexpr std::int64_t kNope = 8, kRope = 4, kValue = 6;
+    TransformerSpec spec = test::tiny_transformer();
+    spec.layers = kContextLayers;
+    spec.heads = kContextHeads;
+    spec.kv_heads = 0;
+    spec.seq = kContextSeq;
+    spec.latent = {10, 14, kNope, kRope, kValue};
+    const auto scenario = [&](int cp, ContextKind kind, RuntimeProfile profile) {
+        Scenario s = divided(cp, kind);
+        s.model = {"latent", spec};
+        s.strategies[0].profile = profile;
+        return s;
+    };
+    const Plan alone = test::lower_tiny(scenario(1, ContextKind::ring, RuntimeProfile::shardscope));
+    for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::megatron})
+        for (const ContextKind kind : kKinds)
+            for (const int cp : {2, 4}) {
+                SCOPED_TRACE(testing::Message() << name_of(kind) << " cp " << cp);
+                const Plan plan = test::lower_tiny(scenario(cp, kind, profile));
+                std::vector<MemoryPlan> arenas;
+                for (const RoleProgram& role : plan.program.roles)
+                    arenas.push_back(plan_memory(role, Bytes(0)));
+                EXPECT_NO_THROW(check_program(plan.program, arenas));
+                EXPECT_NEAR(matmul_flops_of_all(plan) / matmul_flops_of_all(alone), 1, 1e-12);
+                const std::int64_t row =
+                    kContextBatch * kContextSeq / cp * kContextHeads * kHalfBytes;
+                const std::int64_t q = (kNope + kRope) * row, y = kValue * row;
+                EXPECT_EQ(bytes_sent(plan),
+                          kind == ContextKind::ulysses
+                              ? kContextLayers * 2 * (2 * q + 2 * y) * (cp - 1) / cp
+                              : kContextLayers * 3 * (cp - 1) * (q + y));
+            }
+}
+
 // Also where a product repeats keys and values: their copies travel, the multiplies are the same.
 TEST(ContextParallel, AllRanksTogetherComputeWhatOneDoes) {
     const double alone = matmul_flops_of_all(test::lower_tiny(context_llama(1)));
