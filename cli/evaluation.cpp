@@ -142,13 +142,17 @@ void Evaluation::simulate(EvaluatedCandidate& candidate) {
     if (options.record_spans) candidate.simulated = std::move(trace);
 }
 
-void Evaluation::vary(EvaluatedCandidate& candidate, const Disturbance& disturbance, int steps) {
+void Evaluation::vary(EvaluatedCandidate& candidate, const Disturbance& disturbance,
+                      std::optional<int> steps) {
     std::optional<Result>& result = candidate.report.simulated;
     if (!result) return;
     Disturbance seeded = disturbance;
     seeded.seed = report_.scenario.training.seed;
     try {
-        result->variation = simulate_disturbed(report_.scenario, *candidate.plan, seeded, steps);
+        const Plan& plan = *candidate.plan;
+        const int count = steps.value_or(usual_disturbed_steps(plan.layout.world));
+        result->variation =
+            simulate_disturbed(report_.scenario, plan, seeded, count, environment_.machine.cores);
     } catch (const Error& error) {
         note(fmt::format("{}: no jitter or stragglers: {}", candidate.report.name, error.what()));
     }

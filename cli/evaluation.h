@@ -54,7 +54,8 @@ public:
     // simulated, but not run.
     void simulate(EvaluatedCandidate& candidate);
     // Fills the variation of a candidate that was simulated; a plan for which that cannot be is noted.
-    void vary(EvaluatedCandidate& candidate, const Disturbance& disturbance, int steps);
+    void vary(EvaluatedCandidate& candidate, const Disturbance& disturbance,
+              std::optional<int> steps);
     void measure(EvaluatedCandidate& candidate, const Measuring& how);
     void add(EvaluatedCandidate candidate);
 

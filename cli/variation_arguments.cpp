@@ -32,7 +32,8 @@ void VariationArguments::add_to(CLI::App& app) {
            "A rank whose kernels take FACTOR times as long; may be repeated")
         ->type_name("RANK=FACTOR")
         ->allow_extra_args(false);
-    app.add_option("--jitter-steps", steps, "Steps to simulate with jitter (default 100)")
+    app.add_option("--jitter-steps", steps,
+                   "Steps to simulate with jitter (default 100; fewer of more than 64 ranks)")
         ->type_name("N")
         ->check(in_range(1, kMostSteps));
 }

@@ -1,6 +1,7 @@
 // The options of `simulate` for steps in which ranks do not all run alike.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace shardscope {
 
 struct VariationArguments {
     Disturbance disturbance;
-    int steps = 100;
+    std::optional<int> steps;  // empty: usual_disturbed_steps
 
     // What the options say of them goes to `disturbance`; its seed is the caller's.
     void add_to(CLI::App& app);

@@ -8,6 +8,7 @@
 #include "simulator/channels.h"
 #include "simulator/event_engine.h"
 #include "simulator/log_normal.h"
+#include "simulator/parallel.h"
 
 namespace shardscope {
 namespace {
@@ -16,12 +17,12 @@ constexpr std::uint64_t kWholeStep = ~std::uint64_t{0};  // no operation has thi
 
 void check(const Plan& plan, const Disturbance& disturbance) {
     const int ranks = plan.layout.world;
-    if (ranks > kSeparateRanks)
+    if (ranks > kDisturbedRanks)
         throw Error("separate-ranks",
                     fmt::format("with jitter or stragglers every rank is simulated by itself: {} "
                                 "ranks, at most {}",
-                                ranks, kSeparateRanks),
-                    fmt::format("use a strategy of at most {} ranks", kSeparateRanks));
+                                ranks, kDisturbedRanks),
+                    fmt::format("use a strategy of at most {} ranks", kDisturbedRanks));
     for (const Straggler& straggler : disturbance.stragglers)
         if (straggler.rank.value < 0 || straggler.rank.value >= ranks)
             throw Error(
@@ -44,22 +45,25 @@ std::vector<double> factors_of(const LaneProgram& program, const Disturbance& di
 
 }  // namespace
 
+int usual_disturbed_steps(int ranks) {
+    constexpr int kSteps = 100, kAtLeast = 10, kRanks = 64;
+    return std::clamp(kSteps * kRanks / std::max(1, ranks), kAtLeast, kSteps);
+}
+
 StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
-                                 const Disturbance& disturbance, int steps) {
+                                 const Disturbance& disturbance, int steps, int threads) {
     check(plan, disturbance);
     const LaneProgram program =
         prepare(plan.program, scenario.cluster, false, plan.strategy.profile, true);
-    std::vector<Seconds> times;
-    for (int step = 0; step < steps; ++step) {
+    std::vector<Seconds> times(static_cast<std::size_t>(steps));
+    for_each_index(times.size(), std::min(threads, steps), [&](std::size_t step) {
         StepNoise noise;
         noise.kernel_jitter = disturbance.kernel_jitter;
-        noise.seed = disturbance.seed + static_cast<std::uint64_t>(step);
+        noise.seed = disturbance.seed + step;
         noise.factors = factors_of(program, disturbance, noise.seed);
-        Seconds slowest;
         for (const RoleTimeline& rank : simulate_step(program, scenario.cluster, false, &noise))
-            slowest = std::max(slowest, rank.time.wall);
-        times.push_back(slowest);
-    }
+            times[step] = std::max(times[step], rank.time.wall);
+    });
     StepVariation variation = variation_of(std::move(times));
     variation.disturbance = disturbance;
     return variation;

@@ -7,10 +7,17 @@
 
 namespace shardscope {
 
-// Simulates `steps` steps, number i with seed disturbance.seed + i; times are of the slowest rank. Throws
-// Error "separate-ranks" (invalid_input) for plans with more ranks, and "straggler" for a rank that there
-// is not. Thread-safe.
+// Most ranks of a plan: time and memory are in proportion to them, and a step of so many takes seconds.
+constexpr int kDisturbedRanks = 1024;
+
+// How many steps are enough for the mean and quartiles, in about the same time whatever the ranks: 100 of up to 64
+// ranks, fewer of more, at least 10.
+int usual_disturbed_steps(int ranks);
+
+// Simulates `steps` steps on `threads` threads, number i with seed disturbance.seed + i; times are of the slowest rank,
+// and the same with any number of threads. Throws Error "separate-ranks" (invalid_input) for plans with more ranks,
+// and "straggler" for a rank that there is not. Thread-safe.
 StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
-                                 const Disturbance& disturbance, int steps);
+                                 const Disturbance& disturbance, int steps, int threads = 1);
 
 }  // namespace shardscope

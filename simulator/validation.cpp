@@ -1,15 +1,11 @@
 #include "simulator/validation.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -18,6 +14,7 @@
 #include "core/training_io.h"
 #include "core/validation/run_scenario.h"
 #include "simulator/event_runner.h"
+#include "simulator/parallel.h"
 
 namespace shardscope {
 namespace {
@@ -26,29 +23,6 @@ using Clock = std::chrono::steady_clock;
 
 Seconds since(Clock::time_point began) {
     return Seconds(std::chrono::duration<double>(Clock::now() - began).count());
-}
-
-// Calls work(i) for every i below `count`, on several threads.
-template <class Work>
-void for_each_index(std::size_t count, int threads, Work work) {
-    std::atomic<std::size_t> next{0};
-    std::exception_ptr failure;
-    std::mutex mutex;
-    const auto take = [&] {
-        try {
-            for (std::size_t i = next++; i < count; i = next++) work(i);
-        } catch (...) {
-            const std::lock_guard lock(mutex);
-            if (!failure) failure = std::current_exception();
-            next = count;
-        }
-    };
-    {
-        std::vector<std::jthread> others;
-        for (int t = 1; t < threads; ++t) others.emplace_back(take);
-        take();
-    }
-    if (failure) std::rethrow_exception(failure);
 }
 
 // What one scenario costs; `skipped` where it cannot be said.
