@@ -13,7 +13,8 @@
 #include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/nearest.h"
-#include "core/yaml_number.h"
+#include "core/validation/gpu_name.h"
+#include "core/validation/run_words.h"
 
 namespace shardscope {
 namespace {
@@ -22,85 +23,6 @@ constexpr double kGbit = 1e9 / 8;  // bytes
 // Assumption: adapters of GPU nodes have ports of at least this; nodes with less per GPU have fewer ports.
 constexpr double kPortGbps = 100;
 constexpr int kGpusPerNode = 8;  // most of a server; what has more is a rack
-
-// The words of a GPU's name: "A100-SXM4-80GB" has three, "RTX4090 (24 GB)" too.
-std::vector<std::string> words_of(std::string_view name) {
-    std::vector<std::string> words(1);
-    for (const char c : folded(name))
-        if (std::isalnum(static_cast<unsigned char>(c)) != 0)
-            words.back() += c;
-        else if (!words.back().empty())
-            words.emplace_back();
-    if (words.back().empty()) words.pop_back();
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        constexpr std::string_view kSeries = "rtx";
-        if (words[i].size() > kSeries.size() && words[i].starts_with(kSeries)) {
-            words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                         words[i].substr(kSeries.size()));
-            words[i] = kSeries;
-        }
-        if (i > 0 && words[i] == "gb") {
-            words[i - 1] += "gb";
-            words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
-        }
-    }
-    return words;
-}
-
-bool has(const std::vector<std::string>& words, std::string_view word) {
-    return std::ranges::find(words, word) != words.end();
-}
-
-// The same chips with fewer links (data sheets: NVLink of 400 GB/s, both directions together).
-struct ExportPart {
-    std::string_view name, chip;
-    double link;  // GB/s, one direction
-};
-constexpr auto kExportParts =
-    std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
-
-const ExportPart* export_part(const std::vector<std::string>& words) {
-    const auto* found = std::ranges::find_if(
-        kExportParts, [&](const ExportPart& part) { return has(words, part.name); });
-    return found == kExportParts.end() ? nullptr : found;
-}
-
-bool is_capacity(std::string_view word) {
-    return word.size() > 2 && word.ends_with("gb") &&
-           std::ranges::all_of(word.substr(0, word.size() - 2),
-                               [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
-// What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
-std::string_view part_of(std::string_view word) {
-    for (const std::string_view form : {"sxm", "pcie", "nvl72"})
-        if (word.starts_with(form)) return form;
-    return is_capacity(word) ? word : "";
-}
-
-// Words that name no GPU by themselves.
-bool is_ornament(std::string_view word) {
-    constexpr auto kOrnaments =
-        std::to_array<std::string_view>({"nvidia", "amd", "tesla", "geforce", "instinct", "gpu",
-                                         "dgx", "hgx", "hbm2", "hbm2e", "hbm3", "hbm3e"});
-    return std::ranges::find(kOrnaments, word) != kOrnaments.end();
-}
-
-// How many words of a GPU's name an entry of the catalogue does not have, parts alone; empty where the name is of
-// another GPU. "H100 PCIe" is h100-pcie by both words, h100-sxm by one.
-std::optional<int> words_apart(std::string_view entry, const std::vector<std::string>& name) {
-    const std::vector<std::string> own = words_of(entry);
-    for (const std::string& word : own)
-        if (part_of(word).empty() && !has(name, word)) return std::nullopt;
-    int apart = 0;
-    for (const std::string& word : name) {
-        if (has(own, word) || is_ornament(word)) continue;
-        const std::string_view part = part_of(word);
-        if (part.empty()) return std::nullopt;
-        apart += has(own, part) ? 0 : 1;
-    }
-    return apart;
-}
 
 [[noreturn]] void fail_unknown(const std::string& gpu) {
     std::vector<std::string_view> names;
@@ -133,28 +55,23 @@ Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) 
 }
 
 Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    std::vector<std::string> words = words_of(run.gpu);
-    const ExportPart* part = export_part(words);
-    if (part != nullptr)
-        std::ranges::replace(words, std::string(part->name), std::string(part->chip));
+    const GpuName name(run.gpu);
     std::optional<std::pair<Distance, Cluster>> best;
     for (const CatalogueEntry& entry : cluster_catalogue()) {
-        const auto apart = words_apart(entry.name, words);
+        const auto apart = name.words_apart(GpuName(entry.name));
         if (!apart) continue;
         Cluster cluster = catalogue_cluster(std::string(entry.name));
         const Distance distance = distance_of(cluster, *apart, run);
         if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
     }
     if (!best) fail_unknown(run.gpu);
-    if (part != nullptr) {
-        best->second.intra_node.bandwidth = BytesPerSecond(part->link * kGB);
+    if (const auto link = name.export_link()) {
+        best->second.intra_node.bandwidth = BytesPerSecond(*link * kGB);
         assumed.push_back(
-            {"gpu", fmt::format("{} with links of {:g} GB/s", best->second.name, part->link)});
+            {"gpu", fmt::format("{} with links of {:g} GB/s", best->second.name, *link)});
     }
     // Boards for PCIe slots have less power than the catalogue's modules of the same name.
-    const auto is_board = [](std::string_view word) { return part_of(word) == "pcie"; };
-    if (std::ranges::any_of(words, is_board) &&
-        std::ranges::none_of(words_of(best->second.name), is_board))
+    if (name.is_board() && !GpuName(best->second.name).is_board())
         assumed.push_back({"gpu", best->second.name});
     return best->second;
 }
@@ -250,28 +167,6 @@ void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>&
 }
 
 }  // namespace
-
-std::optional<double> number_before(const std::string& note, std::string_view unit) {
-    const std::size_t end = note.find(unit);
-    if (end == std::string::npos) return std::nullopt;
-    std::size_t first = end;
-    while (first > 0 && (std::isdigit(static_cast<unsigned char>(note[first - 1])) != 0 ||
-                         note[first - 1] == '.'))
-        --first;
-    const auto number = parse_number(std::string_view(note).substr(first, end - first));
-    return number && *number > 0 ? number : std::nullopt;
-}
-
-std::optional<std::int64_t> number_after(const std::string& note, std::string_view word) {
-    std::size_t first = note.find(word);
-    if (first == std::string::npos) return std::nullopt;
-    first = note.find_first_not_of(" =:", first + word.size());
-    if (first == std::string::npos) return std::nullopt;
-    const std::size_t end = std::min(note.find_first_not_of("0123456789", first), note.size());
-    const auto number = parse_integer(std::string_view(note).substr(first, end - first));
-    constexpr std::int64_t kMostRanks = 1'000'000;
-    return number && *number > 0 && *number <= kMostRanks ? number : std::nullopt;
-}
 
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
     if (value) return *value;

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/cluster/cluster.h"
@@ -26,11 +25,5 @@ Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
 
 // The value of a column that nothing can stand for; throws Error "missing-value" where it is empty.
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column);
-
-// The positive number in front of `unit` in a note, as "500" in "at 500 W power limit"; empty without one.
-std::optional<double> number_before(const std::string& note, std::string_view unit);
-
-// The whole number behind a word, by itself or behind a space, "=" or ":": 1 of "ETP1", "ETP 1" and "ETP=1".
-std::optional<std::int64_t> number_after(const std::string& note, std::string_view word);
 
 }  // namespace shardscope

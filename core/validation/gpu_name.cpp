@@ -1,0 +1,97 @@
+#include "core/validation/gpu_name.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "core/nearest.h"
+
+namespace shardscope {
+namespace {
+
+// The words of a GPU's name: "A100-SXM4-80GB" has three, "RTX4090 (24 GB)" too.
+std::vector<std::string> words_of(std::string_view name) {
+    std::vector<std::string> words(1);
+    for (const char c : folded(name))
+        if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+            words.back() += c;
+        else if (!words.back().empty())
+            words.emplace_back();
+    if (words.back().empty()) words.pop_back();
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        constexpr std::string_view kSeries = "rtx";
+        if (words[i].size() > kSeries.size() && words[i].starts_with(kSeries)) {
+            words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                         words[i].substr(kSeries.size()));
+            words[i] = kSeries;
+        }
+        if (i > 0 && words[i] == "gb") {
+            words[i - 1] += "gb";
+            words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
+        }
+    }
+    return words;
+}
+
+bool has(const std::vector<std::string>& words, std::string_view word) {
+    return std::ranges::find(words, word) != words.end();
+}
+
+// The same chips with fewer links (data sheets: NVLink of 400 GB/s, both directions together).
+struct ExportPart {
+    std::string_view name, chip;
+    double link;  // GB/s, one direction
+};
+constexpr auto kExportParts =
+    std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
+
+bool is_capacity(std::string_view word) {
+    return word.size() > 2 && word.ends_with("gb") &&
+           std::ranges::all_of(word.substr(0, word.size() - 2),
+                               [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+// What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
+std::string_view part_of(std::string_view word) {
+    for (const std::string_view form : {"sxm", "pcie", "nvl72"})
+        if (word.starts_with(form)) return form;
+    return is_capacity(word) ? word : "";
+}
+
+// Words that name no GPU by themselves.
+bool is_ornament(std::string_view word) {
+    constexpr auto kOrnaments =
+        std::to_array<std::string_view>({"nvidia", "amd", "tesla", "geforce", "instinct", "gpu",
+                                         "dgx", "hgx", "hbm2", "hbm2e", "hbm3", "hbm3e"});
+    return std::ranges::find(kOrnaments, word) != kOrnaments.end();
+}
+
+}  // namespace
+
+GpuName::GpuName(std::string_view text) : words_(words_of(text)) {
+    for (const ExportPart& part : kExportParts) {
+        if (!has(words_, part.name)) continue;
+        std::ranges::replace(words_, std::string(part.name), std::string(part.chip));
+        export_link_ = part.link;
+    }
+}
+
+std::optional<int> GpuName::words_apart(const GpuName& entry) const {
+    for (const std::string& word : entry.words_)
+        if (part_of(word).empty() && !has(words_, word)) return std::nullopt;
+    int apart = 0;
+    for (const std::string& word : words_) {
+        if (has(entry.words_, word) || is_ornament(word)) continue;
+        const std::string_view part = part_of(word);
+        if (part.empty()) return std::nullopt;
+        apart += has(entry.words_, part) ? 0 : 1;
+    }
+    return apart;
+}
+
+bool GpuName::is_board() const {
+    return std::ranges::any_of(words_,
+                               [](std::string_view word) { return part_of(word) == "pcie"; });
+}
+
+}  // namespace shardscope
