@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -52,9 +53,10 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
-// What a user would have chosen of the scenario's strategies: of each micro-batch the first that fits, and of those the
-// fastest. Times fall and then rise with the micro-batch, by the pipeline's bubble and by small kernels: sizes are tried
-// from the largest down until two in a row have been slower. Where nothing fits, the last strategy.
+// What a user would have chosen of the scenario's strategies: the degrees of the first that fits, among those of each
+// micro-batch the first that fits, and of those the fastest. Times fall and then rise with the micro-batch, by the
+// pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been slower.
+// Where nothing fits, the last strategy that can be planned.
 class Choice {
 public:
     Choice(const Scenario& scenario, Answer& answer) : scenario_(scenario), answer_(answer) {
@@ -64,14 +66,16 @@ public:
     }
 
     Candidate make() {
-        std::optional<std::int64_t> decided;  // a micro-batch that fits
         int slower = 0;
         for (const Strategy& strategy : scenario_.strategies) {
-            if (decided && decided == strategy.micro_batch) continue;
+            if (best_ && !same_degrees(strategy)) break;
+            if (best_ && decided_ == strategy.micro_batch) continue;
             Candidate candidate = plan(strategy);
-            const bool last = &strategy == &scenario_.strategies.back();
-            if (candidate.report.status != Status::fits && !(last && !best_)) continue;
-            decided = strategy.micro_batch;
+            if (candidate.report.status != Status::fits) {
+                if (!best_) keep_refused(strategy, std::move(candidate));
+                continue;
+            }
+            decided_ = strategy.micro_batch;
             simulate(candidate);
             if (best_ && !is_faster(candidate)) {
                 if (++slower == 2) break;
@@ -81,7 +85,10 @@ public:
             answer_.strategy = strategy;
             best_ = std::move(candidate);
         }
-        return std::move(*best_);
+        if (best_) return std::move(*best_);
+        answer_.strategy = refused_strategy_;
+        simulate(*refused_);
+        return std::move(*refused_);
     }
 
 private:
@@ -97,6 +104,15 @@ private:
         simulate_candidate(scenario_, candidate, simulator);
         answer_.simulated += since(began);
     }
+    // A plan that does not fit rather than none.
+    void keep_refused(const Strategy& strategy, Candidate candidate) {
+        if (refused_ && candidate.report.error && !refused_->report.error) return;
+        refused_ = std::move(candidate);
+        refused_strategy_ = strategy;
+    }
+    bool same_degrees(const Strategy& strategy) const {
+        return strategy.tp == answer_.strategy.tp && strategy.pp == answer_.strategy.pp;
+    }
     bool is_faster(const Candidate& candidate) const {
         if (!candidate.report.simulated) return false;
         return !best_->report.simulated ||
@@ -106,7 +122,9 @@ private:
     const Scenario& scenario_;
     Answer& answer_;
     std::shared_ptr<const Model> model_;
-    std::optional<Candidate> best_;
+    std::optional<Candidate> best_, refused_;
+    std::optional<std::int64_t> decided_;  // a micro-batch that fits
+    Strategy refused_strategy_;
 };
 
 void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer& answer) {
@@ -204,12 +222,27 @@ private:
         if (options_.on_progress) options_.on_progress(done_, runs_.size());
     }
 
+    // The degrees that were chosen, without what was assumed for others.
+    static void tell_degrees(std::vector<Assumption>& assumed, const Strategy& chosen,
+                             const MeasuredRun& run) {
+        const auto drop = [&](std::string_view column) {
+            std::erase_if(assumed, [&](const Assumption& a) { return a.column == column; });
+        };
+        if (chosen.tp == 1) drop("sequence_parallel");
+        if (!chosen.etp) drop("etp");
+        if (chosen.pp == 1)
+            for (const char* column : {"schedule", "virtual_stages"}) drop(column);
+        if (!run.tp) assumed.push_back({"tp", std::to_string(chosen.tp)});
+        if (!run.pp) assumed.push_back({"pp", std::to_string(chosen.pp)});
+    }
+
     static void fill(Prediction& prediction, const Job& job, const MeasuredRun& run) {
         const Answer& answer = job.answer;
         prediction.skipped = answer.skipped;
         prediction.cluster = job.mapped.scenario.cluster.name;
         prediction.precision = name_of(job.mapped.scenario.training.arithmetic());
         if (answer.skipped) return;
+        if (job.mapped.degrees_open) tell_degrees(prediction.assumed, answer.strategy, run);
         if (job.mapped.micro_batch_open)
             prediction.assumed.push_back(
                 {"micro_batch", std::to_string(answer.strategy.micro_batch.value_or(0))});

@@ -49,13 +49,15 @@ public:
         apply_constants(constants_, scenario.cluster);
         scenario.model = model_of(run_, framework_.profile, tp(), mapped_.assumed);
         scenario.training = training();
-        scenario.strategies = alternatives(strategy());
+        scenario.strategies = all_strategies();
         return std::move(mapped_);
     }
 
 private:
     void assume(const char* column, std::string value) {
-        mapped_.assumed.push_back({column, std::move(value)});
+        const Assumption assumption{column, std::move(value)};
+        if (std::ranges::find(mapped_.assumed, assumption) == mapped_.assumed.end())
+            mapped_.assumed.push_back(assumption);
     }
 
     // The number in a column, or what stands for it where it is empty.
@@ -179,12 +181,60 @@ private:
                     fmt::format("use {} or fp32", name_of(training.precision)));
     }
 
-    Strategy strategy() {
+    struct Degrees {
+        int tp = 1, pp = 1;
+    };
+
+    // Where the row does not say one or both, what people come to who need more ranks for a model: tensor parallelism
+    // within a node, then stages of a pipeline, as far as they divide ranks and samples.
+    std::vector<Degrees> all_degrees() const {
+        const Degrees least{static_cast<int>(run_.tp.value_or(1)),
+                            static_cast<int>(run_.pp.value_or(1))};
+        if ((run_.tp && run_.pp) || is_fsdp(framework_.profile)) return {least};
+        constexpr int kMostTensorRanks = 8;
+        const int most = std::min(mapped_.scenario.cluster.gpus_per_node, kMostTensorRanks);
+        std::vector<Degrees> all;
+        const auto add = [&](int tp, int pp) {
+            if (divides({tp, pp})) all.push_back({tp, pp});
+        };
+        int tp = least.tp;
+        for (; !run_.tp && 2 * tp <= most; tp *= 2) add(tp, least.pp);
+        for (std::int64_t pp = least.pp; pp <= require(run_.layers, "layers"); pp *= 2) {
+            add(tp, static_cast<int>(pp));
+            if (run_.pp) break;
+        }
+        if (all.empty()) all.push_back(least);  // for what is wrong with it to be said
+        return all;
+    }
+
+    bool divides(const Degrees& d) const {
+        const std::int64_t ranks = require(run_.gpus, "gpus");
+        const std::int64_t model = std::int64_t{d.tp} * d.pp * run_.cp.value_or(1);
+        if (ranks % model != 0) return false;
+        const std::int64_t replicas = ranks / model;
+        return run_.dp.value_or(replicas) == replicas &&
+               require(run_.global_batch, "global_batch") % replicas == 0;
+    }
+
+    std::vector<Strategy> all_strategies() {
+        const std::vector<Degrees> degrees = all_degrees();
+        mapped_.degrees_open = degrees.size() > 1;
+        std::vector<Strategy> all;
+        for (const Degrees& d : degrees)
+            for (Strategy& s : alternatives(strategy(d))) all.push_back(std::move(s));
+        return all;
+    }
+
+    Strategy strategy(const Degrees& degrees) {
         Strategy s;
         s.name = "run";
         set_profile(s, framework_.profile);
-        s.tp = number(run_.tp, "tp", 1);
-        s.pp = number(run_.pp, "pp", 1);
+        s.tp = degrees.tp;
+        s.pp = degrees.pp;
+        if (!mapped_.degrees_open) {
+            if (!run_.tp) assume("tp", std::to_string(s.tp));
+            if (!run_.pp) assume("pp", std::to_string(s.pp));
+        }
         s.ep = static_cast<int>(run_.ep.value_or(1));
         set_context_parallel(s);
         s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);

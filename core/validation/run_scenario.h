@@ -12,11 +12,13 @@
 namespace shardscope {
 
 struct MappedRun {
-    // With one strategy, or several where the row leaves open what its users chose: of the micro-batches, from the
-    // largest down, the fastest that fits is meant, with the first of its strategies that does; the last if none fits.
+    // With one strategy, or several where the row leaves open what its users chose. The degrees (tp, pp) of the first
+    // that fits are meant, and among those of the micro-batches, from the largest down, the fastest that fits, with the
+    // first of its strategies that does; the last that can be planned if none fits.
     Scenario scenario;
     std::vector<Assumption> assumed;
-    bool micro_batch_open = false, recompute_open = false;  // that the strategies differ in
+    bool degrees_open = false, micro_batch_open = false,
+         recompute_open = false;  // that the strategies differ in
 };
 
 // Throws Error for a row that cannot be simulated: a feature that is not there ("not-modelled"), a word

@@ -205,5 +205,63 @@ TEST(Validation, AnOpenMicroBatchIsTheFastest) {
     EXPECT_GT(time(0), fastest) << "the bubble of eight micro-batches in eight stages";
 }
 
+// Tensor-parallel ranks of a node first, then stages, no more than the model needs; what was taken is told.
+TEST(Validation, OpenDegreesAreTheFirstThatFit) {
+    MeasuredRun run = example_runs().front();
+    run.gpu = "H100";
+    run.gpu_memory_gb = 80;
+    run.gpus = 64;
+    run.gpus_per_node = 8;
+    run.framework = "megatron";
+    run.layers = 80;
+    run.hidden = 8192;
+    run.heads = 64;
+    run.ffn = 32768;
+    run.vocab = 51200;
+    run.seq = 2048;
+    run.global_batch = 128;
+    run.micro_batch = 1;
+    run.zero_stage = 1;
+    run.recompute = "full";
+    run.schedule = "1f1b";
+    run.virtual_stages = 1;
+    run.cp = 1;
+    run.tp.reset();
+    run.pp.reset();
+    run.dp.reset();
+    const auto predicted = [](MeasuredRun r) { return predict_runs({{std::move(r)}}, {}).front(); };
+    const auto degree = [](const Prediction& p, std::string_view column) -> std::string {
+        for (const Assumption& a : p.assumed)
+            if (a.column == column) return a.value;
+        return "none";
+    };
+    const Prediction large = predicted(run);
+    ASSERT_FALSE(large.skipped) << large.skipped->what();
+    EXPECT_TRUE(large.fits);
+    EXPECT_EQ(degree(large, "tp"), "8") << large.layout;
+
+    MeasuredRun same = run;  // less does not fit
+    same.tp = std::stoi(degree(large, "tp"));
+    same.pp = std::stoi(degree(large, "pp"));
+    EXPECT_EQ(predicted(same).time.wall, large.time.wall);
+    same.tp = *same.tp / 2;
+    EXPECT_FALSE(predicted(same).fits);
+
+    MeasuredRun small = run;
+    small.layers = 4;
+    small.hidden = 1024;
+    small.heads = 16;
+    small.ffn = 4096;
+    const Prediction alone = predicted(small);
+    EXPECT_EQ(degree(alone, "tp") + " " + degree(alone, "pp"), "1 1");
+    EXPECT_EQ(degree(alone, "virtual_stages"), "none") << "there are no stages";
+
+    run.dp = 4;  // which leaves sixteen ranks to a model
+    const Prediction given = predicted(run);
+    EXPECT_EQ(degree(given, "tp") + " " + degree(given, "pp"), "8 2");
+    run.dp = 5;
+    EXPECT_TRUE(predicted(run).skipped);
+}
+
 }  // namespace
 }  // namespace shardscope
