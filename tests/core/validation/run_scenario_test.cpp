@@ -513,18 +513,14 @@ INSTANTIATE_TEST_SUITE_P(
                   run.grad_dtype = "";
                   run.framework = "fsdp1";
               }},
-        Empty{"tp", "1",
-              [](MeasuredRun& run) {
-                  run.tp.reset();
-                  run.dp.reset();
-              }},
         Empty{"tp", "2", [](MeasuredRun& run) { run.tp.reset(); }},  // 16 = tp · pp 2 · dp 4
         Empty{"pp", "2", [](MeasuredRun& run) { run.pp.reset(); }},
         Empty{"dp", "4", [](MeasuredRun& run) { run.dp.reset(); }},
-        Empty{"pp", "1",
+        Empty{"tp", "1",  // FSDP's programs have it where they are told to
               [](MeasuredRun& run) {
-                  run.pp.reset();
+                  run.tp.reset();
                   run.dp.reset();
+                  run.framework = "fsdp2";
               }},
         Empty{"virtual_stages", "1", [](MeasuredRun& run) { run.virtual_stages.reset(); }},
         Empty{"virtual_stages", "2",
