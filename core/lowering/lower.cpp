@@ -17,9 +17,6 @@
 namespace shardscope {
 namespace {
 
-// Of a bucket: larger than the gradients of any stage.
-constexpr Bytes kWholeStage{std::int64_t{1} << 50};
-
 // Refuses models whose activations could not even be counted, before any size is multiplied out. A layer
 // keeps about ten tensors of its widest kind, and unfused attention three of [heads, rows, seq]; an element
 // has at most eight bytes. All micro-batches may be in flight.
@@ -215,7 +212,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group_named(plan.program, kNodesGroup),
                             layout.etp < layout.tp ? group_named(plan.program, kExpertTensorGroup)
                                                    : group(kTensorGroup, layout.tp)};
-    const Bytes bucket = context.rules.reduces_narrow_copies ? kWholeStage : plan.strategy.bucket;
+    const Bytes bucket = bucket_of(plan.strategy, context.rules, layout, stage, gradient);
     context.units =
         make_units(local, plan.splits, context.chunks,
                    {context.zero, layout.shards, context.gradient, bucket, layout.tp,

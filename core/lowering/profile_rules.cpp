@@ -1,5 +1,7 @@
 #include "core/lowering/profile_rules.h"
 
+#include <algorithm>
+
 namespace shardscope {
 
 ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
@@ -12,7 +14,8 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
         case RuntimeProfile::deepspeed_2021:
         case RuntimeProfile::megatron_deepspeed:
             rules.recomputes_whole_blocks = true;
-            // overlap_comm is on for stage 3 alone, and never under the pipeline engine.
+            // overlap_comm is on for stage 3 alone, and never under the pipeline engine; hooks reduce what stage 2
+            // does not keep.
             rules.overlaps_reduction = strategy.zero == 3;
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
@@ -77,7 +80,22 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             break;
     }
     rules.overlaps_reduction = strategy.overlap_reduce.value_or(rules.overlaps_reduction);
+    rules.reduces_in_turn =
+        rules.shards_by_all_reduce && strategy.zero == 2 && !rules.overlaps_reduction;
     return rules;
+}
+
+Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout, int stage,
+                DType gradient) {
+    constexpr Bytes kWholeStage{std::int64_t{1} << 50};  // larger than the gradients of any
+    if (rules.reduces_narrow_copies) return kWholeStage;
+    // Megatron cuts what it reduces beside the backward pass, on the first stage: on others only the last micro-batch
+    // is left to hide behind (DistributedDataParallel of Megatron-Core: bucket_size).
+    const bool cuts = strategy.profile == RuntimeProfile::megatron && rules.overlaps_reduction &&
+                      stage == 0 && strategy.bucket == default_bucket(strategy.profile);
+    if (!cuts) return strategy.bucket;
+    constexpr std::int64_t kElements = 40'000'000, kPerRank = 1'000'000;
+    return Bytes(std::max(kElements, kPerRank * layout.replicas()) * size_of(gradient));
 }
 
 Strategy as_executed(const Strategy& strategy) {

@@ -6,6 +6,7 @@
 #include "core/program/caching_allocator.h"
 #include "core/scenario.h"
 #include "core/strategy/strategy.h"
+#include "core/strategy/validate.h"
 
 namespace shardscope {
 
@@ -15,6 +16,9 @@ struct ProfileRules {
     bool recomputes_whole_blocks = false;
     // Gradients are reduced beside the backward pass; else in one go after it.
     bool overlaps_reduction = true;
+    // Neither: each bucket when it is full, and the backward pass waits for it (DeepSpeed's ZeRO 2 without overlap_comm:
+    // reduce_independent_p_g_buckets_and_remove_grads, on the stream that computes).
+    bool reduces_in_turn = false;
     // ZeRO 1 and 2 all-reduce whole buckets and keep a slice (use_multi_rank_bucket_allreduce).
     bool shards_by_all_reduce = false;
     // The step begins with fp32 copies of 16-bit gradients, of everything that the rank owns at once;
@@ -126,6 +130,10 @@ struct ProfileRules {
 
 // `storage`: of activations and parameters; `gradient`: of gradients.
 ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
+
+// What a bucket of gradients is filled up to on a pipeline stage.
+Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout, int stage,
+                DType gradient);
 
 // The strategy that the profile's program carries out. FSDP with a pipeline gathers a stage's parameters
 // once for all micro-batches and reduces its gradients after the last one (torchtitan's

@@ -135,13 +135,14 @@ void Reduction::reduce(UnitId id) {
     else if (to_host)
         flight.partial = whole;
     flight.done = b.record(Stream::reduce);
-    if (context_.rules.lists_partitions) b.wait(Stream::compute, flight.done);
+    const bool waits = context_.rules.reduces_in_turn;
+    if (context_.rules.lists_partitions || waits) b.wait(Stream::compute, flight.done);
     if (to_host)
         send_to_host(flight, computed);
     else if (takes_leave && !flight.partial.valid())
         flight.left = move_to_host(flight, own_slice(id), flight.done);
     flights_.push_back(flight);
-    if (whole != store) finish(1);
+    if (whole != store) finish(waits ? 0 : 1);
 }
 
 // Over the ranks that hold the unit, and their like in other shard groups.
@@ -398,7 +399,8 @@ void Reduction::after_layer(std::size_t layer) {
         if (last_writer_[u] != static_cast<std::int32_t>(layer)) continue;
         if (context_.adds_written()) add_written(UnitId(u));
         if (!reduces()) continue;
-        if (context_.rules.overlaps_reduction && !in_root(UnitId(u)))
+        if ((context_.rules.overlaps_reduction || context_.rules.reduces_in_turn) &&
+            !in_root(UnitId(u)))
             reduce(UnitId(u));
         else
             late_.push_back(UnitId(u));

@@ -17,7 +17,7 @@ namespace shardscope {
 // written, one being reduced). Where the optimizer steps on the host, the rank's part of a reduced unit goes there: in
 // stages 2 and 3 with every micro-batch, added on the device to what is there already, which is brought back
 // for it (DeepSpeed: async_accumulate_grad_in_cpu_via_gpu).
-// Products that do not overlap (ProfileRules) reduce where the body ends. Quantised gradients (qgZ of ZeRO++, Wang
+// Products that do not overlap (ProfileRules) reduce where the body ends, or wait for each unit. Quantised gradients (qgZ of ZeRO++, Wang
 // et al. 2023, 3.3) go all-to-all within nodes and then between them, as numbers of four bits, and are summed in
 // the stream of reductions.
 class Reduction {

@@ -429,6 +429,58 @@ TEST(Profiles, MegatronReducesAfterTheBackwardPass) {
     }
 }
 
+// DeepSpeed's ZeRO 2 has no place for all gradients: each bucket is reduced when it is full, and what comes behind
+// waits. So few are there at once; below stage 2 all are.
+TEST(Profiles, DeepSpeedReducesBucketByBucket) {
+    const auto planned = [](RuntimeProfile profile, int zero) {
+        Scenario scenario = half_precision(profile, 4);
+        scenario.model = test::deep_llama();
+        Strategy& s = scenario.strategies[0];
+        s.zero = zero;
+        s.bucket = Bytes(1);
+        return test::lower_tiny(scenario);
+    };
+    const Plan plan = planned(RuntimeProfile::deepspeed, 2);
+    const RoleProgram& role = plan.program.roles[0];
+    const auto backward = std::ranges::find_if(
+        role.bodies, [](const Body& b) { return b.name.starts_with("backward"); });
+    ASSERT_NE(backward, role.bodies.end());
+    const auto reduces = [](const Instruction& i) {
+        return i.stream == Stream::reduce && std::holds_alternative<Collective>(i.operation);
+    };
+    for (std::size_t i = 0; i + 1 < backward->instructions.size(); ++i) {
+        if (!reduces(backward->instructions[i])) continue;
+        std::size_t next = i + 1;  // on the compute stream
+        while (backward->instructions[next].stream != Stream::compute) ++next;
+        EXPECT_TRUE(std::holds_alternative<WaitEvent>(backward->instructions[next].operation));
+    }
+    const Bytes gradients = bytes_of(plan, "gradient bucket ");
+    const auto peak = [&](RuntimeProfile profile, int zero) {
+        return planned(profile, zero).memory[0].live_peak;
+    };
+    EXPECT_LT(peak(RuntimeProfile::deepspeed, 2) + Bytes(gradients.value / 2),
+              peak(RuntimeProfile::deepspeed, 1));
+}
+
+// --overlap-grad-reduce: max(40 million, one million per data-parallel rank) of the first stage, else all.
+TEST(Profiles, MegatronsBucketsWhereReductionsOverlap) {
+    Strategy s;
+    set_profile(s, RuntimeProfile::megatron);
+    const auto bucket = [&](int dp, int stage) {
+        Layout layout;
+        layout.dp = dp;
+        return bucket_of(s, rules_of(s, DType::bf16, DType::fp32), layout, stage, DType::fp32);
+    };
+    const Bytes all = default_bucket(RuntimeProfile::megatron);
+    EXPECT_EQ(bucket(8, 0), all);
+    s.overlap_reduce = true;
+    EXPECT_EQ(bucket(8, 0), Bytes(160'000'000));
+    EXPECT_EQ(bucket(64, 0), Bytes(256'000'000));
+    EXPECT_EQ(bucket(8, 1), all);
+    s.bucket = Bytes(100);
+    EXPECT_EQ(bucket(8, 0), Bytes(100)) << "as stated";
+}
+
 // What DeepSpeed's optimizers hold beside parameters, gradients and states (stage_1_and_2.py,
 // bf16_optimizer.py): with 16-bit gradients a flat copy of the rank's share and its fp32 copy while it
 // steps; with fp32 gradients autograd's own in 16 bits, all the time.
