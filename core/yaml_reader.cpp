@@ -147,9 +147,16 @@ std::uint64_t YamlValue::seed() const {
     return value;
 }
 
+// JSON writes what has a unit in quotes; a number in quotes is a text all the same.
+const std::string& YamlValue::quantity(const char* wanted, QuantityUnit unit) const {
+    const bool has_unit = node_->kind == YamlNode::Kind::scalar && node_->quoted &&
+                          !parse_number(node_->text) && parse_quantity(node_->text, unit);
+    return has_unit ? node_->text : plain_scalar(wanted);
+}
+
 double YamlValue::number(NumberRange range, QuantityUnit unit) const {
     const std::string wanted = "a number" + examples_of(unit);
-    const auto value = parse_quantity(plain_scalar(wanted.c_str()), unit);
+    const auto value = parse_quantity(quantity(wanted.c_str(), unit), unit);
     if (!value) {
         fail("type", fmt::format("{} is {}, but must be {}", path_, shown(), wanted),
              fmt::format("write {}, finite, {}", wanted, describe(range)));
@@ -162,7 +169,8 @@ double YamlValue::number(NumberRange range, QuantityUnit unit) const {
 }
 
 Bytes YamlValue::bytes(IntegerRange range) const {
-    const std::string& word = plain_scalar("a number of bytes or a size such as 25MiB");
+    const std::string& word =
+        quantity("a number of bytes or a size such as 25MiB", QuantityUnit::bytes);
     if (parse_integer(word)) return Bytes(integer(range));  // exact beyond 2^53
     const NumberRange whole{static_cast<double>(range.low), static_cast<double>(range.high)};
     return Bytes(static_cast<std::int64_t>(std::llround(number(whole, QuantityUnit::bytes))));

@@ -68,6 +68,7 @@ private:
     friend class YamlMap;
     std::string shown() const;  // the value as a message quotes it
     const std::string& plain_scalar(const char* wanted) const;
+    const std::string& quantity(const char* wanted, QuantityUnit unit) const;
 
     YamlNodePtr node_;
     std::shared_ptr<const std::string> file_;

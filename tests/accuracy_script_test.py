@@ -42,7 +42,7 @@ for row in csv.DictReader(open(arguments[1])):
                   row["memory"]])
 '''
 
-TRUE = {"ampere": 0.85, "blackwell": 0.60, "megatron": 30e-6, "megatron-deepspeed": 60e-6, "process": 5.0}
+TRUE = {"ampere": 0.85, "blackwell": 0.60, "megatron-2021": 30e-6, "megatron-deepspeed": 60e-6, "process": 5.0}
 
 
 def load_script():
@@ -57,8 +57,8 @@ def load_script():
 def world():
     """Two A100 families share a constant; B200 and process memory occur in one family each."""
     rows = []
-    for family, cluster, profile in (("one", "a100", "megatron"), ("two", "a100", "megatron-deepspeed"),
-                                     ("two", "a100", "megatron"), ("three", "b200", "megatron")):
+    for family, cluster, profile in (("one", "a100", "megatron-2021"), ("two", "a100", "megatron-deepspeed"),
+                                     ("two", "a100", "megatron-2021"), ("three", "b200", "megatron-2021")):
         for i in range(12):
             work, launches = 0.5 + 0.1 * i, 4000 - 300 * i
             efficiency = TRUE["ampere" if cluster == "a100" else "blackwell"]
@@ -102,7 +102,7 @@ class AccuracyScript(unittest.TestCase):
         # Parabolas through three points stand for 1/x: one percent.
         self.assertAlmostEqual(best["architectures", "ampere", "training_efficiency"], TRUE["ampere"], delta=0.01)
         self.assertAlmostEqual(best["architectures", "blackwell", "training_efficiency"], TRUE["blackwell"], delta=0.01)
-        self.assertAlmostEqual(best["profiles", "megatron", "launch"], TRUE["megatron"], delta=3e-6)
+        self.assertAlmostEqual(best["profiles", "megatron-2021", "launch"], TRUE["megatron-2021"], delta=3e-6)
         self.assertAlmostEqual(best["profiles", "megatron-deepspeed", "process"] / 2**30, TRUE["process"], delta=0.1)
         unseen = "profiles", "fsdp", "launch"
         self.assertEqual(best[unseen], start[unseen], "no run depends on it")
@@ -138,8 +138,8 @@ class AccuracyScript(unittest.TestCase):
         self.assertIn("| three ½ | time |", text)
         lines = list(csv.DictReader(table.read_text().splitlines()))
         self.assertEqual({(l["profile"], l["architecture"], l["quantity"]) for l in lines},
-                         {("megatron", "ampere", "time"), ("megatron-deepspeed", "ampere", "time"),
-                          ("megatron-deepspeed", "ampere", "process"), ("megatron", "blackwell", "time")})
+                         {("megatron-2021", "ampere", "time"), ("megatron-deepspeed", "ampere", "time"),
+                          ("megatron-deepspeed", "ampere", "process"), ("megatron-2021", "blackwell", "time")})
 
     def test_statistics(self):
         row = lambda name, measured: self.script.Row(name, "f", "m", "fsdp", "ampere", "time", measured)

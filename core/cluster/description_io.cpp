@@ -18,6 +18,8 @@ constexpr IntegerRange kPorts{0, 4096};  // of a node; 0: one per device
 constexpr IntegerRange kLeafNodes{0, 1'000'000};
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
 constexpr NumberRange kRate{0, 1e24, true};  // per second
+// Bytes per second: less is a number that lacks its unit.
+constexpr NumberRange kBandwidth{1e5, 1e24};
 constexpr NumberRange kWork{0, 1e30, true};
 constexpr NumberRange kTime{0, 1e6};          // seconds
 constexpr NumberRange kClock{0, 1e12, true};  // hertz
@@ -121,7 +123,7 @@ void read_device(const YamlValue& value, Device& device) {
     }
     map.read("memory", device.memory, kMemory);
     read_rates(map, device);
-    map.read("memory_bandwidth", device.memory_bandwidth, kRate);
+    map.read("memory_bandwidth", device.memory_bandwidth, kBandwidth);
     map.read("memory_efficiency", device.memory_efficiency, kFraction);
     read_gpu(map, device);
     map.read("host_cost", device.host_cost, kTime);
@@ -164,7 +166,7 @@ void read_link(const YamlValue& value, bool between_nodes, Link& link) {
     else
         keys.push_back("switched");
     const YamlMap map(value, keys);
-    map.read("bandwidth", link.bandwidth, kRate);
+    map.read("bandwidth", link.bandwidth, kBandwidth);
     if (const auto type = map.find("type")) read_type(*type, between_nodes, link);
     map.read("latency", link.latency, kTime);
     map.read("efficiency", link.efficiency, kFraction);
@@ -249,14 +251,14 @@ void read_host(const YamlValue& value, NodeHost& host) {
     const YamlMap map(
         value, {"memory", "memory_bandwidth", "memory_efficiency", "link", "nvme", "source"});
     map.read("memory", host.memory, kMemory);
-    map.read("memory_bandwidth", host.memory_bandwidth, kRate);
+    map.read("memory_bandwidth", host.memory_bandwidth, kBandwidth);
     map.read("memory_efficiency", host.memory_efficiency, kFraction);
     if (const auto link = map.find("link")) read_link(*link, false, host.link);
     if (const auto nvme = map.find("nvme")) {
         const YamlMap drives(*nvme, {"capacity", "read", "write"});
         drives.read("capacity", host.nvme, kMemory);
-        drives.read("read", host.nvme_read, kRate);
-        drives.read("write", host.nvme_write, kRate);
+        drives.read("read", host.nvme_read, kBandwidth);
+        drives.read("write", host.nvme_write, kBandwidth);
     }
     map.read("source", host.source);
 }
@@ -268,7 +270,7 @@ void read_operation(const YamlValue& value, ClusterOperation& operation) {
     map.read("node_power", operation.node_power, kPower);
     map.read("pue", operation.pue, kPue);
     map.read("node_mtbf", operation.node_mtbf, kFailureTime);
-    map.read("storage_bandwidth", operation.storage_bandwidth, kRate);
+    map.read("storage_bandwidth", operation.storage_bandwidth, kBandwidth);
     map.read("restart_time", operation.restart_time, kTime);
 }
 
@@ -288,7 +290,7 @@ std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value)
         own.read("launch", constants.launch, kTime);
         own.read("process", constants.process, kSomeMemory);
         own.read("scratch", constants.scratch, kScratch);
-        own.read("list_bandwidth", constants.list_bandwidth, kRate);
+        own.read("list_bandwidth", constants.list_bandwidth, kBandwidth);
         own.read("waiting_launch", constants.waiting_launch, kTime);
     }
     return profiles;

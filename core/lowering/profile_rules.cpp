@@ -85,8 +85,8 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
     return rules;
 }
 
-Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout, int stage,
-                DType gradient) {
+Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout,
+                int stage, DType gradient) {
     constexpr Bytes kWholeStage{std::int64_t{1} << 50};  // larger than the gradients of any
     if (rules.reduces_narrow_copies) return kWholeStage;
     // Megatron cuts what it reduces beside the backward pass, on the first stage: on others only the last micro-batch

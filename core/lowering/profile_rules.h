@@ -132,8 +132,8 @@ struct ProfileRules {
 ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient);
 
 // What a bucket of gradients is filled up to on a pipeline stage.
-Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout, int stage,
-                DType gradient);
+Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layout& layout,
+                int stage, DType gradient);
 
 // The strategy that the profile's program carries out. FSDP with a pipeline gathers a stage's parameters
 // once for all micro-batches and reduces its gradients after the last one (torchtitan's

@@ -30,13 +30,23 @@ StepTime median_step(std::vector<StepTime> steps) {
     return steps.size() % 2 == 1 ? steps[middle] : mean(steps[middle - 1], steps[middle]);
 }
 
+// Ranks that wait for each other end together, and which of them is last by a hair says nothing: of those that take
+// as long as the slowest, but for a thousandth, the one that computes most.
 StepTime slowest_median(const std::vector<RankTrace>& ranks) {
+    constexpr double kTogether = 1e-3;
+    std::vector<StepTime> medians;
     StepTime slowest = median_step({});
     for (const RankTrace& rank : ranks) {
-        const StepTime median = median_step(rank.steps);
-        if (!(median.wall <= slowest.wall)) slowest = median;  // also replaces NaN
+        medians.push_back(median_step(rank.steps));
+        if (!(medians.back().wall <= slowest.wall)) slowest = medians.back();  // also replaces NaN
     }
-    return slowest;
+    StepTime busiest = slowest;
+    for (const StepTime& median : medians)
+        if (median.wall >= (1 - kTogether) * slowest.wall && median.compute > busiest.compute)
+            busiest = median;
+    busiest.bubble += slowest.wall - busiest.wall;
+    busiest.wall = slowest.wall;
+    return busiest;
 }
 
 // All of it but the spans, which stay the trace's: there may be millions.

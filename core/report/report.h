@@ -31,8 +31,9 @@ struct Result {
     BesideDevice node_beside, node_capacity;
     Rank peak_rank;  // the rank whose peak is largest (lowest number among equals)
     std::vector<RankTrace>
-        ranks;      // memory and times without spans, by rank (or one per role when simulated)
-    StepTime time;  // parts of the slowest rank's median step
+        ranks;  // memory and times without spans, by rank (or one per role when simulated)
+    StepTime
+        time;  // parts of the slowest rank's median step; of several the one that computes most
     std::vector<std::string> notes;
     // Of simulated results, where they were asked for.
     std::optional<RunEstimate> run;

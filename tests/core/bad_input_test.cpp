@@ -155,6 +155,12 @@ const BadInput kBadInputs[] = {
     // Types and ranges.
     {"TextForNumber", good_with("steps: 3", "steps: three"), "type", "whole number"},
     {"QuotedNumber", good_with("steps: 3", "steps: \"3\""), "type", "in quotes"},
+    {"QuotedQuantityWithoutUnit",
+     good_with("gpus_per_node: 4}", "gpus_per_node: 4, inter_node: {bandwidth: \"400\"}}"), "type",
+     "in quotes"},
+    {"BandwidthWithoutUnit",
+     good_with("gpus_per_node: 4}", "gpus_per_node: 4, inter_node: {bandwidth: 400}}"), "range",
+     "50GB/s"},
     {"FractionForWhole", good_with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
     {"MapForNumber", good_with("steps: 3", "steps: {a: 1}"), "type", "a map"},
     {"ListForMap", good_with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type",

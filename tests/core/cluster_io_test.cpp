@@ -106,7 +106,7 @@ TEST(ClusterFile, KeysBesideTheGpuChangeIt) {
 
 TEST(ClusterFile, ALinksTypeBringsWhatIsNotStated) {
     const Cluster efa = cluster_from(
-        "{gpu: h100-sxm, nodes: 2, inter_node: {type: efa, bandwidth: 100Gbit/s, ports: 4}}");
+        "{gpu: h100-sxm, nodes: 2, inter_node: {type: efa, bandwidth: \"100Gbit/s\", ports: 4}}");
     EXPECT_EQ(efa.inter_node.type, LinkType::efa);
     EXPECT_EQ(efa.inter_node.efficiency, facts_of(LinkType::efa).efficiency);
     EXPECT_EQ(efa.inter_node.latency.value, facts_of(LinkType::efa).latency);

@@ -48,6 +48,22 @@ TEST_F(Summarise, StepTimeIsTheSlowestRanksMedian) {
     EXPECT_DOUBLE_EQ(sum_of_parts(result.time), result.step_time.value);
 }
 
+// Ranks that wait for each other end together: the parts are of the one that computes, not of the last by a hair.
+TEST_F(Summarise, OfRanksThatEndTogetherTheBusiestIsTold) {
+    StepTime busy = step(4), idle;
+    idle.bubble = idle.wall = Seconds(busy.wall.value * (1 + 1e-6));
+    StepTime slow = idle;
+    slow.bubble = slow.wall = Seconds(busy.wall.value * 1.01);
+    Trace trace;
+    trace.ranks = {rank_trace(0, {idle}, 10), rank_trace(1, {busy}, 20)};
+    const Result result = summarise(trace, plan, device);
+    EXPECT_EQ(result.step_time, idle.wall);
+    EXPECT_EQ(result.time.compute, busy.compute);
+    EXPECT_DOUBLE_EQ(sum_of_parts(result.time), result.step_time.value);
+    trace.ranks = {rank_trace(0, {slow}, 10), rank_trace(1, {busy}, 20)};
+    EXPECT_EQ(summarise(trace, plan, device).time.compute, Seconds(0)) << "slower by more";
+}
+
 TEST_F(Summarise, PartsOfAnEvenNumberOfStepsStillSumToTheMedian) {
     Trace trace;
     trace.ranks = {rank_trace(0, {step(8), step(1), step(2), step(4)}, 10)};
