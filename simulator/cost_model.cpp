@@ -35,10 +35,11 @@ std::map<MathType, MatmulPrecision> precisions_of(const Device& device) {
         const auto math = static_cast<MathType>(i);
         const double peak = device.peak_of(math).value;
         const double part = math == MathType::fp8_rowwise ? kRowScales : 1;
+        // The CUDA cores, which fp32 is computed on, are not what power limits.
+        const double sustained = math == MathType::fp32 ? 1 : device.training_efficiency;
         if (peak > 0)
-            precisions[math] = {
-                peak, part * device.matmul_efficiency_of(math) * device.training_efficiency,
-                operand_bytes(math)};
+            precisions[math] = {peak, part * device.matmul_efficiency_of(math) * sustained,
+                                operand_bytes(math)};
     }
     return precisions;
 }
