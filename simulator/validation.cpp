@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -31,7 +30,7 @@ struct Answer {
     std::optional<Error> skipped;
     std::string layout;
     bool fits = false;
-    Strategy strategy;  // the one of the scenario's that was chosen
+    std::size_t strategy = 0;  // the one of the scenario's that was chosen
     StepTime time;
     std::map<std::string, Bytes> peaks;  // by the memory_kind asked for
     std::map<std::string, Error> no_peaks;
@@ -40,7 +39,7 @@ struct Answer {
 
 // Rows with equal scenarios.
 struct Job {
-    MappedRun mapped;
+    Scenario scenario;
     std::vector<std::size_t> rows;
     std::vector<std::string> memory_kinds;  // of those rows
     Answer answer;
@@ -53,10 +52,10 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
-// What a user would have chosen of the scenario's strategies: the degrees of the first that fits, among those of each
-// micro-batch the first that fits, and of those the fastest. Times fall and then rise with the micro-batch, by the
-// pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been slower.
-// Where nothing fits, the last strategy that can be planned.
+// What a user would have chosen of the scenario's strategies (MappedRun): the first attempt of which anything fits, among
+// those of each micro-batch the first that fits, and of those the fastest. Times fall and then rise with the
+// micro-batch, by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row
+// have been slower. Where nothing fits, the last strategy that can be planned.
 class Choice {
 public:
     Choice(const Scenario& scenario, Answer& answer) : scenario_(scenario), answer_(answer) {
@@ -67,12 +66,13 @@ public:
 
     Candidate make() {
         int slower = 0;
-        for (const Strategy& strategy : scenario_.strategies) {
-            if (best_ && !same_degrees(strategy)) break;
+        for (std::size_t i = 0; i < scenario_.strategies.size(); ++i) {
+            const Strategy& strategy = scenario_.strategies[i];
+            if (best_ && begins_attempt(i)) break;
             if (best_ && decided_ == strategy.micro_batch) continue;
             Candidate candidate = plan(strategy);
             if (candidate.report.status != Status::fits) {
-                if (!best_) keep_refused(strategy, std::move(candidate));
+                if (!best_) keep_refused(i, std::move(candidate));
                 continue;
             }
             decided_ = strategy.micro_batch;
@@ -82,7 +82,7 @@ public:
                 continue;
             }
             slower = 0;
-            answer_.strategy = strategy;
+            answer_.strategy = i;
             best_ = std::move(candidate);
         }
         if (best_) return std::move(*best_);
@@ -105,13 +105,17 @@ private:
         answer_.simulated += since(began);
     }
     // A plan that does not fit rather than none.
-    void keep_refused(const Strategy& strategy, Candidate candidate) {
+    void keep_refused(std::size_t strategy, Candidate candidate) {
         if (refused_ && candidate.report.error && !refused_->report.error) return;
         refused_ = std::move(candidate);
         refused_strategy_ = strategy;
     }
-    bool same_degrees(const Strategy& strategy) const {
-        return strategy.tp == answer_.strategy.tp && strategy.pp == answer_.strategy.pp;
+    bool begins_attempt(std::size_t i) const {
+        if (i == 0) return true;
+        const Strategy& before = scenario_.strategies[i - 1];
+        const Strategy& strategy = scenario_.strategies[i];
+        return strategy.tp != before.tp || strategy.pp != before.pp ||
+               strategy.micro_batch > before.micro_batch;
     }
     bool is_faster(const Candidate& candidate) const {
         if (!candidate.report.simulated) return false;
@@ -124,7 +128,7 @@ private:
     std::shared_ptr<const Model> model_;
     std::optional<Candidate> best_, refused_;
     std::optional<std::int64_t> decided_;  // a micro-batch that fits
-    Strategy refused_strategy_;
+    std::size_t refused_strategy_ = 0;
 };
 
 void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer& answer) {
@@ -139,11 +143,11 @@ void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer
 
 void solve(Job& job) {
     Answer& answer = job.answer;
-    const Scenario& scenario = job.mapped.scenario;
+    const Scenario& scenario = job.scenario;
     try {
         const Candidate candidate = Choice(scenario, answer).make();
         if (const auto& error = candidate.report.error)
-            throw without_place(*error, answer.strategy);
+            throw without_place(*error, scenario.strategies[answer.strategy]);
         answer.fits = candidate.report.status == Status::fits;
         answer.layout = candidate.report.layout;
         answer.time = candidate.report.simulated->time;
@@ -173,7 +177,7 @@ std::optional<Assumption> contradiction_of(const MeasuredRun& run) {
 class Predictions {
 public:
     Predictions(std::span<const MeasuredRun> runs, const ValidationOptions& options)
-        : runs_(runs), options_(options), predictions_(runs.size()) {}
+        : runs_(runs), options_(options), predictions_(runs.size()), assumed_(runs.size()) {}
 
     std::vector<Prediction> run(ValidationTimes& times) {
         auto began = Clock::now();
@@ -186,7 +190,7 @@ public:
         for (Job& job : jobs_) {
             times.plan += job.answer.planned;
             times.simulate += job.answer.simulated;
-            for (const std::size_t row : job.rows) fill(predictions_[row], job, runs_[row]);
+            for (const std::size_t row : job.rows) fill(row, job);
         }
         times.simulated = jobs_.size();
         return std::move(predictions_);
@@ -204,10 +208,10 @@ private:
     }
 
     void add(std::size_t row, MappedRun mapped) {
-        predictions_[row].assumed = mapped.assumed;
+        assumed_[row] = std::move(mapped.assumed);
         const auto [known, fresh] =
             numbers_.emplace(scenario_to_json(mapped.scenario), jobs_.size());
-        if (fresh) jobs_.push_back({std::move(mapped), {}, {}, {}});
+        if (fresh) jobs_.push_back({std::move(mapped.scenario), {}, {}, {}});
         Job& job = jobs_[known->second];
         job.rows.push_back(row);
         const std::string& kind = runs_[row].memory_kind;
@@ -222,34 +226,15 @@ private:
         if (options_.on_progress) options_.on_progress(done_, runs_.size());
     }
 
-    // The degrees that were chosen, without what was assumed for others.
-    static void tell_degrees(std::vector<Assumption>& assumed, const Strategy& chosen,
-                             const MeasuredRun& run) {
-        const auto drop = [&](std::string_view column) {
-            std::erase_if(assumed, [&](const Assumption& a) { return a.column == column; });
-        };
-        if (chosen.tp == 1) drop("sequence_parallel");
-        if (!chosen.etp) drop("etp");
-        if (chosen.pp == 1)
-            for (const char* column : {"schedule", "virtual_stages"}) drop(column);
-        if (!run.tp) assumed.push_back({"tp", std::to_string(chosen.tp)});
-        if (!run.pp) assumed.push_back({"pp", std::to_string(chosen.pp)});
-    }
-
-    static void fill(Prediction& prediction, const Job& job, const MeasuredRun& run) {
+    void fill(std::size_t row, const Job& job) {
+        Prediction& prediction = predictions_[row];
+        const MeasuredRun& run = runs_[row];
         const Answer& answer = job.answer;
+        prediction.assumed = assumed_[row].with(answer.strategy);
         prediction.skipped = answer.skipped;
-        prediction.cluster = job.mapped.scenario.cluster.name;
-        prediction.precision = name_of(job.mapped.scenario.training.arithmetic());
+        prediction.cluster = job.scenario.cluster.name;
+        prediction.precision = name_of(job.scenario.training.arithmetic());
         if (answer.skipped) return;
-        if (job.mapped.degrees_open) tell_degrees(prediction.assumed, answer.strategy, run);
-        if (job.mapped.micro_batch_open)
-            prediction.assumed.push_back(
-                {"micro_batch", std::to_string(answer.strategy.micro_batch.value_or(0))});
-        if (job.mapped.recompute_open)
-            prediction.assumed.push_back(
-                {"recompute",
-                 answer.strategy.recompute.kind == Recompute::Kind::none ? "none" : "full"});
         if (run.peak_memory_gib && run.memory_kind.empty())
             prediction.assumed.push_back({"memory_kind", "allocated"});
         if (auto contradiction = contradiction_of(run))
@@ -266,6 +251,7 @@ private:
     std::span<const MeasuredRun> runs_;
     const ValidationOptions& options_;
     std::vector<Prediction> predictions_;
+    std::vector<RunAssumptions> assumed_;  // by row
     std::vector<Job> jobs_;
     std::map<std::string, std::size_t> numbers_;  // of jobs, by their scenario's text
     std::mutex mutex_;                            // of `done_` and on_progress

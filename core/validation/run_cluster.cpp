@@ -14,7 +14,7 @@
 #include "core/error.h"
 #include "core/nearest.h"
 #include "core/validation/gpu_name.h"
-#include "core/validation/run_words.h"
+#include "core/validation/run_notes.h"
 
 namespace shardscope {
 namespace {
@@ -85,11 +85,15 @@ void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption
 }
 
 // What sets a part apart from the catalogue's has no column; rows say it in words.
-void set_part(Device& device, const std::string& note) {
-    if (const auto watts = number_before(note, " W power limit"))
+void set_part(Device& device, const RunNotes& notes, std::vector<Assumption>& assumed) {
+    if (const auto watts = notes.power_limit()) {
         device.power_limit = Watts(*watts);
-    if (const auto rate = number_before(note, " TB/s"))
+        assumed.push_back({kFromNotes, fmt::format("power limit {:g} W", *watts)});
+    }
+    if (const auto rate = notes.memory_bandwidth()) {
         device.memory_bandwidth = BytesPerSecond(*rate * 1e12);
+        assumed.push_back({kFromNotes, fmt::format("memory bandwidth {:g} TB/s", *rate)});
+    }
 }
 
 // BigScience's programs were started with CUDA_LAUNCH_BLOCKING=1 (train/tr11-176B-ml/*.slurm).
@@ -129,6 +133,10 @@ void set_network(Link& link, const std::string& note) {
 
 void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Link &inside = cluster.intra_node, &between = cluster.inter_node;
+    // A V100's links reach eight in all. Nodes of more are DGX-2, where they go to switches.
+    if (cluster.device.architecture == Architecture::volta &&
+        run.gpus_per_node.value_or(0) > kGpusPerNode)
+        inside.switched = true;
     if (run.intra_node_GBps)
         inside.bandwidth = BytesPerSecond(*run.intra_node_GBps * kGB);
     else if (cluster.gpus_per_node > 1)
@@ -180,7 +188,7 @@ Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Cluster cluster = nearest_cluster(run, assumed);
     set_size(cluster, run, assumed);
     set_memory(cluster, run, assumed);
-    set_part(cluster.device, run.assumptions);
+    set_part(cluster.device, RunNotes(run.assumptions), assumed);
     set_launches(cluster.device, run, assumed);
     set_links(cluster, run, assumed);
     return cluster;

@@ -10,15 +10,16 @@
 
 namespace shardscope {
 
-// What the row left open, and what was taken for it.
+// What the row left open, and what was taken for it; in column "assumptions" what was taken from there, in words.
 struct Assumption {
     std::string column, value;
     bool operator==(const Assumption&) const = default;
 };
+inline constexpr const char* kFromNotes = "assumptions";
 
 // Of the catalogue's clusters of that GPU ("A100": a100-40gb, a100-80gb) the one whose memory, then whose
 // bandwidth inside a node is nearest; the one with most memory where the row does not say. `network_note`
-// may name the network ("Omni-Path"), `assumptions` a "500 W power limit" and the memory's "2.4 TB/s".
+// may name the network ("Omni-Path"), `assumptions` a "500 W power limit" and "HBM2e (2.4 TB/s)".
 // Adds to `assumed` what it took from the catalogue because the row is silent. Throws Error "gpu" for one
 // that the catalogue does not have, "missing-value", and "nodes" where GPUs do not fill the nodes.
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -10,6 +12,7 @@
 #include "core/error.h"
 #include "core/model/model.h"
 #include "core/nearest.h"
+#include "core/validation/run_notes.h"
 #include "core/validation/run_words.h"
 
 namespace shardscope {
@@ -59,28 +62,56 @@ std::int64_t padded_vocabulary(std::int64_t vocab, RuntimeProfile profile, int t
     return (vocab + multiple - 1) / multiple * multiple;
 }
 
-// What no column says of released models with experts, by what their names contain; the first is meant.
+// Released models with experts, by what their names contain; the first is meant.
 struct Released {
     std::string_view name;
+    std::int64_t expert_ffn;
+    // What no column says.
     std::int64_t first_dense,
         shared;  // blocks without experts; shared experts, each as wide as one
     LatentAttentionSpec latent;
 };
 constexpr LatentAttentionSpec kDeepSeekAttention{512, 1536, 128, 64, 128};
 constexpr auto kReleased = std::to_array<Released>({
-    {"DeepSeek-V2-Lite", 1, 2, {512, 0, 128, 64, 128}},
-    {"DeepSeek-V2", 1, 2, kDeepSeekAttention},
-    {"DeepSeek-V3", 3, 1, kDeepSeekAttention},
-    {"DeepSeek-R1", 3, 1, kDeepSeekAttention},
-    {"DeepSeekMoE-16B", 1, 2, {}},
-    {"Qwen1.5-MoE", 0, 4, {}},
-    {"Qwen2-57B-A14B", 0, 8, {}},
-    {"Kimi-K2", 1, 1, kDeepSeekAttention},
-    {"Moonlight-16B", 1, 2, {512, 0, 128, 64, 128}},
+    {"DeepSeek-V2-Lite", 1408, 1, 2, {512, 0, 128, 64, 128}},
+    {"DeepSeek-V2", 1536, 1, 2, kDeepSeekAttention},
+    {"DeepSeek-V3", 2048, 3, 1, kDeepSeekAttention},
+    {"DeepSeek-R1", 2048, 3, 1, kDeepSeekAttention},
+    {"DeepSeekMoE-16B", 1408, 1, 2, {}},
+    {"Qwen1.5-MoE", 1408, 0, 4, {}},
+    {"Qwen2-57B-A14B", 2560, 0, 8, {}},
+    {"Kimi-K2", 2048, 1, 1, kDeepSeekAttention},
+    {"Moonlight-16B", 1408, 1, 2, {512, 0, 128, 64, 128}},
 });
 
+bool is_separator(char c) { return c == '-' || c == '_' || c == '.' || c == ' '; }
+
+// How many characters of a text's beginning are a name, in any case and with other separators or none; 0: they are not.
+std::size_t named_length(std::string_view text, std::string_view name) {
+    const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+    std::size_t at = 0;
+    for (const char c : name) {
+        if (is_separator(c)) continue;
+        while (at > 0 && at < text.size() && is_separator(text[at])) ++at;
+        if (at == text.size() || lower(text[at]) != lower(c)) return 0;
+        ++at;
+    }
+    return at;
+}
+
+// "DeepSeekV3" and "deepseek_v3" are DeepSeek-V3. "Qwen 32B" and "Gemma 2B" are no Qwen3 and no Gemma-2: their number is
+// that of parameters.
 bool is_named(const MeasuredRun& run, std::string_view name) {
-    return folded(run.model).find(folded(name)) != std::string::npos;
+    const std::string_view model = run.model;
+    for (std::size_t first = 0; first < model.size(); ++first) {
+        const std::size_t length = named_length(model.substr(first), name);
+        if (length == 0) continue;
+        const char next = first + length < model.size() ? model[first + length] : ' ';
+        const bool goes_on =
+            std::isdigit(static_cast<unsigned char>(next)) != 0 || next == 'b' || next == 'B';
+        if (!goes_on || std::isdigit(static_cast<unsigned char>(name.back())) == 0) return true;
+    }
+    return false;
 }
 
 // Heads that are together wider or narrower than the model, as released.
@@ -95,34 +126,37 @@ constexpr auto kHeadDims = std::to_array<std::pair<std::string_view, std::int64_
 });
 
 // "… 1 dense layer, …" in the notes of a run with fewer layers than the release.
-std::optional<std::int64_t> dense_layers_in(const std::string& notes) {
-    const std::size_t word = notes.find(" dense layer");
-    if (word == std::string::npos || word == 0) return std::nullopt;
-    const std::size_t before = notes.find_last_not_of("0123456789", word - 1);
-    const std::string digits = notes.substr(before + 1, word - before - 1);
-    if (digits.empty() || digits.size() > 4) return std::nullopt;
-    return std::stoll(digits);
+std::int64_t dense_layers(const MeasuredRun& run, const Released& released,
+                          std::vector<Assumption>& assumed) {
+    constexpr double kMost = 10'000;
+    const auto noted = RunNotes(run.assumptions).number_before("dense layer");
+    if (!noted || *noted != std::floor(*noted) || *noted < 0 || *noted >= kMost)
+        return released.first_dense;
+    const auto layers = static_cast<std::int64_t>(*noted);
+    assumed.push_back(
+        {kFromNotes, fmt::format("{} dense layer{}", layers, layers == 1 ? "" : "s")});
+    return layers;
 }
 
 void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assumption>& assumed) {
     if (run.experts.value_or(1) <= 1) return;
+    const auto* const released = std::ranges::find_if(
+        kReleased, [&](const Released& entry) { return is_named(run, entry.name); });
+    const bool is_released = released != kReleased.end();
     ExpertsSpec& experts = spec.experts;
     experts.count = *run.experts;
     experts.per_token = require(run.experts_per_token, "experts_per_token");
-    experts.ffn = run.expert_ffn.value_or(spec.ffn);
+    experts.ffn = run.expert_ffn.value_or(is_released ? released->expert_ffn : spec.ffn);
     if (!run.expert_ffn) assumed.push_back({"expert_ffn", std::to_string(experts.ffn)});
-    for (const Released& released : kReleased) {
-        if (!is_named(run, released.name)) continue;
-        experts.first_dense = dense_layers_in(run.assumptions).value_or(released.first_dense);
-        experts.shared_ffn = released.shared * experts.ffn;
-        spec.latent = released.latent;
-        assumed.push_back(
-            {"model",
-             fmt::format("{}'s{} shared experts: {}, blocks without experts: {}", released.name,
-                         released.latent.kv_rank > 0 ? " latent attention," : "", released.shared,
-                         experts.first_dense)});
-        return;
-    }
+    if (!is_released) return;
+    experts.first_dense = dense_layers(run, *released, assumed);
+    experts.shared_ffn = released->shared * experts.ffn;
+    spec.latent = released->latent;
+    assumed.push_back(
+        {"model",
+         fmt::format("{}'s{} shared experts: {}, blocks without experts: {}", released->name,
+                     released->latent.kv_rank > 0 ? " latent attention," : "", released->shared,
+                     experts.first_dense)});
 }
 
 // Of latent attention queries, keys and values have widths of their own, which no one column can state.

@@ -2,62 +2,47 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
 
 #include <fmt/format.h>
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/validation/run_framework.h"
 #include "core/validation/run_model.h"
+#include "core/validation/run_notes.h"
 #include "core/validation/run_words.h"
+#include "core/yaml_number.h"
 
 namespace shardscope {
 namespace {
 
-// A product's name in the file.
-struct Framework {
-    std::string_view name;
-    RuntimeProfile profile;
-    int zero;  // where the row does not say: what the product does unless it is told
-};
-constexpr auto kFrameworks = std::to_array<Framework>({
-    {"shardscope", RuntimeProfile::shardscope, 0},
-    {"deepspeed", RuntimeProfile::deepspeed, 0},
-    {"deepspeed-2021", RuntimeProfile::deepspeed_2021, 0},
-    {"megatron-deepspeed", RuntimeProfile::megatron_deepspeed, 0},
-    {"megatron", RuntimeProfile::megatron, 0},
-    {"megatron-2021", RuntimeProfile::megatron_2021, 0},
-    {"fsdp", RuntimeProfile::fsdp, 3},
-    {"fsdp1", RuntimeProfile::fsdp, 3},
-    {"fsdp2", RuntimeProfile::fsdp, 3},
-    {"llm-foundry", RuntimeProfile::llm_foundry, 3},
-});
-
 class RunMapping {
 public:
     RunMapping(const MeasuredRun& run, const ValidationConstants& constants)
-        : run_(run), constants_(constants) {}
+        : run_(run), notes_(run.assumptions), constants_(constants) {}
 
     MappedRun map() {
         if (run_.unreadable) throw *run_.unreadable;
         derive_degree();
-        framework_ = find_framework();
+        framework_ = framework_of(run_, assumed_);
         Scenario& scenario = mapped_.scenario;
         scenario.name = "validation";
-        scenario.cluster = cluster_of(run_, mapped_.assumed);
+        scenario.cluster = cluster_of(run_, assumed_);
         apply_constants(constants_, scenario.cluster);
-        scenario.model = model_of(run_, framework_.profile, tp(), mapped_.assumed);
+        scenario.model = model_of(run_, framework_.profile, tp(), assumed_);
         scenario.training = training();
-        scenario.strategies = all_strategies();
+        mapped_.assumed.always = std::move(assumed_);
+        for (const Degrees& degrees : all_degrees()) {
+            assumed_.clear();
+            add_alternatives(strategy(degrees));
+        }
         return std::move(mapped_);
     }
 
 private:
     void assume(const char* column, std::string value) {
-        const Assumption assumption{column, std::move(value)};
-        if (std::ranges::find(mapped_.assumed, assumption) == mapped_.assumed.end())
-            mapped_.assumed.push_back(assumption);
+        assumed_.push_back({column, std::move(value)});
     }
 
     // The number in a column, or what stands for it where it is empty.
@@ -91,47 +76,6 @@ private:
 
     int tp() const { return static_cast<int>(run_.tp.value_or(1)); }
 
-    // torch.compile has no column; rows that used it say so in their notes, or are of a program that
-    // compiles unless told otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan
-    // since 2025; its files carry the month.
-    RuntimeProfile fsdp_profile() const {
-        if (run_.source.starts_with("foundation-model-stack/fms-fsdp"))
-            return RuntimeProfile::fsdp_compile_blocks;
-        if (run_.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
-        if (run_.assumptions.find("torch.compile") == std::string::npos)
-            return RuntimeProfile::fsdp;
-        const bool old = run_.source.find("_2024") != std::string::npos;
-        return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
-    }
-
-    // No column has the year, but a source may name it, or the conference.
-    bool is_of_2021() const {
-        return run_.source.find("2021") != std::string::npos ||
-               run_.source.find("SC21") != std::string::npos;
-    }
-    static RuntimeProfile in_2021(RuntimeProfile profile) {
-        if (profile == RuntimeProfile::deepspeed) return RuntimeProfile::deepspeed_2021;
-        if (profile == RuntimeProfile::megatron) return RuntimeProfile::megatron_2021;
-        return profile;
-    }
-
-    Framework find_framework() const {
-        if (is_unknown_mark(run_.framework) || run_.framework.empty())
-            throw Error("missing-value", "column \"framework\" is empty",
-                        "nothing can stand for it");
-        const std::string word = usual_word(RunWord::framework, run_.framework);
-        std::vector<std::string_view> names;
-        for (Framework framework : kFrameworks) {
-            names.push_back(framework.name);
-            if (framework.name != word) continue;
-            if (framework.profile == RuntimeProfile::fsdp) framework.profile = fsdp_profile();
-            if (is_of_2021()) framework.profile = in_2021(framework.profile);
-            return framework;
-        }
-        throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run_.framework),
-                    suggest_name(run_.framework, names));
-    }
-
     TrainingSpec training() {
         TrainingSpec training;
         training.global_batch = require(run_.global_batch, "global_batch");
@@ -143,6 +87,7 @@ private:
 
     void set_precision(TrainingSpec& training) {
         std::vector<std::string_view> names;
+        names.reserve(kTrainingPrecisions.size());
         for (const MathType math : kTrainingPrecisions) names.push_back(name_of(math));
         // Gradients in fp16 are of training in fp16, as is training where there is no bf16.
         const bool half = usual_word(RunWord::precision, run_.grad_dtype) == "fp16" ||
@@ -216,28 +161,17 @@ private:
                require(run_.global_batch, "global_batch") % replicas == 0;
     }
 
-    std::vector<Strategy> all_strategies() {
-        const std::vector<Degrees> degrees = all_degrees();
-        mapped_.degrees_open = degrees.size() > 1;
-        std::vector<Strategy> all;
-        for (const Degrees& d : degrees)
-            for (Strategy& s : alternatives(strategy(d))) all.push_back(std::move(s));
-        return all;
-    }
-
     Strategy strategy(const Degrees& degrees) {
         Strategy s;
         s.name = "run";
         set_profile(s, framework_.profile);
         s.tp = degrees.tp;
         s.pp = degrees.pp;
-        if (!mapped_.degrees_open) {
-            if (!run_.tp) assume("tp", std::to_string(s.tp));
-            if (!run_.pp) assume("pp", std::to_string(s.pp));
-        }
+        if (!run_.tp) assume("tp", std::to_string(s.tp));
+        if (!run_.pp) assume("pp", std::to_string(s.pp));
         s.ep = static_cast<int>(run_.ep.value_or(1));
         set_context_parallel(s);
-        s.zero = number(run_.zero_stage, "zero_stage", framework_.zero);
+        s.zero = static_cast<int>(run_.zero_stage.value_or(framework_.zero));
         set_data_parallel(s);
         set_expert_tensor_parallel(s);
         set_pipeline(s);
@@ -271,9 +205,10 @@ private:
         if (s.tp == 1 || run_.experts.value_or(1) <= 1) return;
         if (run_.etp) {
             s.etp = static_cast<int>(*run_.etp);
-        } else if (const auto noted = number_after(run_.assumptions, "ETP")) {
+        } else if (const auto noted = notes_.number_after("ETP")) {
             s.etp = static_cast<int>(*noted);
             assume("etp", std::to_string(*s.etp));
+            assume(kFromNotes, fmt::format("ETP {}", *s.etp));
         } else if (const int replicas = *s.dp * s.cp;
                    replicas % s.ep != 0 && s.tp * replicas % s.ep == 0) {
             s.etp = 1;
@@ -297,10 +232,20 @@ private:
         if (word == "gpipe") s.schedule = Schedule::gpipe;
         if (word == "zb-h1") s.schedule = Schedule::zero_bubble;
         if (word == "zb-v") s.schedule = Schedule::zero_bubble_v;
-        const int chunks = word == "interleaved-1f1b" ? 2 : 1;  // torchtitan's, else Megatron's
+        const int chunks = word == "interleaved-1f1b" ? usual_chunks(s.pp) : 1;
         // Both chunks are the schedule's own.
         if (s.schedule == Schedule::zero_bubble_v && run_.virtual_stages.value_or(2) == 2) return;
         s.virtual_stages = number(run_.virtual_stages, "virtual_stages", chunks);
+    }
+
+    // Of an interleaved schedule: the fewest chunks of a stage into which its layers divide, as Megatron requires; where
+    // they do not divide over the stages, two. A stage with too few layers interleaves nothing.
+    int usual_chunks(int stages) const {
+        const std::int64_t layers = require(run_.layers, "layers"), of_stage = layers / stages;
+        if (layers % stages != 0) return of_stage >= 2 ? 2 : 1;
+        for (std::int64_t chunks = 2; chunks <= of_stage; ++chunks)
+            if (of_stage % chunks == 0) return static_cast<int>(chunks);
+        return 1;
     }
 
     // PyTorch's tensor parallelism comes with it, Megatron's needs to be asked for it.
@@ -310,13 +255,26 @@ private:
         const bool usual = is_fsdp(framework_.profile) || run_.experts.value_or(1) > 1;
         if (!run_.sequence_parallel) assume("sequence_parallel", usual ? "1" : "0");
         s.sequence_parallel = run_.sequence_parallel.value_or(usual);
-        if (s.sequence_parallel && run_.assumptions.find("async TP") != std::string::npos)
-            s.tp_overlap = TensorOverlap::pieces;
+        if (!s.sequence_parallel || !notes_.affirms("async TP")) return;
+        s.tp_overlap = TensorOverlap::pieces;
+        assume(kFromNotes, "async TP");
+    }
+
+    // FlashAttention is of 2022, and its second version, which frameworks call, needs Ampere.
+    bool is_before_flash() const {
+        const RuntimeProfile profile = framework_.profile;
+        return profile == RuntimeProfile::megatron_2021 ||
+               profile == RuntimeProfile::deepspeed_2021 ||
+               mapped_.scenario.cluster.device.architecture == Architecture::volta;
     }
 
     void set_attention(Strategy& s) {
-        const std::string word = usual_word(RunWord::attention, run_.attention);
-        if (word.empty()) return assume("attention", "flash");
+        std::string word = usual_word(RunWord::attention, run_.attention);
+        if (word.empty()) {
+            // Context parallelism goes by log-sum-exps, which only flash has.
+            word = is_before_flash() && s.cp == 1 ? "unfused" : "flash";
+            assume("attention", word);
+        }
         if (word == "flash") return;
         if (word != "unfused")
             throw Error("unknown-name", fmt::format("unknown attention \"{}\"", run_.attention),
@@ -326,14 +284,15 @@ private:
 
     void set_recompute(Strategy& s) {
         const std::string word = usual_word(RunWord::recompute, run_.recompute);
-        if (word == "none") return;
-        if (word.empty()) {
-            mapped_.recompute_open = true;
-        } else if (word == "full") {
+        recompute_open_ = word.empty();
+        if (word.empty() || word == "none") return;
+        if (word == "full") {
             s.recompute.kind = Recompute::Kind::full;
+        } else if (const auto every = blocks_apart(word)) {
+            s.recompute = {Recompute::Kind::full, *every};
         } else if (word != "selective") {
             throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
-                        "use \"none\", \"selective\", \"full\" or \"unstated\"");
+                        "use \"none\", \"selective\", \"full\", \"every N\" or \"unstated\"");
         } else if (is_fsdp(framework_.profile)) {
             s.recompute = recomputed_blocks();
             assume("recompute", recompute_text(s.recompute));
@@ -342,12 +301,25 @@ private:
         }
     }
 
+    // 2 of "every-2", "every-2-blocks" and "every-other-block".
+    std::optional<int> blocks_apart(std::string_view word) const {
+        constexpr std::string_view kEvery = "every-";
+        if (!word.starts_with(kEvery)) return std::nullopt;
+        word.remove_prefix(kEvery.size());
+        const std::string_view count = word.substr(0, word.find('-'));
+        if (count == "other" || count == "second" || count == "2nd") return 2;
+        const auto number = parse_integer(count);
+        if (!number || *number < 1 || *number > require(run_.layers, "layers")) return std::nullopt;
+        return static_cast<int>(*number);
+    }
+
     // Which blocks are recomputed: as a note says by the share of the model's work, of which a forward
     // pass is a third, in eighths at the finest; every second block where nothing is said.
-    Recompute recomputed_blocks() const {
+    Recompute recomputed_blocks() {
         Recompute nearest{Recompute::Kind::full, 2};
-        const auto share = number_before(run_.assumptions, " of a fwd+bwd");
-        if (!share) return nearest;
+        const auto share = notes_.number_before("of a fwd+bwd");
+        if (!share || *share <= 0) return nearest;
+        assume(kFromNotes, fmt::format("recompute fraction {:g} of a fwd+bwd", *share));
         const auto error = [&](int blocks, int every) {
             return std::abs(static_cast<double>(blocks) / every - 3 * *share);
         };
@@ -358,24 +330,66 @@ private:
         return nearest;
     }
 
-    // All that the row leaves open: no recomputation before full, and micro-batches from the largest that still gives
-    // every pipeline stage one.
-    std::vector<Strategy> alternatives(const Strategy& s) {
+    // A ZeRO stage, and what is recomputed with it: of each micro-batch the first that fits.
+    struct Attempt {
+        int zero;
+        std::vector<Recompute> recomputes;
+    };
+    static constexpr Recompute kFullRecompute{Recompute::Kind::full, 1};
+
+    // Who has no room for optimizer states on every rank shards them before recomputing anything: it costs next to no
+    // time. Megatron's stage 1 is its distributed optimizer, which that of 2021 has not.
+    std::vector<Attempt> attempts(const Strategy& s) const {
         std::vector<Recompute> recomputes{s.recompute};
-        if (mapped_.recompute_open) recomputes.push_back({Recompute::Kind::full, 1});
-        std::vector<Strategy> strategies;
-        for (const std::int64_t micro_batch : micro_batches(s))
-            for (const Recompute& recompute : recomputes) {
-                strategies.push_back(s);
-                strategies.back().micro_batch = micro_batch;
-                strategies.back().recompute = recompute;
-            }
-        return strategies;
+        if (recompute_open_) recomputes.push_back(kFullRecompute);
+        const bool shards_when_told = s.profile == RuntimeProfile::megatron ||
+                                      s.profile == RuntimeProfile::megatron_deepspeed ||
+                                      is_deepspeed(s.profile);
+        const bool open =
+            !run_.zero_stage && !framework_.names_zero && shards_when_told && *s.dp * s.cp > 1;
+        if (!open) return {{s.zero, recomputes}};
+        std::vector<Attempt> attempts{{0, {s.recompute}}, {1, {s.recompute}}};
+        if (recompute_open_) attempts.push_back({1, {kFullRecompute}});
+        return attempts;
     }
 
-    std::vector<std::int64_t> micro_batches(const Strategy& s) {
+    // HSDP: FSDP's shards lie within nodes, where there are replicas in several.
+    void set_shard_group(Strategy& s) {
+        const bool noted = notes_.affirms("HSDP") || notes_.affirms("hybrid shard");
+        if (s.zero == 0 || (!framework_.hybrid && !noted)) return;
+        const int per_node = mapped_.scenario.cluster.gpus_per_node / s.tp;
+        if (per_node < 2 || *s.dp * s.cp <= per_node) return;
+        s.shard_group = Strategy::kWholeNode;
+        assume("shard_group", "node");
+        if (!framework_.hybrid) assume(kFromNotes, "HSDP");
+    }
+
+    // All that the row leaves open: stages of ZeRO, micro-batches from the largest that still gives every pipeline stage
+    // one, no recomputation before full.
+    void add_alternatives(const Strategy& s) {
+        for (const Attempt& attempt : attempts(s))
+            for (const std::int64_t micro_batch : micro_batches(s))
+                for (const Recompute& recompute : attempt.recomputes)
+                    add_alternative(s, attempt.zero, micro_batch, recompute);
+    }
+
+    void add_alternative(Strategy s, int zero, std::int64_t micro_batch,
+                         const Recompute& recompute) {
+        const std::size_t common = assumed_.size();
+        s.zero = zero;
+        s.micro_batch = micro_batch;
+        s.recompute = recompute;
+        if (!run_.zero_stage) assume("zero_stage", std::to_string(zero));
+        set_shard_group(s);
+        if (!run_.micro_batch) assume("micro_batch", std::to_string(micro_batch));
+        if (recompute_open_) assume("recompute", recompute_text(recompute));
+        mapped_.scenario.strategies.push_back(std::move(s));
+        mapped_.assumed.by_strategy.push_back(assumed_);
+        assumed_.resize(common);
+    }
+
+    std::vector<std::int64_t> micro_batches(const Strategy& s) const {
         if (run_.micro_batch) return {*run_.micro_batch};
-        mapped_.micro_batch_open = true;
         const std::int64_t samples = mapped_.scenario.training.global_batch / *s.dp;
         constexpr std::int64_t kLargest = 256;
         std::vector<std::int64_t> sizes;
@@ -386,12 +400,29 @@ private:
     }
 
     MeasuredRun run_;
+    RunNotes notes_;
     const ValidationConstants& constants_;
-    Framework framework_ = kFrameworks.front();
+    RunFramework framework_;
+    bool recompute_open_ = false;
+    std::vector<Assumption> assumed_;  // of what is being mapped: all strategies, or one
     MappedRun mapped_;
 };
 
 }  // namespace
+
+std::vector<Assumption> RunAssumptions::with(std::size_t strategy) const {
+    std::vector<Assumption> all;
+    const auto add = [&](const Assumption& assumption) {
+        const auto same = std::ranges::find(all, assumption.column, &Assumption::column);
+        if (same == all.end())
+            all.push_back(assumption);
+        else
+            same->value += ", " + assumption.value;
+    };
+    std::ranges::for_each(always, add);
+    std::ranges::for_each(by_strategy.at(strategy), add);
+    return all;
+}
 
 MappedRun map_run(const MeasuredRun& run, const ValidationConstants& constants) {
     return RunMapping(run, constants).map();

@@ -11,14 +11,22 @@
 
 namespace shardscope {
 
+// What stands for a row's empty columns.
+struct RunAssumptions {
+    std::vector<Assumption> always;
+    std::vector<std::vector<Assumption>> by_strategy;  // besides, with each of the scenario's
+
+    // All of them where that strategy is chosen; the values of a column in one.
+    std::vector<Assumption> with(std::size_t strategy) const;
+};
+
 struct MappedRun {
-    // With one strategy, or several where the row leaves open what its users chose. The degrees (tp, pp) of the first
-    // that fits are meant, and among those of the micro-batches, from the largest down, the fastest that fits, with the
-    // first of its strategies that does; the last that can be planned if none fits.
+    // With one strategy, or several where the row leaves open what its users chose, in attempts one behind the other:
+    // an attempt has one tp and pp and goes from the largest micro-batch down; a larger one begins the next. The first
+    // attempt is meant of which anything fits, and of that the fastest micro-batch, each with the first of its
+    // strategies that fits; the last that can be planned if none fits.
     Scenario scenario;
-    std::vector<Assumption> assumed;
-    bool degrees_open = false, micro_batch_open = false,
-         recompute_open = false;  // that the strategies differ in
+    RunAssumptions assumed;
 };
 
 // Throws Error for a row that cannot be simulated: a feature that is not there ("not-modelled"), a word

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "core/nearest.h"
-#include "core/yaml_number.h"
 
 namespace shardscope {
 namespace {
@@ -30,6 +28,10 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {framework, "gpt-neox", "megatron-deepspeed"},
     {framework, "neox", "megatron-deepspeed"},
     {framework, "deepspeed-zero", "deepspeed", true},
+    {framework, "pytorch-ddp", "ddp"},
+    {framework, "torch-ddp", "ddp"},
+    {framework, "distributed-data-parallel", "ddp"},
+    {framework, "distributeddataparallel", "ddp"},
     {framework, "pytorch-fsdp", "fsdp"},
     {framework, "torch-fsdp", "fsdp"},
     {framework, "pytorch-fsdp2", "fsdp2"},
@@ -72,8 +74,16 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {recompute, "uniform", "full"},
     {recompute, "true", "full"},
     {recompute, "yes", "full"},
+    {recompute, "1", "full"},
+    {recompute, "1.0", "full"},
+    {recompute, "per-layer", "full"},
+    {recompute, "per-block", "full"},
+    {recompute, "every-layer", "full"},
+    {recompute, "every-block", "full"},
     {recompute, "false", "none"},
     {recompute, "no", "none"},
+    {recompute, "0", "none"},
+    {recompute, "0.0", "none"},
     {attention, "flash", "flash", true},
     {attention, "fa2", "flash"},
     {attention, "fa3", "flash"},
@@ -109,28 +119,6 @@ std::string usual_word(RunWord column, std::string_view text) {
                (s.begins ? written.starts_with(s.written) : written == s.written);
     });
     return found == kSpellings.end() ? written : std::string(found->word);
-}
-
-std::optional<double> number_before(const std::string& note, std::string_view unit) {
-    const std::size_t end = note.find(unit);
-    if (end == std::string::npos) return std::nullopt;
-    std::size_t first = end;
-    while (first > 0 && (std::isdigit(static_cast<unsigned char>(note[first - 1])) != 0 ||
-                         note[first - 1] == '.'))
-        --first;
-    const auto number = parse_number(std::string_view(note).substr(first, end - first));
-    return number && *number > 0 ? number : std::nullopt;
-}
-
-std::optional<std::int64_t> number_after(const std::string& note, std::string_view word) {
-    std::size_t first = note.find(word);
-    if (first == std::string::npos) return std::nullopt;
-    first = note.find_first_not_of(" =:", first + word.size());
-    if (first == std::string::npos) return std::nullopt;
-    const std::size_t end = std::min(note.find_first_not_of("0123456789", first), note.size());
-    const auto number = parse_integer(std::string_view(note).substr(first, end - first));
-    constexpr std::int64_t kMostRanks = 1'000'000;
-    return number && *number > 0 && *number <= kMostRanks ? number : std::nullopt;
 }
 
 }  // namespace shardscope

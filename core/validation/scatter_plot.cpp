@@ -92,7 +92,7 @@ Panel memory_panel(const Validation& validation, const std::vector<std::string>&
         const auto family = std::find(families.begin(), families.end(), run.run.family);
         const double predicted = gib(*run.prediction.peak), measured = *run.run.peak_memory_gib;
         panel.points.push_back({fmt::format("{}: predicted {:.4g} GiB, measured {:.4g} GiB ({})",
-                                            run.run.id, predicted, measured, run.run.memory_kind),
+                                            run.run.id, predicted, measured, run.memory_kind()),
                                 measured, predicted,
                                 static_cast<std::size_t>(family - families.begin())});
     }

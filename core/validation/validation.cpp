@@ -35,7 +35,7 @@ std::vector<ErrorGroup> errors_by_group(const Validation& validation,
     for (const ValidatedRun& run : validation.runs) {
         const Picked picked = pick(run);
         if (!picked) continue;
-        const std::string kind = kinds ? run.run.memory_kind : "";
+        const std::string kind = kinds ? run.memory_kind() : "";
         auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
             return g.kind == kind && g.family == run.run.family;
         });
@@ -72,6 +72,10 @@ bool ValidatedRun::has_time() const {
 
 bool ValidatedRun::has_memory() const {
     return !prediction.skipped && prediction.peak.has_value() && run.peak_memory_gib.has_value();
+}
+
+std::string ValidatedRun::memory_kind() const {
+    return run.memory_kind.empty() && run.peak_memory_gib ? "allocated" : run.memory_kind;
 }
 
 std::size_t Validation::skipped() const {

@@ -36,6 +36,8 @@ struct ValidatedRun {
 
     bool has_time() const;    // predicted and measured
     bool has_memory() const;  // predicted and measured
+    // The row's, or what stands for it where there is a measurement: "allocated". Empty where nothing was measured.
+    std::string memory_kind() const;
 };
 
 struct Validation {

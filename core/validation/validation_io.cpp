@@ -82,7 +82,7 @@ Json details_json(const ValidatedRun& run) {
     json["predicted_peak_gib"] = or_null(predicted_gib(run));
     json["measured_peak_gib"] = or_null(run.run.peak_memory_gib);
     json["memory_kind"] = nullptr;
-    if (!run.run.memory_kind.empty()) json["memory_kind"] = run.run.memory_kind;
+    if (const std::string kind = run.memory_kind(); !kind.empty()) json["memory_kind"] = kind;
     if (run.prediction.skipped) return json;
     const StepTime& time = run.prediction.time;
     json["time"] = {{"compute_s", time.compute.value},
@@ -116,7 +116,7 @@ std::vector<std::string> csv_fields(const ValidatedRun& run) {
     for (const Seconds part : {prediction.time.compute, prediction.time.exposed_communication,
                                prediction.time.bubble, prediction.time.optimizer})
         fields.push_back(prediction.skipped ? "" : csv_number(part.value));
-    fields.push_back(run.run.memory_kind);
+    fields.push_back(run.memory_kind());
     for (const auto& value : {predicted_gib(run), run.run.peak_memory_gib})
         fields.push_back(cell(value));
     fields.push_back(error_cell(predicted_gib(run), run.run.peak_memory_gib));

@@ -263,5 +263,84 @@ TEST(Validation, OpenDegreesAreTheFirstThatFit) {
     EXPECT_TRUE(predicted(run).skipped);
 }
 
+// Sharded optimizer states before recomputation, which is no help against them.
+TEST(Validation, AnOpenStageIsTheFirstThatFits) {
+    MeasuredRun run = example_runs().front();
+    run.gpu = "H100";
+    run.gpu_memory_gb = 80;
+    run.layers = 32;
+    run.hidden = 4096;
+    run.ffn = 16384;
+    run.heads = run.kv_heads = 32;
+    run.micro_batch = 1;
+    run.recompute = "";
+    run.zero_stage.reset();
+    MeasuredRun sharded = run;
+    sharded.zero_stage = 1;
+    MeasuredRun replicated = run;
+    replicated.zero_stage = 0;
+    MeasuredRun small = run;  // which fits without
+    small.layers = 4;
+    MeasuredRun small_replicated = small;
+    small_replicated.zero_stage = 0;
+    const std::vector<MeasuredRun> runs{run, sharded, replicated, small, small_replicated};
+    const auto predictions = predict_runs(runs, {});
+    for (const Prediction& p : predictions) ASSERT_FALSE(p.skipped);
+    const Prediction& open = predictions[0];
+    EXPECT_TRUE(open.fits) << open.layout;
+    EXPECT_THAT(open.assumed, Contains((Assumption{"zero_stage", "1"})));
+    EXPECT_THAT(open.assumed, Contains((Assumption{"recompute", "none"})));
+    EXPECT_EQ(open.time.wall, predictions[1].time.wall);
+    EXPECT_FALSE(predictions[2].fits);
+    EXPECT_THAT(predictions[3].assumed, Contains((Assumption{"zero_stage", "0"})));
+    EXPECT_EQ(predictions[3].time.wall, predictions[4].time.wall);
+}
+
+// A large micro-batch that needs recomputation is no reason for it where a small one needs none.
+TEST(Validation, AnOpenStageComesBeforeRecomputationOfAnyMicroBatch) {
+    MeasuredRun run = example_runs().front();
+    run.gpu = "H100";
+    run.gpu_memory_gb = 80;
+    run.layers = 32;
+    run.hidden = 4096;
+    run.ffn = 16384;
+    run.heads = run.kv_heads = 32;
+    run.seq = 2048;
+    run.recompute = "";
+    run.zero_stage.reset();
+    run.micro_batch.reset();
+    MeasuredRun least = run;
+    least.zero_stage = 1;
+    least.recompute = "none";
+    least.micro_batch = 1;
+    MeasuredRun most = least;
+    most.micro_batch = 8;
+    const std::vector<MeasuredRun> runs{run, least, most};
+    const auto predictions = predict_runs(runs, {});
+    ASSERT_TRUE(predictions[1].fits);
+    ASSERT_FALSE(predictions[2].fits);
+    EXPECT_TRUE(predictions[0].fits);
+    EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"zero_stage", "1"})));
+    EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"recompute", "none"})));
+}
+
+// Rows of one scenario may have left open different columns.
+TEST(Validation, RowsOfOneScenarioHaveAssumptionsOfTheirOwn) {
+    MeasuredRun stated = example_runs().front();
+    stated.dp = stated.gpus;
+    stated.tp = stated.pp = 1;
+    stated.global_batch = stated.gpus;
+    stated.micro_batch = 1;
+    MeasuredRun open = stated;
+    open.micro_batch.reset();  // one sample per rank leaves one choice
+    const std::vector<MeasuredRun> runs{stated, open};
+    ValidationTimes times;
+    const auto predictions = predict_runs(runs, {}, &times);
+    EXPECT_EQ(times.simulated, 1u);
+    const auto column = testing::Field(&Assumption::column, "micro_batch");
+    EXPECT_THAT(predictions[0].assumed, testing::Not(Contains(column)));
+    EXPECT_THAT(predictions[1].assumed, Contains((Assumption{"micro_batch", "1"})));
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -141,6 +141,20 @@ TEST(ValidationJson, NamesColumnsThatAreNotRead) {
     EXPECT_EQ(j["columns_not_read"].dump(), R"(["notes","mfu"])");
 }
 
+// A row that has a memory but no memory_kind is one of `allocated`, in every output.
+TEST(ValidationJson, MemoryWithoutAKindIsAllocated) {
+    Validation validation = example();
+    validation.runs[2].run.peak_memory_gib = 1;
+    const Json j = Json::parse(validation_to_json(validation));
+    EXPECT_EQ(j["memory"]["n"], 2);
+    EXPECT_EQ(j["memory"]["per_kind"]["allocated"]["b & c"]["n"], 1);
+    EXPECT_EQ(j["details"][2]["memory_kind"], "allocated");
+    EXPECT_TRUE(j["details"][3]["memory_kind"].is_null()) << "nothing was measured";
+    EXPECT_THAT(validation_text(validation), HasSubstr("\nb & c        allocated  1 "));
+    EXPECT_THAT(validation_to_csv(validation), HasSubstr(",allocated,2,1,100.00,"));
+    EXPECT_THAT(scatter_plot(validation), HasSubstr("measured 1 GiB (allocated)"));
+}
+
 TEST(ValidationCsv, HasALinePerRow) {
     const CsvTable table = parse_csv(validation_to_csv(example()), "out.csv");
     ASSERT_EQ(table.rows.size(), 4u);

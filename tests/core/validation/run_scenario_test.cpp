@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/model/model.h"
 #include "core/scenario_io.h"
+#include "tests/support/measured_rows.h"
 
 namespace shardscope {
 namespace {
@@ -16,42 +17,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-// A row with every cell filled that a dense model has.
-MeasuredRun full_row() {
-    MeasuredRun run;
-    run.id = "x";
-    run.family = "f";
-    run.gpu = "A100";
-    run.gpu_memory_gb = 80;
-    run.gpus_per_node = 8;
-    run.gpus = 16;
-    run.intra_node_GBps = 300;
-    run.inter_node_Gbps_per_node = 800;
-    run.mlp = "gelu";
-    run.layers = 8;
-    run.hidden = 1024;
-    run.ffn = 4096;
-    run.heads = run.kv_heads = 16;
-    run.head_dim = 64;
-    run.vocab = 51200;
-    run.seq = 512;
-    run.tied_embeddings = true;
-    run.framework = "megatron";
-    run.precision = "bf16";
-    run.grad_dtype = "fp32";
-    run.dp = 4;
-    run.tp = run.pp = 2;
-    run.virtual_stages = run.cp = run.ep = 1;
-    run.sequence_parallel = false;
-    run.zero_stage = 0;
-    run.schedule = "1f1b";
-    run.recompute = "none";
-    run.attention = "flash";
-    run.micro_batch = 2;
-    run.global_batch = 64;
-    run.step_time_s = 1;
-    return run;
-}
+using test::full_row;
 
 MappedRun mapped(void (*change)(MeasuredRun&)) {
     MeasuredRun run = full_row();
@@ -79,8 +45,8 @@ void unchanged(MeasuredRun&) {}
 
 TEST(RunScenario, AFullRowAssumesNothing) {
     const MappedRun run = mapped(unchanged);
-    EXPECT_TRUE(run.assumed.empty());
-    EXPECT_FALSE(run.micro_batch_open || run.recompute_open);
+    EXPECT_TRUE(run.assumed.with(0).empty());
+    EXPECT_EQ(run.scenario.strategies.size(), 1u);
     const Strategy& s = run.scenario.strategies.front();
     EXPECT_EQ(layout_of(s, *s.dp), "tp2 pp2 dp4 1f1b, megatron");
     EXPECT_EQ(s.micro_batch, 2);
@@ -147,7 +113,7 @@ TEST(RunScenario, GpusByTheirProductNames) {
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
-        return map_run(run).assumed;
+        return map_run(run).assumed.with(0);
     };
     EXPECT_THAT(assumed("A100-PCIE-80GB"), Contains((Assumption{"gpu", "a100-80gb"})));
     EXPECT_THAT(assumed("H100 PCIe"), testing::IsEmpty());
@@ -157,7 +123,8 @@ TEST(RunScenario, GpusByTheirProductNames) {
     });
     EXPECT_EQ(exported.scenario.cluster.name, "h100-sxm");
     EXPECT_DOUBLE_EQ(exported.scenario.cluster.intra_node.bandwidth.value, 200e9);
-    EXPECT_THAT(exported.assumed, Contains((Assumption{"gpu", "h100-sxm with links of 200 GB/s"})));
+    EXPECT_THAT(exported.assumed.with(0),
+                Contains((Assumption{"gpu", "h100-sxm with links of 200 GB/s"})));
 }
 
 // A rack's NVLink goes beyond the tray that rows call a node, and nodes that are not stated divide the GPUs.
@@ -196,7 +163,7 @@ TEST(RunScenario, WordsInOtherSpellings) {
     plain.schedule = "interleaved-1f1b";
     plain.virtual_stages = 2;
     EXPECT_EQ(scenario_to_json(run.scenario), scenario_to_json(map_run(plain).scenario));
-    EXPECT_TRUE(run.assumed.empty());
+    EXPECT_TRUE(run.assumed.with(0).empty());
     EXPECT_EQ(mapped_strategy([](MeasuredRun& r) {
                   r.recompute = "selective (attention)";
               }).recompute.kind,
@@ -207,7 +174,7 @@ TEST(RunScenario, WordsInOtherSpellings) {
               RuntimeProfile::megatron);
     EXPECT_EQ(mapped_strategy([](MeasuredRun& r) { r.attention = "FlashAttention-2"; }).attention,
               AttentionKind::flash);
-    EXPECT_THAT(mapped([](MeasuredRun& r) { r.attention = "?"; }).assumed,
+    EXPECT_THAT(mapped([](MeasuredRun& r) { r.attention = "?"; }).assumed.with(0),
                 Contains((Assumption{"attention", "flash"})));
     const auto network = [](const char* note) {
         MeasuredRun r = full_row();
@@ -261,39 +228,12 @@ TEST(RunScenario, MegatronPadsTheVocabulary) {
               50257);
 }
 
-TEST(RunScenario, FrameworkColumn) {
-    const auto profile = [](const char* framework, const char* assumptions = "",
-                            const char* source = "") {
-        MeasuredRun run = full_row();
-        run.source = source;
-        run.framework = framework;
-        run.assumptions = assumptions;
-        return map_run(run).scenario.strategies.front().profile;
-    };
-    EXPECT_EQ(profile("megatron"), RuntimeProfile::megatron);
-    EXPECT_EQ(profile("megatron-deepspeed"), RuntimeProfile::megatron_deepspeed);
-    EXPECT_EQ(profile("deepspeed"), RuntimeProfile::deepspeed);
-    EXPECT_EQ(profile("deepspeed", "", "a figure of SC21 Table 2"), RuntimeProfile::deepspeed_2021);
-    EXPECT_EQ(profile("megatron", "", "cases_jan2021.png"), RuntimeProfile::megatron_2021);
-    EXPECT_EQ(profile("megatron-deepspeed", "", "2021"), RuntimeProfile::megatron_deepspeed);
-    EXPECT_EQ(profile("deepspeed-2021"), RuntimeProfile::deepspeed_2021);
-    EXPECT_EQ(profile("fsdp1"), RuntimeProfile::fsdp);
-    EXPECT_EQ(profile("fsdp2"), RuntimeProfile::fsdp);
-    EXPECT_EQ(profile("fsdp2", "500 W; torch.compile"), RuntimeProfile::fsdp_compile);
-    EXPECT_EQ(profile("fsdp2", "torch.compile", "llama3_h100_202412_torchtitan.md"),
-              RuntimeProfile::fsdp_compile_blocks);
-    EXPECT_EQ(profile("fsdp1", "", "foundation-model-stack/fms-fsdp README.md"),
-              RuntimeProfile::fsdp_compile_blocks);
-    EXPECT_EQ(profile("fsdp1", "", "mosaicml/llm-foundry README.md"), RuntimeProfile::llm_foundry);
-    EXPECT_EQ(profile("llm-foundry"), RuntimeProfile::llm_foundry);
-    EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
-}
-
 TEST(RunScenario, LaunchesOfBigScienceWait) {
     const MappedRun run = mapped(
         [](MeasuredRun& r) { r.source = "bigscience-workshop/bigscience experiments/tr1-13B.md"; });
     EXPECT_TRUE(run.scenario.cluster.device.blocking_launches);
-    EXPECT_THAT(run.assumed, Contains((Assumption{"source", "launches wait for the device"})));
+    EXPECT_THAT(run.assumed.with(0),
+                Contains((Assumption{"source", "launches wait for the device"})));
     EXPECT_FALSE(mapped_cluster(unchanged).device.blocking_launches);
 }
 
@@ -332,7 +272,6 @@ TEST(RunScenario, StrategyColumns) {
               Recompute::Kind::selective);
 }
 
-// A forward pass is a third of the work, so a share of 0.24 is 0.72 of the blocks.
 TEST(RunScenario, ZbVHasItsTwoChunks) {
     const Strategy s = mapped_strategy([](MeasuredRun& run) {
         run.schedule = "ZBV";
@@ -340,19 +279,6 @@ TEST(RunScenario, ZbVHasItsTwoChunks) {
     });
     EXPECT_EQ(s.schedule, Schedule::zero_bubble_v);
     EXPECT_EQ(s.virtual_stages, 1);
-}
-
-TEST(RunScenario, HeadsNeedNotBeAsWideTogetherAsTheModel) {
-    const MappedRun run = mapped([](MeasuredRun& r) {
-        r.mlp = "swiglu";
-        r.head_dim = 128;
-    });
-    EXPECT_EQ(std::get<TransformerSpec>(run.scenario.model.kind).head_dim, 128);
-    const Model model = build_model(run.scenario.model);
-    const Model usual =
-        build_model(mapped([](MeasuredRun& r) { r.mlp = "swiglu"; }).scenario.model);
-    // Of 8 blocks, q, k, v and the projection have another 16 · 64 rows or columns of 1024.
-    EXPECT_EQ(model.parameter_count() - usual.parameter_count(), 8 * 4 * 1024 * 1024);
 }
 
 TEST(RunScenario, ExpertTensorParallelismIsReadFromItsColumnAndNotes) {
@@ -375,20 +301,7 @@ TEST(RunScenario, ExpertTensorParallelismIsReadFromItsColumnAndNotes) {
         EXPECT_EQ(etp({}, note), std::nullopt) << note;
 }
 
-TEST(RunScenario, ReleasedModelsAreFoundInNames) {
-    const TransformerSpec spec = mapped_model([](MeasuredRun& run) {
-        run.model = "deepseek-ai DeepSeek-V3";
-        run.mlp = "silu";
-        run.experts = 256;
-        run.experts_per_token = 8;
-        run.expert_ffn = 2048;
-        run.layers = 61;
-    });
-    EXPECT_EQ(spec.latent.kv_rank, 512);
-    EXPECT_EQ(spec.head_dim, 0) << "its heads have widths of their own";
-    EXPECT_EQ(spec.experts.shared_ffn, 2048);
-}
-
+// A forward pass is a third of the work, so a share of 0.24 is 0.72 of the blocks.
 TEST(RunScenario, FsdpRecomputesTheBlocksThatANoteCounts) {
     const auto blocks = [](const char* note) {
         MeasuredRun run = full_row();
@@ -442,7 +355,7 @@ class EmptyCells : public testing::TestWithParam<Empty> {};
 
 TEST_P(EmptyCells, HaveTheDefaultOfTheTable) {
     const auto& [column, value, empty] = GetParam();
-    EXPECT_THAT(mapped(empty).assumed, Contains((Assumption{column, value})));
+    EXPECT_THAT(mapped(empty).assumed.with(0), Contains((Assumption{column, value})));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -547,21 +460,6 @@ INSTANTIATE_TEST_SUITE_P(
                   run.framework = "fsdp2";
               }}));
 
-TEST(RunScenario, MemoryDecidesWhatElseIsOpen) {
-    const MappedRun run = mapped([](MeasuredRun& r) {
-        r.micro_batch.reset();
-        r.recompute = "unstated";
-    });
-    EXPECT_TRUE(run.micro_batch_open && run.recompute_open);
-    std::vector<std::string> choices;
-    for (const Strategy& s : run.scenario.strategies)
-        choices.push_back(std::to_string(*s.micro_batch) +
-                          (s.recompute.kind == Recompute::Kind::full ? " full" : ""));
-    // 16 samples per rank, and each of the two stages has one micro-batch at least.
-    EXPECT_THAT(choices,
-                testing::ElementsAre("8", "8 full", "4", "4 full", "2", "2 full", "1", "1 full"));
-}
-
 struct RefusedRun {
     const char* rule;
     const char* message;
@@ -634,7 +532,7 @@ TEST(RunScenario, ContextParallelismIsTheProductsKind) {
     EXPECT_EQ(megatron.cp, 2);
     EXPECT_EQ(megatron.dp, 2);
     EXPECT_EQ(context_kind(megatron), ContextKind::ring);
-    EXPECT_THAT(ring.assumed, Contains((Assumption{"cp_kind", "ring"})));
+    EXPECT_THAT(ring.assumed.with(0), Contains((Assumption{"cp_kind", "ring"})));
     const MappedRun gathered = mapped([](MeasuredRun& r) {
         r.framework = "fsdp2";
         r.cp = 2;
@@ -646,8 +544,8 @@ TEST(RunScenario, ContextParallelismIsTheProductsKind) {
 TEST(RunScenario, WithoutMemoryTheLargestOfTheGpuIsTaken) {
     const MappedRun run = mapped([](MeasuredRun& r) { r.gpu_memory_gb.reset(); });
     EXPECT_EQ(run.scenario.cluster.name, "a100-80gb");
-    EXPECT_THAT(run.assumed, Contains((Assumption{"gpu_memory_gb", "79"})));
-    EXPECT_THAT(mapped(unchanged).assumed,
+    EXPECT_THAT(run.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "79"})));
+    EXPECT_THAT(mapped(unchanged).assumed.with(0),
                 Not(Contains(testing::Field(&Assumption::column, "gpu_memory_gb"))));
 }
 

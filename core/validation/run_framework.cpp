@@ -1,0 +1,160 @@
+#include "core/validation/run_framework.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "core/validation/run_notes.h"
+#include "core/validation/run_words.h"
+
+namespace shardscope {
+namespace {
+
+constexpr auto kFrameworks = std::to_array<RunFramework>({
+    {"shardscope", RuntimeProfile::shardscope, 0},
+    {"deepspeed", RuntimeProfile::deepspeed, 0},
+    {"deepspeed-2021", RuntimeProfile::deepspeed_2021, 0},
+    {"megatron-deepspeed", RuntimeProfile::megatron_deepspeed, 0},
+    {"megatron", RuntimeProfile::megatron, 0},
+    {"megatron-2021", RuntimeProfile::megatron_2021, 0},
+    {"fsdp", RuntimeProfile::fsdp, 3},
+    {"fsdp1", RuntimeProfile::fsdp, 3},
+    {"fsdp2", RuntimeProfile::fsdp, 3},
+    {"ddp", RuntimeProfile::fsdp, 0},  // the same stack around the model, nothing sharded
+    {"llm-foundry", RuntimeProfile::llm_foundry, 3},
+});
+
+const RunFramework* find_framework(std::string_view word) {
+    const auto* found = std::ranges::find(kFrameworks, word, &RunFramework::name);
+    return found == kFrameworks.end() ? nullptr : found;
+}
+
+bool is_word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
+
+// Without the punctuation around what was taken out of a name: "deepspeed-(" is "deepspeed".
+std::string trimmed(std::string_view name) {
+    while (!name.empty() && !is_word_char(name.front())) name.remove_prefix(1);
+    while (!name.empty() && !is_word_char(name.back())) name.remove_suffix(1);
+    return std::string(name);
+}
+
+// What is left of a name without one of its words, if it has it: "fsdp" of "fsdp-hsdp".
+std::optional<std::string> without_word(std::string_view name, std::string_view word) {
+    const std::size_t at = name.find(word);
+    if (at == std::string_view::npos) return std::nullopt;
+    if (at > 0 && is_word_char(name[at - 1])) return std::nullopt;
+    const std::string_view behind = name.substr(at + word.size());
+    if (!behind.empty() && is_word_char(behind.front())) return std::nullopt;
+    const std::string before = trimmed(name.substr(0, at));
+    return before.empty() ? trimmed(behind) : before;
+}
+
+// "v0.12", "r0.8.0", "0.14.0rc1", "3"; a number of more than two digits is a year or a model's size.
+bool is_version(std::string_view word) {
+    const bool marked = word.starts_with('v') || word.starts_with('r');
+    if (marked) word.remove_prefix(1);
+    const std::size_t digits = std::min(word.find_first_not_of("0123456789."), word.size());
+    if (digits == 0 || word.front() == '.') return false;
+    if (word.substr(0, digits).find('.') != std::string_view::npos) return true;
+    return digits == word.size() && (marked || digits <= 2);
+}
+
+std::string without_version(const std::string& name) {
+    for (std::size_t at = name.find('-'); at != std::string::npos; at = name.find('-', at + 1)) {
+        const std::size_t end = std::min(name.find('-', at + 1), name.size());
+        if (is_version(std::string_view(name).substr(at + 1, end - at - 1)))
+            return name.substr(0, at);
+    }
+    return name;
+}
+
+// A product by its name alone, without a stage.
+const RunFramework* product_of(const std::string& name) {
+    if (const auto* found = find_framework(usual_word(RunWord::framework, name))) return found;
+    return find_framework(usual_word(RunWord::framework, without_version(name)));
+}
+
+// A name with "ZeRO-3", "stage 3" or "z3"; such a stage alone is DeepSpeed's.
+std::optional<RunFramework> product_with_stage(const std::string& name) {
+    for (const char* form :
+         {"zero-stage-{}", "zero-stage{}", "zero-{}", "zero{}", "stage-{}", "stage{}", "z{}"})
+        for (int stage = 0; stage <= 3; ++stage) {
+            const auto rest = without_word(name, fmt::format(fmt::runtime(form), stage));
+            if (!rest) continue;
+            const auto* product = product_of(rest->empty() ? "deepspeed" : *rest);
+            if (product == nullptr) return std::nullopt;
+            RunFramework framework = *product;
+            framework.zero = stage;
+            framework.names_zero = true;
+            return framework;
+        }
+    return std::nullopt;
+}
+
+std::optional<RunFramework> named_framework(const std::string& name) {
+    if (const auto rest = without_word(name, "hsdp")) {
+        const bool torch = rest->empty() || *rest == "pytorch" || *rest == "torch";
+        const auto* product = product_of(torch ? "fsdp" : *rest);
+        if (product == nullptr) return std::nullopt;
+        RunFramework framework = *product;
+        framework.hybrid = true;
+        return framework;
+    }
+    if (const auto staged = product_with_stage(name)) return staged;
+    const auto* product = product_of(name);
+    return product != nullptr ? std::optional(*product) : std::nullopt;
+}
+
+// torch.compile has no column; rows that used it say so in their notes, or are of a program that compiles unless told
+// otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan since 2025; its files carry the month.
+RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
+    if (run.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
+    const bool compiles = run.source.starts_with("foundation-model-stack/fms-fsdp");
+    if (said == RunNotes::Said::denied && compiles)
+        assumed.push_back({kFromNotes, "no torch.compile"});
+    if (said == RunNotes::Said::denied) return RuntimeProfile::fsdp;
+    if (compiles) return RuntimeProfile::fsdp_compile_blocks;
+    if (said == RunNotes::Said::nothing) return RuntimeProfile::fsdp;
+    assumed.push_back({kFromNotes, "torch.compile"});
+    const bool old = run.source.find("_2024") != std::string::npos;
+    return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
+}
+
+// No column has the year, but a source may name it, or the conference.
+bool is_of_2021(const MeasuredRun& run) {
+    return run.source.find("2021") != std::string::npos ||
+           run.source.find("SC21") != std::string::npos;
+}
+
+RuntimeProfile in_2021(RuntimeProfile profile) {
+    if (profile == RuntimeProfile::deepspeed) return RuntimeProfile::deepspeed_2021;
+    if (profile == RuntimeProfile::megatron) return RuntimeProfile::megatron_2021;
+    return profile;
+}
+
+}  // namespace
+
+RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    if (is_unknown_mark(run.framework) || run.framework.empty())
+        throw Error("missing-value", "column \"framework\" is empty", "nothing can stand for it");
+    auto framework = named_framework(folded(run.framework));
+    if (!framework) {
+        std::vector<std::string_view> names;
+        names.reserve(kFrameworks.size());
+        for (const RunFramework& known : kFrameworks) names.push_back(known.name);
+        throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run.framework),
+                    suggest_name(run.framework, names));
+    }
+    if (framework->profile == RuntimeProfile::fsdp) framework->profile = fsdp_profile(run, assumed);
+    if (is_of_2021(run)) framework->profile = in_2021(framework->profile);
+    return *framework;
+}
+
+}  // namespace shardscope

@@ -1,0 +1,24 @@
+// The product that a measured run was trained with, as its row names it: "Megatron-Core 0.8", "DeepSpeed ZeRO-3".
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "core/strategy/runtime_profile.h"
+#include "core/validation/run_cluster.h"
+
+namespace shardscope {
+
+struct RunFramework {
+    std::string_view name;  // docs/validate.md's word for it
+    RuntimeProfile profile = RuntimeProfile::shardscope;
+    int zero = 0;             // the stage in its name, or what the product does unless it is told
+    bool names_zero = false;  // the former
+    bool hybrid = false;      // HSDP: shards within nodes
+};
+
+// By the column, and what `source` and `assumptions` say of the year and of torch.compile; adds to `assumed` what it
+// took from the latter. Versions behind a name do not count. Throws Error "missing-value" and "unknown-name".
+RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
+
+}  // namespace shardscope

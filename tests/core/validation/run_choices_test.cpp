@@ -1,0 +1,214 @@
+// What stands for what a row does not say of how it was trained, where that depends on the rest of the row.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/validation/run_scenario.h"
+#include "tests/support/measured_rows.h"
+
+namespace shardscope {
+namespace {
+
+using test::full_row;
+using testing::Contains;
+using testing::ElementsAre;
+
+std::string value_of(const std::vector<Assumption>& assumed, std::string_view column) {
+    for (const Assumption& a : assumed)
+        if (a.column == column) return a.value;
+    return "none";
+}
+
+// "zero 1, 2 samples, full"
+std::vector<std::string> strategies_of(const MeasuredRun& run) {
+    std::vector<std::string> texts;
+    for (const Strategy& s : map_run(run).scenario.strategies)
+        texts.push_back("zero " + std::to_string(s.zero) + ", " + std::to_string(*s.micro_batch) +
+                        " samples, " + recompute_text(s.recompute));
+    return texts;
+}
+
+TEST(RunChoices, MemoryDecidesWhatIsOpen) {
+    MeasuredRun run = full_row();
+    run.micro_batch.reset();
+    run.recompute = "unstated";
+    // 16 samples per rank, and each of the two stages has one micro-batch at least.
+    EXPECT_THAT(
+        strategies_of(run),
+        ElementsAre("zero 0, 8 samples, none", "zero 0, 8 samples, full", "zero 0, 4 samples, none",
+                    "zero 0, 4 samples, full", "zero 0, 2 samples, none", "zero 0, 2 samples, full",
+                    "zero 0, 1 samples, none", "zero 0, 1 samples, full"));
+    const auto last = map_run(run).assumed.with(7);
+    EXPECT_EQ(value_of(last, "micro_batch"), "1");
+    EXPECT_EQ(value_of(last, "recompute"), "full");
+}
+
+// Optimizer states are sharded before anything is recomputed.
+TEST(RunChoices, AnOpenStageIsZeroThenOne) {
+    MeasuredRun run = full_row();
+    run.zero_stage.reset();
+    EXPECT_THAT(strategies_of(run),
+                ElementsAre("zero 0, 2 samples, none", "zero 1, 2 samples, none"));
+    EXPECT_EQ(value_of(map_run(run).assumed.with(0), "zero_stage"), "0");
+    EXPECT_EQ(value_of(map_run(run).assumed.with(1), "zero_stage"), "1");
+    run.recompute = "full";
+    EXPECT_THAT(strategies_of(run),
+                ElementsAre("zero 0, 2 samples, full", "zero 1, 2 samples, full"));
+    run.recompute = "";
+    for (const char* framework :
+         {"megatron", "deepspeed", "megatron-deepspeed", "deepspeed-2021"}) {
+        run.framework = framework;
+        EXPECT_THAT(strategies_of(run),
+                    ElementsAre("zero 0, 2 samples, none", "zero 1, 2 samples, none",
+                                "zero 1, 2 samples, full"))
+            << framework;
+    }
+}
+
+// Which is how the attempts of a scenario are told apart: with each, micro-batches are large again.
+TEST(RunChoices, StagesAreTriedWithEveryMicroBatch) {
+    MeasuredRun run = full_row();
+    run.zero_stage.reset();
+    run.recompute = "";
+    run.micro_batch.reset();
+    run.global_batch = 16;
+    EXPECT_THAT(strategies_of(run),
+                ElementsAre("zero 0, 2 samples, none", "zero 0, 1 samples, none",
+                            "zero 1, 2 samples, none", "zero 1, 1 samples, none",
+                            "zero 1, 2 samples, full", "zero 1, 1 samples, full"));
+}
+
+TEST(RunChoices, TheStageIsNotOpenWhereNothingCanBeShardedOrTheProductHasOne) {
+    MeasuredRun run = full_row();
+    run.zero_stage.reset();
+    for (const auto& [framework, zero] :
+         {std::pair{"shardscope", 0}, {"megatron-2021", 0}, {"fsdp2", 3}, {"ddp", 0}}) {
+        run.framework = framework;
+        EXPECT_THAT(strategies_of(run),
+                    ElementsAre("zero " + std::to_string(zero) + ", 2 samples, none"))
+            << framework;
+    }
+    run.framework = "megatron";
+    run.gpus = 4;
+    run.dp = 1;
+    EXPECT_THAT(strategies_of(run), ElementsAre("zero 0, 2 samples, none"))
+        << "there are no replicas";
+}
+
+TEST(RunChoices, InterleavedStagesHaveTheFewestChunksThatDivideTheirLayers) {
+    const auto chunks = [](std::int64_t layers, std::int64_t pp) {
+        MeasuredRun run = full_row();
+        run.layers = layers;
+        run.gpus = pp * 8;
+        run.pp = pp;
+        run.tp = 8;
+        run.dp = 1;
+        run.schedule = "interleaved-1f1b";
+        run.virtual_stages.reset();
+        const MappedRun mapped = map_run(run);
+        const int assumed = mapped.scenario.strategies.at(0).virtual_stages;
+        EXPECT_EQ(value_of(mapped.assumed.with(0), "virtual_stages"), std::to_string(assumed));
+        return assumed;
+    };
+    EXPECT_EQ(chunks(8, 2), 2);
+    EXPECT_EQ(chunks(105, 35), 3);
+    EXPECT_EQ(chunks(80, 16), 5);
+    EXPECT_EQ(chunks(126, 6), 3);
+    EXPECT_EQ(chunks(32, 32), 1) << "one layer is one chunk";
+    EXPECT_EQ(chunks(126, 8), 2) << "uneven anyway";
+    EXPECT_EQ(chunks(32, 20), 1) << "fewer layers than 40 chunks";
+}
+
+TEST(RunChoices, ChunksAreThoseOfTheStrategysStages) {
+    MeasuredRun run = full_row();
+    run.layers = 12;
+    run.gpus = 64;
+    run.schedule = "interleaved-1f1b";
+    run.virtual_stages.reset();
+    run.tp.reset();
+    run.pp.reset();
+    run.dp.reset();
+    const MappedRun mapped = map_run(run);
+    std::vector<std::string> chunks;
+    for (std::size_t i = 0; i < mapped.scenario.strategies.size(); ++i)
+        chunks.push_back(std::to_string(mapped.scenario.strategies[i].pp) + ": " +
+                         value_of(mapped.assumed.with(i), "virtual_stages"));
+    // Tensor-parallel ranks first; then 6, 3 and one or two layers per stage.
+    EXPECT_THAT(chunks,
+                ElementsAre("1: none", "1: none", "1: none", "1: none", "2: 2", "4: 3", "8: 1"));
+}
+
+TEST(RunChoices, AttentionBeforeFlashAttentionIsUnfused) {
+    const auto attention = [](const char* gpu, const char* framework, const char* source = "",
+                              std::int64_t cp = 1) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        run.gpu_memory_gb.reset();
+        run.framework = framework;
+        run.source = source;
+        run.precision = "";
+        run.grad_dtype = "";
+        run.attention = "";
+        run.cp = cp;
+        run.dp = 4 / cp;
+        const MappedRun mapped = map_run(run);
+        const bool unfused = mapped.scenario.strategies.at(0).attention == AttentionKind::unfused;
+        const std::string assumed = value_of(mapped.assumed.with(0), "attention");
+        EXPECT_EQ(assumed, unfused ? "unfused" : "flash");
+        return assumed;
+    };
+    EXPECT_EQ(attention("A100", "megatron"), "flash");
+    EXPECT_EQ(attention("A100", "megatron-deepspeed", "2021"), "flash");
+    EXPECT_EQ(attention("V100", "megatron"), "unfused");
+    EXPECT_EQ(attention("V100", "megatron", "", 2), "flash") << "which context parallelism needs";
+    EXPECT_EQ(attention("A100", "megatron", "SC21"), "unfused");
+    EXPECT_EQ(attention("A100", "deepspeed-2021"), "unfused");
+    MeasuredRun stated = full_row();
+    stated.framework = "megatron-2021";
+    stated.attention = "flash";
+    EXPECT_EQ(map_run(stated).scenario.strategies[0].attention, AttentionKind::flash);
+}
+
+TEST(RunChoices, NodesOfMoreThanEightV100HaveSwitches) {
+    const auto switched = [](const char* gpu, std::optional<std::int64_t> per_node,
+                             std::int64_t gpus) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        run.gpu_memory_gb.reset();
+        run.precision = "fp16";
+        run.gpus_per_node = per_node;
+        run.gpus = gpus;
+        run.dp = gpus / 4;
+        return map_run(run).scenario.cluster.intra_node.switched;
+    };
+    EXPECT_TRUE(switched("V100", 16, 32));
+    EXPECT_TRUE(switched("V100", 16, 8)) << "half a node";
+    EXPECT_FALSE(switched("V100", 8, 32));
+    EXPECT_FALSE(switched("V100", {}, 32));
+    EXPECT_FALSE(switched("V100", 4, 32));
+    EXPECT_TRUE(switched("A100", 8, 32));
+}
+
+TEST(RunChoices, WordsForRecomputation) {
+    const auto recompute = [](const char* word) {
+        MeasuredRun run = full_row();
+        run.recompute = word;
+        const MappedRun mapped = map_run(run);
+        EXPECT_EQ(mapped.scenario.strategies.size(), 1u) << word;
+        EXPECT_EQ(value_of(mapped.assumed.with(0), "recompute"), "none") << word;
+        return recompute_text(mapped.scenario.strategies.at(0).recompute);
+    };
+    for (const char* none : {"0", "none", "0.0", "no"}) EXPECT_EQ(recompute(none), "none") << none;
+    for (const char* full :
+         {"1", "1.0", "per-layer", "per layer", "every layer", "every 1", "full"})
+        EXPECT_EQ(recompute(full), "full") << full;
+    for (const char* half :
+         {"every 2", "every 2 blocks", "Every_2_layers", "every other block", "every 2nd layer"})
+        EXPECT_EQ(recompute(half), "every 2") << half;
+    EXPECT_EQ(recompute("every 3"), "every 3");
+    for (const char* wrong : {"2", "every", "every 0", "every 9", "every -1", "every two"})
+        EXPECT_THROW(recompute(wrong), Error) << wrong;
+}
+
+}  // namespace
+}  // namespace shardscope

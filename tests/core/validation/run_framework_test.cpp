@@ -1,0 +1,177 @@
+// Products as people name them, and what their names say of how they were told to train.
+#include "core/validation/run_framework.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/validation/run_scenario.h"
+#include "tests/support/measured_rows.h"
+
+namespace shardscope {
+namespace {
+
+using test::full_row;
+using testing::Contains;
+using testing::Field;
+using testing::Not;
+
+TEST(RunFramework, IsAProfile) {
+    const auto profile = [](const char* framework, const char* assumptions = "",
+                            const char* source = "") {
+        MeasuredRun run = full_row();
+        run.source = source;
+        run.framework = framework;
+        run.assumptions = assumptions;
+        return map_run(run).scenario.strategies.front().profile;
+    };
+    EXPECT_EQ(profile("megatron"), RuntimeProfile::megatron);
+    EXPECT_EQ(profile("megatron-deepspeed"), RuntimeProfile::megatron_deepspeed);
+    EXPECT_EQ(profile("deepspeed"), RuntimeProfile::deepspeed);
+    EXPECT_EQ(profile("deepspeed", "", "a figure of SC21 Table 2"), RuntimeProfile::deepspeed_2021);
+    EXPECT_EQ(profile("megatron", "", "cases_jan2021.png"), RuntimeProfile::megatron_2021);
+    EXPECT_EQ(profile("megatron-deepspeed", "", "2021"), RuntimeProfile::megatron_deepspeed);
+    EXPECT_EQ(profile("deepspeed-2021"), RuntimeProfile::deepspeed_2021);
+    EXPECT_EQ(profile("fsdp1"), RuntimeProfile::fsdp);
+    EXPECT_EQ(profile("fsdp2"), RuntimeProfile::fsdp);
+    EXPECT_EQ(profile("fsdp2", "500 W; torch.compile"), RuntimeProfile::fsdp_compile);
+    EXPECT_EQ(profile("fsdp2", "torch.compile", "llama3_h100_202412_torchtitan.md"),
+              RuntimeProfile::fsdp_compile_blocks);
+    EXPECT_EQ(profile("fsdp1", "", "foundation-model-stack/fms-fsdp README.md"),
+              RuntimeProfile::fsdp_compile_blocks);
+    EXPECT_EQ(profile("fsdp1", "", "mosaicml/llm-foundry README.md"), RuntimeProfile::llm_foundry);
+    EXPECT_EQ(profile("llm-foundry"), RuntimeProfile::llm_foundry);
+    EXPECT_EQ(profile("megatron", "torch.compile"), RuntimeProfile::megatron);
+}
+
+RunFramework named(const char* framework) {
+    MeasuredRun run = full_row();
+    run.framework = framework;
+    std::vector<Assumption> assumed;
+    return framework_of(run, assumed);
+}
+
+TEST(RunFramework, VersionsDoNotCount) {
+    for (const char* name :
+         {"Megatron-Core 0.8", "Megatron-LM v3", "megatron-core-v0.12", "Megatron-LM 3",
+          "megatron_core r0.8.0", "Megatron-Core 0.14.0rc1", "megatron-core 0.12.1-fork"})
+        EXPECT_EQ(named(name).name, "megatron") << name;
+    EXPECT_EQ(named("DeepSpeed 0.9.5").name, "deepspeed");
+    EXPECT_EQ(named("torchtitan v0.1").name, "fsdp2");
+    EXPECT_EQ(named("FSDP 2").name, "fsdp2") << "no version";
+    EXPECT_EQ(named("DeepSpeed 2021").name, "deepspeed-2021");
+    for (const char* name : {"megatron-lm-2019", "megatron-8b", "v3", "0.8"})
+        EXPECT_THROW(named(name), Error) << name;
+}
+
+TEST(RunFramework, NamesWithAStageOfZero) {
+    struct Name {
+        const char* written;
+        const char* name;
+        int zero;
+    };
+    for (const Name& expected : {Name{"DeepSpeed ZeRO-3", "deepspeed", 3},
+                                 {"deepspeed zero-1", "deepspeed", 1},
+                                 {"DeepSpeed-ZeRO2", "deepspeed", 2},
+                                 {"zero3", "deepspeed", 3},
+                                 {"ZeRO stage 2", "deepspeed", 2},
+                                 {"DeepSpeed (ZeRO-0)", "deepspeed", 0},
+                                 {"deepspeed z2", "deepspeed", 2},
+                                 {"DeepSpeed 0.9.5 ZeRO-3", "deepspeed", 3},
+                                 {"Megatron-DeepSpeed, ZeRO-1", "megatron-deepspeed", 1}}) {
+        const RunFramework framework = named(expected.written);
+        EXPECT_EQ(framework.name, expected.name) << expected.written;
+        EXPECT_EQ(framework.zero, expected.zero) << expected.written;
+        EXPECT_TRUE(framework.names_zero) << expected.written;
+    }
+    for (const char* plain :
+         {"deepspeed", "DeepSpeed ZeRO", "DeepSpeed ZeRO-Offload", "deepspeed-2021"})
+        EXPECT_FALSE(named(plain).names_zero) << plain;
+}
+
+// What a column states goes before what a name says; the name before what memory would decide.
+TEST(RunFramework, TheStageOfANameFillsAnEmptyCell) {
+    MeasuredRun run = full_row();
+    run.framework = "DeepSpeed ZeRO-1";
+    run.zero_stage.reset();
+    const MappedRun open = map_run(run);
+    ASSERT_EQ(open.scenario.strategies.size(), 1u);
+    EXPECT_EQ(open.scenario.strategies[0].zero, 1);
+    EXPECT_THAT(open.assumed.with(0), Contains((Assumption{"zero_stage", "1"})));
+    run.zero_stage = 0;
+    const MappedRun stated = map_run(run);
+    EXPECT_EQ(stated.scenario.strategies[0].zero, 0);
+    EXPECT_THAT(stated.assumed.with(0), Not(Contains(Field(&Assumption::column, "zero_stage"))));
+}
+
+TEST(RunFramework, DdpIsFsdpThatShardsNothing) {
+    for (const char* name : {"ddp", "pytorch-ddp", "torch-ddp", "PyTorch DDP", "torch DDP 2.1"}) {
+        MeasuredRun run = full_row();
+        run.framework = name;
+        run.zero_stage.reset();
+        const MappedRun mapped = map_run(run);
+        ASSERT_EQ(mapped.scenario.strategies.size(), 1u) << name;
+        EXPECT_EQ(mapped.scenario.strategies[0].profile, RuntimeProfile::fsdp);
+        EXPECT_EQ(mapped.scenario.strategies[0].zero, 0);
+        EXPECT_THAT(mapped.assumed.with(0), Contains((Assumption{"zero_stage", "0"})));
+    }
+}
+
+// FSDP on 64 GPUs of 8 nodes, unless told otherwise.
+MappedRun sharded(const char* framework, const char* assumptions, std::int64_t gpus = 64) {
+    MeasuredRun run = full_row();
+    run.framework = framework;
+    run.assumptions = assumptions;
+    run.gpus = gpus;
+    run.tp = run.pp = 1;
+    run.dp = gpus;
+    run.zero_stage.reset();
+    return map_run(run);
+}
+
+TEST(RunFramework, HybridShardingIsWithinNodes) {
+    const auto group = [](auto... row) {
+        return sharded(row...).scenario.strategies.at(0).shard_group;
+    };
+    for (const char* name : {"HSDP", "fsdp-hsdp", "FSDP2 HSDP", "PyTorch HSDP"})
+        EXPECT_EQ(group(name, ""), Strategy::kWholeNode) << name;
+    for (const char* note : {"HSDP", "HSDP over 8 GPUs", "Hybrid sharding", "hybrid_shard"})
+        EXPECT_EQ(group("fsdp2", note), Strategy::kWholeNode) << note;
+    for (const char* note : {"", "no HSDP", "FSDP, not HSDP", "hybrid sharding: off"})
+        EXPECT_EQ(group("fsdp2", note), 0) << note;
+    EXPECT_EQ(group("HSDP", "", 8), 0) << "one node has all";
+    EXPECT_EQ(group("ddp", "HSDP"), 0) << "nothing is sharded";
+    EXPECT_EQ(sharded("HSDP", "").scenario.strategies[0].zero, 3);
+}
+
+TEST(RunFramework, HybridShardingIsAmongTheAssumptions) {
+    const auto node = Contains(Assumption{"shard_group", "node"});
+    EXPECT_THAT(sharded("HSDP", "").assumed.with(0), node);
+    EXPECT_THAT(sharded("fsdp2", "HSDP").assumed.with(0), node);
+    EXPECT_THAT(sharded("fsdp2", "HSDP").assumed.with(0),
+                Contains((Assumption{"assumptions", "HSDP"})));
+    EXPECT_THAT(sharded("fsdp2", "HSDP", 8).assumed.with(0),
+                Not(Contains(Field(&Assumption::column, "assumptions"))));
+}
+
+// A program that compiles unless told otherwise can be told otherwise.
+TEST(RunFramework, NotesThatDenyTorchCompile) {
+    const auto profile = [](const char* note, const char* source = "") {
+        MeasuredRun run = full_row();
+        run.framework = "fsdp1";
+        run.assumptions = note;
+        run.source = source;
+        return map_run(run).scenario.strategies.at(0).profile;
+    };
+    EXPECT_EQ(profile("torch.compile, no async TP"), RuntimeProfile::fsdp_compile);
+    for (const char* note :
+         {"no torch.compile", "not torch.compile", "torch.compile disabled", "torch.compile off",
+          "torch.compile=False", "eager (no torch.compile)"})
+        EXPECT_EQ(profile(note), RuntimeProfile::fsdp) << note;
+    const char* const fms = "foundation-model-stack/fms-fsdp README.md";
+    EXPECT_EQ(profile("no torch.compile", fms), RuntimeProfile::fsdp);
+    EXPECT_EQ(profile("torch.compile not stated", fms), RuntimeProfile::fsdp_compile_blocks);
+}
+
+}  // namespace
+}  // namespace shardscope

@@ -1,0 +1,92 @@
+// The models of measured runs, with what is known of those that were released.
+#include "core/validation/run_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/model/model.h"
+#include "core/validation/run_scenario.h"
+#include "tests/support/measured_rows.h"
+
+namespace shardscope {
+namespace {
+
+using test::full_row;
+using testing::Contains;
+
+struct Mapped {
+    TransformerSpec spec;
+    std::vector<Assumption> assumed;
+};
+
+Mapped model_named(const char* name, bool experts, std::optional<std::int64_t> expert_ffn = {}) {
+    MeasuredRun run = full_row();
+    run.model = name;
+    run.mlp = "silu";
+    run.head_dim.reset();
+    if (experts) run.experts = 64;
+    run.experts_per_token = 2;
+    run.expert_ffn = expert_ffn;
+    std::vector<Assumption> assumed;
+    const ModelSpec model = model_of(run, RuntimeProfile::megatron, 1, assumed);
+    return {std::get<TransformerSpec>(model.kind), assumed};
+}
+
+TEST(RunModel, HeadsNeedNotBeAsWideTogetherAsTheModel) {
+    MeasuredRun run = full_row();
+    run.mlp = "swiglu";
+    const Model usual = build_model(map_run(run).scenario.model);
+    run.head_dim = 128;
+    const ModelSpec spec = map_run(run).scenario.model;
+    EXPECT_EQ(std::get<TransformerSpec>(spec.kind).head_dim, 128);
+    // Of 8 blocks, q, k, v and the projection have another 16 · 64 rows or columns of 1024.
+    EXPECT_EQ(build_model(spec).parameter_count() - usual.parameter_count(), 8 * 4 * 1024 * 1024);
+}
+
+TEST(RunModel, ReleasedMixturesAreFoundInNames) {
+    for (const char* name : {"deepseek-ai DeepSeek-V3", "DeepSeekV3", "deepseek_v3",
+                             "DeepSeek V3-0324", "deepseek.v3"}) {
+        const TransformerSpec spec = model_named(name, true, 2048).spec;
+        EXPECT_EQ(spec.latent.kv_rank, 512) << name;
+        EXPECT_EQ(spec.head_dim, 0) << "its heads have widths of their own";
+        EXPECT_EQ(spec.experts.shared_ffn, 2048);
+        EXPECT_EQ(spec.experts.first_dense, 3);
+    }
+    for (const char* name : {"DeepSeek-67B", "V3", "Deep", ""})
+        EXPECT_EQ(model_named(name, true, 2048).spec.latent.kv_rank, 0) << name;
+}
+
+TEST(RunModel, SizesAreNoVersions) {
+    const auto head_dim = [](const char* name) { return model_named(name, false).spec.head_dim; };
+    for (const char* name : {"Qwen3-8B", "Qwen-3-8B", "qwen 3", "Qwen3", "Qwen3.0"})
+        EXPECT_EQ(head_dim(name), 128) << name;
+    for (const char* name : {"Qwen 32B", "Qwen-3B", "Qwen1.5-32B"})
+        EXPECT_EQ(head_dim(name), 0) << name;
+    EXPECT_EQ(head_dim("Gemma2 9B"), 256);
+    EXPECT_EQ(head_dim("Gemma-2-27B"), 128);
+    EXPECT_EQ(head_dim("Gemma-2B"), 0);
+    EXPECT_EQ(head_dim("Gemma 27B"), 0);
+}
+
+TEST(RunModel, ExpertsAreAsWideAsReleased) {
+    for (const auto& [name, width] :
+         std::initializer_list<std::pair<const char*, std::int64_t>>{{"DeepSeek-V2-Lite", 1408},
+                                                                     {"DeepSeek-V2", 1536},
+                                                                     {"DeepSeek-V3", 2048},
+                                                                     {"DeepSeek-R1", 2048},
+                                                                     {"DeepSeekMoE-16B", 1408},
+                                                                     {"Qwen1.5-MoE-A2.7B", 1408},
+                                                                     {"Qwen2-57B-A14B", 2560},
+                                                                     {"Kimi-K2", 2048},
+                                                                     {"Moonlight-16B-A3B", 1408}}) {
+        const Mapped open = model_named(name, true);
+        EXPECT_EQ(open.spec.experts.ffn, width) << name;
+        EXPECT_EQ(open.spec.experts.shared_ffn % width, 0) << name;
+        EXPECT_THAT(open.assumed, Contains((Assumption{"expert_ffn", std::to_string(width)})));
+        EXPECT_EQ(model_named(name, true, 512).spec.experts.ffn, 512) << "as stated";
+    }
+    EXPECT_EQ(model_named("Mixtral-8x7B", true).spec.experts.ffn, 4096) << "the row's ffn";
+}
+
+}  // namespace
+}  // namespace shardscope
