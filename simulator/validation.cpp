@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -52,10 +53,9 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
-// What a user would have chosen of the scenario's strategies (MappedRun): the first attempt of which anything fits, among
-// those of each micro-batch the first that fits, and of those the fastest. Times fall and then rise with the
-// micro-batch, by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row
-// have been slower. Where nothing fits, the last strategy that can be planned.
+// What a user would have chosen of the scenario's strategies (MappedRun). Times fall and then rise with the micro-batch,
+// by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been
+// slower.
 class Choice {
 public:
     Choice(const Scenario& scenario, Answer& answer) : scenario_(scenario), answer_(answer) {
@@ -65,20 +65,19 @@ public:
     }
 
     Candidate make() {
-        int slower = 0;
+        int slower = 0;  // micro-batches in a row
         for (std::size_t i = 0; i < scenario_.strategies.size(); ++i) {
-            const Strategy& strategy = scenario_.strategies[i];
             if (best_ && begins_attempt(i)) break;
-            if (best_ && decided_ == strategy.micro_batch) continue;
-            Candidate candidate = plan(strategy);
+            if (recomputes_otherwise(i)) slower = 0;
+            if (slower == kEnough) continue;
+            Candidate candidate = plan(scenario_.strategies[i]);
             if (candidate.report.status != Status::fits) {
                 if (!best_) keep_refused(i, std::move(candidate));
                 continue;
             }
-            decided_ = strategy.micro_batch;
             simulate(candidate);
             if (best_ && !is_faster(candidate)) {
-                if (++slower == 2) break;
+                ++slower;
                 continue;
             }
             slower = 0;
@@ -92,6 +91,8 @@ public:
     }
 
 private:
+    static constexpr int kEnough = 2;
+
     Candidate plan(const Strategy& strategy) {
         const auto began = Clock::now();
         Candidate candidate = plan_strategy(scenario_, model_, strategy);
@@ -111,11 +112,14 @@ private:
         refused_strategy_ = strategy;
     }
     bool begins_attempt(std::size_t i) const {
-        if (i == 0) return true;
-        const Strategy& before = scenario_.strategies[i - 1];
-        const Strategy& strategy = scenario_.strategies[i];
-        return strategy.tp != before.tp || strategy.pp != before.pp ||
-               strategy.micro_batch > before.micro_batch;
+        const auto degrees = [&](std::size_t k) {
+            const Strategy& s = scenario_.strategies[k];
+            return std::tuple(s.tp, s.pp, s.zero);
+        };
+        return i == 0 || degrees(i) != degrees(i - 1);
+    }
+    bool recomputes_otherwise(std::size_t i) const {
+        return i == 0 || scenario_.strategies[i].recompute != scenario_.strategies[i - 1].recompute;
     }
     bool is_faster(const Candidate& candidate) const {
         if (!candidate.report.simulated) return false;
@@ -127,7 +131,6 @@ private:
     Answer& answer_;
     std::shared_ptr<const Model> model_;
     std::optional<Candidate> best_, refused_;
-    std::optional<std::int64_t> decided_;  // a micro-batch that fits
     std::size_t refused_strategy_ = 0;
 };
 

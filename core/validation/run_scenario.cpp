@@ -330,26 +330,23 @@ private:
         return nearest;
     }
 
-    // A ZeRO stage, and what is recomputed with it: of each micro-batch the first that fits.
     struct Attempt {
         int zero;
-        std::vector<Recompute> recomputes;
+        Recompute recompute;
     };
     static constexpr Recompute kFullRecompute{Recompute::Kind::full, 1};
 
     // Who has no room for optimizer states on every rank shards them before recomputing anything: it costs next to no
     // time. Megatron's stage 1 is its distributed optimizer, which that of 2021 has not.
     std::vector<Attempt> attempts(const Strategy& s) const {
-        std::vector<Recompute> recomputes{s.recompute};
-        if (recompute_open_) recomputes.push_back(kFullRecompute);
         const bool shards_when_told = s.profile == RuntimeProfile::megatron ||
                                       s.profile == RuntimeProfile::megatron_deepspeed ||
                                       is_deepspeed(s.profile);
         const bool open =
             !run_.zero_stage && !framework_.names_zero && shards_when_told && *s.dp * s.cp > 1;
-        if (!open) return {{s.zero, recomputes}};
-        std::vector<Attempt> attempts{{0, {s.recompute}}, {1, {s.recompute}}};
-        if (recompute_open_) attempts.push_back({1, {kFullRecompute}});
+        std::vector<Attempt> attempts{{open ? 0 : s.zero, s.recompute}};
+        if (open) attempts.push_back({1, s.recompute});
+        if (recompute_open_) attempts.push_back({attempts.back().zero, kFullRecompute});
         return attempts;
     }
 
@@ -364,13 +361,12 @@ private:
         if (!framework_.hybrid) assume(kFromNotes, "HSDP");
     }
 
-    // All that the row leaves open: stages of ZeRO, micro-batches from the largest that still gives every pipeline stage
-    // one, no recomputation before full.
+    // All that the row leaves open: stages of ZeRO, no recomputation before full, and micro-batches from the largest that
+    // still gives every pipeline stage one.
     void add_alternatives(const Strategy& s) {
-        for (const Attempt& attempt : attempts(s))
+        for (const auto& [zero, recompute] : attempts(s))
             for (const std::int64_t micro_batch : micro_batches(s))
-                for (const Recompute& recompute : attempt.recomputes)
-                    add_alternative(s, attempt.zero, micro_batch, recompute);
+                add_alternative(s, zero, micro_batch, recompute);
     }
 
     void add_alternative(Strategy s, int zero, std::int64_t micro_batch,

@@ -21,10 +21,9 @@ struct RunAssumptions {
 };
 
 struct MappedRun {
-    // With one strategy, or several where the row leaves open what its users chose, in attempts one behind the other:
-    // an attempt has one tp and pp and goes from the largest micro-batch down; a larger one begins the next. The first
-    // attempt is meant of which anything fits, and of that the fastest micro-batch, each with the first of its
-    // strategies that fits; the last that can be planned if none fits.
+    // With one strategy, or several where the row leaves open what its users chose. Neighbours with the same tp, pp and
+    // zero are an attempt, and in it those with the same recomputation go from the largest micro-batch down. The fastest
+    // is meant that fits, of the first attempt in which any does; the last that can be planned if none fits.
     Scenario scenario;
     RunAssumptions assumed;
 };

@@ -205,6 +205,48 @@ TEST(Validation, AnOpenMicroBatchIsTheFastest) {
     EXPECT_GT(time(0), fastest) << "the bubble of eight micro-batches in eight stages";
 }
 
+// A small micro-batch that fits without recomputation may be faster than any large one that needs it.
+TEST(Validation, OpenRecomputationIsTriedWithEveryMicroBatch) {
+    MeasuredRun run = example_runs().front();
+    run.gpu = "A100";
+    run.gpu_memory_gb = 80;
+    run.gpus = run.gpus_per_node = 8;
+    run.framework = "megatron";
+    run.layers = 32;
+    run.hidden = 4096;
+    run.heads = 32;
+    run.ffn = 16384;
+    run.vocab = 32000;
+    run.seq = 4096;
+    run.global_batch = 256;
+    run.zero_stage = 1;
+    run.tp = run.pp = run.cp = 1;
+    run.dp.reset();
+    run.attention = "flash";
+    std::vector<MeasuredRun> runs;
+    for (const std::int64_t size : {32, 16, 8, 4, 2, 1})
+        for (const char* recompute : {"none", "full"}) {
+            runs.push_back(run);
+            runs.back().id = std::to_string(runs.size());
+            runs.back().micro_batch = size;
+            runs.back().recompute = recompute;
+        }
+    runs.push_back(run);
+    runs.back().id = "open";
+    runs.back().micro_batch.reset();
+    runs.back().recompute = "";
+    const auto predictions = predict_runs(runs, {});
+    std::optional<Seconds> fastest;
+    for (const Prediction& p : predictions) {
+        ASSERT_FALSE(p.skipped) << p.skipped->what();
+        if (&p != &predictions.back() && p.fits && (!fastest || p.time.wall < *fastest))
+            fastest = p.time.wall;
+    }
+    ASSERT_TRUE(fastest);
+    EXPECT_FALSE(predictions[0].fits) << "the largest does not fit without";
+    EXPECT_EQ(predictions.back().time.wall, *fastest);
+}
+
 // Tensor-parallel ranks of a node first, then stages, no more than the model needs; what was taken is told.
 TEST(Validation, OpenDegreesAreTheFirstThatFit) {
     MeasuredRun run = example_runs().front();

@@ -35,9 +35,9 @@ TEST(RunChoices, MemoryDecidesWhatIsOpen) {
     // 16 samples per rank, and each of the two stages has one micro-batch at least.
     EXPECT_THAT(
         strategies_of(run),
-        ElementsAre("zero 0, 8 samples, none", "zero 0, 8 samples, full", "zero 0, 4 samples, none",
-                    "zero 0, 4 samples, full", "zero 0, 2 samples, none", "zero 0, 2 samples, full",
-                    "zero 0, 1 samples, none", "zero 0, 1 samples, full"));
+        ElementsAre("zero 0, 8 samples, none", "zero 0, 4 samples, none", "zero 0, 2 samples, none",
+                    "zero 0, 1 samples, none", "zero 0, 8 samples, full", "zero 0, 4 samples, full",
+                    "zero 0, 2 samples, full", "zero 0, 1 samples, full"));
     const auto last = map_run(run).assumed.with(7);
     EXPECT_EQ(value_of(last, "micro_batch"), "1");
     EXPECT_EQ(value_of(last, "recompute"), "full");
@@ -65,7 +65,6 @@ TEST(RunChoices, AnOpenStageIsZeroThenOne) {
     }
 }
 
-// Which is how the attempts of a scenario are told apart: with each, micro-batches are large again.
 TEST(RunChoices, StagesAreTriedWithEveryMicroBatch) {
     MeasuredRun run = full_row();
     run.zero_stage.reset();

@@ -155,7 +155,7 @@ TEST(StepChartInput, TooltipsAndClicksAreThoseOfTheRow) {
     show(chart, {400, 340});
     QSignalSpy clicks(&chart, &Chart::strategy_clicked);
     const QPoint at = chart.row_rect(5).center().toPoint();
-    EXPECT_TRUE(chart.tooltip_at(at).startsWith("TP4 × PP4\nCompute\t6.4"))
+    EXPECT_TRUE(chart.tooltip_at(at).startsWith("TP4 × PP4\nCompute\t6.8"))
         << chart.tooltip_at(at).toStdString();
     QTest::mouseClick(&chart, Qt::LeftButton, {}, at);
     EXPECT_EQ(clicks.takeLast().at(0).toInt(), 5);
