@@ -30,6 +30,8 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.flattens_gradients = narrow && (strategy.zero == 1 || strategy.zero == 2);
             rules.keeps_narrow_gradients = strategy.zero <= 1 && size_of(storage) == 2 && !narrow;
             rules.reduces_copies = strategy.zero <= 1;
+            rules.allocates_buckets =
+                strategy.profile == RuntimeProfile::deepspeed && strategy.zero >= 1;
             rules.reduces_narrow_copies = rules.keeps_narrow_gradients;
             break;
         case RuntimeProfile::megatron:

@@ -19,6 +19,9 @@ struct ProfileRules {
     // Neither: each bucket when it is full, and the backward pass waits for it (DeepSpeed's ZeRO 2 without overlap_comm:
     // reduce_independent_p_g_buckets_and_remove_grads, on the stream that computes).
     bool reduces_in_turn = false;
+    // A bucket takes all that it may be filled with, whatever its gradients take: in ZeRO 1 and 2 while it is there
+    // (ipg_buffer, torch.empty(reduce_bucket_size)), in ZeRO 3 beside them and always (ipg_bucket_flat_buffer).
+    bool allocates_buckets = false;
     // ZeRO 1 and 2 all-reduce whole buckets and keep a slice (use_multi_rank_bucket_allreduce).
     bool shards_by_all_reduce = false;
     // The step begins with fp32 copies of 16-bit gradients, of everything that the rank owns at once;

@@ -64,7 +64,8 @@ void Reduction::begin_body(MicroBatchKind kind) {
         }
         if (!uses_bucket(unit)) continue;
         if (!bucket_[u].valid())
-            bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name, unit.padded,
+            bucket_[u] = context_.builder.buffer("gradient bucket " + unit.name,
+                                                 bucket_elements(unit, context_.written()),
                                                  context_.written(), Category::communication);
         parameters_.set_gradient(UnitId(u), bucket_[u]);
     }
@@ -286,14 +287,19 @@ BufferId Reduction::copied(UnitId id, BufferId store, Stream stream) {
     const Unit& unit = context_.units[id.index()];
     if (!context_.rules.reduces_copies || !unit.group.valid()) return store;
     BufferId& copy = copy_[id.index()];
+    const DType type = context_.rules.reduces_narrow_copies ? context_.storage : context_.gradient;
     if (!copy.valid())
-        copy = context_.builder.buffer(
-            "copied " + unit.name, unit.padded,
-            context_.rules.reduces_narrow_copies ? context_.storage : context_.gradient,
-            Category::communication);
+        copy = context_.builder.buffer("copied " + unit.name, bucket_elements(unit, type), type,
+                                       Category::communication);
     context_.builder.compute_on(stream, Copy{unit.padded}, context_.gradient, context_.gradient,
                                 {{store, 0, 0}, {copy, 0, 0}});
     return copy;
+}
+
+std::int64_t Reduction::bucket_elements(const Unit& unit, DType type) const {
+    const bool whole = context_.rules.allocates_buckets && context_.zero < 3;
+    return whole ? std::max(unit.padded, context_.strategy.bucket.value / size_of(type))
+                 : unit.padded;
 }
 
 // This rank's share of the unit's gradients, which are stored whole below stage 2.

@@ -54,6 +54,7 @@ private:
     void reduce(UnitId unit);
     bool in_root(UnitId unit) const;  // ProfileRules::keeps_root
     Operand own_slice(UnitId unit) const;
+    std::int64_t bucket_elements(const Unit& unit, DType type) const;
     BufferId flat_copy(UnitId id, BufferId whole);
     BufferId joined(UnitId id, BufferId bucket);  // ProfileRules::joins_gradients
     BufferId flat_buffer(UnitId id, const char* what, DType type);

@@ -50,6 +50,10 @@ StageLowering::StageLowering(LoweringContext& context)
       received_(context.chunks.size()),
       handed_(context.chunks.size()) {
     const Model& model = context.model;
+    if (context.rules.allocates_buckets && context.zero == 3)
+        context.builder.buffer("reduce bucket",
+                               context.strategy.bucket.value / size_of(context.gradient),
+                               context.gradient, Category::communication, Residence::persistent);
     if (context.rules.keeps_stage_tensors && context.chunks.back().last == model.layers.size())
         context.builder.buffer(
             "outputs of other micro-batches",

@@ -462,6 +462,23 @@ TEST(Profiles, DeepSpeedReducesBucketByBucket) {
               peak(RuntimeProfile::deepspeed, 1));
 }
 
+// reduce_bucket_size is allocated outright, 1 GB by default, however small the model.
+TEST(Profiles, DeepSpeedAllocatesItsBuckets) {
+    for (const int zero : {0, 1, 2, 3}) {
+        const auto peak = [&](RuntimeProfile profile) {
+            Scenario scenario = half_precision(profile, 4);
+            scenario.strategies[0].zero = zero;
+            return test::lower_tiny(scenario).memory[0].live_peak.value;
+        };
+        EXPECT_EQ(peak(RuntimeProfile::deepspeed) > 1'000'000'000, zero >= 1) << zero;
+        EXPECT_LT(peak(RuntimeProfile::deepspeed), 1'100'000'000) << zero;
+        EXPECT_LT(peak(RuntimeProfile::megatron_deepspeed), 100'000'000) << zero;
+    }
+    Scenario alone = half_precision(RuntimeProfile::deepspeed, 1);  // nothing is reduced
+    alone.strategies[0].zero = 2;
+    EXPECT_LT(test::lower_tiny(alone).memory[0].live_peak, Bytes(100'000'000));
+}
+
 // --overlap-grad-reduce: max(40 million, one million per data-parallel rank) of the first stage, else all.
 TEST(Profiles, MegatronsBucketsWhereReductionsOverlap) {
     Strategy s;
