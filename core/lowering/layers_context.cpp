@@ -17,9 +17,8 @@ struct LayerLowering::ContextShape {
     std::int64_t value() const { return value_dim > 0 ? value_dim : head_dim; }
     std::int64_t q() const { return rows * heads * head_dim; }
     std::int64_t y() const { return rows * heads * value(); }
-    std::int64_t kv() const {
-        return rows * kv_heads_used() * (head_dim + value());
-    }  // of one rank
+    // Of one rank.
+    std::int64_t kv() const { return rows * kv_heads_used() * (head_dim + value()); }
 };
 
 LayerLowering::ContextShape LayerLowering::context_shape(const BlockLayer& b) const {

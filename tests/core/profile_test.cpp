@@ -448,11 +448,14 @@ TEST(Profiles, DeepSpeedReducesBucketByBucket) {
     const auto reduces = [](const Instruction& i) {
         return i.stream == Stream::reduce && std::holds_alternative<Collective>(i.operation);
     };
-    for (std::size_t i = 0; i + 1 < backward->instructions.size(); ++i) {
-        if (!reduces(backward->instructions[i])) continue;
-        std::size_t next = i + 1;  // on the compute stream
-        while (backward->instructions[next].stream != Stream::compute) ++next;
-        EXPECT_TRUE(std::holds_alternative<WaitEvent>(backward->instructions[next].operation));
+    EXPECT_GT(std::ranges::count_if(backward->instructions, reduces), 2);
+    for (auto i = backward->instructions.begin(); i != backward->instructions.end(); ++i) {
+        if (!reduces(*i)) continue;
+        const auto next = std::find_if(i, backward->instructions.end(), [](const Instruction& n) {
+            return n.stream == Stream::compute;
+        });
+        ASSERT_NE(next, backward->instructions.end());
+        EXPECT_TRUE(std::holds_alternative<WaitEvent>(next->operation));
     }
     const Bytes gradients = bytes_of(plan, "gradient bucket ");
     const auto peak = [&](RuntimeProfile profile, int zero) {

@@ -6,6 +6,7 @@
 
 #include "core/validation/run_scenario.h"
 #include "simulator/event_runner.h"
+#include "tests/support/measured_rows.h"
 
 namespace shardscope {
 namespace {
@@ -175,6 +176,13 @@ TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
         << "4 GiB do not hold the activations of any number of samples";
 }
 
+void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
+    run.layers = layers;
+    run.hidden = hidden;
+    run.ffn = 4 * hidden;
+    run.heads = run.kv_heads = heads;
+}
+
 // Not the largest, whose few micro-batches leave the pipeline's stages idle, nor the smallest with its small kernels.
 TEST(Validation, AnOpenMicroBatchIsTheFastest) {
     MeasuredRun run = example_runs().front();
@@ -207,22 +215,14 @@ TEST(Validation, AnOpenMicroBatchIsTheFastest) {
 
 // A small micro-batch that fits without recomputation may be faster than any large one that needs it.
 TEST(Validation, OpenRecomputationIsTriedWithEveryMicroBatch) {
-    MeasuredRun run = example_runs().front();
-    run.gpu = "A100";
-    run.gpu_memory_gb = 80;
-    run.gpus = run.gpus_per_node = 8;
-    run.framework = "megatron";
-    run.layers = 32;
-    run.hidden = 4096;
-    run.heads = 32;
-    run.ffn = 16384;
-    run.vocab = 32000;
+    MeasuredRun run = test::full_row();
+    set_size(run, 32, 4096, 32);
+    run.head_dim.reset();
+    run.gpus = run.dp = 8;
+    run.tp = run.pp = 1;
     run.seq = 4096;
     run.global_batch = 256;
     run.zero_stage = 1;
-    run.tp = run.pp = run.cp = 1;
-    run.dp.reset();
-    run.attention = "flash";
     std::vector<MeasuredRun> runs;
     for (const std::int64_t size : {32, 16, 8, 4, 2, 1})
         for (const char* recompute : {"none", "full"}) {
@@ -249,25 +249,16 @@ TEST(Validation, OpenRecomputationIsTriedWithEveryMicroBatch) {
 
 // Tensor-parallel ranks of a node first, then stages, no more than the model needs; what was taken is told.
 TEST(Validation, OpenDegreesAreTheFirstThatFit) {
-    MeasuredRun run = example_runs().front();
+    MeasuredRun run = test::full_row();
+    set_size(run, 80, 8192, 64);
+    run.head_dim.reset();
     run.gpu = "H100";
-    run.gpu_memory_gb = 80;
     run.gpus = 64;
-    run.gpus_per_node = 8;
-    run.framework = "megatron";
-    run.layers = 80;
-    run.hidden = 8192;
-    run.heads = 64;
-    run.ffn = 32768;
-    run.vocab = 51200;
     run.seq = 2048;
     run.global_batch = 128;
     run.micro_batch = 1;
     run.zero_stage = 1;
     run.recompute = "full";
-    run.schedule = "1f1b";
-    run.virtual_stages = 1;
-    run.cp = 1;
     run.tp.reset();
     run.pp.reset();
     run.dp.reset();
@@ -290,10 +281,7 @@ TEST(Validation, OpenDegreesAreTheFirstThatFit) {
     EXPECT_FALSE(predicted(same).fits);
 
     MeasuredRun small = run;
-    small.layers = 4;
-    small.hidden = 1024;
-    small.heads = 16;
-    small.ffn = 4096;
+    set_size(small, 4, 1024, 16);
     const Prediction alone = predicted(small);
     EXPECT_EQ(degree(alone, "tp") + " " + degree(alone, "pp"), "1 1");
     EXPECT_EQ(degree(alone, "virtual_stages"), "none") << "there are no stages";
@@ -310,10 +298,7 @@ TEST(Validation, AnOpenStageIsTheFirstThatFits) {
     MeasuredRun run = example_runs().front();
     run.gpu = "H100";
     run.gpu_memory_gb = 80;
-    run.layers = 32;
-    run.hidden = 4096;
-    run.ffn = 16384;
-    run.heads = run.kv_heads = 32;
+    set_size(run, 32, 4096, 32);
     run.micro_batch = 1;
     run.recompute = "";
     run.zero_stage.reset();
@@ -343,10 +328,7 @@ TEST(Validation, AnOpenStageComesBeforeRecomputationOfAnyMicroBatch) {
     MeasuredRun run = example_runs().front();
     run.gpu = "H100";
     run.gpu_memory_gb = 80;
-    run.layers = 32;
-    run.hidden = 4096;
-    run.ffn = 16384;
-    run.heads = run.kv_heads = 32;
+    set_size(run, 32, 4096, 32);
     run.seq = 2048;
     run.recompute = "";
     run.zero_stage.reset();
