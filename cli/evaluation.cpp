@@ -138,12 +138,11 @@ void Evaluation::simulate(EvaluatedCandidate& candidate) {
     RunOptions options;
     options.record_spans = arguments_.trace.has_value();
     auto trace = simulate_candidate(report_.scenario, candidate, *make_simulator(), options);
-    add_estimates(report_.scenario, candidate, accuracy_);
     if (options.record_spans) candidate.simulated = std::move(trace);
 }
 
 void Evaluation::vary(EvaluatedCandidate& candidate, const Disturbance& disturbance,
-                      std::optional<int> steps) {
+                      std::optional<int> steps, Progress& progress) {
     std::optional<Result>& result = candidate.report.simulated;
     if (!result) return;
     Disturbance seeded = disturbance;
@@ -151,8 +150,16 @@ void Evaluation::vary(EvaluatedCandidate& candidate, const Disturbance& disturba
     try {
         const Plan& plan = *candidate.plan;
         const int count = steps.value_or(usual_disturbed_steps(plan.layout.world));
-        result->variation =
-            simulate_disturbed(report_.scenario, plan, seeded, count, environment_.machine.cores);
+        const auto begun = std::chrono::steady_clock::now();
+        const auto on_step = [&](int done) {
+            const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begun;
+            const std::string left =
+                remaining_text(Seconds(elapsed.count()), double(done) / double(count));
+            progress.update(fmt::format("{}: {} of {} disturbed steps{}{}", candidate.report.name,
+                                        done, count, left.empty() ? "" : ", ", left));
+        };
+        result->variation = simulate_disturbed(report_.scenario, plan, seeded, count,
+                                               environment_.machine.cores, on_step);
     } catch (const Error& error) {
         note(fmt::format("{}: no jitter or stragglers: {}", candidate.report.name, error.what()));
     }
@@ -232,6 +239,7 @@ void Evaluation::run(EvaluatedCandidate& candidate, const Measuring& how) {
 }
 
 void Evaluation::add(EvaluatedCandidate candidate) {
+    add_estimates(report_.scenario, candidate, accuracy_);
     std::vector<TracePart> parts;
     if (candidate.simulated) parts.push_back({"simulated", &*candidate.simulated});
     if (candidate.measured) parts.push_back({"measured", &*candidate.measured});

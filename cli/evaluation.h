@@ -55,8 +55,9 @@ public:
     void simulate(EvaluatedCandidate& candidate);
     // Fills the variation of a candidate that was simulated; a plan for which that cannot be is noted.
     void vary(EvaluatedCandidate& candidate, const Disturbance& disturbance,
-              std::optional<int> steps);
+              std::optional<int> steps, Progress& progress);
     void measure(EvaluatedCandidate& candidate, const Measuring& how);
+    // What follows from its parts is added: costs of the run, what predictions rest on.
     void add(EvaluatedCandidate candidate);
 
     // Writes the report as asked: text by `to_text` unless --json or --csv; then the trace. Returns

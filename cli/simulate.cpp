@@ -26,7 +26,7 @@ int simulate(const Command& self, const Words& words, const Environment& environ
             EvaluatedCandidate candidate = evaluation.plan(strategy);
             evaluation.simulate(candidate);
             if (variation.asked())
-                evaluation.vary(candidate, variation.disturbance, variation.steps);
+                evaluation.vary(candidate, variation.disturbance, variation.steps, progress);
             evaluation.add(std::move(candidate));
         }
     }

@@ -1,6 +1,7 @@
 #include "simulator/disturbed_steps.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -51,11 +52,14 @@ int usual_disturbed_steps(int ranks) {
 }
 
 StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
-                                 const Disturbance& disturbance, int steps, int threads) {
+                                 const Disturbance& disturbance, int steps, int threads,
+                                 const std::function<void(int)>& on_step) {
     check(plan, disturbance);
     const LaneProgram program =
         prepare(plan.program, scenario.cluster, false, plan.strategy.profile, true);
     std::vector<Seconds> times(static_cast<std::size_t>(steps));
+    std::mutex counting;
+    int done = 0;
     for_each_index(times.size(), std::min(threads, steps), [&](std::size_t step) {
         StepNoise noise;
         noise.kernel_jitter = disturbance.kernel_jitter;
@@ -63,6 +67,9 @@ StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
         noise.factors = factors_of(program, disturbance, noise.seed);
         for (const RoleTimeline& rank : simulate_step(program, scenario.cluster, false, &noise))
             times[step] = std::max(times[step], rank.time.wall);
+        if (!on_step) return;
+        const std::lock_guard lock(counting);
+        on_step(++done);
     });
     StepVariation variation = variation_of(std::move(times));
     variation.disturbance = disturbance;

@@ -1,6 +1,8 @@
 // Steps in which ranks do not all run alike: every rank simulated by itself, with jitter and stragglers.
 #pragma once
 
+#include <functional>
+
 #include "core/lowering/plan.h"
 #include "core/report/step_variation.h"
 #include "core/scenario.h"
@@ -15,9 +17,10 @@ constexpr int kDisturbedRanks = 1024;
 int usual_disturbed_steps(int ranks);
 
 // Simulates `steps` steps on `threads` threads, number i with seed disturbance.seed + i; times are of the slowest rank,
-// and the same with any number of threads. Throws Error "separate-ranks" (invalid_input) for plans with more ranks,
+// and the same with any number of threads. `on_step` is called with how many are done, by one thread at a time. Throws Error "separate-ranks" (invalid_input) for plans with more ranks,
 // and "straggler" for a rank that there is not. Thread-safe.
 StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
-                                 const Disturbance& disturbance, int steps, int threads = 1);
+                                 const Disturbance& disturbance, int steps, int threads = 1,
+                                 const std::function<void(int)>& on_step = {});
 
 }  // namespace shardscope

@@ -55,12 +55,17 @@ Goodput goodput_of(const Scenario& scenario, const Model& model, Seconds work, i
 
 }  // namespace
 
+Seconds mean_step_time(const Result& result) {
+    return result.variation ? result.variation->mean : result.step_time;
+}
+
 double utilisation(const Result& result) {
+    const Seconds wall = mean_step_time(result);
     double sum = 0;
     for (const RankTrace& trace : result.ranks) {
         if (trace.steps.empty()) continue;
         const StepTime& step = trace.steps.front();
-        sum += trace.multiplicity * ((step.compute + step.optimizer) / result.step_time);
+        sum += trace.multiplicity * ((step.compute + step.optimizer) / wall);
     }
     return std::min(1.0, sum / std::max(1, result.gpus()));
 }
@@ -78,12 +83,13 @@ std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& m
     const Cluster& cluster = scenario.cluster;
     const ClusterOperation& operation = cluster.operation;
     const bool asked = operation != ClusterOperation{} || scenario.training.tokens > 0;
-    if (!asked || !(result.step_time.value > 0)) return std::nullopt;
+    const Seconds step = mean_step_time(result);
+    if (!asked || !(step.value > 0)) return std::nullopt;
     const int gpus = result.gpus();
     const int nodes = (gpus + cluster.gpus_per_node - 1) / cluster.gpus_per_node;
     RunEstimate run;
     run.steps = steps_of(scenario.training, model);
-    run.ideal = static_cast<double>(run.steps) * result.step_time;
+    run.ideal = static_cast<double>(run.steps) * step;
     run.expected = run.ideal;
     if (operation.node_mtbf.value > 0) {
         run.goodput = goodput_of(scenario, model, run.ideal, nodes);
@@ -95,7 +101,7 @@ std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& m
     if (run.gpu_power.value > 0)
         run.power =
             operation.pue * (double(gpus) * run.gpu_power + double(nodes) * operation.node_power);
-    run.step_energy = run.power * result.step_time;
+    run.step_energy = run.power * step;
     run.energy = run.power * run.expected;
     return run;
 }

@@ -24,7 +24,7 @@ struct Result;
 
 struct RunEstimate {
     std::int64_t steps = 0;
-    Seconds ideal;     // steps · step time
+    Seconds ideal;     // steps · mean_step_time
     Seconds expected;  // with checkpoints and failures, where these are known
     double gpu_hours = 0;
     Watts gpu_power;     // of one GPU, mean; 0: the device's power is not known
@@ -37,7 +37,11 @@ struct RunEstimate {
     bool operator==(const RunEstimate&) const = default;
 };
 
-// Utilisation of the GPUs as the power model has it: the mean over ranks of the computing part of a step.
+// A step of a run: the mean of disturbed ones where the result has them (Result::variation), else Result::step_time.
+Seconds mean_step_time(const Result& result);
+
+// Utilisation of the GPUs as the power model has it: the mean over ranks of the computing part of a step, of
+// mean_step_time. What a straggler computes longer counts as waiting.
 double utilisation(const Result& result);
 
 // Part of its power that a waiting GPU draws where the cluster does not say.

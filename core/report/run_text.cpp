@@ -153,6 +153,11 @@ std::string run_text(const Report& report) {
     if (cost.empty()) return "";
     std::string text = fmt::format("\n{}\n\n{}", run_heading(report.scenario), cost.to_string());
     text += power_remarks(report.scenario.cluster);
+    const auto varies = [](const StrategyReport& s) {
+        return s.simulated && s.simulated->variation;
+    };
+    if (std::ranges::any_of(report.strategies, varies))
+        text += "A step takes the mean of those where ranks do not run alike.\n";
     const TextTable failures = failure_table(report);
     if (!failures.empty())
         text += fmt::format("\nFailures and checkpoints\n\n{}", failures.to_string());

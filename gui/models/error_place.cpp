@@ -10,9 +10,11 @@ namespace {
 // Rules whose remedy, or whose message where the value itself is out of range, names what to change.
 QString named_field(const Error& error) {
     static const QRegularExpression kRemedy(
-        "^use (?:an? )?(tp|pp|dp|ranks|zero|global_batch|micro_batch|virtual_stages|schedule)\\b");
+        "^use (?:an? "
+        ")?(tp|cp|pp|ep|etp|dp|ranks|zero|global_batch|micro_batch|virtual_stages|schedule)\\b");
     static const QRegularExpression kValue(
-        "\\b(tp|pp|dp|ranks|global_batch|micro_batch|virtual_stages|recompute every) is ");
+        "\\b(tp|cp|pp|ep|etp|dp|ranks|global_batch|micro_batch|virtual_stages|recompute every) "
+        "is ");
     if (error.rule == "range") {
         const auto value = kValue.match(QString::fromStdString(error.message));
         if (value.hasMatch())
@@ -23,10 +25,15 @@ QString named_field(const Error& error) {
 }
 
 // Rules that are about one field, whatever the remedy.
-constexpr std::array<std::pair<std::string_view, const char*>, 17> kFields{{
+constexpr std::array<std::pair<std::string_view, const char*>, 22> kFields{{
     {"reduce-at", "zero"},
     {"tensor-parallel", "tp"},
     {"sequence-parallel", "sequence_parallel"},
+    {"context-parallel", "cp"},
+    {"expert-parallel", "ep"},
+    {"shard-group", "shard_group"},
+    {"tp-overlap", "tp_overlap"},
+    {"overlap-gather", "overlap_gather"},
     {"virtual-stages", "virtual_stages"},
     {"schedule-size", "micro_batch"},
     {"pattern", "partition"},

@@ -7,41 +7,19 @@
 #include <QLineEdit>
 #include <QSignalBlocker>
 #include <QSpinBox>
+#include <QToolButton>
 #include <QVBoxLayout>
-#include <algorithm>
 
 #include "core/strategy/validate.h"
 #include "gui/models/error_place.h"
 #include "gui/models/strategy_table.h"
 #include "gui/views/field_frame.h"
+#include "gui/views/named_spin_box.h"
 
 namespace shardscope::gui {
 namespace {
 
-constexpr int kMostStrategyRanks = 1'000'000;
-constexpr int kMostBucket = 1 << 20;  // MiB: strategy_limits.h
-
-const QStringList kZero{"0 – replicate all", "1 – shard optimizer states", "2 – and gradients",
-                        "3 – and parameters"};
-const QStringList kRecompute{"none", "selective", "full"};
-const QStringList kSchedule{"gpipe", "1f1b", "zb-h1", "zb-v"};
-const QStringList kAttention{"flash", "unfused"};
-
-QStringList profile_names() {
-    QStringList names;
-    for (const RuntimeProfile profile : kRuntimeProfiles)
-        names << QString::fromUtf8(name_of(profile).data());
-    return names;
-}
-
 QString escaped(const std::string& text) { return QString::fromStdString(text).toHtmlEscaped(); }
-
-// Setting a value that is shown already would move the cursor of who is typing.
-template <class Widget, class Value>
-void show_value(Widget* widget, void (Widget::*set)(Value), Value value) {
-    const QSignalBlocker quiet(widget);
-    (widget->*set)(value);
-}
 
 // Whether it fits, and how much is missing: the words of the table's verdict.
 QString verdict_text(const QString& verdict, const StrategyReport& report, const QString& alert) {
@@ -76,9 +54,8 @@ StrategyForm::StrategyForm(Session& session, const StrategyTable& table, QWidget
             edit("rename strategy",
                  [text = name_->text().trimmed().toStdString()](Strategy& s) { s.name = text; });
     });
-    add_degrees(*layout);
-    add_memory(*layout);
-    add_more(*layout);
+    add_fields(usual_fields(), *layout);
+    add_more(*column);
 
     verdict_ = new QLabel(this);
     verdict_->setObjectName("verdict");
@@ -101,126 +78,68 @@ StrategyForm::StrategyForm(Session& session, const StrategyTable& table, QWidget
     show_strategy();
 }
 
-QSpinBox* StrategyForm::add_number(QFormLayout& layout, const QString& name, const QString& label,
-                                   int least, int most, const QString& hint) {
-    auto* const box = new QSpinBox(this);
-    box->setObjectName(name);
-    box->setAccessibleName(QString(label).remove('&'));
-    box->setToolTip(hint);
-    box->setRange(least, most);
-    box->setKeyboardTracking(false);  // else typing "16" is an edit to 1 and one to 16
-    layout.addRow(label, box);
+void StrategyForm::add_fields(const std::vector<StrategyField>& fields, QFormLayout& layout) {
+    for (const StrategyField& field : fields) {
+        QWidget* const control = make_control(field);
+        control->setObjectName(field.name);
+        control->setAccessibleName(
+            QString(field.label.isEmpty() ? field.noun : field.label).remove('&').trimmed());
+        control->setToolTip(field.hint);
+        layout.addRow(field.label, control);
+        controls_.push_back({field, control});
+        if (field.name != "pp") continue;
+        dp_ = new QLabel(this);
+        dp_->setObjectName("dp");
+        layout.addRow("Data parallel", dp_);
+    }
+}
+
+QWidget* StrategyForm::make_control(const StrategyField& field) {
+    const auto changed = [this, name = "set " + field.noun, set = field.set](int value) {
+        edit(name, [set, value](Strategy& s) { set(s, value); });
+    };
+    if (field.kind == StrategyField::Kind::number) {
+        auto* const box = new NamedSpinBox(field.words, this);
+        box->setRange(field.least, field.most);
+        box->setSuffix(field.suffix);
+        box->setKeyboardTracking(false);  // else typing "16" is an edit to 1 and one to 16
+        connect(box, &QSpinBox::valueChanged, this, changed);
+        return box;
+    }
+    if (field.kind == StrategyField::Kind::choice) {
+        auto* const box = new QComboBox(this);
+        box->addItems(field.choices);
+        connect(box, &QComboBox::activated, this, changed);
+        return box;
+    }
+    auto* const box = new QCheckBox(field.choices.value(0), this);
+    connect(box, &QCheckBox::clicked, this, changed);
     return box;
 }
 
-QComboBox* StrategyForm::add_choice(QFormLayout& layout, const QString& name, const QString& label,
-                                    const QStringList& words, const QString& hint) {
-    auto* const box = new QComboBox(this);
-    box->setObjectName(name);
-    box->setAccessibleName(QString(label).remove('&'));
-    box->setToolTip(hint);
-    box->addItems(words);
-    layout.addRow(label, box);
-    return box;
-}
-
-void StrategyForm::add_degrees(QFormLayout& layout) {
-    tp_ = add_number(layout, "tp", "&Tensor parallel", 1, kMostStrategyRanks,
-                     "Ranks that every layer is cut into");
-    pp_ = add_number(layout, "pp", "&Pipeline parallel", 1, kMostStrategyRanks,
-                     "Stages that the layers are divided over");
-    dp_ = new QLabel(this);
-    dp_->setObjectName("dp");
-    layout.addRow("Data parallel", dp_);
-    zero_ = add_choice(layout, "zero", "&ZeRO stage", kZero,
-                       "What the data-parallel ranks divide instead of each keeping all of it");
-    connect(tp_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set tensor parallel", [value](Strategy& s) { s.tp = value; });
-    });
-    connect(pp_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set pipeline parallel", [value](Strategy& s) { s.pp = value; });
-    });
-    connect(zero_, &QComboBox::activated, this, [this](int value) {
-        edit("set ZeRO stage", [value](Strategy& s) { s.zero = value; });
-    });
-}
-
-void StrategyForm::add_memory(QFormLayout& layout) {
-    micro_batch_ = add_number(layout, "micro_batch", "Micro-&batch", 0, 1'000'000,
-                              "Samples per rank and micro-batch; auto: the scenario's");
-    micro_batch_->setSpecialValueText("auto");
-    recompute_ = add_choice(layout, "recompute", "&Recompute", kRecompute,
-                            "Which activations the backward pass computes again");
-    every_ = add_number(layout, "every", "  of every … block", 1, 10'000,
-                        "Full recomputation of every k-th block");
-    connect(micro_batch_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set micro-batch", [value](Strategy& s) {
-            s.micro_batch = value > 0 ? std::optional<std::int64_t>(value) : std::nullopt;
-        });
-    });
-    connect(recompute_, &QComboBox::activated, this, [this](int value) {
-        edit("set recomputation", [value](Strategy& s) {
-            s.recompute = {static_cast<Recompute::Kind>(value), 1};
-        });
-    });
-    connect(every_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set recomputed blocks", [value](Strategy& s) {
-            s.recompute.every = value;
-            s.recompute.blocks = std::min(s.recompute.blocks, value);
-        });
-    });
-}
-
-void StrategyForm::add_more(QFormLayout& layout) {
-    schedule_ = add_choice(layout, "schedule", "Sche&dule", kSchedule,
-                           "In which order pipeline stages work on their micro-batches");
-    virtual_stages_ = add_number(layout, "virtual_stages", "&Virtual stages", 1, 1000,
-                                 "Chunks of layers per stage (interleaved 1F1B)");
-    sequence_parallel_ = new QCheckBox("norms on 1/TP of the rows", this);
-    sequence_parallel_->setObjectName("sequence_parallel");
-    sequence_parallel_->setAccessibleName("Sequence parallel");
-    layout.addRow("Se&quence parallel", sequence_parallel_);
-    attention_ = add_choice(layout, "attention", "&Attention", kAttention,
-                            "unfused stores the score matrix");
-    profile_ = add_choice(layout, "profile", "Profile", profile_names(),
-                          "Whose way of training is simulated; only shardscope's can be run");
-    bucket_ = add_number(layout, "bucket", "Bucket", 1, kMostBucket,
-                         "Gradients are reduced in buckets of at least this size (ZeRO 0 to 2)");
-    bucket_->setSuffix(" MiB");
-    prefetch_ = add_number(layout, "prefetch", "Prefetch", 0, 1000,
-                           "ZeRO 3: layers gathered ahead of the one that computes");
-    ranks_ =
-        add_number(layout, "ranks", "Ranks", 0, kMostStrategyRanks, "How many of the cluster's");
-    ranks_->setSpecialValueText("all");
-    connect(schedule_, &QComboBox::activated, this, [this](int value) {
-        edit("set schedule", [value](Strategy& s) { s.schedule = static_cast<Schedule>(value); });
-    });
-    connect(virtual_stages_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set virtual stages", [value](Strategy& s) { s.virtual_stages = value; });
-    });
-    connect(sequence_parallel_, &QCheckBox::clicked, this, [this](bool on) {
-        edit("set sequence parallel", [on](Strategy& s) { s.sequence_parallel = on; });
-    });
-    connect(attention_, &QComboBox::activated, this, [this](int value) {
-        edit("set attention",
-             [value](Strategy& s) { s.attention = static_cast<AttentionKind>(value); });
-    });
-    connect(profile_, &QComboBox::activated, this, [this](int value) {
-        edit("set profile", [value](Strategy& s) {
-            set_profile(s, kRuntimeProfiles[static_cast<std::size_t>(value)]);
-        });
-    });
-    connect(bucket_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set bucket", [value](Strategy& s) { s.bucket = Bytes(value * kMiB); });
-    });
-    connect(prefetch_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set prefetch", [value](Strategy& s) { s.prefetch = value; });
-    });
-    connect(ranks_, &QSpinBox::valueChanged, this, [this](int value) {
-        edit("set ranks", [value](Strategy& s) {
-            s.ranks = value > 0 ? std::optional<int>(value) : std::nullopt;
-        });
-    });
+void StrategyForm::add_more(QBoxLayout& column) {
+    more_ = new QToolButton(this);
+    more_->setObjectName("more");
+    more_->setCheckable(true);
+    more_->setAutoRaise(true);
+    more_->setFocusPolicy(Qt::TabFocus);
+    more_->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
+    more_->setToolTip("Context and expert parallelism, groups of shards, ZeRO++, overlap, offload");
+    column.addWidget(more_);
+    auto* const fields = new QWidget(this);
+    fields->setObjectName("more_fields");
+    auto* const layout = new QFormLayout(fields);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->setVerticalSpacing(4);
+    layout->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
+    add_fields(more_fields(), *layout);
+    column.addWidget(fields);
+    const auto open = [this, fields](bool on) {
+        more_->setArrowType(on ? Qt::DownArrow : Qt::RightArrow);
+        fields->setVisible(on);
+    };
+    connect(more_, &QToolButton::toggled, this, open);
+    open(false);
 }
 
 void StrategyForm::set_theme(const Theme& theme) {
@@ -237,6 +156,20 @@ void StrategyForm::edit(const QString& name, const std::function<void(Strategy&)
     session_.document().set_strategy(row, strategy, name);
 }
 
+// Only what differs is set: setting the value that is shown would move the cursor of who is typing.
+void StrategyForm::show_value(const Control& control, const Strategy& strategy) {
+    const StrategyField& field = control.field;
+    const QSignalBlocker quiet(control.widget);
+    const int value = field.value(strategy);
+    if (auto* const number = qobject_cast<QSpinBox*>(control.widget))
+        number->setValue(value);
+    else if (auto* const choice = qobject_cast<QComboBox*>(control.widget))
+        choice->setCurrentIndex(value);
+    else if (auto* const flag = qobject_cast<QCheckBox*>(control.widget))
+        flag->setChecked(value != 0);
+    control.widget->setEnabled(field.applies == nullptr || field.applies(strategy));
+}
+
 void StrategyForm::show_strategy() {
     const Scenario& scenario = session_.document().scenario();
     const int row = session_.selected();
@@ -247,21 +180,9 @@ void StrategyForm::show_strategy() {
     showing_ = true;
     const QString shown_name = QString::fromStdString(s.name);
     if (name_->text() != shown_name) name_->setText(shown_name);
-    show_value(tp_, &QSpinBox::setValue, s.tp);
-    show_value(pp_, &QSpinBox::setValue, s.pp);
-    show_value(zero_, &QComboBox::setCurrentIndex, s.zero);
-    show_value(micro_batch_, &QSpinBox::setValue, static_cast<int>(s.micro_batch.value_or(0)));
-    show_value(recompute_, &QComboBox::setCurrentIndex, static_cast<int>(s.recompute.kind));
-    show_value(every_, &QSpinBox::setValue, s.recompute.every);
-    every_->setEnabled(s.recompute.kind == Recompute::Kind::full);
-    show_value(schedule_, &QComboBox::setCurrentIndex, static_cast<int>(s.schedule));
-    show_value(virtual_stages_, &QSpinBox::setValue, s.virtual_stages);
-    sequence_parallel_->setChecked(s.sequence_parallel);  // only clicks are edits
-    show_value(attention_, &QComboBox::setCurrentIndex, static_cast<int>(s.attention));
-    show_value(profile_, &QComboBox::setCurrentIndex, static_cast<int>(s.profile));
-    show_value(bucket_, &QSpinBox::setValue, static_cast<int>(s.bucket.value / kMiB));
-    show_value(prefetch_, &QSpinBox::setValue, s.prefetch);
-    show_value(ranks_, &QSpinBox::setValue, s.ranks.value_or(0));
+    for (const Control& control : controls_) show_value(control, s);
+    const int set = fields_set(more_fields(), s);
+    more_->setText(set == 0 ? "More" : QString("More (%1 set)").arg(set));
     showing_ = false;
     try {
         const int dp = data_parallel_degree(scenario.cluster, s);
@@ -293,7 +214,11 @@ void StrategyForm::show_verdict() {
     } else {
         verdict_->clear();
     }
-    frame_->surround(field.isEmpty() ? nullptr : findChild<QWidget*>(field), theme_.alert);
+    auto* const control = field.isEmpty() ? nullptr : findChild<QWidget*>(field);
+    // What has to be changed is shown.
+    if (control != nullptr && control->parentWidget()->objectName() == "more_fields")
+        more_->setChecked(true);
+    frame_->surround(control, theme_.alert);
 }
 
 }  // namespace shardscope::gui

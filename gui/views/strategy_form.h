@@ -3,15 +3,15 @@
 
 #include <QWidget>
 
+#include "gui/models/strategy_fields.h"
 #include "gui/session/session.h"
 #include "gui/views/theme.h"
 
-class QCheckBox;
-class QComboBox;
+class QBoxLayout;
 class QFormLayout;
 class QLabel;
 class QLineEdit;
-class QSpinBox;
+class QToolButton;
 
 namespace shardscope::gui {
 
@@ -30,21 +30,23 @@ private:
     void show_strategy();
     void show_verdict();
     void edit(const QString& name, const std::function<void(Strategy&)>& change);
-    void add_degrees(QFormLayout& layout);
-    void add_memory(QFormLayout& layout);
-    void add_more(QFormLayout& layout);
-    QSpinBox* add_number(QFormLayout& layout, const QString& name, const QString& label, int least,
-                         int most, const QString& hint);
-    QComboBox* add_choice(QFormLayout& layout, const QString& name, const QString& label,
-                          const QStringList& words, const QString& hint);
+    struct Control {
+        StrategyField field;
+        QWidget* widget;
+    };
+
+    void add_fields(const std::vector<StrategyField>& fields, QFormLayout& layout);
+    QWidget* make_control(const StrategyField& field);
+    // The button behind which more_fields() are.
+    void add_more(QBoxLayout& column);
+    void show_value(const Control& control, const Strategy& strategy);
 
     Session& session_;
     const StrategyTable& table_;
     Theme theme_ = Theme::light();
     QLineEdit* name_;
-    QSpinBox *tp_, *pp_, *micro_batch_, *virtual_stages_, *every_, *prefetch_, *bucket_, *ranks_;
-    QComboBox *zero_, *recompute_, *schedule_, *attention_, *profile_;
-    QCheckBox* sequence_parallel_;
+    std::vector<Control> controls_;
+    QToolButton* more_;
     QLabel *dp_, *verdict_;
     FieldFrame* frame_;
     bool showing_ = false;

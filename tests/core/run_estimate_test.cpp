@@ -68,6 +68,20 @@ TEST(RunEstimate, EnergyAndPriceByHand) {
     EXPECT_FALSE(run->goodput);
 }
 
+// Steps of 2.5 s in the mean instead of 2: a quarter more time and price, and a fifth less of each computing.
+TEST(RunEstimate, DisturbedStepsLengthenTheRun) {
+    const Scenario scenario = scenario_with(
+        ", device: {idle_power: 100W}, operation: {price_per_gpu_hour: 2.5}", ", tokens: 8192000");
+    Result result = result_of_two_seconds();
+    result.variation = variation_of({Seconds(2.25), Seconds(2.75)});
+    const auto run = estimate_run(scenario, build_model(scenario.model), result);
+    ASSERT_TRUE(run);
+    EXPECT_NEAR(run->ideal.value, 2500, 1e-9);
+    EXPECT_NEAR(run->price, 2.5 * 16 * 2500 / 3600.0, 1e-9);
+    EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.4, 1e-9);
+    EXPECT_NEAR(run->step_energy.value, 2.5 * 16 * 340, 1e-6);
+}
+
 TEST(RunEstimate, PowerStaysBelowTheLimit) {
     const auto power = [](const std::string& device) {
         return estimate(scenario_with(device + ", operation: {pue: 1.1}"))->gpu_power.value;

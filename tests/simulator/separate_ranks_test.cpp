@@ -303,7 +303,10 @@ TEST(Disturbed, SameSeedSameSteps) {
     const StepVariation first = varied("{zero: 2}", noise, 5);
     EXPECT_EQ(varied("{zero: 2}", noise, 5), first);
     const Scenario scenario = scenario_with("{zero: 2}", 1, 64);
-    EXPECT_EQ(simulate_disturbed(scenario, first_plan(scenario), noise, 5, 3), first) << "threads";
+    std::vector<int> done;
+    const auto count = [&](int steps) { done.push_back(steps); };
+    EXPECT_EQ(simulate_disturbed(scenario, first_plan(scenario), noise, 5, 3, count), first);
+    EXPECT_EQ(done, (std::vector{1, 2, 3, 4, 5}));
     noise.seed = 2;
     EXPECT_NE(varied("{zero: 2}", noise, 5).mean, first.mean);
 }

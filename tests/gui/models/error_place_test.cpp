@@ -74,6 +74,28 @@ const SpoiltCase kCases[] = {
     {"batch", "micro_batch", [](Scenario&, Strategy& s) { s.micro_batch = 3; }},
     {"sequence-parallel", "sequence_parallel",
      [](Scenario&, Strategy& s) { s.sequence_parallel = true; }},
+    {"range", "cp", [](Scenario&, Strategy& s) { s.cp = 0; }},
+    {"world-size", "cp",
+     [](Scenario&, Strategy& s) {
+         s.tp = 1;
+         s.cp = 3;
+     }},
+    {"expert-parallel", "ep", [](Scenario&, Strategy& s) { s.ep = 2; }},
+    {"shard-group", "shard_group",
+     [](Scenario&, Strategy& s) {
+         s.zero = 3;
+         s.shard_group = 3;
+     }},
+    {"tp-overlap", "tp_overlap",
+     [](Scenario&, Strategy& s) {
+         s.tp = 1;
+         s.tp_overlap = TensorOverlap::gradients;
+     }},
+    {"overlap-gather", "overlap_gather",
+     [](Scenario&, Strategy& s) {
+         s.zero = 3;
+         s.overlap_gather = true;
+     }},
     {"virtual-stages", "virtual_stages", [](Scenario&, Strategy& s) { s.virtual_stages = 2; }},
     {"virtual-stages", "virtual_stages",
      [](Scenario&, Strategy& s) {

@@ -4,6 +4,7 @@
 #include <QApplication>
 #include <QDropEvent>
 #include <QFile>
+#include <QLineEdit>
 #include <QMenuBar>
 #include <QMimeData>
 #include <QSlider>
@@ -16,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "gui/views/message_bar.h"
+#include "gui/views/named_spin_box.h"
 #include "gui/views/scenario_form.h"
 #include "gui/views/widget_dump.h"
 
@@ -172,6 +174,52 @@ TEST_F(MainWindowTest, AnInvalidValueIsFramedAndExplained) {
     workspace_.document().undo();
     settle();
     EXPECT_FALSE(find<QWidget>("field_frame").isVisible());
+}
+
+// What few strategies have is behind a button, which says how much of it is set.
+TEST_F(MainWindowTest, MoreFieldsAreShownWhenAsked) {
+    workspace_.session().select(0);
+    settle();
+    auto& more = find<QToolButton>("more");
+    auto& node = find<QSpinBox>("shard_group");
+    EXPECT_EQ(more.text(), "More");
+    EXPECT_FALSE(node.isVisible());
+    more.click();
+    settle();
+    EXPECT_TRUE(node.isVisible());
+    EXPECT_FALSE(node.isEnabled()) << "nothing is sharded";
+    find<QSpinBox>("cp").setValue(2);
+    settle();
+    EXPECT_EQ(more.text(), "More (1 set)");
+    EXPECT_EQ(workspace_.document().scenario().strategies[0].cp, 2);
+    EXPECT_EQ(workspace_.document().undo_name(), "set context parallel");
+    workspace_.document().undo();
+    settle();
+    EXPECT_EQ(more.text(), "More");
+}
+
+TEST_F(MainWindowTest, AWrongFieldBehindTheButtonIsShown) {
+    workspace_.session().select(0);
+    settle();
+    EXPECT_FALSE(find<QSpinBox>("ep").isVisible());
+    find<QSpinBox>("ep").setValue(2);
+    settle();
+    EXPECT_TRUE(find<QSpinBox>("ep").isVisible());
+    EXPECT_TRUE(find<QWidget>("field_frame").isVisible());
+}
+
+TEST(NamedSpinBox, NumbersAreShownAndTypedAsWords) {
+    NamedSpinBox box({{-1, "a node"}, {0, "all"}}, nullptr);
+    box.setRange(-1, 64);
+    EXPECT_EQ(box.text(), "all");
+    box.setValue(-1);
+    EXPECT_EQ(box.text(), "a node");
+    auto* const line = box.findChild<QLineEdit*>();
+    for (const auto& [text, value] : {std::pair("8", 8), {"All", 0}, {"a node", -1}, {"", -1}}) {
+        line->setText(text);
+        box.interpretText();
+        EXPECT_EQ(box.value(), value) << text;
+    }
 }
 
 TEST_F(MainWindowTest, BothThemesDrawTheSameChartColours) {
