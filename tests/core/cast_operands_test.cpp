@@ -245,6 +245,7 @@ TEST(CastOperands, RoutersStayWide) {
 std::int64_t saved_mixture(const TransformerSpec& spec, std::optional<MathType> math) {
     Scenario s = test::tiny_scenario({"mixture", spec}, 1);
     s.cluster.device.kind = DeviceKind::gpu;
+    s.training.micro_batch = s.training.global_batch = 2;
     s.training.precision = DType::bf16;
     s.training.math = math;
     set_profile(s.strategies[0], RuntimeProfile::megatron);
