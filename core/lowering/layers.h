@@ -137,7 +137,7 @@ private:
     Operand piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const;
     // With sequence parallelism all rows of `local`, gathered, else `local` itself. Where weight
     // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
-    enum class For { all, weight_gradient, attention };
+    enum class For { all, weight_gradient, attention };  // the last: not for a multiply
     BufferId gathered(std::size_t layer, const char* what, std::int64_t width);
     bool gathers_in_8_bits(std::size_t layer) const;
     // Cast to 8 bits, each rank's rows with a scale of their own, which all ranks get.

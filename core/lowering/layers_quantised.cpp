@@ -97,7 +97,7 @@ Operand LayerLowering::weight(const LinearParameters& p, Along layout, std::int6
         return buffer;
     };
     const bool forward = !backward_ || recomputing_;
-    if (forward && (stays ? casts_weights_ && !backward_ : true) &&
+    if (forward && casts_weights_ && !(stays && backward_) &&
         cast_.insert(copy(Along::rows)).second) {
         // The copy for input gradients is made with it, unless that pass is done again and makes its own.
         const bool columns = format_.two_layouts && (stays || backward_ || !recomputed_[layer_]);
