@@ -26,8 +26,8 @@ constexpr std::int64_t size_of(DType t) {
 
 std::string_view name_of(DType t);  // "fp32", …
 
-// What a matrix multiply computes in: the storage types, and formats that only exist inside one (its
-// operands are stored wider and cast just before). fp8 has one scale per tensor, fp8_rowwise one per row;
+// What a matrix multiply computes in: the storage types, and formats of its operands alone (cast just
+// before; some products keep the casts). fp8 has one scale per tensor, fp8_rowwise one per row;
 // mxfp8 one per 32 elements (OCP Microscaling 1.0), nvfp4 one per 16.
 enum class MathType : std::uint8_t { fp64, fp32, tf32, fp16, bf16, fp8, fp8_rowwise, mxfp8, nvfp4 };
 constexpr std::size_t kMathTypes = 9;

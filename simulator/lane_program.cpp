@@ -27,12 +27,13 @@ public:
         const auto same = std::find_if(known.begin(), known.end(), [&](const Known& k) {
             return k.threads == threads && k.dtype == compute.dtype &&
                    k.gradient == compute.gradient && k.math == compute.math &&
-                   k.cast == compute.cast && k.kernel == compute.kernel;
+                   k.cast == compute.cast && k.laid_out == compute.laid_out &&
+                   k.kernel == compute.kernel;
         });
         if (same != known.end()) return same->seconds;
         const double seconds = costs_.kernel(compute, threads).value;
         known.push_back({compute.kernel, compute.dtype, compute.gradient, compute.math,
-                         compute.cast, threads, seconds});
+                         compute.cast, compute.laid_out, threads, seconds});
         return seconds;
     }
 
@@ -42,6 +43,7 @@ private:
         DType dtype, gradient;
         std::optional<MathType> math;
         std::uint8_t cast = 0;
+        bool laid_out = false;
         int threads = 1;
         double seconds = 0;
     };

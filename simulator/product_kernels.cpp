@@ -298,11 +298,12 @@ private:
 // Casts of a multiply's operands just before it. A cast finds the largest element (unless its scale is
 // that of steps before, or the cast is fused with what produced the operand), then writes 8 or 4 bits;
 // the transpose that the gradients multiply is written with it, or by a kernel of its own: always of what has
-// come from other ranks in 8 bits. What an earlier multiply has cast is not cast again (Compute::cast).
+// come from other ranks in 8 bits. What an earlier multiply has cast is not cast again (Compute::cast); where casts are
+// kernels of the program, none is counted here (Compute::laid_out).
 ProductKernel casts(const Compute& compute, bool fused) {
     const Kernel& kernel = compute.kernel;
     const MathType math = compute.multiplies_in();
-    if (math < MathType::fp8) return {0, 0};
+    if (math < MathType::fp8 || compute.laid_out) return {0, 0};
     const auto is_cast = [&](int operand) { return (compute.cast >> operand & 1) != 0; };
     const auto size = [](std::int64_t a, std::int64_t b) {
         return static_cast<double>(a) * static_cast<double>(b);

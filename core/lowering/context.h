@@ -70,6 +70,10 @@ struct LoweringContext {
         collective.lists = true;
         collective.calls = std::max(1, static_cast<int>(unit.entries.size()));
     }
+    // Operands of multiplies are tensors in 8 or 4 bits.
+    bool casts_operands() const {
+        return rules.keeps_cast_operands && training.arithmetic() >= MathType::fp8;
+    }
     // What backward kernels write of whole gradients.
     DType written() const {
         const bool apart = zero >= 2 || rules.gathers_stage_once;

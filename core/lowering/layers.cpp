@@ -52,7 +52,8 @@ LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& paramet
       inputs_(context.model.layers.size() + 1),
       norm_gradients_wait_(context.adds_written() ||
                            ((context.dp.valid() || context.steps_on_host()) &&
-                            context.strategy.reduces_every_micro_batch())) {
+                            context.strategy.reduces_every_micro_batch())),
+      format_(operand_format(context.training.arithmetic(), context.target.transposes_8_bits)) {
     find_parts();
     auto& b = context.builder;
     const Model& m = context.model;
@@ -93,6 +94,8 @@ void LayerLowering::load_batch(bool inputs, bool targets) {
 void LayerLowering::begin(Phase phase, std::size_t layer) {
     context_.builder.at(phase, static_cast<std::int32_t>(layer));
     builds_block_ = std::holds_alternative<BlockLayer>(context_.model.layers[layer].kind);
+    layer_ = layer;
+    cast_.clear();
 }
 
 void LayerLowering::forward(std::size_t layer) {
@@ -161,7 +164,8 @@ bool LayerLowering::reads_weights(std::size_t layer, bool backward) const {
 BufferId LayerLowering::named(std::size_t layer, const char* what, Variant variant,
                               std::int64_t elements, DType type, Category category) {
     constexpr std::array<const char*, kVariants> kSuffixes{
-        "", " (again)", " (all rows)", " (rank by rank)", " (8 bits)", " (scale)", " (scales)"};
+        "",          " (again)", " (all rows)", " (rank by rank)",
+        " (8 bits)", " (scale)", " (scales)",   " (all columns)"};
     if (elements == 0) return {};
     const std::size_t layers = context_.model.layers.size();
     const std::size_t word = words_.try_emplace(what, words_.size()).first->second;
@@ -198,14 +202,15 @@ BufferId LayerLowering::temporary(std::size_t layer, const char* what, std::int6
 }
 
 void LayerLowering::emit(const Kernel& kernel, std::initializer_list<Operand> operands,
-                         std::uint8_t cast) {
+                         std::uint8_t cast, bool wide) {
     const bool weight = is_weight_gradient(kernel, norm_gradients_wait_);
     if (weight ? part_ == BackwardPart::input : part_ == BackwardPart::weight) return;
     for (const Operand& operand : operands) await(operand.buffer);
     Compute& compute =
         context_.builder.compute(kernel, context_.storage, context_.written(), operands);
-    if (!builds_block_ || !is_linear(kernel)) return;
+    if (!builds_block_ || wide || !is_linear(kernel)) return;
     compute.math = context_.training.math;
+    compute.laid_out = casts_operands();
     compute.cast = cast;
     unsigned bit = 1;
     for (const Operand& operand : operands) {
@@ -249,10 +254,14 @@ void LayerLowering::reduce_scatter(std::size_t layer, const char* what, BufferId
 }
 
 BufferId LayerLowering::gathered(std::size_t layer, const char* what, std::int64_t width) {
-    return named(
-        layer, what, Variant::all_rows, context_.rows() * width,
-        gathers_in_8_bits(layer) ? DType::int8 : context_.storage,
-        context_.rules.keeps_gathered_rows ? Category::activations : Category::communication);
+    const Category category =
+        context_.rules.keeps_gathered_rows ? Category::activations : Category::communication;
+    if (casts_operands())
+        return named(layer, what, Variant::all_rows,
+                     context_.layout.tp * cast_bytes(context_.local_rows() * width), DType::int8,
+                     category);
+    return named(layer, what, Variant::all_rows, context_.rows() * width,
+                 gathers_in_8_bits(layer) ? DType::int8 : context_.storage, category);
 }
 
 // Experts and latent attention do more with gathered rows than multiply.
@@ -293,16 +302,28 @@ BufferId LayerLowering::all_rows(std::size_t layer, const char* what, BufferId l
     if (!context_.sequence_parallel()) return local;
     if (part_ == BackwardPart::input && reader == For::weight_gradient) return {};
     const std::int64_t elements = context_.rows() * width;
+    if (reader == For::attention) {
+        const BufferId whole = named(layer, what, Variant::all_rows, elements, context_.storage,
+                                     Category::communication);
+        gather_for(layer, what, local, whole, elements, reader);
+        return whole;
+    }
+    if (casts_operands()) return all_rows_cast(layer, what, local, width, reader);
     const BufferId whole = gathered(layer, what, width);
     if (gathers_in_8_bits(layer))
         local = in_8_bits(layer, what, local, elements / context_.layout.tp);
+    gather_for(layer, what, local, whole, elements, reader);
+    return whole;
+}
+
+void LayerLowering::gather_for(std::size_t layer, const char* what, BufferId local, BufferId whole,
+                               std::int64_t elements, For reader) {
     if (overlaps_gradients() && reader == For::weight_gradient)
         collective_beside(CollectiveKind::all_gather, local, whole, elements);
     else if (in_pieces() && part_ != BackwardPart::weight)
         gather_in_pieces(local, whole, elements);
     else
         gather_rows(layer, what, local, whole, elements);
-    return whole;
 }
 
 std::int64_t LayerLowering::stats_elements(const NormParameters& p) const {

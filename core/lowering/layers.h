@@ -18,6 +18,7 @@
 #include "core/lowering/checkpoints.h"
 #include "core/lowering/context.h"
 #include "core/lowering/parameters.h"
+#include "core/lowering/quantised.h"
 
 namespace shardscope {
 
@@ -48,6 +49,12 @@ public:
 
     // `value` becomes the input of `layer` (the first of a chunk: what the stage before sent).
     void set_input(std::size_t layer, const Value& value) { inputs_[layer] = value; }
+    // Starts a forward body. `first`: of the first micro-batches of a step, whose weights are new.
+    void begin_forward(bool first) { casts_weights_ = first || !context_.rules.keeps_cast_weights; }
+    // Whether bodies of the first micro-batch do more than others.
+    bool casts_weights_once() const {
+        return context_.casts_operands() && context_.rules.keeps_cast_weights;
+    }
     void forward(std::size_t layer);                    // layers in order
     void end_forward() { checkpoints_.end_forward(); }  // after the last layer of a body
     const Value& output(std::size_t layer) const { return inputs_[layer + 1]; }
@@ -82,13 +89,14 @@ private:
     BufferId saved(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements);
     BufferId temporary(std::size_t layer, const char* what, std::int64_t elements, DType type);
-    enum class Variant { plain, again, all_rows, rank_by_rank, narrow, scale, scales };
-    static constexpr std::size_t kVariants = 7;
+    enum class Variant { plain, again, all_rows, rank_by_rank, narrow, scale, scales, all_columns };
+    static constexpr std::size_t kVariants = 8;
     // The layer's buffer of those words, made at first use.
     BufferId named(std::size_t layer, const char* what, Variant variant, std::int64_t elements,
                    DType type, Category category);
-    // `cast`: Compute::cast, beside operands whose buffers hold 8 bits.
-    void emit(const Kernel& kernel, std::initializer_list<Operand> operands, std::uint8_t cast = 0);
+    // `cast`: Compute::cast, beside operands whose buffers hold 8 bits. `wide`: Rows::wide.
+    void emit(const Kernel& kernel, std::initializer_list<Operand> operands, std::uint8_t cast = 0,
+              bool wide = false);
     DType type_of(BufferId buffer) const {
         return context_.builder.role.buffers[buffer.index()].dtype;
     }
@@ -129,7 +137,7 @@ private:
     Operand piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const;
     // With sequence parallelism all rows of `local`, gathered, else `local` itself. Where weight
     // gradients wait for their turn, both parts gather what they need: keeping it would cost more.
-    enum class For { all, weight_gradient };
+    enum class For { all, weight_gradient, attention };  // the last: not for a multiply
     BufferId gathered(std::size_t layer, const char* what, std::int64_t width);
     bool gathers_in_8_bits(std::size_t layer) const;
     // Cast to 8 bits, each rank's rows with a scale of their own, which all ranks get.
@@ -138,6 +146,35 @@ private:
                      std::int64_t elements);
     BufferId all_rows(std::size_t layer, const char* what, BufferId local, std::int64_t width,
                       For reader = For::all);
+    void gather_for(std::size_t layer, const char* what, BufferId local, BufferId whole,
+                    std::int64_t elements, For reader);
+
+    // Operands of multiplies as tensors in 8 or 4 bits (layers_quantised.cpp), where the product has them so.
+    enum class Along { rows, columns };
+    using Copies = std::array<BufferId, 2>;  // by Along
+    bool casts_operands() const { return builds_block_ && context_.casts_operands(); }
+    std::int64_t cast_bytes(std::int64_t elements) const;
+    BufferId copy_of(BufferId x, Along layout);
+    // Makes those copies of `x` that this pass over the layer has not made yet.
+    void cast(BufferId x, bool rows, bool columns);
+    // Inputs that something else has in 16 bits are kept so for weight gradients too, and cast again before them.
+    bool keeps_originals() const {
+        return casts_operands() && context_.rules.keeps_originals && !format_.delayed;
+    }
+    bool keeps_original(BufferId x) const { return originals_.contains(x); }
+    // `x` is such an input, and the cast before its weight gradient.
+    void keep_original(BufferId x);
+    void cast_original(BufferId x);
+    // What a multiply reads of `x` in the forward pass or for an input gradient: a copy, or `x` itself.
+    BufferId multiplied(BufferId x);
+    // What a weight gradient reads of `x`, which is cast, or of the gradient `dy`.
+    BufferId multiplied_along_columns(BufferId x);
+    BufferId gradient_along_columns(BufferId dy);
+    Operand weight(const LinearParameters& p, Along layout, std::int64_t experts = 1);
+    BufferId all_rows_cast(std::size_t layer, const char* what, BufferId local, std::int64_t width,
+                           For reader);
+    // So many elements behind `operand`, of which a copy in fewer bits has fewer bytes.
+    Operand behind(Operand operand, std::int64_t elements, DType type) const;
 
     // y = linear(x) for a layer that is whole or column parallel, x with all rows.
     void linear(const LinearParameters& p, BufferId x, BufferId y,
@@ -155,9 +192,11 @@ private:
     // other, each for its part of the rows.
     struct Rows {
         std::int64_t count = 0, experts = 1;
+        bool wide = false;  // multiplies in 16 bits whatever the precision says: routers, gates
     };
     Rows all_tokens() const { return {context_.rows()}; }
     Rows local_tokens() const { return {context_.local_rows()}; }
+    Rows wide_tokens() const { return {context_.local_rows(), 1, true}; }
     void linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows);
     void linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy, Rows rows);
     void linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx, Rows rows);
@@ -318,12 +357,22 @@ private:
     BufferId batch_inputs_, batch_targets_, loss_;
     BufferId gradient_;  // of the current layer's output, in the backward pass
     BackwardPart part_ = BackwardPart::both;
+    std::map<BufferId, Copies> copies_;  // by what is cast
+    std::map<std::pair<ParameterId, bool>, Copies>
+        weight_copies_;  // and whether it is recomputation's
+    // Gathered copies: what weight gradients read of them, as gathered or as transposed here.
+    std::map<BufferId, BufferId> gathered_columns_, transposed_;
+    std::set<BufferId> cast_;       // copies that this pass over a layer has made
+    std::set<BufferId> originals_;  // that are kept in 16 bits
+    bool casts_weights_ = true;
+    std::size_t layer_ = 0;
     bool builds_block_ = false;  // what is lowered now belongs to a transformer block
     bool backward_ =
         false;  // in a backward body: recomputed layers have buffers of their own there
     // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
     // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.
     bool norm_gradients_wait_ = false;
+    OperandFormat format_;      // of multiplies in 8 and 4 bits
     bool recomputing_ = false;  // the last linear layer of a block need not be computed again
 };
 

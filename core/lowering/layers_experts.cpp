@@ -108,7 +108,7 @@ void LayerLowering::route(std::size_t l, const BlockLayer& b) {
     const ExpertRows rows = rows_of(b);
     const std::int64_t local = context_.local_rows(), scores = local * b.experts.count;
     const BufferId logits = temporary(l, "router.logits", scores);
-    linear(b.experts.router, saved(l, "mlp_norm", local * b.hidden), logits, local_tokens());
+    linear(b.experts.router, saved(l, "mlp_norm", local * b.hidden), logits, wide_tokens());
     const BufferId weights = saved(l, "router.weights", rows.places, context_.state);
     emit(Route{local, b.experts.count, rows.places},
          {start_of(logits), start_of(saved(l, "router.scores", scores, context_.state)),
@@ -135,7 +135,7 @@ BufferId LayerLowering::shared_experts(std::size_t l, const BlockLayer& b, Buffe
     }
     const BufferId out = saved(l, "shared.output", local), logits = saved(l, "shared.gate", tokens);
     summed_linear(l, b.down, act, out, {});
-    linear(gate, saved(l, "mlp_norm", local), logits, local_tokens());
+    linear(gate, saved(l, "mlp_norm", local), logits, wide_tokens());
     if (whole)
         emit(GateRows{tokens, b.hidden, true},
              {start_of(out), start_of(logits), start_of(residual), start_of(sum)});
@@ -181,9 +181,9 @@ BufferId LayerLowering::shared_experts_backward(std::size_t l, const BlockLayer&
          {start_of(dy), start_of(saved(l, "shared.output", local)),
           start_of(saved(l, "shared.gate", tokens)), start_of(dout), start_of(dgate)});
     const BufferId dy2 = mlp_backward(l, b, all_rows(l, "d shared.output", dout, b.hidden));
-    linear_weight_grad(gate, saved(l, "mlp_norm", local), dgate, local_tokens());
+    linear_weight_grad(gate, saved(l, "mlp_norm", local), dgate, wide_tokens());
     const BufferId part = temporary(l, "d mlp_norm through the gate", local);
-    linear_input_grad(gate, dgate, part, local_tokens());
+    linear_input_grad(gate, dgate, part, wide_tokens());
     add(dy2, part, local);
     return dy2;
 }
@@ -205,9 +205,9 @@ BufferId LayerLowering::route_backward(std::size_t l, const BlockLayer& b, Buffe
          {start_of(dweights), start_of(saved(l, "router.scores", scores, context_.state)),
           start_of(chosen(l, rows)), start_of(dlogits)});
     const BufferId y2 = saved(l, "mlp_norm", tokens * b.hidden);
-    linear_weight_grad(b.experts.router, y2, dlogits, local_tokens());
+    linear_weight_grad(b.experts.router, y2, dlogits, wide_tokens());
     const BufferId part = temporary(l, "d mlp_norm through the router", tokens * b.hidden);
-    linear_input_grad(b.experts.router, dlogits, part, local_tokens());
+    linear_input_grad(b.experts.router, dlogits, part, wide_tokens());
     return part;
 }
 

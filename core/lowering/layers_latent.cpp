@@ -44,7 +44,8 @@ void LayerLowering::latent_qkv(std::size_t l, const BlockLayer& b, BufferId y1) 
     const LatentQkv kernel = latent_of(b, rows);
     const BufferId qkv = saved(l, "qkv", rows * b.heads * (2 * kernel.query() + kernel.value));
     emit(kernel, {start_of(q), start_of(kv),
-                  start_of(all_rows(l, "attention.key_rope", key, p.rope_dim)), start_of(qkv)});
+                  start_of(all_rows(l, "attention.key_rope", key, p.rope_dim, For::attention)),
+                  start_of(qkv)});
 }
 
 BufferId LayerLowering::latent_qkv_backward(std::size_t l, const BlockLayer& b, BufferId dqkv) {

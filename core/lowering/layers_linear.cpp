@@ -4,15 +4,14 @@
 #include "core/lowering/layers.h"
 
 namespace shardscope {
-namespace {
 
-// So many elements behind `operand`.
-Operand behind(Operand operand, std::int64_t elements, DType type) {
-    if (operand.valid()) operand.offset += elements * size_of(type);
+Operand LayerLowering::behind(Operand operand, std::int64_t elements, DType type) const {
+    if (!operand.valid()) return operand;
+    operand.offset += type_of(operand.buffer) == DType::int8 && casts_operands()
+                          ? cast_bytes(elements)
+                          : elements * size_of(type);
     return operand;
 }
-
-}  // namespace
 
 std::vector<LayerLowering::Part> LayerLowering::parts_of(const LinearParameters& p) const {
     const auto found = parts_.find(p.weight);
@@ -32,12 +31,14 @@ void LayerLowering::find_parts() {
 
 void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Activation activation,
                            BufferId pre) {
-    for_pieces(x, [&](std::int64_t rows, std::int64_t piece) {
+    const BufferId from = multiplied(x);
+    const Operand w = weight(p, Along::rows);
+    for_pieces(from, [&](std::int64_t rows, std::int64_t piece) {
         std::uint8_t cast = 0;
         for (const Part& part : parts_of(p)) {
             emit(Linear{rows, p.in, part.out, p.bias.valid(), false, activation},
-                 {piece_of(x, piece, p.in),
-                  behind(parameters_.value(p.weight), part.first * p.in, context_.storage),
+                 {piece_of(from, piece, p.in),
+                  behind(w, part.first * p.in, context_.storage),
                   behind(parameters_.value(p.bias), part.first, context_.storage),
                   {},
                   behind(piece_of(y, piece, p.out), rows * part.first, context_.storage),
@@ -51,20 +52,18 @@ void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Ac
 void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, BufferId x, BufferId y,
                                   BufferId residual) {
     const std::int64_t rows = context_.rows(), local = context_.local_rows();
+    const BufferId from = multiplied(x);
+    const Operand w = weight(p, Along::rows);
     if (p.parallel != TensorParallel::row) {
         emit(Linear{rows, p.in, p.out, p.bias.valid(), residual.valid(), Activation::none},
-             {start_of(x), parameters_.value(p.weight), parameters_.value(p.bias),
-              start_of(residual), start_of(y)});
+             {start_of(from), w, parameters_.value(p.bias), start_of(residual), start_of(y)});
         return;
     }
     const bool scatter = context_.sequence_parallel();
     const BufferId partial = scatter ? temporary(l, "partial sum", rows * p.out) : y;
     const PieceKernel multiply = [&](std::int64_t count, std::int64_t piece) {
-        emit(Linear{count, p.in, p.out}, {piece_of(x, piece, p.in),
-                                          parameters_.value(p.weight),
-                                          {},
-                                          {},
-                                          piece_of(partial, piece, p.out)});
+        emit(Linear{count, p.in, p.out},
+             {piece_of(from, piece, p.in), w, {}, {}, piece_of(partial, piece, p.out)});
     };
     if (scatter && in_pieces()) {
         sum_in_pieces(partial, y, p.out, multiply);
@@ -81,8 +80,14 @@ void LayerLowering::summed_linear(std::size_t l, const LinearParameters& p, Buff
 }
 
 void LayerLowering::linear(const LinearParameters& p, BufferId x, BufferId y, Rows rows) {
+    const BufferId from = rows.wide ? x : multiplied(x);
     emit(Linear{rows.count, p.in, p.out, p.bias.valid(), false, Activation::none, rows.experts},
-         {start_of(x), parameters_.value(p.weight), parameters_.value(p.bias), {}, start_of(y)});
+         {start_of(from),
+          rows.wide ? parameters_.value(p.weight) : weight(p, Along::rows, rows.experts),
+          parameters_.value(p.bias),
+          {},
+          start_of(y)},
+         0, rows.wide);
 }
 
 void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, BufferId dy,
@@ -90,18 +95,26 @@ void LayerLowering::linear_weight_grad(const LinearParameters& p, BufferId x, Bu
     if (part_ == BackwardPart::input) return;
     const auto dw = parameters_.gradient(p.weight);
     const auto db = parameters_.gradient(p.bias);
+    const BufferId left = rows.wide ? x : multiplied_along_columns(x);
+    const BufferId right = rows.wide ? dy : gradient_along_columns(dy);
     for (const Part& part : parts_of(p))
         emit(LinearWeightGrad{rows.count, p.in, part.out, p.bias.valid(), dw.accumulate,
                               rows.experts},
-             {start_of(x), behind(start_of(dy), rows.count * part.first, context_.storage),
+             {start_of(left), behind(start_of(right), rows.count * part.first, context_.storage),
               behind(dw.operand, part.first * p.in, context_.written()),
-              behind(db.operand, part.first, context_.written())});
+              behind(db.operand, part.first, context_.written())},
+             0, rows.wide);
 }
 
 void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
                                       Rows rows) {
+    const BufferId from = rows.wide ? dy : multiplied(dy);
     emit(LinearInputGrad{rows.count, p.in, p.out, Activation::none, rows.experts},
-         {start_of(dy), parameters_.value(p.weight), {}, start_of(dx)});
+         {start_of(from),
+          rows.wide ? parameters_.value(p.weight) : weight(p, Along::columns, rows.experts),
+          {},
+          start_of(dx)},
+         0, rows.wide);
 }
 
 void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
@@ -110,9 +123,11 @@ void LayerLowering::add(BufferId to, BufferId x, std::int64_t elements) {
 
 void LayerLowering::linear_input_grad(const LinearParameters& p, BufferId dy, BufferId dx,
                                       Activation activation, BufferId aux) {
-    for_pieces(dy, [&](std::int64_t rows, std::int64_t piece) {
+    const BufferId from = multiplied(dy);
+    const Operand w = weight(p, Along::columns);
+    for_pieces(from, [&](std::int64_t rows, std::int64_t piece) {
         emit(LinearInputGrad{rows, p.in, p.out, activation},
-             {piece_of(dy, piece, p.out), parameters_.value(p.weight), piece_of(aux, piece, p.in),
+             {piece_of(from, piece, p.out), w, piece_of(aux, piece, p.in),
               piece_of(dx, piece, p.in)});
     });
 }
@@ -133,14 +148,16 @@ void LayerLowering::input_grad_of_parts(std::size_t l, const LinearParameters& p
     const std::vector<Part> parts = parts_of(p);
     if (parts.size() == 1) return linear_input_grad(p, dy, dx);
     const std::int64_t rows = context_.rows();
+    const BufferId from = multiplied(dy);
+    const Operand w = weight(p, Along::columns);
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const BufferId own = i == 0
                                  ? dx
                                  : block_buffer(l, "input gradient of a part", static_cast<int>(i),
                                                 rows * p.in, context_.storage, Category::workspace);
         emit(LinearInputGrad{rows, p.in, parts[i].out},
-             {behind(start_of(dy), rows * parts[i].first, context_.storage),
-              behind(parameters_.value(p.weight), parts[i].first * p.in, context_.storage),
+             {behind(start_of(from), rows * parts[i].first, context_.storage),
+              behind(w, parts[i].first * p.in, context_.storage),
               {},
               start_of(own)});
         if (i > 0) add(dx, own, rows * p.in);
@@ -182,8 +199,10 @@ void LayerLowering::await_all() {
 
 Operand LayerLowering::piece_of(BufferId buffer, std::int64_t piece, std::int64_t width) const {
     if (!buffer.valid()) return {};
+    const Buffer& all = context_.builder.role.buffers[buffer.index()];
+    if (all.dtype == DType::int8) return {buffer, all.elements / context_.layout.tp * piece, 0};
     const std::int64_t rows = context_.rows() / context_.layout.tp;
-    return {buffer, piece * rows * width * size_of(type_of(buffer)), 0};
+    return {buffer, piece * rows * width * size_of(all.dtype), 0};
 }
 
 void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, BufferId to,

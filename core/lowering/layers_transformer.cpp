@@ -114,15 +114,19 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
     block_attention(l, b);
     const BufferId s = saved(l, "attention.residual", local);
     // Where nothing but the output depends on the sum, it is not computed again.
-    const bool whole = !recomputing_ || context_.rules.recomputes_whole_blocks;
-    if (whole || !b.parallel_residual)
-        summed_linear(l, b.projection, saved(l, "attention", rows * b.heads * b.value_dim), s,
-                      x.buffer);
+    const bool whole = !recomputing_ || context_.rules.recomputes_whole_blocks ||
+                       casts_operands();  // the last layer's backward reads what it cast
+    const BufferId o = saved(l, "attention", rows * b.heads * b.value_dim);
+    keep_original(o);
+    if (whole || !b.parallel_residual) summed_linear(l, b.projection, o, s, x.buffer);
     // One after the other: in a call's arguments the order of buffers would be the compiler's choice.
     const BufferId stats = norm_stats(l, "mlp_norm.stats", b.mlp_norm);
     const BufferId y2 = saved(l, "mlp_norm", local);
     norm(b.mlp_norm, h, b.parallel_residual ? x.buffer : s, y2, stats);
-    if (b.has_experts()) return block_experts(l, b, s, whole);
+    if (b.has_experts()) {
+        keep_original(y2);
+        return block_experts(l, b, s, whole);
+    }
     block_mlp_inner(l, b);
     if (!whole) return {};
     const BufferId out = saved(l, "output", local);
@@ -159,9 +163,9 @@ BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferI
                           needs_argument(activation) ? saved_up(l, b) : act);
     }
     if (in_pieces()) linear_weight_grad(b.down, act, dy_all);
-    const BufferId dy2 = temporary(l, "d mlp_norm", local);
-    column_gradients(l, "mlp_norm", "d mlp_norm partial", b.up, saved(l, "mlp_norm", local), dup,
-                     dy2);
+    const BufferId dy2 = temporary(l, "d mlp_norm", local), y2 = saved(l, "mlp_norm", local);
+    cast_original(y2);
+    column_gradients(l, "mlp_norm", "d mlp_norm partial", b.up, y2, dup, dy2);
     return dy2;
 }
 
@@ -226,7 +230,13 @@ BufferId LayerLowering::block_attention_backward(std::size_t l, const BlockLayer
                                                  BufferId dy_all, BufferId dresidual) {
     const std::int64_t rows = context_.rows(), q = b.heads * b.value_dim;
     const std::int64_t local = context_.local_rows() * b.hidden;
-    const BufferId o = saved(l, "attention", rows * q);
+    BufferId o = saved(l, "attention", rows * q);
+    // Selective recomputation makes attention's output again, but not the copy that the projection made of it.
+    if (casts_operands() && recomputes_attention() && !keeps_originals())
+        o = named(l, "attention", Variant::plain, rows * q, context_.storage,
+                  Category::activations);
+    keep_original(o);
+    cast_original(o);
     if (!in_pieces()) linear_weight_grad(b.projection, o, dy_all);
     const BufferId d_o = temporary(l, "d attention", rows * q);
     linear_input_grad(b.projection, dy_all, d_o);

@@ -261,6 +261,7 @@ ExecutionTarget ExecutionTarget::of(const Device& device) {
     ExecutionTarget target;
     target.tiled_attention_workspace = device.kind == DeviceKind::cpu;
     target.host_computes = device.kind == DeviceKind::cpu;
+    target.transposes_8_bits = device.architecture != Architecture::blackwell;
     target.threads = device.kind == DeviceKind::cpu ? device.threads : 1;
     return target;
 }

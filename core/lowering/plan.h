@@ -25,6 +25,9 @@ struct ExecutionTarget {
     int threads = 1;  // that a rank divides its kernels over; attention needs a tile for each
     // The thread that issues instructions executes the compute stream itself (CPU backend; Host::runs_compute).
     bool host_computes = false;
+    // Multiplies in 8 bits with a scale per tensor read both operands along the summed dimension, so that gradients want
+    // a transpose of each (before Blackwell: is_non_tn_fp8_gemm_supported of Transformer Engine's utils.py).
+    bool transposes_8_bits = true;
     bool cudnn_attention = false;  // attention is cuDNN's, which has a workspace outside the plan
     static ExecutionTarget of(const Device& device);
 };

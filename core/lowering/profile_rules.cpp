@@ -47,6 +47,9 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.widens_gradients = narrow;
             rules.placeholder_gradients = strategy.profile == RuntimeProfile::megatron;
             rules.keeps_ring_blocks = true;
+            rules.keeps_cast_operands = strategy.profile == RuntimeProfile::megatron;
+            rules.keeps_cast_weights = rules.keeps_cast_operands;
+            rules.keeps_originals = rules.keeps_cast_operands;
             break;
         case RuntimeProfile::fsdp:
         case RuntimeProfile::llm_foundry:
@@ -73,7 +76,9 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
                                strategy.profile != RuntimeProfile::llm_foundry;
             rules.copies_out_gathered =
                 strategy.zero == 3 && strategy.profile != RuntimeProfile::llm_foundry;
-            rules.gathers_in_8_bits = true;
+            // Composer's amp_fp8 is Transformer Engine's autocast around fc_type: te.
+            rules.keeps_cast_operands = strategy.profile == RuntimeProfile::llm_foundry;
+            rules.gathers_in_8_bits = !rules.keeps_cast_operands;
             rules.shares_casts = is_compiled(strategy.profile);
             rules.orders_rows = true;
             rules.sums_in_order = rules.shares_casts;

@@ -79,6 +79,16 @@ struct ProfileRules {
     bool gathers_in_8_bits = false;
     // What several multiplies read is cast once (torch.compile finds that the casts are the same).
     bool shares_casts = false;
+    // Multiplies in 8 and 4 bits read tensors that are cast for them, and those are kept for the backward pass in place
+    // of 16-bit ones (Transformer Engine's Linear, LayerNormLinear, GroupedLinear); the other programs keep 16 bits and
+    // cast again (torchao's matmul_with_hp_or_float8_args).
+    bool keeps_cast_operands = false;
+    // Of weights, for good: cast with the first micro-batch of a step (Megatron's is_first_microbatch).
+    bool keeps_cast_weights = false;
+    // Where something else keeps a multiply's input in 16 bits, that is kept alone and cast again for the weight
+    // gradient, unless scales are of steps before (Megatron's set_save_original_input: attention's output, and the
+    // input of shared experts, which the router has).
+    bool keeps_originals = false;
     // Gathered rows come rank by rank and are put in order by a copy, since a sample's rows are not one behind
     // the other among those of several ranks; so are those that are reduce-scattered, before
     // (all_gather_tensor and reduce_scatter_tensor along another dimension than the first).

@@ -66,7 +66,8 @@ void StageLowering::run() {
     const std::int64_t micro_batches = context_.layout.micro_batches;
     for (std::size_t c = 0; c < context_.chunks.size(); ++c) {
         const BodyId first = lower_forward(static_cast<int>(c), true);
-        const bool differs = gather_.overlaps_updates() && micro_batches > 1;
+        const bool differs =
+            (gather_.overlaps_updates() || layers_.casts_weights_once()) && micro_batches > 1;
         first_forward_.push_back(first);
         forward_.push_back(differs ? lower_forward(static_cast<int>(c), false) : first);
     }
@@ -95,8 +96,10 @@ BodyId StageLowering::lower_forward(int chunk, bool first_micro_batch) {
     const LayerRange& range = layers_of(chunk);
     auto& b = context_.builder;
     const bool gathers = first_micro_batch && gather_.overlaps_updates();
+    const bool special = gathers || (first_micro_batch && layers_.casts_weights_once());
     const BodyId body =
-        b.begin_body(body_name("forward", chunk) + (gathers ? " (first)" : ""), chunk);
+        b.begin_body(body_name("forward", chunk) + (special ? " (first)" : ""), chunk);
+    layers_.begin_forward(first_micro_batch);
     b.at(Phase::forward, -1);
     parameters_.begin_body({});
     if (gathers) gather_.begin_updated(range);

@@ -186,6 +186,8 @@ void ArenaCheck::touch(std::size_t stream, const Operand& o, Access access, std:
     const Touch now{stream, clock_[stream][stream], copy};
     const Buffer& buffer = buffer_of(copy);
     Range range = all_of(copy);
+    // Kernels count elements; in fewer bits, with scales, a piece has fewer or more bytes than that.
+    if (buffer.dtype == DType::int8) elements = std::min(elements, buffer.elements / buffer.pieces);
     if (buffer.pieces > 1 && elements > 0 && elements <= buffer.elements / buffer.pieces)
         range = {o.offset, o.offset + elements * size_of(buffer.dtype)};
     for_each_segment(copy, range, [&](Segment& s) { visit(s, now, access); });

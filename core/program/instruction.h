@@ -82,6 +82,8 @@ struct Compute {
     // Linear kernels that multiply in 8 or 4 bits: bit i says that operand i is there in them, since an earlier
     // multiply has cast it or the buffer holds it so (then it is of int8). Simulated only.
     std::uint8_t cast = 0;
+    // All of them are, each as this kernel reads it: nothing is cast or transposed. Simulated only.
+    bool laid_out = false;
 
     MathType multiplies_in() const { return math.value_or(math_of(dtype)); }
 };

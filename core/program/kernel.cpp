@@ -89,6 +89,7 @@ struct AccessOf {
     Accesses operator()(const Quantise&) const { return {R, W, W}; }
     Accesses operator()(const Dequantise&) const { return {R, R, W}; }
     Accesses operator()(const SumQuantised&) const { return {R, R, W, W}; }
+    Accesses operator()(const QuantiseOperand&) const { return {R, W, W}; }
     Accesses operator()(const SumSquares& k) const { return {R, write_or_add(k.accumulate)}; }
     Accesses operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();
@@ -171,6 +172,7 @@ struct NameOf {
     std::string_view operator()(const Quantise&) const { return "quantise"; }
     std::string_view operator()(const Dequantise&) const { return "dequantise"; }
     std::string_view operator()(const SumQuantised&) const { return "sum_quantised"; }
+    std::string_view operator()(const QuantiseOperand&) const { return "quantise_operand"; }
     std::string_view operator()(const SumSquares&) const { return "sum_squares"; }
     std::string_view operator()(const OptimizerStep&) const { return "optimizer_step"; }
     std::string_view operator()(const FactoredSquares&) const { return "factored_squares"; }

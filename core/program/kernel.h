@@ -393,6 +393,21 @@ constexpr std::int64_t quantised_bytes(std::int64_t elements, int bits) {
 constexpr std::int64_t scales_of(std::int64_t elements, std::int64_t block) {
     return (elements + block - 1) / block;
 }
+// What multiplies in 8 or 4 bits read (MathType): x in so many bits, and behind the numbers a byte of scale for every
+// `block` neighbours (0: one scale for all, which is not counted); one copy as the forward pass reads it, along rows,
+// and one as gradients do, along columns. Simulated only.
+//
+// x R [elements], rows W? [bytes()], columns W? [bytes()].
+struct QuantiseOperand {
+    std::int64_t elements = 0, block = 0;
+    int bits = 8;
+    bool rows = true, columns = true;
+
+    constexpr std::int64_t bytes() const {
+        return quantised_bytes(elements, bits) + (block > 0 ? scales_of(elements, block) : 0);
+    }
+    bool operator==(const QuantiseOperand&) const = default;
+};
 
 // sum W (one double) := weight · Σ x² in double precision: x R, sum W. The operand holds the elements
 // [i·elements, (i+1)·elements) of a unit, i the rank's index in the data-parallel group when
@@ -476,29 +491,28 @@ struct MuonStep {
     bool operator==(const MuonStep&) const = default;
 };
 
-using Kernel =
-    std::variant<LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad,
-                 BiasResidual, Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm,
-                 NormInputGrad, NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad,
-                 Rope, Attention, AttentionGrad, LatentQkv, LatentQkvGrad, Route, RouteGrad,
-                 Permute, Unpermute, GateRows, GateRowsGrad, TakeKeyValues, ContextAttention,
-                 ContextAttentionGrad, MergeAttention, PutGradients, SoftmaxCrossEntropy,
-                 VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumParts, Quantise,
-                 Dequantise, SumQuantised, SumSquares, OptimizerStep, FactoredSquares,
-                 FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
+using Kernel = std::variant<
+    LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad, BiasResidual,
+    Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm, NormInputGrad,
+    NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad, Rope, Attention, AttentionGrad,
+    LatentQkv, LatentQkvGrad, Route, RouteGrad, Permute, Unpermute, GateRows, GateRowsGrad,
+    TakeKeyValues, ContextAttention, ContextAttentionGrad, MergeAttention, PutGradients,
+    SoftmaxCrossEntropy, VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumParts,
+    Quantise, Dequantise, SumQuantised, QuantiseOperand, SumSquares, OptimizerStep, FactoredSquares,
+    FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
-concept SimulatedKernel =
-    std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> || std::same_as<K, Route> ||
-    std::same_as<K, RouteGrad> || std::same_as<K, Permute> || std::same_as<K, Unpermute> ||
-    std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> || std::same_as<K, TakeKeyValues> ||
-    std::same_as<K, ContextAttention> || std::same_as<K, ContextAttentionGrad> ||
-    std::same_as<K, MergeAttention> || std::same_as<K, PutGradients> ||
-    std::same_as<K, FactoredSquares> || std::same_as<K, FactoredNorms> ||
-    std::same_as<K, FactoredStep> || std::same_as<K, MuonMomentum> ||
-    std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> || std::same_as<K, SumParts> ||
-    std::same_as<K, Quantise> || std::same_as<K, Dequantise> || std::same_as<K, SumQuantised>;
+concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
+    std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
+    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> ||
+    std::same_as<K, TakeKeyValues> || std::same_as<K, ContextAttention> ||
+    std::same_as<K, ContextAttentionGrad> || std::same_as<K, MergeAttention> ||
+    std::same_as<K, PutGradients> || std::same_as<K, FactoredSquares> ||
+    std::same_as<K, FactoredNorms> || std::same_as<K, FactoredStep> ||
+    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> ||
+    std::same_as<K, SumParts> || std::same_as<K, Quantise> || std::same_as<K, Dequantise> ||
+    std::same_as<K, SumQuantised> || std::same_as<K, QuantiseOperand>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

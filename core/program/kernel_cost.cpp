@@ -323,6 +323,10 @@ struct CostOf {
                     k.parts * quantised(k.elements, k.block, k.bits, s),
                     quantised(k.elements, k.sum_block, k.bits, s));
     }
+    KernelCost operator()(const QuantiseOperand& k) const {
+        return cost(0, 3 * real(k.elements), k.elements * e,
+                    k.bytes() * ((k.rows ? 1 : 0) + (k.columns ? 1 : 0)));
+    }
     // A rank's share of the range when the unit is sharded: ranks differ by at most one shard.
     KernelCost operator()(const SumSquares& k) const {
         const std::int64_t n = std::min(k.elements, k.last - k.first);

@@ -253,6 +253,9 @@ struct SizesOf {
                 {quantised_bytes(k.elements, k.bits)},
                 {scales_of(k.elements, k.sum_block)}};
     }
+    Sizes operator()(const QuantiseOperand& k) const {
+        return {OperandSize{k.elements}, when(k.rows, k.bytes()), when(k.columns, k.bytes())};
+    }
     Sizes operator()(const SumSquares& k) const { return {OperandSize{k.elements}, kOneElement}; }
     Sizes operator()(const OptimizerStep& k) const {
         const int states = k.spec.states();

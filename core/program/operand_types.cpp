@@ -46,6 +46,7 @@ struct TypesOf {
     Types operator()(const Quantise&) const { return {e, DType::int8, s}; }
     Types operator()(const Dequantise&) const { return {DType::int8, s, e}; }
     Types operator()(const SumQuantised&) const { return {DType::int8, s, DType::int8, s}; }
+    Types operator()(const QuantiseOperand&) const { return {e, DType::int8, DType::int8}; }
     Types operator()(const SumSquares&) const { return {g, kScalarType}; }
     Types operator()(const OptimizerStep& k) const {
         const DType state = k.blocks > 0 ? DType::int8 : s;

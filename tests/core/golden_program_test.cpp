@@ -193,5 +193,16 @@ TEST(GoldenProgram, LatentAttention) {
     expect_plan(s, "latent_tp2_sp.program");
 }
 
+TEST(GoldenProgram, OperandsInEightBits) {
+    ModelSpec model = small_mixture();
+    std::get<TransformerSpec>(model.kind).experts = {};
+    Scenario s = model_parallel(model, 2, 1, 1, 2);
+    s.training.set_precision(MathType::fp8);
+    s.training.global_batch = 4;
+    set_profile(s.strategies[0], RuntimeProfile::megatron);
+    s.strategies[0].sequence_parallel = true;
+    expect_plan(s, "megatron_tp2_sp_fp8.program");
+}
+
 }  // namespace
 }  // namespace shardscope

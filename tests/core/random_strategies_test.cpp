@@ -72,7 +72,12 @@ TEST(RandomStrategies, WhatIsNotRefusedIsSound) {
     mixture.layers = 6;
     mixture.experts = {8, 2, 20};
     const ModelSpec experts{"experts", mixture};
-    const std::array models{test::deep_llama(), test::deep_gpt(), experts};
+    TransformerSpec short_vectors = mixture;
+    short_vectors.kv_heads = 0;
+    short_vectors.latent = {10, 14, 8, 4, 6};
+    short_vectors.experts.shared_ffn = 12;
+    const ModelSpec latent{"latent", short_vectors};
+    const std::array models{test::deep_llama(), test::deep_gpt(), experts, latent};
     constexpr int kRanks = 8, kTried = 600;
     int sound = 0;
     for (int i = 0; i < kTried; ++i) {
@@ -80,6 +85,10 @@ TEST(RandomStrategies, WhatIsNotRefusedIsSound) {
         s.cluster = catalogue_cluster("h100-sxm");
         s.cluster.gpus_per_node = kRanks;
         s.training.precision = draw.of(std::array{DType::fp32, DType::bf16});
+        if (s.training.precision == DType::bf16 && draw.one_in(2)) {
+            s.training.math = draw.of(std::array{MathType::fp8, MathType::mxfp8, MathType::nvfp4});
+            if (draw.one_in(3)) s.cluster.device.architecture = Architecture::blackwell;
+        }
         s.training.micro_batch = draw.of(std::array<std::int64_t, 2>{1, 2});
         s.strategies[0] = draw.strategy();
         s.training.optimizer.kind = draw.of(kOptimizerKinds);
@@ -87,7 +96,7 @@ TEST(RandomStrategies, WhatIsNotRefusedIsSound) {
         SCOPED_TRACE(fmt::format("strategy {}: {}, profile {}, {}, {}", i,
                                  layout_of(strategy, kRanks), name_of(strategy.profile),
                                  name_of(s.training.optimizer.kind),
-                                 name_of(s.training.precision)));
+                                 name_of(s.training.arithmetic())));
         Plan plan;
         try {
             plan = test::lower_tiny(s);

@@ -69,6 +69,7 @@ std::vector<Kernel> all_kernels() {
             Quantise{kRows * kHidden, kHidden, 8},
             Dequantise{kRows * kHidden, 2, kHidden, 4},
             SumQuantised{kRows * kHidden, 2, kHidden, kHidden, 4},
+            QuantiseOperand{kRows * kHidden, 32, 8},
             SumSquares{kRows * kHidden},
             OptimizerStep{kRows * kHidden, {}, 1.0, true},
             FactoredSquares{kRows * kHidden, kRows + kHidden, 1.0},
@@ -200,6 +201,9 @@ TEST(ProductKernels, CastsTo8BitsAreKernelsOfTheirOwn) {
     EXPECT_EQ(product_kernel(RuntimeProfile::megatron, c), (ProductKernel{3, operands * 4}));
     // Apart: read for the largest element, read again, write.
     EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), (ProductKernel{7, operands * 5}));
+    c.laid_out = true;
+    EXPECT_EQ(product_kernel(RuntimeProfile::megatron, c), ProductKernel{}) << "casts are kernels";
+    c.laid_out = false;
     c.math = std::nullopt;
     EXPECT_EQ(product_kernel(RuntimeProfile::fsdp, c), ProductKernel{});
 }
