@@ -243,25 +243,47 @@ std::optional<Estimate> NcclModel::estimate(CostKind kind, Algorithm algorithm, 
     return e;
 }
 
+// Seconds per byte of a rank's for what leaves nodes, `share` of it, from the node with fewest ranks.
+double NcclModel::outside(double share, const GroupShape& shape) const {
+    if (shape.nodes == 1) return 0;
+    // What leaves the leaf goes through its links alone.
+    const double leaf = std::max(0.0, 1.0 - static_cast<double>(shape.leaf_nodes) / shape.nodes);
+    const double slower = std::max(1.0, inter_.oversubscription * leaf);
+    return slower * shape.fewest * share * leaf_share(shape) / node_rate(shape);
+}
+
 Estimate NcclModel::all_to_all(double bytes, const GroupShape& shape) const {
     const bool across = shape.nodes > 1;
     const double n = shape.size, p = shape.per_node;
     const double inside = (p - 1) / n / intra_bus(shape.per_node);
-    double outside = 0;
-    if (across) {
-        // What leaves the leaf goes through its links alone.
-        const double leaf =
-            std::max(0.0, 1.0 - static_cast<double>(shape.leaf_nodes) / shape.nodes);
-        const double slower = std::max(1.0, inter_.oversubscription * leaf);
-        outside =
-            slower * shape.fewest * (n - shape.fewest) / n * leaf_share(shape) / node_rate(shape);
-    }
     Estimate e;
     const double message = hop(across, Algorithm::ring, e.protocol, shape);
     e.latency = start_up(across) + base_latency(e.algorithm)[index_of(e.protocol)] +
                 std::ceil((n - 1) / kPeersPerBatch) * message;
-    e.rate = 1 / std::max(p > 1 ? inside : 0, outside);
+    e.rate = 1 / std::max(p > 1 ? inside : 0, outside((n - shape.fewest) / n, shape));
     finish(e, bytes, n, across);
+    return e;
+}
+
+// Latencies and the ramp are those of NCCL's all-to-all, a hop across and one inside: assumptions, as nothing
+// published separates them from DeepEP's bandwidth.
+Estimate NcclModel::exchange(const TokenRouting& routing, double bytes,
+                             const GroupShape& shape) const {
+    const bool across = shape.nodes > 1;
+    const double n = shape.size;
+    const LinkTraffic copies = link_traffic(routing, 1, shape);
+    const double inside = shape.per_node > 1 ? copies.intra / n / intra_bus(shape.per_node) : 0;
+    const double slowest = std::max(inside, outside(copies.inter / n, shape));
+    Estimate e;
+    e.latency = start_up(across) + base_latency(e.algorithm)[index_of(e.protocol)];
+    if (across) e.latency += hop(true, Algorithm::ring, e.protocol, shape);
+    if (shape.per_node > 1) e.latency += hop(false, Algorithm::ring, e.protocol, shape);
+    const double all = copies_of_row(routing, shape);
+    e.rate = slowest > 0 ? all / slowest : 0;
+    if (slowest > 0)
+        finish(e, bytes * all, n, across);
+    else
+        e.seconds = e.latency;
     return e;
 }
 
@@ -331,6 +353,27 @@ LinkTraffic link_traffic(CostKind kind, Algorithm algorithm, double bytes,
             return {2 * (n - nodes) * bytes, nodes * bytes};
     }
     return {};
+}
+
+namespace {
+
+// Of the ranks that divide the experts, `copies` neighbours have the same ones.
+std::int64_t expert_ranks(const TokenRouting& routing, const GroupShape& shape) {
+    return std::max(1, shape.size / routing.copies);
+}
+
+}  // namespace
+
+double copies_of_row(const TokenRouting& routing, const GroupShape& shape) {
+    return shape.size * routing.reach(expert_ranks(routing, shape));
+}
+
+LinkTraffic link_traffic(const TokenRouting& routing, double bytes, const GroupShape& shape) {
+    const double n = shape.size, nodes = shape.nodes;
+    const std::int64_t ranks = expert_ranks(routing, shape);
+    const std::int64_t parts = std::min<std::int64_t>(ranks, shape.nodes);
+    return {n * bytes * (n - nodes) * routing.reach(ranks),
+            nodes > 1 ? n * bytes * (nodes - 1) * routing.reach(parts) : 0};
 }
 
 }  // namespace shardscope

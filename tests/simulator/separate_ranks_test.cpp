@@ -92,18 +92,23 @@ TEST(Symmetry, OneRankPerRoleIsAllRanks) {
 
 // Experts over data-parallel ranks alone, and over tensor-parallel ones too, within nodes and beyond them.
 TEST(Symmetry, SoAreRanksThatShareExperts) {
-    for (const char* degrees : {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
-                                "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8"})
+    for (const char* degrees :
+         {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
+          "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8",
+          "tp: 2, ep: 4, dispatcher: deepep", "tp: 2, etp: 1, ep: 8, dispatcher: allgather",
+          "tp: 2, pp: 2, etp: 1, ep: 8, dispatcher: deepep, "
+          "dispatch_precision: fp8, overlap_shared_experts: true"})
         for (const int nodes : {1, 2, 4}) {
             const Scenario scenario = parse_scenario(
-                fmt::format(
-                    "name: s\n"
-                    "model: {{transformer: {{layers: 4, hidden: 512, heads: 8, ffn: 2048, "
-                    "vocab: 4096, seq: 256, experts: {{count: 16, per_token: 2, ffn: 768}}}}}}\n"
-                    "training: {{global_batch: 64, micro_batch: 1, precision: bf16}}\n"
-                    "cluster: {{gpu: h100-sxm, nodes: {}, gpus_per_node: 8}}\n"
-                    "strategies: [{{sequence_parallel: true, {}}}]\n",
-                    nodes, degrees),
+                fmt::format("name: s\n"
+                            "model: {{transformer: {{layers: 4, hidden: 512, heads: 8, ffn: 2048, "
+                            "vocab: 4096, seq: 256, experts: {{count: 16, per_token: 2, ffn: 768, "
+                            "shared_ffn: "
+                            "512}}}}}}\n"
+                            "training: {{global_batch: 64, micro_batch: 1, precision: bf16}}\n"
+                            "cluster: {{gpu: h100-sxm, nodes: {}, gpus_per_node: 8}}\n"
+                            "strategies: [{{sequence_parallel: true, {}}}]\n",
+                            nodes, degrees),
                 "", {});
             if (nodes == 1 && std::string(degrees).find("pp") != std::string::npos) continue;
             const Walls walls = walls_of(scenario);
