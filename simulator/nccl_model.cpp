@@ -265,26 +265,30 @@ Estimate NcclModel::all_to_all(double bytes, const GroupShape& shape) const {
     return e;
 }
 
-// Latencies and the ramp are those of NCCL's all-to-all, a hop across and one inside: assumptions, as nothing
-// published separates them from DeepEP's bandwidth.
+// Latencies and ramps are those of NCCL on the links, a hop across and one inside: assumptions, as nothing published
+// separates them from DeepEP's bandwidth.
 Estimate NcclModel::exchange(const TokenRouting& routing, double bytes,
                              const GroupShape& shape) const {
-    const bool across = shape.nodes > 1;
+    const bool across = shape.nodes > 1, inside = shape.per_node > 1;
     const double n = shape.size;
-    const LinkTraffic copies = link_traffic(routing, 1, shape);
-    const double inside = shape.per_node > 1 ? copies.intra / n / intra_bus(shape.per_node) : 0;
-    const double slowest = std::max(inside, outside(copies.inter / n, shape));
-    Estimate e;
-    e.latency = start_up(across) + base_latency(e.algorithm)[index_of(e.protocol)];
-    if (across) e.latency += hop(true, Algorithm::ring, e.protocol, shape);
-    if (shape.per_node > 1) e.latency += hop(false, Algorithm::ring, e.protocol, shape);
-    const double all = copies_of_row(routing, shape);
-    e.rate = slowest > 0 ? all / slowest : 0;
-    if (slowest > 0)
-        finish(e, bytes * all, n, across);
-    else
-        e.seconds = e.latency;
-    return e;
+    const LinkTraffic copies = link_traffic(routing, 1 / n, shape);
+    Estimate slowest;
+    slowest.latency =
+        start_up(across) + base_latency(slowest.algorithm)[index_of(slowest.protocol)];
+    if (across) slowest.latency += hop(true, slowest.algorithm, slowest.protocol, shape);
+    if (inside) slowest.latency += hop(false, slowest.algorithm, slowest.protocol, shape);
+    slowest.seconds = slowest.latency;
+    const auto add = [&](double share, double seconds_per_byte, bool network) {
+        if (!(share > 0)) return;
+        Estimate e = slowest;
+        e.rate = 1 / seconds_per_byte;
+        finish(e, share * bytes, n, network);
+        e.rate /= share;
+        if (e.seconds > slowest.seconds) slowest = e;
+    };
+    if (inside) add(copies.intra, 1 / intra_bus(shape.per_node), false);
+    if (across) add(copies.inter, outside(1, shape), true);
+    return slowest;
 }
 
 Estimate NcclModel::collective(CostKind kind, double bytes, const GroupShape& shape) const {
@@ -363,10 +367,6 @@ std::int64_t expert_ranks(const TokenRouting& routing, const GroupShape& shape) 
 }
 
 }  // namespace
-
-double copies_of_row(const TokenRouting& routing, const GroupShape& shape) {
-    return shape.size * routing.reach(expert_ranks(routing, shape));
-}
 
 LinkTraffic link_traffic(const TokenRouting& routing, double bytes, const GroupShape& shape) {
     const double n = shape.size, nodes = shape.nodes;

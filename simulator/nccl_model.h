@@ -109,8 +109,6 @@ LinkTraffic link_traffic(CostKind kind, Algorithm algorithm, double bytes, const
 //     inter   n·bytes·(N − 1)·P(1/N of the experts)
 //     intra   n·bytes·(n − N)·P(a rank's experts)
 LinkTraffic link_traffic(const TokenRouting& routing, double bytes, const GroupShape& shape);
-// Copies of a row that arrive at ranks, its own among them.
-double copies_of_row(const TokenRouting& routing, const GroupShape& shape);
 
 // Multiprocessors of DeepEP's kernels (Buffer.num_sms, deep_ep/buffer.py; DeepSeek-V3's report, section 3.2.2).
 constexpr int kDeepEpMultiprocessors = 20;

@@ -15,21 +15,22 @@ namespace {
 
 using test::kTinySeq;
 
-constexpr std::int64_t kHidden = 128, kExperts = 8, kChosen = 2, kWidth = 20;
+constexpr std::int64_t kDispatchHidden = 128, kExperts = 8, kChosen = 2, kExpertWidth = 20;
 
-ModelSpec mixture(std::int64_t shared = 12, bool gate = false) {
+ModelSpec shared_mixture(std::int64_t shared = 12, bool gate = false) {
     TransformerSpec s = test::tiny_transformer();
-    s.hidden = kHidden;
+    s.hidden = kDispatchHidden;
     s.head_dim = 6;
-    s.experts = {kExperts, kChosen, kWidth, shared, gate};
+    s.experts = {kExperts, kChosen, kExpertWidth, shared, gate};
     return {"mixture", s};
 }
 
-struct Degrees {
+struct DispatchDegrees {
     int tp = 1, pp = 1, dp = 4, ep = 4, etp = 0, zero = 0;
 };
 
-Scenario scenario_of(const ModelSpec& model, const Degrees& d, Dispatcher dispatcher) {
+Scenario dispatch_scenario(const ModelSpec& model, const DispatchDegrees& d,
+                           Dispatcher dispatcher) {
     Scenario s = test::tiny_scenario(model, d.tp * d.pp * d.dp);
     s.cluster.device.kind = DeviceKind::gpu;
     s.cluster.gpus_per_node = d.tp * d.pp * d.dp;
@@ -48,28 +49,30 @@ Scenario scenario_of(const ModelSpec& model, const Degrees& d, Dispatcher dispat
     return s;
 }
 
-constexpr auto kAll = {Dispatcher::all_to_all, Dispatcher::all_gather, Dispatcher::deepep};
+constexpr auto kEveryDispatcher = {Dispatcher::all_to_all, Dispatcher::all_gather,
+                                   Dispatcher::deepep};
 
 TEST(Dispatch, EveryPlanIsSound) {
     using Kind = Recompute::Kind;
     for (const bool gate : {false, true})
-        for (const Degrees d : {Degrees{1, 1, 4, 4},
-                                {1, 1, 4, 2},
-                                {2, 1, 2, 2},
-                                {2, 1, 4, 2, 1},
-                                {4, 1, 2, 2, 2},
-                                {2, 1, 2, 1},
-                                {1, 1, 4, 1},
-                                {2, 3, 2, 2, 0, 1},
-                                {1, 1, 4, 4, 0, 3},
-                                {2, 1, 2, 2, 0, 2}})
-            for (const Dispatcher dispatcher : kAll)
+        for (const DispatchDegrees d : {DispatchDegrees{1, 1, 4, 4},
+                                        {1, 1, 4, 2},
+                                        {2, 1, 2, 2},
+                                        {2, 1, 4, 2, 1},
+                                        {4, 1, 2, 2, 2},
+                                        {2, 1, 2, 1},
+                                        {1, 1, 4, 1},
+                                        {2, 3, 2, 2, 0, 1},
+                                        {1, 1, 4, 4, 0, 3},
+                                        {2, 1, 2, 2, 0, 2}})
+            for (const Dispatcher dispatcher : kEveryDispatcher)
                 for (const bool narrow : {false, true})
                     for (const bool beside : {false, true})
                         for (const Kind recompute : {Kind::none, Kind::selective, Kind::full})
                             for (const bool halves : {false, true}) {
                                 if (halves && d.pp == 1) continue;
-                                Scenario s = scenario_of(mixture(12, gate), d, dispatcher);
+                                Scenario s =
+                                    dispatch_scenario(shared_mixture(12, gate), d, dispatcher);
                                 Strategy& strategy = s.strategies[0];
                                 if (narrow) strategy.dispatch_precision = DispatchPrecision::fp8;
                                 strategy.overlap_shared_experts = beside;
@@ -82,12 +85,12 @@ TEST(Dispatch, EveryPlanIsSound) {
                             }
 }
 
-struct Sent {
+struct Exchanged {
     std::int64_t calls = 0, bytes = 0, elements = 0;
 };
 
-Sent sent(const Plan& plan, CollectiveKind kind, const std::string& group, DType type) {
-    Sent sum;
+Exchanged exchanged(const Plan& plan, CollectiveKind kind, const std::string& group, DType type) {
+    Exchanged sum;
     for (const RoleProgram& role : plan.program.roles)
         test::for_each_scheduled(role, [&](const Instruction& i) {
             const auto* c = std::get_if<Collective>(&i.operation);
@@ -106,12 +109,16 @@ constexpr std::int64_t kTimes = 3 * 2;  // layers · micro-batches
 // Of r rows a rank: all are gathered for the experts, and the gradients of what they gave; sums of as many are
 // scattered. The table is 4 + 1 bytes per row and expert; its gradient 4.
 TEST(Dispatch, AllGatherBringsEveryRowToEveryRank) {
-    const Plan plan =
-        test::checked_plan(scenario_of(mixture(), {1, 1, 4, 4}, Dispatcher::all_gather));
+    const Plan plan = test::checked_plan(
+        dispatch_scenario(shared_mixture(), {1, 1, 4, 4}, Dispatcher::all_gather));
     const std::int64_t all = 4 * 2 * kTinySeq;
-    const auto of = [&](CollectiveKind kind, DType type) { return sent(plan, kind, "ep", type); };
-    EXPECT_EQ(of(CollectiveKind::all_gather, DType::bf16).elements, kTimes * 2 * all * kHidden);
-    EXPECT_EQ(of(CollectiveKind::reduce_scatter, DType::bf16).elements, kTimes * 2 * all * kHidden);
+    const auto of = [&](CollectiveKind kind, DType type) {
+        return exchanged(plan, kind, "ep", type);
+    };
+    EXPECT_EQ(of(CollectiveKind::all_gather, DType::bf16).elements,
+              kTimes * 2 * all * kDispatchHidden);
+    EXPECT_EQ(of(CollectiveKind::reduce_scatter, DType::bf16).elements,
+              kTimes * 2 * all * kDispatchHidden);
     EXPECT_EQ(of(CollectiveKind::all_gather, DType::fp32).elements, kTimes * all * kExperts);
     EXPECT_EQ(of(CollectiveKind::all_gather, DType::int8).elements, kTimes * all * kExperts);
     EXPECT_EQ(of(CollectiveKind::reduce_scatter, DType::fp32).elements, kTimes * all * kExperts);
@@ -121,12 +128,13 @@ TEST(Dispatch, AllGatherBringsEveryRowToEveryRank) {
 // Tensor-parallel ranks that divide an expert are in the same group: no collective of their own.
 TEST(Dispatch, CopiesGoToAllRanksThatDivideAnExpert) {
     for (const Dispatcher dispatcher : {Dispatcher::all_gather, Dispatcher::deepep}) {
-        const Plan plan = test::checked_plan(scenario_of(mixture(0), {2, 1, 2, 2}, dispatcher));
+        const Plan plan =
+            test::checked_plan(dispatch_scenario(shared_mixture(0), {2, 1, 2, 2}, dispatcher));
         const GroupId group = group_named(plan.program, kTokenGroup);
         ASSERT_TRUE(group.valid());
         EXPECT_EQ(plan.program.groups[group.index()].size, 4);
         EXPECT_EQ(plan.program.groups[group.index()].stride, 1);
-        EXPECT_EQ(sent(plan, CollectiveKind::all_to_all, "ep", DType::bf16).calls, 0);
+        EXPECT_EQ(exchanged(plan, CollectiveKind::all_to_all, "ep", DType::bf16).calls, 0);
     }
 }
 
@@ -138,50 +146,52 @@ const Buffer& buffer_of(const Plan& plan, const std::string& name) {
 
 // 2 of 8 experts over 4 ranks with 2 each: a rank is reached by 1 − (6·5)/(8·7) of the tokens.
 TEST(Dispatch, DeepEpSendsARowOnceToARank) {
-    const Plan plan = test::checked_plan(scenario_of(mixture(), {1, 1, 4, 4}, Dispatcher::deepep));
+    const Plan plan =
+        test::checked_plan(dispatch_scenario(shared_mixture(), {1, 1, 4, 4}, Dispatcher::deepep));
     const std::int64_t rows = 2 * kTinySeq;
     const auto come =
         static_cast<std::int64_t>(std::ceil(static_cast<double>(4 * rows) * (1 - 30.0 / 56)));
-    EXPECT_EQ(buffer_of(plan, "blocks.0.experts.received").elements, come * kHidden);
-    EXPECT_EQ(buffer_of(plan, "blocks.0.experts.summed").elements, come * kHidden);
+    EXPECT_EQ(buffer_of(plan, "blocks.0.experts.received").elements, come * kDispatchHidden);
+    EXPECT_EQ(buffer_of(plan, "blocks.0.experts.summed").elements, come * kDispatchHidden);
     EXPECT_EQ(buffer_of(plan, "blocks.0.experts.weights received").elements, come * kChosen);
     EXPECT_LT(come, rows * kChosen) << "fewer than a row per expert";
-    const Sent there = sent(plan, CollectiveKind::dispatch, "ep", DType::bf16);
-    const Sent back = sent(plan, CollectiveKind::combine, "ep", DType::bf16);
+    const Exchanged there = exchanged(plan, CollectiveKind::dispatch, "ep", DType::bf16);
+    const Exchanged back = exchanged(plan, CollectiveKind::combine, "ep", DType::bf16);
     EXPECT_EQ(there.calls, 2 * kTimes);
-    EXPECT_EQ(there.elements, kTimes * 2 * rows * kHidden);
+    EXPECT_EQ(there.elements, kTimes * 2 * rows * kDispatchHidden);
     // Weights and numbers of experts go along once, the gradient of the weights comes back.
-    EXPECT_EQ(there.bytes, kTimes * rows * (2 * 2 * kHidden + 8 * kChosen));
-    EXPECT_EQ(back.bytes, kTimes * rows * (2 * 2 * kHidden + 4 * kChosen));
+    EXPECT_EQ(there.bytes, kTimes * rows * (2 * 2 * kDispatchHidden + 8 * kChosen));
+    EXPECT_EQ(back.bytes, kTimes * rows * (2 * 2 * kDispatchHidden + 4 * kChosen));
 }
 
 // One byte per element and four per 128 of them on the way there, two on the way back.
 TEST(Dispatch, EightBitsTravelToExpertsAlone) {
-    Scenario s = scenario_of(mixture(), {1, 1, 4, 4}, Dispatcher::deepep);
+    Scenario s = dispatch_scenario(shared_mixture(), {1, 1, 4, 4}, Dispatcher::deepep);
     s.strategies[0].dispatch_precision = DispatchPrecision::fp8;
     const Plan plan = test::checked_plan(s);
     const std::int64_t rows = 2 * kTinySeq;
-    const Sent there = sent(plan, CollectiveKind::dispatch, "ep", DType::int8);
-    EXPECT_EQ(there.bytes, kTimes * rows * (2 * (kHidden + 4 * kHidden / 128) + 8 * kChosen));
-    EXPECT_EQ(sent(plan, CollectiveKind::combine, "ep", DType::bf16).bytes,
-              kTimes * rows * (2 * 2 * kHidden + 4 * kChosen));
+    const Exchanged there = exchanged(plan, CollectiveKind::dispatch, "ep", DType::int8);
+    EXPECT_EQ(there.bytes,
+              kTimes * rows * (2 * (kDispatchHidden + 4 * kDispatchHidden / 128) + 8 * kChosen));
+    EXPECT_EQ(exchanged(plan, CollectiveKind::combine, "ep", DType::bf16).bytes,
+              kTimes * rows * (2 * 2 * kDispatchHidden + 4 * kChosen));
     s.strategies[0].dispatcher = Dispatcher::all_to_all;
     const Plan places = test::checked_plan(s);
     const std::int64_t placed = rows * kChosen;
-    EXPECT_EQ(sent(places, CollectiveKind::all_to_all, "ep", DType::int8).elements,
-              kTimes * 2 * placed * kHidden);
+    EXPECT_EQ(exchanged(places, CollectiveKind::all_to_all, "ep", DType::int8).elements,
+              kTimes * 2 * placed * kDispatchHidden);
     // Scales of the rows beside their weights, and of gradients.
-    EXPECT_EQ(sent(places, CollectiveKind::all_to_all, "ep", DType::fp32).elements,
-              kTimes * placed * (2 * kHidden / 128 + 2));
-    EXPECT_EQ(sent(places, CollectiveKind::all_to_all, "ep", DType::bf16).elements,
-              kTimes * 2 * placed * kHidden);
+    EXPECT_EQ(exchanged(places, CollectiveKind::all_to_all, "ep", DType::fp32).elements,
+              kTimes * placed * (2 * kDispatchHidden / 128 + 2));
+    EXPECT_EQ(exchanged(places, CollectiveKind::all_to_all, "ep", DType::bf16).elements,
+              kTimes * 2 * placed * kDispatchHidden);
 }
 
 // What a block keeps: the experts' rows, gate, up and what their second multiply reads, in any case; of the table
 // what the router's gradient reads, and the order of the rank's own rows.
 TEST(Dispatch, KeepsWhatTheBackwardPassReads) {
     const auto kept = [](Dispatcher dispatcher, int ep) {
-        Scenario s = scenario_of(mixture(0), {1, 1, 4, ep}, dispatcher);
+        Scenario s = dispatch_scenario(shared_mixture(0), {1, 1, 4, ep}, dispatcher);
         return test::saved_by_a_block(test::lower_tiny(s));
     };
     const std::int64_t rows = 2 * kTinySeq, places = rows * kChosen;
@@ -196,7 +206,8 @@ TEST(Dispatch, KeepsWhatTheBackwardPassReads) {
 // Rows of all ranks are on each of them: more with more ranks, whereas places stay the same.
 TEST(Dispatch, MemoryOfAllGatherGrowsWithTheRanks) {
     const auto largest = [](Dispatcher dispatcher, int ep) {
-        const Plan plan = test::lower_tiny(scenario_of(mixture(), {1, 1, 8, ep}, dispatcher));
+        const Plan plan =
+            test::lower_tiny(dispatch_scenario(shared_mixture(), {1, 1, 8, ep}, dispatcher));
         return buffer_of(plan, "blocks.0.experts.received").elements;
     };
     EXPECT_EQ(largest(Dispatcher::all_gather, 8), 2 * largest(Dispatcher::all_gather, 4));
@@ -207,25 +218,25 @@ TEST(Dispatch, MemoryOfAllGatherGrowsWithTheRanks) {
 // DeepEP's own formula, of 8 ranks and of 64, whose rows are 7168 · 2 bytes.
 TEST(Dispatch, DeepEpHasBuffersOfItsOwn) {
     const std::int64_t token = 14336 + 8 + 128 * 12 + 128 * 4;
-    EXPECT_EQ(deepep_buffers(14336, 8).value, 10 * 8 * (4 * 5 + 256 * token));
+    const auto aligned = [](std::int64_t bytes) { return (bytes + 127) / 128 * 128; };
+    EXPECT_EQ(deepep_buffers(14336, 8).value, aligned(10 * 8 * (4 * 5 + 256 * token)));
     const std::int64_t inside = 10 * 8 * (4 * 19 + 288 * token);
     const std::int64_t across = 10 * 8 * 2 * (4 * 18 + 140 * (token + 16)) + (1 << 20);
-    EXPECT_EQ(deepep_buffers(14336, 64).value,
-              (inside + 127) / 128 * 128 + (across + 127) / 128 * 128);
+    EXPECT_EQ(deepep_buffers(14336, 64).value, aligned(inside) + aligned(across));
     const auto runtime = [](Dispatcher dispatcher) {
-        return test::lower_tiny(scenario_of(mixture(), {1, 1, 4, 4}, dispatcher))
+        return test::lower_tiny(dispatch_scenario(shared_mixture(), {1, 1, 4, 4}, dispatcher))
             .memory[0]
             .runtime_parts.communicators.value;
     };
     EXPECT_EQ(runtime(Dispatcher::deepep) - runtime(Dispatcher::all_to_all),
-              deepep_buffers(2 * kHidden, 4).value);
+              deepep_buffers(2 * kDispatchHidden, 4).value);
 }
 
 // All of what ranks of experts exchange is on a stream of its own, and multiplies of shared experts are between the
 // collectives and what follows them.
 TEST(Dispatch, SharedExpertsAreComputedMeanwhile) {
-    for (const Dispatcher dispatcher : kAll) {
-        Scenario s = scenario_of(mixture(), {1, 1, 4, 4}, dispatcher);
+    for (const Dispatcher dispatcher : kEveryDispatcher) {
+        Scenario s = dispatch_scenario(shared_mixture(), {1, 1, 4, 4}, dispatcher);
         const auto on = [&](bool beside) {
             s.strategies[0].overlap_shared_experts = beside;
             std::array<std::int64_t, 2> bytes{};  // on the compute stream, on that of experts
@@ -247,7 +258,7 @@ TEST(Dispatch, SharedExpertsAreComputedMeanwhile) {
 // Keys that have no effect change nothing.
 TEST(Dispatch, OneRankOfExpertsExchangesNothing) {
     const auto text = [](const Strategy& changes) {
-        Scenario s = scenario_of(mixture(), {1, 1, 4, 1}, changes.dispatcher);
+        Scenario s = dispatch_scenario(shared_mixture(), {1, 1, 4, 1}, changes.dispatcher);
         s.strategies[0].dispatch_precision = changes.dispatch_precision;
         s.strategies[0].overlap_shared_experts = changes.overlap_shared_experts;
         return to_text(test::lower_tiny(s).program);
@@ -256,19 +267,19 @@ TEST(Dispatch, OneRankOfExpertsExchangesNothing) {
     const std::string usual = text(changed);
     changed.dispatch_precision = DispatchPrecision::fp8;
     changed.overlap_shared_experts = true;
-    for (const Dispatcher dispatcher : kAll) {
+    for (const Dispatcher dispatcher : kEveryDispatcher) {
         changed.dispatcher = dispatcher;
         EXPECT_EQ(text(changed), usual);
     }
 }
 
-struct Refused {
+struct RefusedDispatch {
     std::string experts, strategy, message;
 };
 
 TEST(Dispatch, RefusesByName) {
     const std::string eight = ", experts: {count: 24, per_token: 2, ffn: 20, shared_ffn: 8}";
-    const std::vector<Refused> cases = {
+    const std::vector<RefusedDispatch> cases = {
         {"", "dispatcher: deepep",
          "dispatcher, but the model has no experts; leave out dispatcher"},
         {"", "dispatch_precision: fp8", "dispatch_precision, but the model has no experts"},
@@ -290,7 +301,7 @@ TEST(Dispatch, RefusesByName) {
         {", experts: {count: 8, per_token: 3, ffn: 20, groups: 4, groups_per_token: 1}", "",
          "per_token 3 of the 2 experts in groups_per_token 1 of 4 groups"},
     };
-    for (const Refused& c : cases) {
+    for (const RefusedDispatch& c : cases) {
         const std::string text =
             "model: {transformer: {layers: 3, hidden: 24, heads: 4, ffn: 36, vocab: 50, seq: 16" +
             c.experts +
