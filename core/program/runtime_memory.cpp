@@ -44,9 +44,9 @@ Bytes dispatch_buffers(const Program& program, const RoleProgram& role) {
     for_each_instruction(role, [&](const Instruction& i) {
         const auto* c = std::get_if<Collective>(&i.operation);
         if (c == nullptr || !c->is_routed()) return;
-        constexpr std::int64_t kElement = 2;
+        const std::int64_t element = std::max(2, static_cast<int>(size_of(c->dtype)));
         largest = std::max(
-            largest, deepep_buffers(c->width * kElement, program.groups[c->group.index()].size));
+            largest, deepep_buffers(c->width * element, program.groups[c->group.index()].size));
     });
     return largest;
 }
