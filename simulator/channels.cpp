@@ -122,12 +122,16 @@ std::int32_t Channels::node_link(std::size_t role) {
 
 // The mean over the group's ranks and nodes, in both directions. Roles are alike on all of their
 // nodes; what stages on the same node share is found by the node of a role's first rank.
-LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
+LinkLoad Channels::load_of(std::size_t role, const Collective& collective,
                            const CollectiveTime& time, const GroupShape& shape) {
     LinkLoad load;
     const double seconds = time.seconds.value;
     if (!shares_links() || !time.algorithm || !(seconds > 0)) return load;
-    const LinkTraffic traffic = link_traffic(kind, *time.algorithm, bytes, shape);
+    const auto bytes = static_cast<double>(collective.bytes().value);
+    const bool routed = collective.is_routed();
+    const LinkTraffic traffic =
+        routed ? link_traffic(collective.routing, bytes, shape)
+               : link_traffic(cost_kind(collective.kind), *time.algorithm, bytes, shape);
     const auto add = [&](std::int32_t link, double moved, double bandwidth) {
         const double share = std::min(1.0, moved / seconds / bandwidth);
         if (!(share > 0)) return;
@@ -139,16 +143,14 @@ LinkLoad Channels::load_of(std::size_t role, CostKind kind, double bytes,
         add(node_link(role), traffic.inter / shape.nodes * in_flow(shape.at_once),
             cost_.links().node_bandwidth());
     load.transfers = in_flow(shape.at_once);
-    load.channels = cost_.links().channels(shape);
+    const int channels = cost_.links().channels(shape);
+    load.channels = routed && channels > 0 ? kDeepEpMultiprocessors : channels;
     return load;
 }
 
 // Call after call, and the copies between lists and the collective's own buffer.
-CollectiveTime Channels::time_of(CostKind kind, const Collective& collective,
-                                 const GroupShape& shape) const {
-    CollectiveTime time =
-        cost_.timed(kind, Bytes(collective.bytes().value / collective.calls), shape);
-    time.seconds = time.seconds * collective.calls;
+CollectiveTime Channels::time_of(const Collective& collective, const GroupShape& shape) const {
+    CollectiveTime time = cost_.timed(collective, shape);
     if (collective.lists && list_bandwidth_ > 0)
         time.seconds += Seconds(static_cast<double>(collective.bytes().value) / list_bandwidth_);
     return time;
@@ -156,15 +158,13 @@ CollectiveTime Channels::time_of(CostKind kind, const Collective& collective,
 
 Channels::Part Channels::collective(std::size_t role, Stream stream, const Collective& collective) {
     const GroupUse& group = use(role, collective.group);
-    const CostKind kind = cost_kind(collective.kind);
     const auto [known, fresh] =
         times_.try_emplace({role, collective.group.value, collective.kind, collective.bytes().value,
                             collective.calls, collective.lists ? 1 : 0});
-    if (fresh) known->second = time_of(kind, collective, group.shape);
+    if (fresh) known->second = time_of(collective, group.shape);
     const CollectiveTime& timed = known->second;
     const Seconds time = timed.seconds;
-    LinkLoad load =
-        load_of(role, kind, static_cast<double>(collective.bytes().value), timed, group.shape);
+    LinkLoad load = load_of(role, collective, timed, group.shape);
     if (group.roles.size() <= 1) return {-1, time.value, std::move(load)};
     std::vector<std::int32_t> key{kCollectives, collective.group.value,
                                   static_cast<std::int32_t>(stream)};

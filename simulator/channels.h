@@ -61,13 +61,12 @@ private:
         GroupShape shape;
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
-    CollectiveTime time_of(CostKind kind, const Collective& collective,
-                           const GroupShape& shape) const;
+    CollectiveTime time_of(const Collective& collective, const GroupShape& shape) const;
     GroupShape widest_shape(const Group& group, std::span<const Rank> ranks) const;
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
-    LinkLoad load_of(std::size_t role, CostKind kind, double bytes, const CollectiveTime& time,
+    LinkLoad load_of(std::size_t role, const Collective& collective, const CollectiveTime& time,
                      const GroupShape& shape);
     // Outgoing; the incoming direction is the next.
     std::int32_t device_link(std::size_t role) const { return static_cast<std::int32_t>(2 * role); }
@@ -89,7 +88,7 @@ private:
     CollectiveCost cost_;
     std::vector<std::int32_t> role_of_;  // by rank
     std::map<std::pair<std::size_t, std::int32_t>, GroupUse> uses_;
-    // What collectives take that were asked for before: layers communicate alike.
+    // What collectives take that were asked for before: layers communicate alike, and route alike.
     std::map<std::tuple<std::size_t, std::int32_t, CollectiveKind, std::int64_t, int, int>,
              CollectiveTime>
         times_;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <span>
+#include <stdexcept>
 #include <string_view>
 
 namespace shardscope {
@@ -53,8 +54,11 @@ CostKind cost_kind(CollectiveKind kind) {
             return CostKind::all_gather;
         case CollectiveKind::all_to_all:
             return CostKind::all_to_all;
+        case CollectiveKind::dispatch:
+        case CollectiveKind::combine:
+            break;
     }
-    return CostKind::all_reduce;
+    throw std::logic_error("a dispatch is costed by its routing");
 }
 
 CollectiveCost::CollectiveCost(const Cluster& cluster)
@@ -92,6 +96,34 @@ CollectiveTime CollectiveCost::timed(CostKind kind, Bytes bytes, const GroupShap
     if (!nccl_.covers(shape)) return {Seconds(linear(kind, size, shape)), Algorithm::ring};
     const Estimate estimate = nccl_.collective(kind, size, shape);
     return {Seconds(estimate.seconds), estimate.algorithm};
+}
+
+CollectiveTime CollectiveCost::timed(const Collective& c, const GroupShape& shape) const {
+    if (!c.is_routed()) {
+        CollectiveTime time = timed(cost_kind(c.kind), Bytes(c.bytes().value / c.calls), shape);
+        time.seconds = time.seconds * c.calls;
+        return time;
+    }
+    if (shape.size <= 1) return {Seconds(0), std::nullopt};
+    const double size = static_cast<double>(c.bytes().value);
+    if (!nccl_.covers(shape)) return {Seconds(linear(c.routing, size, shape)), Algorithm::ring};
+    const Estimate estimate = nccl_.exchange(c.routing, size, shape);
+    return {Seconds(estimate.seconds), estimate.algorithm};
+}
+
+double CollectiveCost::linear(const TokenRouting& routing, double bytes,
+                              const GroupShape& shape) const {
+    const LinkTraffic traffic = link_traffic(routing, bytes, shape);
+    double latency = 0, inside = 0, across = 0;
+    if (shape.per_node > 1) {
+        latency += intra_.latency.value;
+        inside = traffic.intra / shape.size / bandwidth(intra_);
+    }
+    if (shape.nodes > 1) {
+        latency += inter_.latency.value;
+        across = traffic.inter / shape.nodes / nccl_.node_rate(shape);
+    }
+    return latency + std::max(inside, across);
 }
 
 double CollectiveCost::linear(CostKind kind, double bytes, const GroupShape& shape) const {

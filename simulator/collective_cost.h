@@ -10,6 +10,8 @@
 //   tree            the same bytes at kTreeBandwidth of B, and per level one α:
 //                   ⌈log₂ p⌉ inside nodes, ⌈log₂ N⌉ between them (all_reduce twice)
 //   time            the smaller of the two
+//   dispatch        the larger of the bytes inside and across (link_traffic) over b of a device and of a node, and α
+//                   of each
 // Ranks on this machine use what `calibrate` measured of their transport (Cluster::transport) for the same
 // kind, on one host or on several:
 //   t(S, n) = t(S, n₀) · f(n)/f(n₀), n₀ the nearest measured rank count, f the ring factor above
@@ -27,6 +29,7 @@
 
 namespace shardscope {
 
+// Not of dispatch and combine, which are costed by their routing.
 CostKind cost_kind(CollectiveKind kind);
 
 struct CollectiveTime {
@@ -42,6 +45,8 @@ public:
     // On CPUs with shared cores: the seconds that each rank's thread works, to be stretched by
     // CoreSharing::rate() while more threads are active.
     CollectiveTime timed(CostKind kind, Bytes bytes, const GroupShape& shape) const;
+    // All of its calls; the only way to what is routed (Collective::is_routed).
+    CollectiveTime timed(const Collective& collective, const GroupShape& shape) const;
     Seconds collective(CostKind kind, Bytes bytes, const GroupShape& shape) const {
         return timed(kind, bytes, shape).seconds;
     }
@@ -55,6 +60,7 @@ public:
 
 private:
     double linear(CostKind kind, double bytes, const GroupShape& shape) const;
+    double linear(const TokenRouting& routing, double bytes, const GroupShape& shape) const;
     // Curves of seconds over bytes by number of ranks.
     using Curves = std::map<int, TimeCurve>;
     static double measured(const Curves& curves, CostKind kind, double bytes, int ranks);

@@ -243,26 +243,52 @@ std::optional<Estimate> NcclModel::estimate(CostKind kind, Algorithm algorithm, 
     return e;
 }
 
+// Seconds per byte of a rank's for what leaves nodes, `share` of it, from the node with fewest ranks.
+double NcclModel::outside(double share, const GroupShape& shape) const {
+    if (shape.nodes == 1) return 0;
+    // What leaves the leaf goes through its links alone.
+    const double leaf = std::max(0.0, 1.0 - static_cast<double>(shape.leaf_nodes) / shape.nodes);
+    const double slower = std::max(1.0, inter_.oversubscription * leaf);
+    return slower * shape.fewest * share * leaf_share(shape) / node_rate(shape);
+}
+
 Estimate NcclModel::all_to_all(double bytes, const GroupShape& shape) const {
     const bool across = shape.nodes > 1;
     const double n = shape.size, p = shape.per_node;
     const double inside = (p - 1) / n / intra_bus(shape.per_node);
-    double outside = 0;
-    if (across) {
-        // What leaves the leaf goes through its links alone.
-        const double leaf =
-            std::max(0.0, 1.0 - static_cast<double>(shape.leaf_nodes) / shape.nodes);
-        const double slower = std::max(1.0, inter_.oversubscription * leaf);
-        outside =
-            slower * shape.fewest * (n - shape.fewest) / n * leaf_share(shape) / node_rate(shape);
-    }
     Estimate e;
     const double message = hop(across, Algorithm::ring, e.protocol, shape);
     e.latency = start_up(across) + base_latency(e.algorithm)[index_of(e.protocol)] +
                 std::ceil((n - 1) / kPeersPerBatch) * message;
-    e.rate = 1 / std::max(p > 1 ? inside : 0, outside);
+    e.rate = 1 / std::max(p > 1 ? inside : 0, outside((n - shape.fewest) / n, shape));
     finish(e, bytes, n, across);
     return e;
+}
+
+// Latencies and ramps are those of NCCL on the links, a hop across and one inside: assumptions, as nothing published
+// separates them from DeepEP's bandwidth.
+Estimate NcclModel::exchange(const TokenRouting& routing, double bytes,
+                             const GroupShape& shape) const {
+    const bool across = shape.nodes > 1, inside = shape.per_node > 1;
+    const double n = shape.size;
+    const LinkTraffic copies = link_traffic(routing, 1 / n, shape);
+    Estimate slowest;
+    slowest.latency =
+        start_up(across) + base_latency(slowest.algorithm)[index_of(slowest.protocol)];
+    if (across) slowest.latency += hop(true, slowest.algorithm, slowest.protocol, shape);
+    if (inside) slowest.latency += hop(false, slowest.algorithm, slowest.protocol, shape);
+    slowest.seconds = slowest.latency;
+    const auto add = [&](double share, double seconds_per_byte, bool network) {
+        if (!(share > 0)) return;
+        Estimate e = slowest;
+        e.rate = 1 / seconds_per_byte;
+        finish(e, share * bytes, n, network);
+        e.rate /= share;
+        if (e.seconds > slowest.seconds) slowest = e;
+    };
+    if (inside) add(copies.intra, 1 / intra_bus(shape.per_node), false);
+    if (across) add(copies.inter, outside(1, shape), true);
+    return slowest;
 }
 
 Estimate NcclModel::collective(CostKind kind, double bytes, const GroupShape& shape) const {
@@ -331,6 +357,23 @@ LinkTraffic link_traffic(CostKind kind, Algorithm algorithm, double bytes,
             return {2 * (n - nodes) * bytes, nodes * bytes};
     }
     return {};
+}
+
+namespace {
+
+// Of the ranks that divide the experts, `copies` neighbours have the same ones.
+std::int64_t expert_ranks(const TokenRouting& routing, const GroupShape& shape) {
+    return std::max(1, shape.size / routing.copies);
+}
+
+}  // namespace
+
+LinkTraffic link_traffic(const TokenRouting& routing, double bytes, const GroupShape& shape) {
+    const double n = shape.size, nodes = shape.nodes;
+    const std::int64_t ranks = expert_ranks(routing, shape);
+    const std::int64_t parts = std::min<std::int64_t>(ranks, shape.nodes);
+    return {n * bytes * (n - nodes) * routing.reach(ranks),
+            nodes > 1 ? n * bytes * (nodes - 1) * routing.reach(parts) : 0};
 }
 
 }  // namespace shardscope

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/model/token_routing.h"
 #include "simulator/group_shape.h"
 #include "simulator/nccl_constants.h"
 
@@ -57,6 +58,9 @@ public:
     // One algorithm and protocol; nothing where NCCL has it not for this kind and group.
     std::optional<Estimate> estimate(CostKind kind, Algorithm algorithm, Protocol protocol,
                                      double bytes, const GroupShape& shape) const;
+    // DeepEP's kernels, where the network and NVLink work at the same time and the slower one counts. `bytes`: of one
+    // copy of a rank's rows.
+    Estimate exchange(const TokenRouting& routing, double bytes, const GroupShape& shape) const;
     // One rank sends to another; `at_once` ranks of the node do so at the same time.
     Estimate transfer(double bytes, bool same_node, int at_once) const;
     static GroupShape pair(bool same_node, int at_once);
@@ -84,6 +88,7 @@ private:
     double latency(CostKind kind, Algorithm algorithm, Protocol protocol,
                    const GroupShape& shape) const;
     Estimate all_to_all(double bytes, const GroupShape& shape) const;
+    double outside(double share, const GroupShape& shape) const;
     void finish(Estimate& estimate, double bytes, double ranks, bool across) const;
     double hop(bool inter, Algorithm algorithm, Protocol protocol, const GroupShape& shape) const;
     const Ramp& ramp(bool across) const;
@@ -97,5 +102,15 @@ private:
 
 // Bytes on the links by one algorithm. What all ranks of a group send sums to it.
 LinkTraffic link_traffic(CostKind kind, Algorithm algorithm, double bytes, const GroupShape& shape);
+
+// Of a dispatch or a combine, `bytes` being one copy of a rank's rows. A group of n ranks on N nodes that lies alike on
+// each: a row crosses to each of the N − 1 other nodes that has one of its experts, to the rank in its own
+// place there, and goes on to every rank with one but that and, of course, its own:
+//     inter   n·bytes·(N − 1)·P(1/N of the experts)
+//     intra   n·bytes·(n − N)·P(a rank's experts)
+LinkTraffic link_traffic(const TokenRouting& routing, double bytes, const GroupShape& shape);
+
+// Multiprocessors of DeepEP's kernels (Buffer.num_sms, deep_ep/buffer.py; DeepSeek-V3's report, section 3.2.2).
+constexpr int kDeepEpMultiprocessors = 20;
 
 }  // namespace shardscope

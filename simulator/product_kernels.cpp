@@ -169,6 +169,12 @@ struct InProduct {
         const double back = n(k.places, k.width) * 2 * e;
         return {4, back + n(k.rows, k.width) * (k.residual ? 3 * e : e)};
     }
+    // Of a map: the rank's part of it and of the weights laid out, counted, turned and selected. Of numbers: a map and
+    // weights made of them first, by masks, repeated indices and scattering.
+    ProductKernel operator()(const SelectRows& k) const {
+        return {k.map ? 6 : 9, n(k.rows, k.columns) * 4};
+    }
+    ProductKernel operator()(const SelectRowsGrad&) const { return {2, 0}; }
     ProductKernel operator()(const GateRows& k) const { return {3, n(k.rows, k.width) * 2 * e}; }
     ProductKernel operator()(const GateRowsGrad& k) const {
         return {4, n(k.rows, k.width) * 2 * e};

@@ -68,7 +68,8 @@ Json summary_strategy_json(const DeepSpeedSummary& summary) {
     Json json = strategy_to_json(s);
     for (const char* key :
          {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule", "virtual_stages",
-          "attention", "cp", "cp_kind", "ep", "etp", "overlap_gather", "tp_overlap"})
+          "attention", "cp", "cp_kind", "ep", "etp", "dispatcher", "dispatch_precision",
+          "overlap_shared_experts", "overlap_gather", "tp_overlap"})
         json.erase(key);  // not the file's
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");

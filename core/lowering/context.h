@@ -35,6 +35,7 @@ struct LoweringContext {
         replicas;  // ranks with the same shards in other shard groups; invalid without such groups
     GroupId secondary, node, nodes;  // of ZeRO++ (kSecondaryGroup …)
     GroupId etp;                     // ranks that divide each expert; invalid where one holds it
+    GroupId tokens;  // ranks that experts and each of them are divided over: those of ep and etp
 
     bool master() const { return size_of(storage) < size_of(state); }
     std::int64_t rows() const { return layout.micro_batch * model.seq; }

@@ -273,39 +273,79 @@ private:
     // A block's experts (layers_experts.cpp): residual + shared experts + routed ones. `whole`: to the
     // output; else what the backward pass needs alone.
     Value block_experts(std::size_t l, const BlockLayer& layer, BufferId residual, bool whole);
-    BufferId shared_experts(std::size_t l, const BlockLayer& layer, BufferId residual, bool whole);
+    BufferId shared_experts_output(std::size_t l, const BlockLayer& layer, BufferId residual,
+                                   bool whole);
     void route(std::size_t l, const BlockLayer& layer);
     // The gradient of the block's normalised input, local rows.
     BufferId block_experts_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
-    BufferId shared_experts_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
+    // In two parts: down to the gradient of what the first linear layer gives, and from there.
+    BufferId shared_down_backward(std::size_t l, const BlockLayer& layer, BufferId dy);
+    BufferId shared_up_backward(std::size_t l, const BlockLayer& layer, BufferId dup);
     BufferId route_backward(std::size_t l, const BlockLayer& layer, BufferId dweights);
+    BufferId experts_backward(std::size_t l, const BlockLayer& layer, BufferId dout);
 
-    // What goes to the experts of all ranks and comes back: rows of `width` elements, in the order of
-    // places on the rank of their tokens, in that of experts on the rank of their expert.
+    // How rows come to the experts of all ranks and back (layers_dispatch.cpp): rows of `width` elements, on the
+    // rank of their tokens in the order of places, or, where whole rows are copied to ranks, of tokens; on
+    // that of their expert in the order of experts.
     struct ExpertRows {
         std::int64_t places = 0;   // of a rank's tokens
         std::int64_t here = 0;     // rows that a rank's experts compute
         std::int64_t experts = 1;  // of a rank
         bool moves = false;        // to other ranks; else both orders are the same
+        // Whole rows are copied to ranks: how many come to one, with how many weights and marks each.
+        std::int64_t come = 0, columns = 0;
+        TokenRouting routing;
+        bool copied() const { return come > 0; }
     };
     ExpertRows rows_of(const BlockLayer& layer) const;
     struct Journey {  // names of the buffers on the way
         const char *first, *second, *third;
         std::int64_t width = 0;
         DType type = DType::fp32;
+        const char *cast = nullptr,
+                   *ordered = nullptr;  // in 8 bits: what leaves, and what has come
+        Variant variant = Variant::plain;
     };
-    void to_experts(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
-                    BufferId to);
-    void from_experts(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
-                      BufferId to);
+    struct Load {  // rows of `x` that become those of `to`
+        Journey way;
+        BufferId x, to;
+    };
+    bool computes_meanwhile(const BlockLayer& layer) const;
+    // Between the ranks of experts: on the compute stream, or beside it where something is computed meanwhile.
+    // `follows`: on from what the one before it brought.
+    void collective_of_experts(Collective collective, bool follows = false);
+    void exchange(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
+                  std::int64_t elements, DType type, bool follows = false);
+    // From places to the experts' order, and back. What follows the collectives waits for arrive().
+    void send_places(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
+                     BufferId to);
+    void return_places(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
+                       BufferId to);
+    void on_arrival(std::function<void()> work);
+    void arrive();
     BufferId on_the_way(std::size_t l, const char* what, std::int64_t rows, const Journey& way);
     void permute(const Permute& kernel, DType type, BufferId x, BufferId chosen, BufferId y);
-    void tokens_to_experts(std::size_t l, const BlockLayer& layer, const Journey& way, BufferId x,
-                           BufferId to);
-    void tokens_from_experts(std::size_t l, const BlockLayer& layer, const Journey& way,
-                             BufferId from, BufferId residual, BufferId y);
+    void send_tokens(std::size_t l, const BlockLayer& layer, const Journey& way, BufferId x,
+                     BufferId to, bool weights);
+    void send_copies(std::size_t l, const ExpertRows& rows, const std::vector<Load>& loads,
+                     bool weights);
+    std::vector<Collective::Along> send_table(std::size_t l, const ExpertRows& rows);
+    void select_copies(std::size_t l, const ExpertRows& rows);
+    Collective routed(CollectiveKind kind, const ExpertRows& rows, const Journey& way,
+                      BufferId from, BufferId to) const;
+    std::vector<Load> cast_load(std::size_t l, const ExpertRows& rows, const Load& load);
+    // `dweights`: the gradient of the experts' weights, which goes along where rows are copied; its sum.
+    BufferId return_tokens(std::size_t l, const BlockLayer& layer, const Journey& way,
+                           BufferId from, BufferId to, BufferId dweights = {});
+    BufferId return_copies(std::size_t l, const ExpertRows& rows, const Journey& way, BufferId from,
+                           BufferId to, BufferId dweights);
+    // What return_tokens has sent becomes `y`, on the rank of the tokens.
+    void add_returned(std::size_t l, const BlockLayer& layer, const Journey& way, BufferId from,
+                      BufferId residual, BufferId y);
     BufferId chosen(std::size_t l, const ExpertRows& rows);
+    BufferId chosen_copies(std::size_t l, const ExpertRows& rows);
     BufferId expert_weights(std::size_t l, const ExpertRows& rows);
+    BufferId expert_weight_gradient(std::size_t l, const ExpertRows& rows);
     Value row_parallel_layer(std::size_t l, const LinearLayer& layer, const Value& x);
 
     // Each takes the gradient of the layer's output (through its own fused activation) and returns
@@ -321,8 +361,11 @@ private:
     // input, with that of what else depends on it added.
     BufferId block_mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy,
                                 BufferId dy_all);
-    // Of the MLP alone, or the shared experts: the gradient of its input, local rows.
+    // Of the MLP alone, or the shared experts: the gradient of its input, local rows. In two parts: that of what the
+    // first linear layer gives, and from there.
     BufferId mlp_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all);
+    BufferId mlp_down_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all);
+    BufferId mlp_up_backward(std::size_t l, const BlockLayer& layer, BufferId dup);
     BufferId block_attention_backward(std::size_t l, const BlockLayer& layer, BufferId dy_all,
                                       BufferId dresidual);
     // The gradient of block_qkv's input, local rows.
@@ -372,7 +415,10 @@ private:
     // Whether the weight gradients of norms are left to the weight part: alone they need buffers that
     // would otherwise not be kept, but where gradients go to buckets a bucket is filled in one body.
     bool norm_gradients_wait_ = false;
-    OperandFormat format_;      // of multiplies in 8 and 4 bits
+    OperandFormat format_;  // of multiplies in 8 and 4 bits
+    bool meanwhile_ =
+        false;  // collectives between ranks of experts go on beside the compute stream
+    std::vector<std::function<void()>> arrivals_;  // what follows those that have been issued
     bool recomputing_ = false;  // the last linear layer of a block need not be computed again
 };
 

@@ -188,9 +188,10 @@ void LayerLowering::summed_input_grad(std::size_t l, const char* partial, const 
 void LayerLowering::await(BufferId buffer) {
     const auto found = on_the_way_.find(buffer);
     if (found == on_the_way_.end()) return;
-    // A stream ends its work in order: the last event stands for all.
-    context_.builder.wait(Stream::compute, found->second.back());
-    on_the_way_.erase(found);
+    // A stream ends its work in order: the last event stands for all, and for what came with it.
+    const EventId there = found->second.back();
+    context_.builder.wait(Stream::compute, there);
+    std::erase_if(on_the_way_, [&](const auto& other) { return other.second.back() == there; });
 }
 
 void LayerLowering::await_all() {

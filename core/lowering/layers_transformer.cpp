@@ -146,7 +146,11 @@ BufferId LayerLowering::kept_product(std::size_t l, const BlockLayer& b) {
 }
 
 BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy_all) {
-    const std::int64_t rows = context_.rows(), local = context_.local_rows() * b.hidden;
+    return mlp_up_backward(l, b, mlp_down_backward(l, b, dy_all));
+}
+
+BufferId LayerLowering::mlp_down_backward(std::size_t l, const BlockLayer& b, BufferId dy_all) {
+    const std::int64_t rows = context_.rows();
     const BufferId act = kept_product(l, b);
     // Of rows that come in pieces the input gradient can begin with the first.
     if (!in_pieces()) linear_weight_grad(b.down, act, dy_all);
@@ -163,6 +167,11 @@ BufferId LayerLowering::mlp_backward(std::size_t l, const BlockLayer& b, BufferI
                           needs_argument(activation) ? saved_up(l, b) : act);
     }
     if (in_pieces()) linear_weight_grad(b.down, act, dy_all);
+    return dup;
+}
+
+BufferId LayerLowering::mlp_up_backward(std::size_t l, const BlockLayer& b, BufferId dup) {
+    const std::int64_t local = context_.local_rows() * b.hidden;
     const BufferId dy2 = temporary(l, "d mlp_norm", local), y2 = saved(l, "mlp_norm", local);
     cast_original(y2);
     column_gradients(l, "mlp_norm", "d mlp_norm partial", b.up, y2, dup, dy2);

@@ -13,6 +13,7 @@
 #include "core/lowering/stage_lowering.h"
 #include "core/lowering/stages.h"
 #include "core/program/pack.h"
+#include "core/strategy/check_dispatch.h"
 
 namespace shardscope {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 // Refuses models whose activations could not even be counted, before any size is multiplied out. A layer
 // keeps about ten tensors of its widest kind, and unfused attention three of [heads, rows, seq]; an element
 // has at most eight bytes. All micro-batches may be in flight.
-void check_sizes(const Model& model, const Layout& layout, AttentionKind attention) {
+void check_sizes(const Model& model, const Layout& layout, const Strategy& strategy) {
     constexpr std::int64_t kTensors = 10, kScores = 3, kBytes = 8;
     std::int64_t widest = std::max<std::int64_t>({model.input_width, model.classes, 1});
     std::int64_t heads = 1;
@@ -34,11 +35,14 @@ void check_sizes(const Model& model, const Layout& layout, AttentionKind attenti
         if (const auto* block = std::get_if<BlockLayer>(&layer.kind); block && block->has_experts())
             copies = std::max(copies, static_cast<double>(block->experts.per_token) *
                                           block->experts.capacity_factor);
+    // Rows of all ranks come to each.
+    if (strategy.dispatcher != Dispatcher::all_to_all)
+        copies = std::max(copies, static_cast<double>(layout.ep) * layout.etp);
     const std::int64_t rows =
         checked_mul(checked_mul(layout.micro_batch, model.seq, "tokens per micro-batch"),
                     static_cast<std::int64_t>(std::ceil(copies)), "rows of experts");
     const std::int64_t tensor = checked_mul(rows, widest, "an activation tensor");
-    const std::int64_t scores = attention == AttentionKind::flash
+    const std::int64_t scores = strategy.attention == AttentionKind::flash
                                     ? 0
                                     : checked_mul(checked_mul(rows, model.seq, "attention scores"),
                                                   heads, "attention scores");
@@ -133,7 +137,7 @@ std::int64_t kv_heads_of(const Model& model) {
 }
 
 // In the order of kDataGroup … kHeadGroup, then those that have names.
-std::vector<Group> groups_of(const Model& model, const Layout& layout) {
+std::vector<Group> groups_of(const Model& model, const Layout& layout, Dispatcher dispatcher) {
     const int replicas = layout.replicas();
     const bool grouped = layout.shards < replicas;
     std::vector<Group> groups = {{grouped         ? "shard"
@@ -151,6 +155,8 @@ std::vector<Group> groups_of(const Model& model, const Layout& layout) {
             {std::string(kExpertDataGroup), layout.same_experts(), layout.etp * layout.ep});
     if (layout.etp > 1 && layout.etp < layout.tp)
         groups.push_back({std::string(kExpertTensorGroup), layout.etp, 1});
+    if (dispatcher != Dispatcher::all_to_all && layout.ep > 1 && layout.etp > 1)
+        groups.push_back({std::string(kTokenGroup), layout.ep * layout.etp, 1});
     if (layout.cp > 1) groups.push_back({std::string(kContextGroup), layout.cp, layout.tp});
     if (grouped)
         groups.push_back(
@@ -211,7 +217,10 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             group_named(plan.program, kNodeGroup),
                             group_named(plan.program, kNodesGroup),
                             layout.etp < layout.tp ? group_named(plan.program, kExpertTensorGroup)
-                                                   : group(kTensorGroup, layout.tp)};
+                                                   : group(kTensorGroup, layout.tp),
+                            {}};
+    context.tokens = group_named(plan.program, kTokenGroup);
+    if (!context.tokens.valid()) context.tokens = layout.ep > 1 ? context.ep : context.etp;
     const Bytes bucket = bucket_of(plan.strategy, context.rules, layout, stage, gradient);
     context.units =
         make_units(local, plan.splits, context.chunks,
@@ -280,8 +289,9 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     LocalModel split;  // empty where ranks have the model as it is: it is not copied
     located(strategy, [&] {
         check_tasks(layout);
-        check_sizes(*model, layout, strategy.attention);
+        check_sizes(*model, layout, strategy);
         check_expert_ranks(*model, layout, strategy);
+        check_dispatch(*model, strategy);
         check_optimizer(*model, scenario.training, strategy);
         check_v(*model, layout, plan.strategy);
         if (split_parameters) split = split_model(*model, layout.tp, layout.ep, layout.etp);
@@ -293,7 +303,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     const Model& local = divided ? split.model : *model;
     plan.splits = std::move(split.splits);
     plan.splits.resize(model->parameters.size());
-    plan.program.groups = groups_of(*model, plan.layout);
+    plan.program.groups = groups_of(*model, plan.layout, strategy.dispatcher);
     const std::vector<LayerRange> chunks =
         located(strategy, [&] { return partition_layers(local, strategy); });
     for (int stage = 0; stage < plan.layout.pp; ++stage) {

@@ -93,6 +93,8 @@ constexpr std::size_t kHeadGroup = 3;  // ranks that share key and value heads (
 // tp of them, those that divide each expert.
 constexpr std::string_view kExpertGroup = "ep", kExpertDataGroup = "edp",
                            kExpertTensorGroup = "etp";
+// By name, where dispatchers go to all ranks of both: those of the expert group and of their etp.
+constexpr std::string_view kTokenGroup = "ep-etp";
 // By name, where there are any: ranks that divide the tokens of each sample, and those that hold the same
 // shards in other shard groups.
 constexpr std::string_view kContextGroup = "cp", kReplicaGroup = "replicas";

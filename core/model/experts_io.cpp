@@ -13,8 +13,9 @@ constexpr NumberRange kCapacity{0, 1000, true};
 }  // namespace
 
 ExpertsSpec read_experts(const YamlValue& value) {
-    const YamlMap map(value, {"count", "per_token", "ffn", "shared_ffn", "shared_gate",
-                              "router_bias", "first_dense", "every", "capacity_factor"});
+    const YamlMap map(value,
+                      {"count", "per_token", "ffn", "shared_ffn", "shared_gate", "router_bias",
+                       "first_dense", "every", "capacity_factor", "groups", "groups_per_token"});
     ExpertsSpec spec;
     spec.count = map.require("count").integer(kHeads);
     spec.per_token = map.require("per_token").integer(kHeads);
@@ -25,6 +26,8 @@ ExpertsSpec read_experts(const YamlValue& value) {
     map.read("first_dense", spec.first_dense, kNoneOrLayers);
     map.read("every", spec.every, kLayers);
     map.read("capacity_factor", spec.capacity_factor, kCapacity);
+    map.read("groups", spec.groups, kExpertGroups);
+    map.read("groups_per_token", spec.groups_per_token, kExpertGroups);
     return spec;
 }
 
@@ -37,7 +40,9 @@ nlohmann::ordered_json experts_to_json(const ExpertsSpec& s) {
             {"router_bias", s.router_bias},
             {"first_dense", s.first_dense},
             {"every", s.every},
-            {"capacity_factor", s.capacity_factor}};
+            {"capacity_factor", s.capacity_factor},
+            {"groups", s.groups},
+            {"groups_per_token", s.groups_per_token}};
 }
 
 LatentAttentionSpec read_latent_attention(const YamlValue& value) {

@@ -1,8 +1,8 @@
 // Hugging Face's types with a mixture of experts.
 //
-// How scores become weights (softmax or sigmoid, groups of experts, scaling, normalisation) changes what a
-// model learns, not what a step costs by more than a few sums over the scores: such keys are noted. So are
-// losses that balance experts.
+// How scores become weights (softmax or sigmoid, scaling, normalisation) changes what a model learns, not what a
+// step costs by more than a few sums over the scores: such keys are noted. So are losses that balance experts.
+// Groups of experts count: they decide on how many nodes the experts of a token are.
 #include <array>
 
 #include <fmt/format.h>
@@ -84,8 +84,25 @@ void read_deepseek_rope(HfConfig& config, TransformerSpec& spec) {
 
 // What both versions have in common; their defaults differ.
 struct DeepSeekDefaults {
-    std::int64_t layers_dense, experts, shared, per_token, ffn, positions;
+    std::int64_t layers_dense, experts, shared, per_token, ffn, positions, groups, groups_per_token;
+    bool always_groups;  // whatever topk_method says
 };
+
+// Version 2 goes by groups where topk_method is group_limited_greedy; its default, greedy, takes the best of all.
+void read_expert_groups(HfConfig& config, const DeepSeekDefaults& defaults, ExpertsSpec& experts) {
+    const auto method = config.find("topk_method");
+    const bool grouped =
+        defaults.always_groups || (method && method->text() == "group_limited_greedy");
+    for (const std::string_view key : {"n_group", "topk_group"}) {
+        const auto found = config.find(key);
+        if (grouped || !found) continue;
+        config.record(key, printable(found->text()));
+        config.note(key, "topk_method takes the best of all experts: there are no groups");
+    }
+    if (!grouped) return;
+    experts.groups = config.size("n_group", kExpertGroups, defaults.groups);
+    experts.groups_per_token = config.size("topk_group", kExpertGroups, defaults.groups_per_token);
+}
 
 TransformerSpec read_deepseek(HfConfig& config, const HfOptions& options,
                               const DeepSeekDefaults& defaults) {
@@ -129,9 +146,10 @@ TransformerSpec read_deepseek(HfConfig& config, const HfOptions& options,
                       "\"moe_layer_freq\": experts in some blocks only are not "
                       "supported in this type",
                       "use 1");
+    read_expert_groups(config, defaults, experts);
     note_routing(config, {"aux_loss_alpha", "seq_aux", "routed_scaling_factor", "scoring_func",
-                          "topk_method", "n_group", "topk_group", "norm_topk_prob", "ep_size",
-                          "router_aux_loss_coef", "output_router_logits", "rope_interleave"});
+                          "topk_method", "norm_topk_prob", "ep_size", "router_aux_loss_coef",
+                          "output_router_logits", "rope_interleave"});
     spec.norm_epsilon = config.number("rms_norm_eps", kEpsilon, 1e-6);
     spec.tied_embeddings = config.flag("tie_word_embeddings", false);
     spec.initial_deviation = config.number("initializer_range", kDeviation, 0.02);
@@ -186,7 +204,10 @@ TransformerSpec read_deepseek_v2(HfConfig& config, const HfOptions& options) {
                           .shared = 2,
                           .per_token = 6,
                           .ffn = 1407,
-                          .positions = 2048});
+                          .positions = 2048,
+                          .groups = 1,
+                          .groups_per_token = 1,
+                          .always_groups = false});
 }
 
 // The extra block that predicts a second token (MTP) is in the files beside the model, and left out here.
@@ -197,7 +218,10 @@ TransformerSpec read_deepseek_v3(HfConfig& config, const HfOptions& options) {
                                           .shared = 1,
                                           .per_token = 8,
                                           .ffn = 2048,
-                                          .positions = 4096});
+                                          .positions = 4096,
+                                          .groups = 8,
+                                          .groups_per_token = 4,
+                                          .always_groups = true});
     if (const auto extra = config.find("num_nextn_predict_layers")) {
         config.record("num_nextn_predict_layers", printable(extra->text()));
         config.note("num_nextn_predict_layers",

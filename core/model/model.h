@@ -57,6 +57,7 @@ struct ExpertsParameters {
     std::int64_t local = 0;  // of them held by one rank of an expert-parallel group; else count
     std::int64_t per_token = 0, ffn = 0;
     double capacity_factor = 1.0;
+    std::int64_t groups = 1, groups_per_token = 1;
     LinearParameters router;  // [count, hidden]
     LinearParameters up,
         down;  // of one expert: [2·ffn, hidden], gate rows first, and [hidden, ffn]

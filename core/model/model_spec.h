@@ -52,6 +52,9 @@ struct ExpertsSpec {
     // Rows that experts are sent and compute, over tokens · per_token. 1: routing is balanced and
     // nothing is dropped or padded.
     double capacity_factor = 1.0;
+    // Experts are in so many equal groups, of which a token goes to the experts of `groups_per_token` alone
+    // (DeepSeek-V2 and V3: n_group, topk_group). 1 and 1: there are none.
+    std::int64_t groups = 1, groups_per_token = 1;
 
     bool in_block(std::int64_t i) const {
         return count > 0 && i >= first_dense && (i + 1) % every == 0;

@@ -9,6 +9,7 @@ namespace shardscope {
 inline constexpr IntegerRange kLayers{1, 10'000};
 inline constexpr IntegerRange kNoneOrLayers{0, kLayers.high};
 inline constexpr IntegerRange kHeads{1, 65'536};
+inline constexpr IntegerRange kExpertGroups{1, 1024};
 inline constexpr IntegerRange kWidth{1, 1 << 24};
 inline constexpr NumberRange kTheta{0, 1e12, true};
 inline constexpr NumberRange kEpsilon{0, 1, true};

@@ -78,6 +78,25 @@ void check_scaling(const RopeScaling& scaling) {
     throw Error("experts", message, fix);
 }
 
+void check_expert_groups(const ExpertsSpec& e) {
+    require_positive(e.groups, "experts.groups");
+    require_positive(e.groups_per_token, "experts.groups_per_token");
+    if (e.count % e.groups != 0)
+        refuse_expert_sizes(
+            fmt::format("{} experts do not divide into {} groups", e.count, e.groups),
+            fmt::format("use a number of groups that divides {}", e.count));
+    if (e.groups_per_token > e.groups)
+        refuse_expert_sizes(
+            fmt::format("groups_per_token {} of {} groups", e.groups_per_token, e.groups),
+            fmt::format("use a groups_per_token of at most {}", e.groups));
+    const std::int64_t within = e.count / e.groups * e.groups_per_token;
+    if (e.per_token > within)
+        refuse_expert_sizes(fmt::format("per_token {} of the {} experts in groups_per_token {} of "
+                                        "{} groups",
+                                        e.per_token, within, e.groups_per_token, e.groups),
+                            "use a larger groups_per_token, or fewer groups");
+}
+
 void check_experts(const TransformerSpec& s) {
     const ExpertsSpec& e = s.experts;
     if (e.count == 0) return;
@@ -89,6 +108,7 @@ void check_experts(const TransformerSpec& s) {
     if (e.per_token > e.count)
         refuse_expert_sizes(fmt::format("per_token {} of {} experts", e.per_token, e.count),
                             fmt::format("use a per_token of at most {}", e.count));
+    check_expert_groups(e);
     if (e.shared_ffn < 0 || e.first_dense < 0)
         refuse_expert_sizes(
             fmt::format("shared_ffn {}, first_dense {}", e.shared_ffn, e.first_dense),
@@ -235,6 +255,8 @@ private:
         e.per_token = spec.per_token;
         e.ffn = spec.ffn;
         e.capacity_factor = spec.capacity_factor;
+        e.groups = spec.groups;
+        e.groups_per_token = spec.groups_per_token;
         const auto stacked = [&](const char* name, std::int64_t in, std::int64_t out,
                                  Initializer init) {
             LinearParameters linear{in, out, {}, {}};

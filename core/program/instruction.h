@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/ids.h"
+#include "core/model/token_routing.h"
 #include "core/program/kernel.h"
 
 namespace shardscope {
@@ -19,7 +20,8 @@ namespace shardscope {
 // activations come in and go on to the next stage, gradients come in and go back to the one before, so
 // that a transfer only ever waits for its own peer. Keys and values on their way around a context-parallel
 // group have a queue beside the attention that they overlap; tensor-parallel collectives have one where they are
-// to go on beside multiplies (Strategy::tp_overlap). What lies outside the device (Tier) has a queue per
+// to go on beside multiplies (Strategy::tp_overlap), and so have tokens on their way to experts and back where
+// shared experts are computed meanwhile (Strategy::overlap_shared_experts). What lies outside the device (Tier) has a queue per
 // direction between device and host, and between host and NVMe; `host` is the host's processors, which compute
 // in its memory.
 enum class Stream : std::uint8_t {
@@ -32,13 +34,14 @@ enum class Stream : std::uint8_t {
     gradients_out,
     context,
     tensor,
+    experts,
     to_host,
     to_device,
     host,
     nvme_read,
     nvme_write,
 };
-constexpr std::size_t kStreams = 14;
+constexpr std::size_t kStreams = 15;
 std::string_view stream_name(Stream stream);
 
 // What a transfer's stream makes it a part of: activations, gradients, or neither. The streams of the
@@ -88,7 +91,14 @@ struct Compute {
     MathType multiplies_in() const { return math.value_or(math_of(dtype)); }
 };
 
-enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all };
+enum class CollectiveKind : std::uint8_t {
+    all_reduce,
+    reduce_scatter,
+    all_gather,
+    all_to_all,
+    dispatch,
+    combine,
+};
 std::string_view collective_name(CollectiveKind kind);
 enum class ReduceOp : std::uint8_t { sum, maximum };
 
@@ -99,13 +109,17 @@ enum class ReduceOp : std::uint8_t { sum, maximum };
 //   all_gather      send[elements / size] → recv[elements]
 //   all_to_all      send[elements] → recv[elements], part i of send being part of member i's recv; not
 //                   in place. Simulated only.
+//   dispatch        send[elements], rows of tokens → recv, the rows of all ranks that go to one of this rank's
+//                   experts: each once to a rank, and once to another node, where a rank passes it on
+//                   (DeepEP's normal kernels). How many come is the mean of `routing`. Simulated only.
+//   combine         the way back: send → recv[elements], sums of what comes back for each row
 // send may alias this rank's slice of recv (all_gather) or recv this rank's slice of send
 // (reduce_scatter): in place, as NCCL allows.
 struct Collective {
     CollectiveKind kind = CollectiveKind::all_reduce;
     GroupId group;
     std::int64_t elements =
-        0;  // of the whole buffer, divisible by the group size but for all_reduce
+        0;  // of the whole buffer, divisible by the group size but for all_reduce, dispatch and combine
     DType dtype = DType::fp32;
     Operand send, recv;
     ReduceOp reduce = ReduceOp::sum;  // all_reduce alone knows maximum
@@ -113,7 +127,25 @@ struct Collective {
     // sent by a call of its own, and whether they are lists of the members' parts, which are copied one by one.
     int calls = 1;
     bool lists = false;
-    Bytes bytes() const { return Bytes(elements * size_of(dtype)); }
+    // dispatch, combine: where rows go, and elements of a row.
+    TokenRouting routing = {};
+    std::int64_t width = 0;
+    // What travels with the rows, in the same call.
+    struct Along {
+        std::int64_t elements = 0;  // of as many rows
+        DType dtype = DType::fp32;
+        Operand send, recv;
+    };
+    std::vector<Along> along = {};
+
+    bool is_routed() const {
+        return kind == CollectiveKind::dispatch || kind == CollectiveKind::combine;
+    }
+    Bytes bytes() const {
+        Bytes sum(elements * size_of(dtype));
+        for (const Along& a : along) sum += Bytes(a.elements * size_of(a.dtype));
+        return sum;
+    }
 };
 
 // Point-to-point transfers issued together; rendezvous semantics in every runner: a transfer starts
@@ -184,7 +216,9 @@ void for_each_operand(const Instruction& instruction, Visitor&& visit) {
             visit(l->recv, Access::read_write);
         } else {
             visit(l->send, Access::read);
+            for (const auto& a : l->along) visit(a.send, Access::read);
             visit(l->recv, Access::write);
+            for (const auto& a : l->along) visit(a.recv, Access::write);
         }
     } else if (const auto* x = std::get_if<Exchange>(&instruction.operation)) {
         for (const auto& t : x->transfers) visit(t.operand, t.send ? Access::read : Access::write);

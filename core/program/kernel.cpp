@@ -69,6 +69,8 @@ struct AccessOf {
     Accesses operator()(const RouteGrad&) const { return {R, R, R, W}; }
     Accesses operator()(const Permute&) const { return {R, R, W}; }
     Accesses operator()(const Unpermute& k) const { return {R, R, read_if(k.residual), W}; }
+    Accesses operator()(const SelectRows&) const { return {R, R, W, W}; }
+    Accesses operator()(const SelectRowsGrad&) const { return {R, R, W}; }
     Accesses operator()(const GateRows& k) const { return {R, R, read_if(k.residual), W}; }
     Accesses operator()(const GateRowsGrad&) const { return {R, R, R, W, W}; }
     Accesses operator()(const TakeKeyValues&) const { return {R, W}; }
@@ -149,6 +151,8 @@ struct NameOf {
     std::string_view operator()(const Route&) const { return "route"; }
     std::string_view operator()(const RouteGrad&) const { return "route_grad"; }
     std::string_view operator()(const Permute&) const { return "permute"; }
+    std::string_view operator()(const SelectRows&) const { return "select_rows"; }
+    std::string_view operator()(const SelectRowsGrad&) const { return "select_rows_grad"; }
     std::string_view operator()(const Unpermute&) const { return "unpermute"; }
     std::string_view operator()(const GateRows&) const { return "gate_rows"; }
     std::string_view operator()(const GateRowsGrad&) const { return "gate_rows_grad"; }

@@ -230,7 +230,8 @@ struct LatentQkvGrad {
 // The next kernels are those of a mixture of experts; all are simulated only.
 //
 // Which experts tokens go to. A place is a row of what experts are sent, in their order; there are
-// rows · per_token · capacity_factor. logits R [rows, experts], scores W [rows, experts] (their softmax or
+// rows · per_token · capacity_factor. Where whole rows go to ranks, weights and marks are instead those of SelectRows,
+// one per row and column. logits R [rows, experts], scores W [rows, experts] (their softmax or
 // sigmoid), weights W [places], chosen W (int32 [places]: which token is there). Scores and weights are of
 // the statistics type.
 struct Route {
@@ -254,6 +255,19 @@ struct Unpermute {
     std::int64_t rows = 0, places = 0, width = 0;
     bool residual = false;
     bool operator==(const Unpermute&) const = default;
+};
+// Of rows that have been copied to the ranks of experts, with `columns` weights and marks each, which go to the
+// rank's own: marks R (`map`: int8, one per expert of the model; else int32, the number of an expert), weights R
+// [rows, columns], chosen W (int32 [places]: which row is there), weight W [places].
+struct SelectRows {
+    std::int64_t rows = 0, columns = 0, places = 0;
+    bool map = false;
+    bool operator==(const SelectRows&) const = default;
+};
+// The gradient of the weights: dweight R [places], chosen R, dweights W [rows, columns], 0 where a row goes elsewhere.
+struct SelectRowsGrad {
+    std::int64_t rows = 0, columns = 0, places = 0;
+    bool operator==(const SelectRowsGrad&) const = default;
 };
 // y = σ(gate) ⊙ x + residual, one gate per row: x R [rows, width], gate R [rows], residual R?, y W.
 struct GateRows {
@@ -495,24 +509,25 @@ using Kernel = std::variant<
     LoadBatch, Embedding, EmbeddingGrad, Linear, LinearInputGrad, LinearWeightGrad, BiasResidual,
     Activate, ActivateGrad, SwiGlu, SwiGluGrad, GeGlu, GeGluGrad, Norm, NormInputGrad,
     NormWeightGrad, HeadNorm, HeadNormInputGrad, HeadNormWeightGrad, Rope, Attention, AttentionGrad,
-    LatentQkv, LatentQkvGrad, Route, RouteGrad, Permute, Unpermute, GateRows, GateRowsGrad,
-    TakeKeyValues, ContextAttention, ContextAttentionGrad, MergeAttention, PutGradients,
-    SoftmaxCrossEntropy, VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add, Copy, SumParts,
-    Quantise, Dequantise, SumQuantised, QuantiseOperand, SumSquares, OptimizerStep, FactoredSquares,
-    FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
+    LatentQkv, LatentQkvGrad, Route, RouteGrad, Permute, Unpermute, SelectRows, SelectRowsGrad,
+    GateRows, GateRowsGrad, TakeKeyValues, ContextAttention, ContextAttentionGrad, MergeAttention,
+    PutGradients, SoftmaxCrossEntropy, VocabularyMax, VocabularySum, VocabularyLoss, Zero, Add,
+    Copy, SumParts, Quantise, Dequantise, SumQuantised, QuantiseOperand, SumSquares, OptimizerStep,
+    FactoredSquares, FactoredNorms, FactoredStep, MuonMomentum, Orthogonalise, MuonStep>;
 
 // Kernels that no executor has: plans with them are refused before they run (backends/executable.h).
 template <class K>
 concept SimulatedKernel = std::same_as<K, LatentQkv> || std::same_as<K, LatentQkvGrad> ||
     std::same_as<K, Route> || std::same_as<K, RouteGrad> || std::same_as<K, Permute> ||
-    std::same_as<K, Unpermute> || std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> ||
-    std::same_as<K, TakeKeyValues> || std::same_as<K, ContextAttention> ||
-    std::same_as<K, ContextAttentionGrad> || std::same_as<K, MergeAttention> ||
-    std::same_as<K, PutGradients> || std::same_as<K, FactoredSquares> ||
-    std::same_as<K, FactoredNorms> || std::same_as<K, FactoredStep> ||
-    std::same_as<K, MuonMomentum> || std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> ||
-    std::same_as<K, SumParts> || std::same_as<K, Quantise> || std::same_as<K, Dequantise> ||
-    std::same_as<K, SumQuantised> || std::same_as<K, QuantiseOperand>;
+    std::same_as<K, Unpermute> || std::same_as<K, SelectRows> || std::same_as<K, SelectRowsGrad> ||
+    std::same_as<K, GateRows> || std::same_as<K, GateRowsGrad> || std::same_as<K, TakeKeyValues> ||
+    std::same_as<K, ContextAttention> || std::same_as<K, ContextAttentionGrad> ||
+    std::same_as<K, MergeAttention> || std::same_as<K, PutGradients> ||
+    std::same_as<K, FactoredSquares> || std::same_as<K, FactoredNorms> ||
+    std::same_as<K, FactoredStep> || std::same_as<K, MuonMomentum> ||
+    std::same_as<K, Orthogonalise> || std::same_as<K, MuonStep> || std::same_as<K, SumParts> ||
+    std::same_as<K, Quantise> || std::same_as<K, Dequantise> || std::same_as<K, SumQuantised> ||
+    std::same_as<K, QuantiseOperand>;
 
 enum class Access : std::uint8_t { none, read, write, read_write };
 

@@ -231,6 +231,13 @@ struct CostOf {
         const std::int64_t y = k.rows * k.width, x = k.places * k.width;
         return cost(0, real(x), (x + (k.residual ? y : 0)) * e + k.places * 4, y * e);
     }
+    KernelCost operator()(const SelectRows& k) const {
+        const std::int64_t n = k.rows * k.columns;
+        return cost(0, real(n), n * (s + (k.map ? 1 : 4)), k.places * (s + 4));
+    }
+    KernelCost operator()(const SelectRowsGrad& k) const {
+        return cost(0, 0, k.places * (s + 4), k.rows * k.columns * s);
+    }
     KernelCost operator()(const GateRows& k) const {
         const std::int64_t n = k.rows * k.width;
         return cost(0, real(n) * (k.residual ? 2 : 1), ((k.residual ? 2 : 1) * n + k.rows) * e,

@@ -30,8 +30,8 @@ private:
         Stream::compute,        Stream::gather,          Stream::reduce,
         Stream::activations_in, Stream::activations_out, Stream::gradients_in,
         Stream::gradients_out,  Stream::context,         Stream::tensor,
-        Stream::to_host,        Stream::to_device,       Stream::host,
-        Stream::nvme_read,      Stream::nvme_write};
+        Stream::experts,        Stream::to_host,         Stream::to_device,
+        Stream::host,           Stream::nvme_read,       Stream::nvme_write};
     static_assert(std::size(kAllStreams) == kStreams);
 
     void add(std::size_t role, const Task& task, int step) {

@@ -23,6 +23,8 @@ std::string_view stream_name(Stream stream) {
             return "context";
         case Stream::tensor:
             return "tensor";
+        case Stream::experts:
+            return "experts";
         case Stream::to_host:
             return "to-host";
         case Stream::to_device:
@@ -75,6 +77,10 @@ std::string_view collective_name(CollectiveKind kind) {
             return "all_gather";
         case CollectiveKind::all_to_all:
             return "all_to_all";
+        case CollectiveKind::dispatch:
+            return "dispatch";
+        case CollectiveKind::combine:
+            return "combine";
     }
     return "unknown";
 }

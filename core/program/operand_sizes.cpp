@@ -175,6 +175,13 @@ struct SizesOf {
                 when(k.residual, y),
                 {y}};
     }
+    Sizes operator()(const SelectRows& k) const {
+        const std::int64_t table = k.rows * k.columns;
+        return {OperandSize{table}, {table}, indices_below(k.places, k.rows), {k.places}};
+    }
+    Sizes operator()(const SelectRowsGrad& k) const {
+        return {OperandSize{k.places}, indices_below(k.places, k.rows), {k.rows * k.columns}};
+    }
     Sizes operator()(const GateRows& k) const {
         const std::int64_t n = k.rows * k.width;
         return {OperandSize{n}, {k.rows}, when(k.residual, n), {n}};

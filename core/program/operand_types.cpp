@@ -36,6 +36,10 @@ struct TypesOf {
     Types operator()(const RouteGrad&) const { return {s, s, kIndex, e}; }
     Types operator()(const Permute&) const { return {e, kIndex, e}; }
     Types operator()(const Unpermute&) const { return {e, kIndex, e, e}; }
+    Types operator()(const SelectRows& k) const {
+        return {k.map ? DType::int8 : kIndex, s, kIndex, s};
+    }
+    Types operator()(const SelectRowsGrad&) const { return {s, kIndex, s}; }
     Types operator()(const ContextAttention&) const { return {e, e, e, s}; }
     Types operator()(const ContextAttentionGrad&) const { return {e, e, e, e, s, e, e}; }
     Types operator()(const MergeAttention&) const { return {e, s, e, s}; }

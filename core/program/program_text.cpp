@@ -38,9 +38,12 @@ struct OperationText {
                            cost.moved().value);
     }
     std::string operator()(const Collective& c) const {
-        return fmt::format("{} over {}{}  # {} × {}", collective_name(c.kind),
+        std::string along;
+        for (const Collective::Along& a : c.along)
+            along += fmt::format(", {} × {}", a.elements, name_of(a.dtype));
+        return fmt::format("{} over {}{}  # {} × {}{}", collective_name(c.kind),
                            program.groups[c.group.index()].name, operands_text(role, instruction),
-                           c.elements, name_of(c.dtype));
+                           c.elements, name_of(c.dtype), along);
     }
     std::string operator()(const Exchange& x) const {
         return fmt::format("exchange of {} transfers{}", x.transfers.size(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -33,6 +34,19 @@ Bytes largest_cudnn_workspace(const RoleProgram& role) {
         if (const auto* attention = std::get_if<AttentionGrad>(&compute->kernel))
             if (attention->kind == AttentionKind::flash)
                 largest = std::max(largest, cudnn_workspace(*attention));
+    });
+    return largest;
+}
+
+// One set of buffers serves all layers, which are alike.
+Bytes dispatch_buffers(const Program& program, const RoleProgram& role) {
+    Bytes largest;
+    for_each_instruction(role, [&](const Instruction& i) {
+        const auto* c = std::get_if<Collective>(&i.operation);
+        if (c == nullptr || !c->is_routed()) return;
+        const std::int64_t element = std::max(2, static_cast<int>(size_of(c->dtype)));
+        largest = std::max(
+            largest, deepep_buffers(c->width * element, program.groups[c->group.index()].size));
     });
     return largest;
 }
@@ -90,6 +104,33 @@ Bytes cudnn_workspace(const AttentionGrad& k) {
     return Bytes(queries * per_query);
 }
 
+Bytes deepep_buffers(std::int64_t row, int ranks) {
+    constexpr std::int64_t kChannels = 10, kPeers = 8;  // of 20 multiprocessors; NUM_MAX_NVL_PEERS
+    constexpr std::int64_t kMeta = 8, kMostExperts = 128, kMostScales = 128;
+    // Tokens of a queue: on NVLink, and on the network, a multiple of what is sent at once.
+    struct Queue {
+        int ranks;
+        std::int64_t inside, across;
+    };
+    constexpr auto kQueues = std::to_array<Queue>({{8, 256, 0},
+                                                   {64, 288, 140},
+                                                   {128, 560, 132},
+                                                   {std::numeric_limits<int>::max(), 720, 132}});
+    const Queue& queue =
+        *std::ranges::find_if(kQueues, [&](const Queue& q) { return ranks <= q.ranks; });
+    const auto aligned = [](std::int64_t bytes) { return (bytes + 127) / 128 * 128; };
+    const std::int64_t nodes = std::max<std::int64_t>(1, ranks / kPeers);
+    const std::int64_t here = std::min<std::int64_t>(ranks, kPeers);
+    const std::int64_t token = row + kMeta + kMostExperts * (8 + 4) + kMostScales * 4;
+    std::int64_t bytes = aligned(kChannels * here * (4 * (2 * nodes + 3) + queue.inside * token));
+    if (ranks > kPeers) {
+        // Sent and received; 16 bytes more per token, and 1 MiB.
+        const std::int64_t heads = 4 * (2 * kPeers + 2), slot = token + 16;
+        bytes += aligned(kChannels * nodes * 2 * (heads + queue.across * slot) + (1 << 20));
+    }
+    return Bytes(bytes);
+}
+
 RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
                               bool cudnn_attention) {
     const RoleProgram& mine = program.roles[role];
@@ -104,6 +145,7 @@ RuntimeMemory predict_runtime(const Device& device, const Program& program, std:
     memory.communicators = Bytes(nccl.base.value * connections.communicators +
                                  nccl.channels * (nccl.send.value * connections.sends +
                                                   nccl.receive.value * connections.receives));
+    if (device.kind == DeviceKind::gpu) memory.communicators += dispatch_buffers(program, mine);
     return memory;
 }
 

@@ -27,6 +27,15 @@ struct RuntimeMemory {
 RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
                               bool cudnn_attention);
 
+//   communicators  and deepep_buffers() of GPUs whose ranks dispatch by it
+
+// Buffers that DeepEP allocates for a group, outside of PyTorch's allocator: for every channel of two
+// multiprocessors, and every rank of eight or every eight ranks, a queue of tokens with their scales, experts and
+// weights (csrc/config.hpp: get_nvl_buffer_size_hint, get_rdma_buffer_size_hint), as long as get_dispatch_config
+// and get_combine_config of deep_ep/buffer.py say; of numbers of ranks that are not in their table as of the next.
+// `row`: bytes of a token's row, in at least 16 bits whatever it travels in (Megatron-LM's get_hidden_bytes).
+Bytes deepep_buffers(std::int64_t row, int ranks);
+
 // What cuDNN's fused attention wants for its backward pass: sums of the query gradients in fp32 and one
 // number per query; and where heads share keys, gradients of keys and values of every query head (cuDNN
 // frontend 1.32, node/scaled_dot_product_flash_attention.h).

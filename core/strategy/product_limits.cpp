@@ -17,6 +17,9 @@ std::optional<std::string> beyond_product(const Strategy& s) {
     if (s.profile == RuntimeProfile::llm_foundry && (s.tp > 1 || s.pp > 1 || s.cp > 1))
         return "llm-foundry's profile is of FSDP alone, without tensor, pipeline or context "
                "parallelism";
+    if (is_megatron(s.profile) && s.overlap_shared_experts &&
+        s.dispatcher != Dispatcher::all_to_all)
+        return "Megatron-LM computes shared experts beside its alltoall dispatcher alone";
     if (zero_bubble && (deepspeed || is_megatron(s.profile)))
         return "it has no zero-bubble schedule";
     return std::nullopt;

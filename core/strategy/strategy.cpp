@@ -47,6 +47,38 @@ std::string_view name_of(TensorOverlap overlap) {
     return "unknown";
 }
 
+std::string_view name_of(Dispatcher dispatcher) {
+    switch (dispatcher) {
+        case Dispatcher::all_to_all:
+            return "alltoall";
+        case Dispatcher::all_gather:
+            return "allgather";
+        case Dispatcher::deepep:
+            return "deepep";
+    }
+    return "unknown";
+}
+
+std::string_view name_of(DispatchPrecision precision) {
+    switch (precision) {
+        case DispatchPrecision::stored:
+            return "stored";
+        case DispatchPrecision::fp8:
+            return "fp8";
+    }
+    return "unknown";
+}
+
+std::string dispatch_text(const Strategy& s) {
+    std::string text;
+    const bool narrow = s.dispatch_precision != DispatchPrecision::stored;
+    if (s.dispatcher != Dispatcher::all_to_all || narrow)
+        text += fmt::format(", {} dispatch", name_of(s.dispatcher));
+    if (narrow) text += fmt::format(" in {}", name_of(s.dispatch_precision));
+    if (s.overlap_shared_experts) text += ", overlapped shared experts";
+    return text;
+}
+
 std::string zero_plus_plus_text(const Strategy& strategy) {
     std::string text;
     if (strategy.quantized_weights) text += " qwz";
@@ -144,16 +176,17 @@ TensorOverlap tensor_overlap(const Strategy& strategy) {
 bool operator==(const Strategy& a, const Strategy& b) {
     // A field that is new does not compile here until it is compared.
     const auto values = [](const Strategy& s) {
-        const auto& [name, tp, cp, cp_kind, pp, ep, etp, dp, ranks, zero, shard_group,
-                     quantized_weights, secondary_shard, quantized_gradients, micro_batch, bucket,
-                     prefetch, reduce_at, overlap_reduce, overlap_gather, sequence_parallel,
-                     tp_overlap, schedule, virtual_stages, partition, recompute, attention, offload,
-                     profile, place] = s;
-        return std::tie(name, tp, cp, cp_kind, pp, ep, etp, dp, ranks, zero, shard_group,
-                        quantized_weights, secondary_shard, quantized_gradients, micro_batch,
-                        bucket, prefetch, reduce_at, overlap_reduce, overlap_gather,
-                        sequence_parallel, tp_overlap, schedule, virtual_stages, partition,
-                        recompute, attention, offload, profile);
+        const auto& [name, tp, cp, cp_kind, pp, ep, etp, dispatcher, dispatch_precision,
+                     overlap_shared_experts, dp, ranks, zero, shard_group, quantized_weights,
+                     secondary_shard, quantized_gradients, micro_batch, bucket, prefetch, reduce_at,
+                     overlap_reduce, overlap_gather, sequence_parallel, tp_overlap, schedule,
+                     virtual_stages, partition, recompute, attention, offload, profile, place] = s;
+        return std::tie(name, tp, cp, cp_kind, pp, ep, etp, dispatcher, dispatch_precision,
+                        overlap_shared_experts, dp, ranks, zero, shard_group, quantized_weights,
+                        secondary_shard, quantized_gradients, micro_batch, bucket, prefetch,
+                        reduce_at, overlap_reduce, overlap_gather, sequence_parallel, tp_overlap,
+                        schedule, virtual_stages, partition, recompute, attention, offload,
+                        profile);
     };
     return values(a) == values(b);
 }
@@ -191,7 +224,7 @@ std::string layout_of(const Strategy& strategy, int dp) {
     if (strategy.attention == AttentionKind::unfused) layout += ", unfused attention";
     if (strategy.recompute.kind != Recompute::Kind::none)
         layout += fmt::format(", recompute {}", recompute_text(strategy.recompute));
-    layout += overlap_text(strategy);
+    layout += overlap_text(strategy) + dispatch_text(strategy);
     if (strategy.offload.any()) layout += ", " + offload_text(strategy.offload);
     if (strategy.profile != RuntimeProfile::shardscope)
         layout += fmt::format(", {}", name_of(strategy.profile));

@@ -82,6 +82,22 @@ enum class TensorOverlap : std::uint8_t {
     pieces,
 };
 
+// How tokens come to the ranks of their experts and back.
+enum class Dispatcher : std::uint8_t {
+    all_to_all,  // each to each of its experts, by NCCL's all-to-all (Megatron's alltoall)
+    all_gather,  // all to all ranks, which take what is theirs; outputs are reduce-scattered (Megatron's allgather)
+    // Each once to every rank with an expert of it, and once to every other node, where it is passed on (DeepEP,
+    // Megatron's flex).
+    deepep,
+};
+
+// As what they travel there. Back they always are as they are stored.
+enum class DispatchPrecision : std::uint8_t {
+    stored,
+    fp8,  // one byte per element, and a scale in fp32 per kDispatchBlock of them (DeepSeek-V3, section 3.3.3)
+};
+constexpr std::int64_t kDispatchBlock = 128;
+
 // Where something lies that would else be on the device.
 enum class OffloadTo : std::uint8_t { none, cpu, nvme };
 
@@ -109,6 +125,11 @@ struct Strategy {
     // Expert-tensor-parallel degree: ranks that divide each expert, a divisor of tp; empty: tp. Where it is less
     // than tp, tensor-parallel ranks are among those that share the experts (Megatron-Core's parallel folding).
     std::optional<int> etp;
+    // Of experts that several ranks share.
+    Dispatcher dispatcher = Dispatcher::all_to_all;
+    DispatchPrecision dispatch_precision = DispatchPrecision::stored;
+    // Shared experts are computed while tokens are on their way. Megatron's --moe-shared-expert-overlap.
+    bool overlap_shared_experts = false;
     std::optional<int> dp;     // data-parallel degree; empty: world size / (tp · cp · pp)
     std::optional<int> ranks;  // ranks this strategy uses; empty: all of the cluster's
     int zero = 0;  // ZeRO stage 0 … 3 (1 optimizer states, 2 + gradients, 3 + parameters)
@@ -177,7 +198,12 @@ std::string layout_of(const Strategy& strategy, int dp);
 std::string_view schedule_name(Schedule schedule);
 std::string_view name_of(ContextKind kind);  // "all-gather"
 std::string_view name_of(TensorOverlap overlap);
-std::string_view name_of(OffloadTo to);  // "cpu"
+std::string_view name_of(OffloadTo to);                 // "cpu"
+std::string_view name_of(Dispatcher dispatcher);        // "alltoall"
+std::string_view name_of(DispatchPrecision precision);  // "fp8"
+
+// ", deepep dispatch in fp8, overlapped shared experts"; empty: all of it is as usual.
+std::string dispatch_text(const Strategy& strategy);
 
 // " qwz hpz8 qgz", in ZeRO++'s words; empty: nothing of it.
 std::string zero_plus_plus_text(const Strategy& strategy);

@@ -58,6 +58,14 @@ Strategy starting_point(const YamlMap& map, const DeepSpeedConfig* deepspeed) {
     return {};
 }
 
+// The value whose word it is.
+template <class Choices>
+auto read_named(const YamlValue& value, const Choices& choices, const std::string& what) {
+    std::array<std::string_view, std::tuple_size_v<Choices>> names;
+    std::ranges::transform(choices, names.begin(), [](auto choice) { return name_of(choice); });
+    return choices[value.choice(names, what)];
+}
+
 Schedule read_schedule(const YamlValue& value) {
     std::array<std::string_view, kSchedules.size()> names;
     std::transform(kSchedules.begin(), kSchedules.end(), names.begin(), schedule_name);
@@ -113,6 +121,7 @@ std::string derived_name(const Strategy& s) {
     if (s.virtual_stages > 1) name += fmt::format(" v{}", s.virtual_stages);
     if (s.ep > 1) name += fmt::format(" ep{}", s.ep);
     if (s.etp) name += fmt::format(" etp{}", *s.etp);
+    name += dispatch_text(s);
     if (s.recompute.kind != Recompute::Kind::none)
         name += fmt::format(" recompute {}", recompute_text(s.recompute));
     if (s.offload.any()) name += " " + offload_text(s.offload);
@@ -142,10 +151,7 @@ void read_overlap(const YamlMap& map, Strategy& s) {
     if (const auto found = map.find("tp_overlap")) {
         s.tp_overlap.reset();
         if (found->is_word("auto")) return;
-        std::array<std::string_view, kTensorOverlaps.size()> names;
-        std::transform(kTensorOverlaps.begin(), kTensorOverlaps.end(), names.begin(),
-                       [](TensorOverlap overlap) { return name_of(overlap); });
-        s.tp_overlap = kTensorOverlaps[found->choice(names, "overlap of tensor parallelism")];
+        s.tp_overlap = read_named(*found, kTensorOverlaps, "overlap of tensor parallelism");
     }
 }
 
@@ -156,17 +162,20 @@ void read_context_parallel(const YamlMap& map, Strategy& s) {
     if (!found) return;
     s.cp_kind.reset();
     if (found->is_word("auto")) return;
-    std::array<std::string_view, kContextKinds.size()> names;
-    std::transform(kContextKinds.begin(), kContextKinds.end(), names.begin(),
-                   [](ContextKind kind) { return name_of(kind); });
-    s.cp_kind = kContextKinds[found->choice(names, "kind of context parallelism")];
+    s.cp_kind = read_named(*found, kContextKinds, "kind of context parallelism");
+}
+
+// How tokens travel to experts.
+void read_dispatch(const YamlMap& map, Strategy& s) {
+    if (const auto found = map.find("dispatcher"))
+        s.dispatcher = read_named(*found, kDispatchers, "dispatcher of tokens");
+    if (const auto found = map.find("dispatch_precision"))
+        s.dispatch_precision = read_named(*found, kDispatchPrecisions, "precision of dispatch");
+    map.read("overlap_shared_experts", s.overlap_shared_experts);
 }
 
 OffloadTo read_offload_to(const YamlValue& value) {
-    std::array<std::string_view, kOffloadTo.size()> names;
-    std::transform(kOffloadTo.begin(), kOffloadTo.end(), names.begin(),
-                   [](OffloadTo to) { return name_of(to); });
-    return kOffloadTo[value.choice(names, "place to offload to")];
+    return read_named(value, kOffloadTo, "place to offload to");
 }
 
 // `none`, or a map of what is offloaded.
@@ -192,10 +201,7 @@ void read_model_parallel(const YamlMap& map, Strategy& s) {
 }
 
 RuntimeProfile read_profile(const YamlValue& value) {
-    std::array<std::string_view, kRuntimeProfiles.size()> names;
-    std::transform(kRuntimeProfiles.begin(), kRuntimeProfiles.end(), names.begin(),
-                   [](RuntimeProfile profile) { return name_of(profile); });
-    return kRuntimeProfiles[value.choice(names, "profile")];
+    return read_named(value, kRuntimeProfiles, "profile");
 }
 
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
@@ -210,6 +216,9 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "pp",
                               "ep",
                               "etp",
+                              "dispatcher",
+                              "dispatch_precision",
+                              "overlap_shared_experts",
                               "dp",
                               "ranks",
                               "zero",
@@ -239,6 +248,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     map.read("pp", s.pp, kDegree);
     map.read("ep", s.ep, kDegree);
     read_degree(map, "etp", s.etp);
+    read_dispatch(map, s);
     read_degree(map, "dp", s.dp);
     read_degree(map, "ranks", s.ranks);
     map.read("zero", s.zero, kZero);
@@ -333,6 +343,9 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["pp"] = s.pp;
     out["ep"] = s.ep;
     out["etp"] = number_or_auto(s.etp);
+    out["dispatcher"] = name_of(s.dispatcher);
+    out["dispatch_precision"] = name_of(s.dispatch_precision);
+    out["overlap_shared_experts"] = s.overlap_shared_experts;
     out["dp"] = number_or_auto(s.dp);
     out["ranks"] = number_or_auto(s.ranks);
     out["zero"] = s.zero;

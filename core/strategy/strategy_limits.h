@@ -24,6 +24,10 @@ inline constexpr std::array kContextKinds = {ContextKind::ring, ContextKind::all
                                              ContextKind::ulysses};
 inline constexpr std::array kTensorOverlaps = {TensorOverlap::none, TensorOverlap::gradients,
                                                TensorOverlap::pieces};
+inline constexpr std::array kDispatchers = {Dispatcher::all_to_all, Dispatcher::all_gather,
+                                            Dispatcher::deepep};
+inline constexpr std::array kDispatchPrecisions = {DispatchPrecision::stored,
+                                                   DispatchPrecision::fp8};
 inline constexpr std::array kOffloadTo = {OffloadTo::none, OffloadTo::cpu, OffloadTo::nvme};
 // In the order of Recompute::Kind.
 inline constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/strategy/check_dispatch.h"
 #include "core/strategy/check_offload.h"
 #include "core/strategy/zero_plus_plus.h"
 
@@ -353,6 +354,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);
     check_expert_parallel(strategy, layout.replicas());
+    check_dispatch(scenario.cluster, strategy, layout);
     check_offload(scenario.cluster, scenario.training.optimizer, strategy);
     const ZeroPlusPlus groups = zero_plus_plus(scenario.cluster, strategy, layout.replicas());
     layout.secondary = groups.secondary;

@@ -36,8 +36,8 @@ struct Layout {
 // every chunk) is for lowering to refuse. Any number of micro-batches goes with any pp.
 //
 // Rules: "range", "reduce-at", "world-size", "batch", "sequence-parallel", "context-parallel",
-// "virtual-stages", "partition", "pattern", "expert-parallel", "shard-group", "offload",
-// "zero++".
+// "virtual-stages", "partition", "pattern", "expert-parallel", "dispatcher", "shard-group",
+// "offload", "zero++".
 Layout layout_for(const Scenario& scenario, const Strategy& strategy);
 
 // The data-parallel degree that goes with a strategy's ranks, tp, cp and pp; throws "range" and "world-size".

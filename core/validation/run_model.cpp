@@ -70,13 +70,14 @@ struct Released {
     std::int64_t first_dense,
         shared;  // blocks without experts; shared experts, each as wide as one
     LatentAttentionSpec latent;
+    std::int64_t groups = 1, groups_per_token = 1;  // n_group, topk_group
 };
 constexpr LatentAttentionSpec kDeepSeekAttention{512, 1536, 128, 64, 128};
 constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeek-V2-Lite", 1408, 1, 2, {512, 0, 128, 64, 128}},
-    {"DeepSeek-V2", 1536, 1, 2, kDeepSeekAttention},
-    {"DeepSeek-V3", 2048, 3, 1, kDeepSeekAttention},
-    {"DeepSeek-R1", 2048, 3, 1, kDeepSeekAttention},
+    {"DeepSeek-V2", 1536, 1, 2, kDeepSeekAttention, 8, 3},
+    {"DeepSeek-V3", 2048, 3, 1, kDeepSeekAttention, 8, 4},
+    {"DeepSeek-R1", 2048, 3, 1, kDeepSeekAttention, 8, 4},
     {"DeepSeekMoE-16B", 1408, 1, 2, {}},
     {"Qwen1.5-MoE", 1408, 0, 4, {}},
     {"Qwen2-57B-A14B", 2560, 0, 8, {}},
@@ -151,6 +152,12 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     if (!is_released) return;
     experts.first_dense = dense_layers(run, *released, assumed);
     experts.shared_ffn = released->shared * experts.ffn;
+    // A cut-down model may have too few experts for them.
+    if (experts.count % released->groups == 0 &&
+        experts.per_token <= experts.count / released->groups * released->groups_per_token) {
+        experts.groups = released->groups;
+        experts.groups_per_token = released->groups_per_token;
+    }
     spec.latent = released->latent;
     assumed.push_back(
         {"model",

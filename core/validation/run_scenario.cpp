@@ -174,6 +174,7 @@ private:
         s.zero = static_cast<int>(run_.zero_stage.value_or(framework_.zero));
         set_data_parallel(s);
         set_expert_tensor_parallel(s);
+        set_dispatch(s);
         set_pipeline(s);
         set_sequence_parallel(s);
         set_attention(s);
@@ -214,6 +215,28 @@ private:
             s.etp = 1;
             assume("etp", "1");
         }
+    }
+
+    // How tokens travel to experts has no column. All published recipes set alltoall or DeepEP, whatever Megatron's
+    // default is.
+    void set_dispatch(Strategy& s) {
+        if (run_.experts.value_or(1) <= 1) return;
+        const auto noted = [&](const char* words) {
+            if (!notes_.affirms(words)) return false;
+            assume(kFromNotes, words);
+            return true;
+        };
+        if (noted("DeepEP"))
+            s.dispatcher = Dispatcher::deepep;
+        else if (noted("allgather dispatcher"))
+            s.dispatcher = Dispatcher::all_gather;
+        if (noted("fp8 dispatch")) s.dispatch_precision = DispatchPrecision::fp8;
+        if (has_shared_experts() && noted("shared expert overlap")) s.overlap_shared_experts = true;
+    }
+
+    bool has_shared_experts() const {
+        const auto* model = std::get_if<TransformerSpec>(&mapped_.scenario.model.kind);
+        return model != nullptr && model->experts.shared_ffn > 0;
     }
 
     void set_pipeline(Strategy& s) {

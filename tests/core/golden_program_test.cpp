@@ -180,6 +180,20 @@ TEST(GoldenProgram, Experts) {
     s.strategies[0].sequence_parallel = true;
     s.strategies[0].ep = 2;
     expect_plan(s, "experts_tp2_ep2.program");
+    s.strategies[0].dispatcher = Dispatcher::all_gather;
+    expect_plan(s, "experts_tp2_ep2_allgather.program");
+}
+
+TEST(GoldenProgram, DeepEpBesideSharedExperts) {
+    ModelSpec model = small_mixture();
+    std::get<TransformerSpec>(model.kind).hidden = 128;
+    std::get<TransformerSpec>(model.kind).head_dim = 6;
+    Scenario s = model_parallel(model, 1, 1, 4, 6);
+    s.strategies[0].ep = 2;
+    s.strategies[0].dispatcher = Dispatcher::deepep;
+    s.strategies[0].dispatch_precision = DispatchPrecision::fp8;
+    s.strategies[0].overlap_shared_experts = true;
+    expect_plan(s, "experts_ep2_deepep_fp8_overlap.program");
 }
 
 TEST(GoldenProgram, LatentAttention) {

@@ -181,6 +181,20 @@ TEST(HfImport, KnowsWhatRoutesAndCompresses) {
     EXPECT_EQ(spec_of(fixture("deepseek-v2-lite")).latent.query_rank, 0);
 }
 
+// Version 3 always goes by groups, version 2 where it says so.
+TEST(HfImport, KnowsGroupsOfExperts) {
+    const auto groups = [](const HfImport& imported) {
+        const ExpertsSpec& experts = spec_of(imported).experts;
+        return std::pair(experts.groups, experts.groups_per_token);
+    };
+    using Groups = std::pair<std::int64_t, std::int64_t>;
+    EXPECT_EQ(groups(fixture("deepseek-v3", {.seq = 4096})), Groups(8, 4));
+    EXPECT_EQ(groups(fixture("deepseek-v2")), Groups(8, 3));
+    const HfImport lite = fixture("deepseek-v2-lite");
+    EXPECT_EQ(groups(lite), Groups(1, 1));
+    EXPECT_NE(note_of(lite, "n_group").find("no groups"), std::string::npos);
+}
+
 TEST(HfImport, KnowsTheStructureOfEachType) {
     const TransformerSpec gpt2 = spec_of(fixture("gpt2"));
     EXPECT_EQ(gpt2.mlp, Mlp::gelu);

@@ -42,6 +42,13 @@ TEST(ProductLimits, AreOfTheProduct) {
     zero_bubble.profile = P::shardscope;
     zero_bubble.zero = 3;
     EXPECT_EQ(beyond_product(zero_bubble), std::nullopt);
+    Strategy beside = strategy_of(P::megatron, 1);
+    beside.overlap_shared_experts = true;
+    EXPECT_EQ(beyond_product(beside), std::nullopt);
+    beside.dispatcher = Dispatcher::deepep;
+    EXPECT_THAT(beyond_product(beside), Optional(HasSubstr("alltoall dispatcher")));
+    beside.profile = P::shardscope;
+    EXPECT_EQ(beyond_product(beside), std::nullopt);
 }
 
 TEST(ProductLimits, AreNotedBesideTheResult) {

@@ -92,18 +92,23 @@ TEST(Symmetry, OneRankPerRoleIsAllRanks) {
 
 // Experts over data-parallel ranks alone, and over tensor-parallel ones too, within nodes and beyond them.
 TEST(Symmetry, SoAreRanksThatShareExperts) {
-    for (const char* degrees : {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
-                                "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8"})
+    for (const char* degrees :
+         {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
+          "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8",
+          "tp: 2, ep: 4, dispatcher: deepep", "tp: 2, etp: 1, ep: 8, dispatcher: allgather",
+          "tp: 2, pp: 2, etp: 1, ep: 8, dispatcher: deepep, "
+          "dispatch_precision: fp8, overlap_shared_experts: true"})
         for (const int nodes : {1, 2, 4}) {
             const Scenario scenario = parse_scenario(
-                fmt::format(
-                    "name: s\n"
-                    "model: {{transformer: {{layers: 4, hidden: 512, heads: 8, ffn: 2048, "
-                    "vocab: 4096, seq: 256, experts: {{count: 16, per_token: 2, ffn: 768}}}}}}\n"
-                    "training: {{global_batch: 64, micro_batch: 1, precision: bf16}}\n"
-                    "cluster: {{gpu: h100-sxm, nodes: {}, gpus_per_node: 8}}\n"
-                    "strategies: [{{sequence_parallel: true, {}}}]\n",
-                    nodes, degrees),
+                fmt::format("name: s\n"
+                            "model: {{transformer: {{layers: 4, hidden: 512, heads: 8, ffn: 2048, "
+                            "vocab: 4096, seq: 256, experts: {{count: 16, per_token: 2, ffn: 768, "
+                            "shared_ffn: "
+                            "512}}}}}}\n"
+                            "training: {{global_batch: 64, micro_batch: 1, precision: bf16}}\n"
+                            "cluster: {{gpu: h100-sxm, nodes: {}, gpus_per_node: 8}}\n"
+                            "strategies: [{{sequence_parallel: true, {}}}]\n",
+                            nodes, degrees),
                 "", {});
             if (nodes == 1 && std::string(degrees).find("pp") != std::string::npos) continue;
             const Walls walls = walls_of(scenario);
@@ -206,6 +211,50 @@ TEST(Conservation, LinksCarryWhatCollectivesMove) {
         EXPECT_NEAR(outside, out * edge, 1e-6 * (n * edge)) << trial;
     }
     EXPECT_GT(rings, 10);
+}
+
+// Of a dispatch what goes over each device's links and each node's ports sums to the rows that are sent once: to a node,
+// and to a rank.
+TEST(Conservation, LinksCarryWhatDispatchesMove) {
+    for (const int nodes : {1, 2, 4}) {
+        const Scenario scenario = scenario_with("{zero: 1}", nodes, 192);
+        const Plan plan = first_plan(scenario);
+        const Cluster& cluster = scenario.cluster;
+        const CollectiveCost cost(cluster);
+        Channels channels(plan.program, cluster, lock_steps(plan.program, true), 0);
+        const Group& ranks = plan.program.groups[kDataGroup];
+        Collective dispatch;
+        dispatch.kind = CollectiveKind::dispatch;
+        dispatch.group = GroupId(kDataGroup);
+        dispatch.routing = {64, 8, 8, 4};
+        dispatch.width = 1024;
+        dispatch.elements = std::int64_t{1} << 24;
+        dispatch.along = {{std::int64_t{1} << 17, DType::int32, {}, {}}};
+        double inside = 0;
+        std::map<std::int32_t, double> ports;
+        for (int i = 0; i < ranks.size; ++i) {
+            const Channels::Part part =
+                channels.collective(static_cast<std::size_t>(i), Stream::compute, dispatch);
+            EXPECT_EQ(part.load.channels, kDeepEpMultiprocessors);
+            for (const LinkUse& use : part.load.uses) {
+                if (use.link % 2 != 0) continue;  // the other direction carries the same
+                if (use.link < 2 * plan.layout.world)
+                    inside += use.share * part.seconds * cost.links().device_bandwidth();
+                else
+                    ports[use.link] = use.share * part.seconds * cost.links().node_bandwidth();
+            }
+        }
+        double outside = 0;
+        for (const auto& [link, bytes] : ports) outside += bytes;
+        const double n = ranks.size;
+        const auto rows = static_cast<double>(dispatch.bytes().value);
+        EXPECT_EQ(dispatch.bytes().value, 4 * ((1 << 24) + (1 << 17)));
+        const double between = nodes > 1 ? (nodes - 1) * dispatch.routing.reach(nodes) : 0;
+        EXPECT_NEAR(outside, n * rows * between, 1e-6 * n * rows) << nodes;
+        EXPECT_NEAR(inside, n * rows * (n - nodes) * dispatch.routing.reach(ranks.size),
+                    1e-6 * n * rows)
+            << nodes;
+    }
 }
 
 // Whole strategies on random clusters: a better link or fewer bytes never make the step longer.

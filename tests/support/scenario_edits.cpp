@@ -56,7 +56,14 @@ void change(Partition& partition, std::mt19937& random) {
 }
 
 void change_model_parallel(Strategy& s, std::mt19937& random) {
-    switch (random() % 12) {
+    switch (random() % 13) {
+        case 12:
+            s.dispatcher = any_of(
+                random, {Dispatcher::all_to_all, Dispatcher::all_gather, Dispatcher::deepep});
+            s.dispatch_precision =
+                any_of(random, {DispatchPrecision::stored, DispatchPrecision::fp8});
+            s.overlap_shared_experts = any_of(random, {false, true});
+            break;
         case 11:
             s.quantized_weights = any_of(random, {false, true});
             s.secondary_shard = any_of(random, {0, 2, 8, Strategy::kWholeNode});

@@ -208,7 +208,9 @@ void NcclCommunicators::collective(const Collective& c, Stream program_stream,
             case CollectiveKind::all_gather:
                 return ncclAllGather(send, recv, part, type, member.comm(), stream);
             case CollectiveKind::all_to_all:
-                throw std::logic_error("all_to_all is simulated only");
+            case CollectiveKind::dispatch:
+            case CollectiveKind::combine:
+                throw std::logic_error("what experts' ranks exchange is simulated only");
         }
         return ncclInvalidArgument;
     });

@@ -281,6 +281,47 @@ TEST(RunScenario, ZbVHasItsTwoChunks) {
     EXPECT_EQ(s.virtual_stages, 1);
 }
 
+// How tokens travel is said in words alone, and only of models with experts.
+TEST(RunScenario, NotesSayHowTokensTravel) {
+    const auto travels = [](const char* note, const char* model = "DeepSeek-V3",
+                            std::int64_t experts = 64) {
+        MeasuredRun run = full_row();
+        run.model = model;
+        run.mlp = "swiglu";
+        run.experts = experts;
+        run.experts_per_token = 2;
+        run.expert_ffn = 512;
+        run.assumptions = note;
+        return dispatch_text(map_run(run).scenario.strategies.front());
+    };
+    EXPECT_EQ(travels(""), "");
+    EXPECT_EQ(travels("alltoall dispatcher"), "");
+    EXPECT_EQ(travels("DeepEP"), ", deepep dispatch");
+    EXPECT_EQ(travels("DeepEP with FP8 dispatch"), ", deepep dispatch in fp8");
+    EXPECT_EQ(travels("allgather dispatcher; shared-expert overlap"),
+              ", allgather dispatch, overlapped shared experts");
+    EXPECT_EQ(travels("no DeepEP, no fp8 dispatch"), "");
+    EXPECT_EQ(travels("shared expert overlap", "Mixtral"), "") << "it has no shared experts";
+    EXPECT_EQ(travels("DeepEP", "a dense one", 1), "");
+}
+
+// Groups as released, where the run has enough experts for them.
+TEST(RunScenario, ReleasedModelsHaveTheirGroups) {
+    const auto groups = [](std::int64_t experts, std::int64_t per_token) {
+        MeasuredRun run = full_row();
+        run.model = "DeepSeek-V3";
+        run.mlp = "swiglu";
+        run.experts = experts;
+        run.experts_per_token = per_token;
+        const Scenario s = map_run(run).scenario;
+        const ExpertsSpec& e = std::get<TransformerSpec>(s.model.kind).experts;
+        return std::pair(e.groups, e.groups_per_token);
+    };
+    EXPECT_EQ(groups(256, 8), std::pair(std::int64_t{8}, std::int64_t{4}));
+    EXPECT_EQ(groups(12, 2), std::pair(std::int64_t{1}, std::int64_t{1}));
+    EXPECT_EQ(groups(8, 8), std::pair(std::int64_t{1}, std::int64_t{1}));
+}
+
 TEST(RunScenario, ExpertTensorParallelismIsReadFromItsColumnAndNotes) {
     const auto etp = [](std::optional<std::int64_t> column, const char* note) {
         MeasuredRun run = full_row();
