@@ -217,7 +217,9 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
         make_units(local, plan.splits, context.chunks,
                    {context.zero, layout.shards, context.gradient, bucket, layout.tp,
                     context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
-                    group_named(plan.program, kExpertDataGroup), plan.training.optimizer,
+                    group_named(plan.program,
+                                layout.same_experts() > 1 ? kExpertDataGroup : kReplicaGroup),
+                    plan.training.optimizer,
                     context.rules.persistent, context.rules.reuse_distance});
     check_tied(context);
     context.places = places_of(local, context.units);

@@ -9,6 +9,12 @@
 namespace shardscope {
 namespace {
 
+// Of "8x" in "8xH100" and "8x H100": how many there are is another column's.
+std::size_t length_of_count(std::string_view word) {
+    const std::size_t digits = std::min(word.find_first_not_of("0123456789"), word.size());
+    return digits > 0 && digits < word.size() && word[digits] == 'x' ? digits + 1 : 0;
+}
+
 // The words of a GPU's name: "A100-SXM4-80GB" has three, "RTX4090 (24 GB)" too.
 std::vector<std::string> words_of(std::string_view name) {
     std::vector<std::string> words(1);
@@ -30,20 +36,14 @@ std::vector<std::string> words_of(std::string_view name) {
             words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
         }
     }
+    for (std::string& word : words) word.erase(0, length_of_count(word));
+    std::erase(words, "");
     return words;
 }
 
 bool has(const std::vector<std::string>& words, std::string_view word) {
     return std::ranges::find(words, word) != words.end();
 }
-
-// The same chips with fewer links (data sheets: NVLink of 400 GB/s, both directions together).
-struct ExportPart {
-    std::string_view name, chip;
-    double link;  // GB/s, one direction
-};
-constexpr auto kExportParts =
-    std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
 
 bool is_capacity(std::string_view word) {
     return word.size() > 2 && word.ends_with("gb") &&
@@ -53,32 +53,27 @@ bool is_capacity(std::string_view word) {
 
 // What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
 std::string_view part_of(std::string_view word) {
-    for (const std::string_view form : {"sxm", "pcie", "nvl72"})
+    for (const std::string_view form : {"sxm", "pcie", "nvl72", "nvl"})
         if (word.starts_with(form)) return form;
     return is_capacity(word) ? word : "";
 }
 
 // Words that name no GPU by themselves.
 bool is_ornament(std::string_view word) {
-    constexpr auto kOrnaments =
-        std::to_array<std::string_view>({"nvidia", "amd", "tesla", "geforce", "instinct", "gpu",
-                                         "dgx", "hgx", "hbm2", "hbm2e", "hbm3", "hbm3e"});
+    constexpr auto kOrnaments = std::to_array<std::string_view>(
+        {"nvidia", "amd", "tesla", "geforce", "rtx", "instinct", "gpu", "gpus", "dgx", "hgx", "oam",
+         "hbm2", "hbm2e", "hbm3", "hbm3e", "nvlink", "nvswitch", "generation", "grace", "hopper",
+         "blackwell", "superchip"});
     return std::ranges::find(kOrnaments, word) != kOrnaments.end();
 }
 
 }  // namespace
 
-GpuName::GpuName(std::string_view text) : words_(words_of(text)) {
-    for (const ExportPart& part : kExportParts) {
-        if (!has(words_, part.name)) continue;
-        std::ranges::replace(words_, std::string(part.name), std::string(part.chip));
-        export_link_ = part.link;
-    }
-}
+GpuName::GpuName(std::string_view text) : words_(words_of(text)) {}
 
 std::optional<int> GpuName::words_apart(const GpuName& entry) const {
     for (const std::string& word : entry.words_)
-        if (part_of(word).empty() && !has(words_, word)) return std::nullopt;
+        if (part_of(word).empty() && !is_ornament(word) && !has(words_, word)) return std::nullopt;
     int apart = 0;
     for (const std::string& word : words_) {
         if (has(entry.words_, word) || is_ornament(word)) continue;
@@ -91,7 +86,9 @@ std::optional<int> GpuName::words_apart(const GpuName& entry) const {
 
 bool GpuName::is_board() const {
     return std::ranges::any_of(words_,
-                               [](std::string_view word) { return part_of(word) == "pcie"; });
+                               [](std::string_view word) {
+                                   return part_of(word) == "pcie" || part_of(word) == "nvl";
+                               });
 }
 
 }  // namespace shardscope

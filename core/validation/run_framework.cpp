@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/validation/framework_name.h"
 #include "core/validation/run_notes.h"
 #include "core/validation/run_words.h"
 
@@ -28,6 +29,12 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
     {"fsdp2", RuntimeProfile::fsdp, 3},
     {"ddp", RuntimeProfile::fsdp, 0},  // the same stack around the model, nothing sharded
     {"llm-foundry", RuntimeProfile::llm_foundry, 3},
+    // bf16 parameters, fp32 gradients that a kernel adds to, fp32 masters of ZeRO 1, Megatron's layers without its fused
+    // kernels (nanotron's optim/gradient_accumulator.py, optim/zero.py, parallel/tensor_parallel/).
+    {.name = "nanotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
+    {.name = "picotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
+    // Layers for Megatron-LM.
+    {.name = "megablocks", .profile = RuntimeProfile::megatron, .stands_in = true},
 });
 
 const RunFramework* find_framework(std::string_view word) {
@@ -97,7 +104,7 @@ std::optional<RunFramework> product_with_stage(const std::string& name) {
     return std::nullopt;
 }
 
-std::optional<RunFramework> named_framework(const std::string& name) {
+std::optional<RunFramework> product_named(const std::string& name) {
     if (const auto rest = without_word(name, "hsdp")) {
         const bool torch = rest->empty() || *rest == "pytorch" || *rest == "torch";
         const auto* product = product_of(torch ? "fsdp" : *rest);
@@ -109,6 +116,38 @@ std::optional<RunFramework> named_framework(const std::string& name) {
     if (const auto staged = product_with_stage(name)) return staged;
     const auto* product = product_of(name);
     return product != nullptr ? std::optional(*product) : std::nullopt;
+}
+
+// What a program around PyTorch used that does not say so in its name: what the notes do, else what goes with its stage.
+// DDP shards nothing, FSDP parameters or gradients; states alone only DeepSpeed.
+RunFramework behind_wrapper(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const RunNotes notes(run.assumptions);
+    for (const char* engine : {"DeepSpeed", "FSDP", "DDP"}) {
+        if (!notes.affirms(engine)) continue;
+        assumed.push_back({kFromNotes, engine});
+        return *find_framework(folded(engine));
+    }
+    const auto take = [&](const char* engine) {
+        assumed.push_back({"framework", engine});
+        return *find_framework(engine);
+    };
+    if (run.zero_stage) return take(*run.zero_stage == 0   ? "ddp"
+                                    : *run.zero_stage == 1 ? "deepspeed"
+                                                           : "fsdp");
+    RunFramework framework = take("fsdp");
+    framework.zero = 0;
+    framework.open = true;
+    assumed.back().value = "ddp, or fsdp where that does not fit";
+    return framework;
+}
+
+std::optional<RunFramework> named_framework(const MeasuredRun& run,
+                                            std::vector<Assumption>& assumed) {
+    const std::string name = folded(run.framework);
+    if (auto product = product_named(name)) return product;
+    const auto rest = without_wrappers(name);
+    if (!rest) return std::nullopt;
+    return rest->empty() ? behind_wrapper(run, assumed) : product_named(*rest);
 }
 
 // torch.compile has no column; rows that used it say so in their notes, or are of a program that compiles unless told
@@ -144,7 +183,9 @@ RuntimeProfile in_2021(RuntimeProfile profile) {
 RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     if (is_unknown_mark(run.framework) || run.framework.empty())
         throw Error("missing-value", "column \"framework\" is empty", "nothing can stand for it");
-    auto framework = named_framework(folded(run.framework));
+    if (const auto why = why_not_modelled(folded(run.framework)); !why.empty())
+        throw Error("framework", fmt::format("{} {}", run.framework, why), "leave the row out");
+    auto framework = named_framework(run, assumed);
     if (!framework) {
         std::vector<std::string_view> names;
         names.reserve(kFrameworks.size());
@@ -154,6 +195,8 @@ RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assum
     }
     if (framework->profile == RuntimeProfile::fsdp) framework->profile = fsdp_profile(run, assumed);
     if (is_of_2021(run)) framework->profile = in_2021(framework->profile);
+    if (framework->stands_in)
+        assumed.push_back({"framework", std::string(name_of(framework->profile))});
     return *framework;
 }
 

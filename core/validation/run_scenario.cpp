@@ -263,9 +263,10 @@ private:
     // FlashAttention is of 2022, and its second version, which frameworks call, needs Ampere.
     bool is_before_flash() const {
         const RuntimeProfile profile = framework_.profile;
-        return profile == RuntimeProfile::megatron_2021 ||
+        return (profile == RuntimeProfile::megatron_2021 && !framework_.stands_in) ||
                profile == RuntimeProfile::deepspeed_2021 ||
-               mapped_.scenario.cluster.device.architecture == Architecture::volta;
+               mapped_.scenario.cluster.device.architecture == Architecture::volta ||
+               mapped_.scenario.cluster.device.architecture == Architecture::turing;
     }
 
     void set_attention(Strategy& s) {
@@ -339,13 +340,14 @@ private:
     // Who has no room for optimizer states on every rank shards them before recomputing anything: it costs next to no
     // time. Megatron's stage 1 is its distributed optimizer, which that of 2021 has not.
     std::vector<Attempt> attempts(const Strategy& s) const {
-        const bool shards_when_told = s.profile == RuntimeProfile::megatron ||
-                                      s.profile == RuntimeProfile::megatron_deepspeed ||
-                                      is_deepspeed(s.profile);
+        const bool shards_when_told =
+            s.profile == RuntimeProfile::megatron ||
+            s.profile == RuntimeProfile::megatron_deepspeed || is_deepspeed(s.profile) ||
+            framework_.stands_in || framework_.open;
         const bool open =
             !run_.zero_stage && !framework_.names_zero && shards_when_told && *s.dp * s.cp > 1;
         std::vector<Attempt> attempts{{open ? 0 : s.zero, s.recompute}};
-        if (open) attempts.push_back({1, s.recompute});
+        if (open) attempts.push_back({framework_.open ? 3 : 1, s.recompute});
         if (recompute_open_) attempts.push_back({attempts.back().zero, kFullRecompute});
         return attempts;
     }

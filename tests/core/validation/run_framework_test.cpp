@@ -89,6 +89,88 @@ TEST(RunFramework, NamesWithAStageOfZero) {
         EXPECT_FALSE(named(plain).names_zero) << plain;
 }
 
+// Thin layers: the name says what is below them.
+TEST(RunFramework, ProgramsAroundOthers) {
+    struct Name {
+        const char* written;
+        const char* name;
+        int zero;
+    };
+    for (const Name& expected : {Name{"accelerate + FSDP", "fsdp", 3},
+                                 {"HF Accelerate (FSDP2)", "fsdp2", 3},
+                                 {"Accelerate 1.2 with DeepSpeed ZeRO-2", "deepspeed", 2},
+                                 {"HF Trainer (DeepSpeed ZeRO-3)", "deepspeed", 3},
+                                 {"transformers/deepspeed", "deepspeed", 0},
+                                 {"axolotl, zero3", "deepspeed", 3},
+                                 {"LLaMA-Factory DeepSpeed stage 2", "deepspeed", 2},
+                                 {"PyTorch Lightning FSDP", "fsdp", 3},
+                                 {"Lightning DDP strategy", "ddp", 0},
+                                 {"TRL (accelerate, FSDP2)", "fsdp2", 3},
+                                 {"torchtune 0.5", "fsdp2", 3},
+                                 {"litgpt", "fsdp1", 3},
+                                 {"OLMo-core", "fsdp2", 3},
+                                 {"DeepSpeed-Megatron", "megatron-deepspeed", 0},
+                                 {"Megatron-Bridge 0.2", "megatron", 0}}) {
+        const RunFramework framework = named(expected.written);
+        EXPECT_EQ(framework.name, expected.name) << expected.written;
+        EXPECT_EQ(framework.zero, expected.zero) << expected.written;
+        EXPECT_FALSE(framework.open) << expected.written;
+    }
+    for (const char* unknown : {"accelerate with oneflow", "Lightning TPU", "factory", "llama"})
+        EXPECT_THROW(named(unknown), Error) << unknown;
+}
+
+// Without a word for it: by the notes, by the stage, else DDP, or FSDP for what does not fit.
+TEST(RunFramework, ProgramsAroundPyTorchThatDoNotSayWhatBy) {
+    const auto run_of = [](std::optional<int> zero, const char* notes) {
+        MeasuredRun run = full_row();
+        run.framework = "accelerate";
+        run.zero_stage = zero;
+        run.assumptions = notes;
+        run.tp = run.pp = 1;
+        run.dp = run.gpus;
+        return map_run(run);
+    };
+    const auto first = [&](std::optional<int> zero, const char* notes = "") {
+        const Strategy s = run_of(zero, notes).scenario.strategies.front();
+        return std::pair(s.profile, s.zero);
+    };
+    EXPECT_EQ(first(0), std::pair(RuntimeProfile::fsdp, 0));
+    EXPECT_EQ(first(1), std::pair(RuntimeProfile::deepspeed, 1));
+    EXPECT_EQ(first(3), std::pair(RuntimeProfile::fsdp, 3));
+    EXPECT_EQ(first(3, "DeepSpeed, offload not used"), std::pair(RuntimeProfile::deepspeed, 3));
+    EXPECT_EQ(first(2, "no DeepSpeed"), std::pair(RuntimeProfile::fsdp, 2));
+    const MappedRun open = run_of({}, "");
+    std::vector<int> stages;
+    for (const Strategy& s : open.scenario.strategies)
+        if (stages.empty() || stages.back() != s.zero) stages.push_back(s.zero);
+    EXPECT_THAT(stages, testing::ElementsAre(0, 3));
+    EXPECT_THAT(open.assumed.with(0),
+                Contains((Assumption{"framework", "ddp, or fsdp where that does not fit"})));
+    EXPECT_THAT(run_of(3, "").assumed.with(0), Contains((Assumption{"framework", "fsdp"})));
+}
+
+// Engines of their own that are like a product's, which the row's assumptions name.
+TEST(RunFramework, TheNearestProductStandsIn) {
+    const auto run_of = [](const char* framework) {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.zero_stage.reset();
+        run.attention = "";
+        return map_run(run);
+    };
+    const MappedRun nanotron = run_of("nanotron");
+    EXPECT_THAT(nanotron.assumed.with(0), Contains((Assumption{"framework", "megatron-2021"})));
+    EXPECT_EQ(nanotron.scenario.strategies.front().profile, RuntimeProfile::megatron_2021);
+    EXPECT_EQ(nanotron.scenario.strategies.front().attention, AttentionKind::flash);
+    EXPECT_EQ(nanotron.scenario.strategies.front().zero, 0);
+    EXPECT_EQ(nanotron.scenario.strategies.back().zero, 1) << "it has ZeRO 1";
+    EXPECT_THAT(run_of("MegaBlocks").assumed.with(0),
+                Contains((Assumption{"framework", "megatron"})));
+    EXPECT_THAT(run_of("megatron").assumed.with(0),
+                Not(Contains(Field(&Assumption::column, "framework"))));
+}
+
 // What a column states goes before what a name says; the name before what memory would decide.
 TEST(RunFramework, TheStageOfANameFillsAnEmptyCell) {
     MeasuredRun run = full_row();

@@ -110,21 +110,49 @@ TEST(RunScenario, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("h100_sxm"), "h100-sxm");
     EXPECT_EQ(cluster("RTX4090 (24 GB)"), "rtx-4090");
     EXPECT_EQ(cluster("A100 40 GB"), "a100-40gb");
+    EXPECT_EQ(cluster("A100", 40, 32), "a100-pcie-40gb") << "the links tell";
+    EXPECT_EQ(cluster("A100-PCIE-80GB"), "a100-pcie-80gb");
+    EXPECT_EQ(cluster("A100 PCIe", 40), "a100-pcie-40gb");
+    EXPECT_EQ(cluster("H100 NVL"), "h100-nvl");
+    EXPECT_EQ(cluster("H800"), "h800");
+    EXPECT_EQ(cluster("8xH800 (NVLink)"), "h800");
+    EXPECT_EQ(cluster("A800-SXM4-80GB"), "a800");
+    EXPECT_EQ(cluster("8x A100"), "a100-80gb");
+    EXPECT_EQ(cluster("NVIDIA GH200 Grace Hopper Superchip"), "gh200");
+    EXPECT_EQ(cluster("NVIDIA RTX 6000 Ada Generation"), "rtx-6000-ada");
+    EXPECT_EQ(cluster("A6000"), "rtx-a6000");
+    EXPECT_EQ(cluster("3090"), "rtx-3090");
+    EXPECT_EQ(cluster("Tesla T4"), "t4");
+    EXPECT_EQ(cluster("AMD Instinct MI250X OAM"), "mi250x");
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
         return map_run(run).assumed.with(0);
     };
-    EXPECT_THAT(assumed("A100-PCIE-80GB"), Contains((Assumption{"gpu", "a100-80gb"})));
+    EXPECT_THAT(assumed("V100-PCIE-32GB"), Contains((Assumption{"gpu", "v100-32gb"})));
+    EXPECT_THAT(assumed("H200 NVL"), Contains((Assumption{"gpu", "h200"})));
     EXPECT_THAT(assumed("H100 PCIe"), testing::IsEmpty());
     const MappedRun exported = mapped([](MeasuredRun& run) {
         run.gpu = "H800";
         run.intra_node_GBps.reset();
     });
-    EXPECT_EQ(exported.scenario.cluster.name, "h100-sxm");
     EXPECT_DOUBLE_EQ(exported.scenario.cluster.intra_node.bandwidth.value, 200e9);
-    EXPECT_THAT(exported.assumed.with(0),
-                Contains((Assumption{"gpu", "h100-sxm with links of 200 GB/s"})));
+}
+
+// Of an MI250X schedulers count the two chips; rows may state the card's memory.
+TEST(RunScenario, ACardWithTwoDevices) {
+    const auto with_memory = [](double memory) {
+        return mapped([memory](MeasuredRun& run) {
+            run.gpu = "MI250X";
+            run.gpu_memory_gb = memory;
+        });
+    };
+    const MappedRun half = with_memory(64), whole = with_memory(128);
+    EXPECT_EQ(half.scenario.cluster.device.memory, whole.scenario.cluster.device.memory);
+    EXPECT_THAT(half.assumed.with(0), Not(Contains(testing::Field(&Assumption::column, "gpu"))));
+    EXPECT_THAT(whole.assumed.with(0),
+                Contains((Assumption{"gpu", "one of the two devices of a card, each counted by gpus"})));
+    EXPECT_THAT(whole.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "64"})));
 }
 
 // A rack's NVLink goes beyond the tray that rows call a node, and nodes that are not stated divide the GPUs.
@@ -509,7 +537,15 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
         RefusedRun{"unknown-name", "\"mish\" is not modelled",
                    [](MeasuredRun& run) { run.mlp = "mish"; }},
-        RefusedRun{"gpu", "\"H100 NVL\"", [](MeasuredRun& run) { run.gpu = "H100 NVL"; }},
+        RefusedRun{"gpu", "\"RTX 6000\"", [](MeasuredRun& run) { run.gpu = "RTX 6000"; }},
+        RefusedRun{"gpu", "\"Gaudi 2\" is no GPU of NVIDIA's or AMD's",
+                   [](MeasuredRun& run) { run.gpu = "Gaudi 2"; }},
+        RefusedRun{"gpu", "\"TPU v5p\" is no GPU",
+                   [](MeasuredRun& run) { run.gpu = "TPU v5p"; }},
+        RefusedRun{"framework", "MaxText runs on JAX and XLA, whose kernels are not modelled",
+                   [](MeasuredRun& run) { run.framework = "MaxText"; }},
+        RefusedRun{"framework", "Colossal-AI has engines of its own",
+                   [](MeasuredRun& run) { run.framework = "Colossal-AI"; }},
         RefusedRun{"unknown-name", "schedule \"zb-x\"",
                    [](MeasuredRun& run) { run.schedule = "zb-x"; }},
         RefusedRun{"unknown-name", "attention \"linear\"",
