@@ -213,14 +213,12 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             layout.etp < layout.tp ? group_named(plan.program, kExpertTensorGroup)
                                                    : group(kTensorGroup, layout.tp)};
     const Bytes bucket = bucket_of(plan.strategy, context.rules, layout, stage, gradient);
-    context.units =
-        make_units(local, plan.splits, context.chunks,
-                   {context.zero, layout.shards, context.gradient, bucket, layout.tp,
-                    context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
-                    group_named(plan.program,
-                                layout.same_experts() > 1 ? kExpertDataGroup : kReplicaGroup),
-                    plan.training.optimizer,
-                    context.rules.persistent, context.rules.reuse_distance});
+    context.units = make_units(
+        local, plan.splits, context.chunks,
+        {context.zero, layout.shards, context.gradient, bucket, layout.tp,
+         context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
+         group_named(plan.program, layout.same_experts() > 1 ? kExpertDataGroup : kReplicaGroup),
+         plan.training.optimizer, context.rules.persistent, context.rules.reuse_distance});
     check_tied(context);
     context.places = places_of(local, context.units);
     StageLowering(context).run();

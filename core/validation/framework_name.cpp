@@ -10,7 +10,7 @@ namespace shardscope {
 namespace {
 
 // Parts of a folded name, "zero" and "3" of "deepspeed-(zero-3)" among them; a '.' is of a version.
-std::vector<std::string> parts_of(std::string_view name) {
+std::vector<std::string> name_parts(std::string_view name) {
     std::vector<std::string> parts(1);
     for (const char c : name)
         if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.')
@@ -28,11 +28,20 @@ bool is_wrapper(std::string_view part) {
     return std::ranges::find(kWrappers, part) != kWrappers.end();
 }
 
-// Of names of several words; alone they say nothing.
+// Parts of names of several words, programs whose engine the rest of the name has, and what columns say; alone they say
+// nothing.
 bool is_filler(std::string_view part) {
-    constexpr auto kFillers = std::to_array<std::string_view>(
-        {"hugging", "face", "llama", "factory", "ms", "with", "and", "by", "via", "backend",
-         "plugin", "strategy"});
+    constexpr auto kFillers =
+        std::to_array<std::string_view>({"hugging", "face",     "llama",       "factory",
+                                         "ms",      "with",     "and",         "by",
+                                         "via",     "in",       "on",          "backend",
+                                         "plugin",  "strategy", "primus",      "fairseq",
+                                         "te",      "moe",      "transformer", "engine",
+                                         "ulysses", "tp",       "pp",          "dp",
+                                         "cp",      "ep",       "sp",          "3d",
+                                         "4d",      "parallel", "parallelism", "torch.compile",
+                                         "compile", "compiled", "rocm",        "cuda",
+                                         "amd"});
     if (std::ranges::find(kFillers, part) != kFillers.end()) return true;
     // A version: "1.2", "v0.30.1"
     if (part.starts_with('v')) part.remove_prefix(1);
@@ -63,26 +72,29 @@ constexpr auto kNotModelled = std::to_array<std::pair<std::string_view, std::str
     {"paddle", "has kernels and engines of its own, which are not modelled"},
     {"paddlepaddle", "has kernels and engines of its own, which are not modelled"},
     {"paddlenlp", "has kernels and engines of its own, which are not modelled"},
+    {"lora", "trains adapters alone, which is not modelled"},
+    {"qlora", "trains adapters alone, which is not modelled"},
+    {"peft", "trains adapters alone, which is not modelled"},
     {"unsloth", "has kernels of its own, which are not modelled"},
     {"llm.c", "has kernels of its own, which are not modelled"},
 });
 
 }  // namespace
 
-std::optional<std::string> without_wrappers(std::string_view name) {
-    const std::vector<std::string> parts = parts_of(name);
-    bool wrapped = names_llama_factory(parts);
-    std::string rest;
+BareName bare_name(std::string_view name) {
+    const std::vector<std::string> parts = name_parts(name);
+    BareName bare;
+    bare.wrapped = names_llama_factory(parts);
     for (const std::string& part : parts) {
-        wrapped = wrapped || is_wrapper(part);
+        bare.wrapped = bare.wrapped || is_wrapper(part);
         if (is_wrapper(part) || is_filler(part)) continue;
-        rest += (rest.empty() ? "" : "-") + part;
+        bare.rest += (bare.rest.empty() ? "" : "-") + part;
     }
-    return wrapped ? std::optional(rest) : std::nullopt;
+    return bare;
 }
 
 std::string_view why_not_modelled(std::string_view name) {
-    const std::vector<std::string> parts = parts_of(name);
+    const std::vector<std::string> parts = name_parts(name);
     const auto* found = std::ranges::find_if(kNotModelled, [&](const auto& entry) {
         return std::ranges::find(parts, entry.first) != parts.end();
     });

@@ -9,6 +9,10 @@
 namespace shardscope {
 namespace {
 
+bool is_number(std::string_view word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 // Of "8x" in "8xH100" and "8x H100": how many there are is another column's.
 std::size_t length_of_count(std::string_view word) {
     const std::size_t digits = std::min(word.find_first_not_of("0123456789"), word.size());
@@ -31,12 +35,19 @@ std::vector<std::string> words_of(std::string_view name) {
                          words[i].substr(kSeries.size()));
             words[i] = kSeries;
         }
-        if (i > 0 && words[i] == "gb") {
+        if (i > 0 && (words[i] == "gb" || words[i] == "gib")) {
             words[i - 1] += "gb";
             words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
         }
     }
-    for (std::string& word : words) word.erase(0, length_of_count(word));
+    if (words.size() > 2 && words[1] == "x" && is_number(words[0]))
+        words.erase(words.begin(), words.begin() + 2);
+    for (std::string& word : words) {
+        word.erase(0, length_of_count(word));
+        for (const std::string_view unit : {"gib", "g"})
+            if (word.ends_with(unit) && is_number(word.substr(0, word.size() - unit.size())))
+                word.replace(word.size() - unit.size(), unit.size(), "gb");
+    }
     std::erase(words, "");
     return words;
 }
@@ -46,9 +57,7 @@ bool has(const std::vector<std::string>& words, std::string_view word) {
 }
 
 bool is_capacity(std::string_view word) {
-    return word.size() > 2 && word.ends_with("gb") &&
-           std::ranges::all_of(word.substr(0, word.size() - 2),
-                               [](unsigned char c) { return std::isdigit(c) != 0; });
+    return word.size() > 2 && word.ends_with("gb") && is_number(word.substr(0, word.size() - 2));
 }
 
 // What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
@@ -61,9 +70,9 @@ std::string_view part_of(std::string_view word) {
 // Words that name no GPU by themselves.
 bool is_ornament(std::string_view word) {
     constexpr auto kOrnaments = std::to_array<std::string_view>(
-        {"nvidia", "amd", "tesla", "geforce", "rtx", "instinct", "gpu", "gpus", "dgx", "hgx", "oam",
-         "hbm2", "hbm2e", "hbm3", "hbm3e", "nvlink", "nvswitch", "generation", "grace", "hopper",
-         "blackwell", "superchip"});
+        {"nvidia",   "amd",        "tesla", "geforce", "rtx",       "instinct", "gpu",   "gpus",
+         "dgx",      "hgx",        "oam",   "hbm2",    "hbm2e",     "hbm3",     "hbm3e", "nvlink",
+         "nvswitch", "generation", "grace", "hopper",  "blackwell", "superchip"});
     return std::ranges::find(kOrnaments, word) != kOrnaments.end();
 }
 
@@ -85,10 +94,9 @@ std::optional<int> GpuName::words_apart(const GpuName& entry) const {
 }
 
 bool GpuName::is_board() const {
-    return std::ranges::any_of(words_,
-                               [](std::string_view word) {
-                                   return part_of(word) == "pcie" || part_of(word) == "nvl";
-                               });
+    return std::ranges::any_of(words_, [](std::string_view word) {
+        return part_of(word) == "pcie" || part_of(word) == "nvl";
+    });
 }
 
 }  // namespace shardscope

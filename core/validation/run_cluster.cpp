@@ -44,11 +44,12 @@ bool is_other_accelerator(const std::string& gpu) {
 
 [[noreturn]] void fail_unknown(const std::string& gpu) {
     if (is_other_accelerator(gpu))
-        throw Error("gpu",
-                    fmt::format("\"{}\" is no GPU of NVIDIA's or AMD's, whose kernels and collectives "
-                                "are all that is modelled",
-                                gpu),
-                    "leave the row out");
+        throw Error(
+            "gpu",
+            fmt::format("\"{}\" is no GPU of NVIDIA's or AMD's, whose kernels and collectives "
+                        "are all that is modelled",
+                        gpu),
+            "leave the row out");
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
     throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
@@ -63,8 +64,7 @@ double distance(double value, double wanted) {
 
 // Which of several of a name is meant where no column says it: the first of a kind, then modules, then boards.
 bool is_usual(std::string_view entry) {
-    constexpr auto kUsual = std::to_array<std::string_view>(
-{"v100-32gb", "a100-80gb", "h100-sxm"});
+    constexpr auto kUsual = std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm"});
     return std::ranges::find(kUsual, entry) != kUsual.end();
 }
 
@@ -104,8 +104,7 @@ Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed
 // Of cards with two devices rows may state the card's memory; a device has half of it.
 bool is_of_whole_card(const Cluster& cluster, double memory_gb) {
     constexpr std::string_view kTwoDevices = "mi250x";
-    return cluster.name == kTwoDevices &&
-           distance(2 * gib(cluster.device.memory), memory_gb) == 0;
+    return cluster.name == kTwoDevices && distance(2 * gib(cluster.device.memory), memory_gb) == 0;
 }
 
 void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {

@@ -33,6 +33,12 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
     // kernels (nanotron's optim/gradient_accumulator.py, optim/zero.py, parallel/tensor_parallel/).
     {.name = "nanotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
     {.name = "picotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
+    // Megatron-Core's own FSDP, which shards what ZeRO 3 does.
+    {.name = "megatron-fsdp",
+     .profile = RuntimeProfile::megatron,
+     .zero = 3,
+     .names_zero = true,
+     .stands_in = true},
     // Layers for Megatron-LM.
     {.name = "megablocks", .profile = RuntimeProfile::megatron, .stands_in = true},
 });
@@ -131,9 +137,8 @@ RunFramework behind_wrapper(const MeasuredRun& run, std::vector<Assumption>& ass
         assumed.push_back({"framework", engine});
         return *find_framework(engine);
     };
-    if (run.zero_stage) return take(*run.zero_stage == 0   ? "ddp"
-                                    : *run.zero_stage == 1 ? "deepspeed"
-                                                           : "fsdp");
+    if (run.zero_stage)
+        return take(*run.zero_stage == 0 ? "ddp" : *run.zero_stage == 1 ? "deepspeed" : "fsdp");
     RunFramework framework = take("fsdp");
     framework.zero = 0;
     framework.open = true;
@@ -141,19 +146,47 @@ RunFramework behind_wrapper(const MeasuredRun& run, std::vector<Assumption>& ass
     return framework;
 }
 
+std::optional<RunFramework> product_behind(const std::string& name, const MeasuredRun& run,
+                                           std::vector<Assumption>& assumed) {
+    if (auto product = product_named(name)) return product;
+    const BareName bare = bare_name(name);
+    if (!bare.rest.empty()) return product_named(bare.rest);
+    return bare.wrapped ? std::optional(behind_wrapper(run, assumed)) : std::nullopt;
+}
+
+// "deepspeed" of "deepspeed-zero++".
+std::optional<std::string> without_form(const std::string& name, std::string_view form) {
+    const std::size_t at = name.find(form);
+    if (at == std::string::npos) return std::nullopt;
+    const std::string before = trimmed(name.substr(0, at));
+    return before.empty() ? trimmed(name.substr(at + form.size())) : before;
+}
+
 std::optional<RunFramework> named_framework(const MeasuredRun& run,
                                             std::vector<Assumption>& assumed) {
     const std::string name = folded(run.framework);
-    if (auto product = product_named(name)) return product;
-    const auto rest = without_wrappers(name);
-    if (!rest) return std::nullopt;
-    return rest->empty() ? behind_wrapper(run, assumed) : product_named(*rest);
+    if (name.find("zero-infinity") != std::string::npos ||
+        name.find("offload") != std::string::npos)
+        throw Error("framework", fmt::format("{} offloads what no column says", run.framework),
+                    "leave the row out, and simulate a scenario, whose strategies have offload");
+    for (const char* form : {"zero++", "zeropp", "zero-plus-plus"})
+        if (const auto rest = without_form(name, form)) {
+            auto product =
+                rest->empty() ? *find_framework("deepspeed") : product_behind(*rest, run, assumed);
+            if (!product) return product;
+            product->zero = 3;
+            product->names_zero = product->plus_plus = true;
+            return product;
+        }
+    return product_behind(name, run, assumed);
 }
 
 // torch.compile has no column; rows that used it say so in their notes, or are of a program that compiles unless told
 // otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan since 2025; its files carry the month.
 RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
+    RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
+    const bool named = RunNotes(run.framework).affirms("compile");
+    if (named && said == RunNotes::Said::nothing) said = RunNotes::Said::yes;
     if (run.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
     const bool compiles = run.source.starts_with("foundation-model-stack/fms-fsdp");
     if (said == RunNotes::Said::denied && compiles)
@@ -161,7 +194,7 @@ RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& ass
     if (said == RunNotes::Said::denied) return RuntimeProfile::fsdp;
     if (compiles) return RuntimeProfile::fsdp_compile_blocks;
     if (said == RunNotes::Said::nothing) return RuntimeProfile::fsdp;
-    assumed.push_back({kFromNotes, "torch.compile"});
+    assumed.push_back({named ? "framework" : kFromNotes, "torch.compile"});
     const bool old = run.source.find("_2024") != std::string::npos;
     return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
 }

@@ -17,6 +17,7 @@ struct RunFramework {
     bool hybrid = false;      // HSDP: shards within nodes
     bool stands_in = false;   // the profile is the nearest product's, not its own
     bool open = false;        // PyTorch's DDP or FSDP: which is not said
+    bool plus_plus = false;   // ZeRO++: all three of its parts
 };
 
 // By the column, and what `source` and `assumptions` say of the year and of torch.compile; adds to `assumed` what it

@@ -64,7 +64,28 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {precision, "fp8-current", "fp8"},
     {precision, "fp8-tensorwise", "fp8"},
     {precision, "fp8-hybrid", "fp8"},
+    {precision, "fp8-mx", "mxfp8"},
+    {precision, "mx-fp8", "mxfp8"},
+    {precision, "fp4", "nvfp4"},
+    {precision, "float8-rowwise", "fp8-rowwise"},
+    {precision, "fp8-delayed-scaling", "fp8"},
+    {precision, "fp8-current-scaling", "fp8"},
+    {precision, "float8-tensorwise", "fp8"},
+    {precision, "bf16-mixed-precision", "bf16"},
+    {precision, "bf16-amp", "bf16"},
+    {precision, "amp-bf16", "bf16"},
+    {precision, "bf16/fp32", "bf16"},
+    {precision, "fp16-amp", "fp16"},
+    {precision, "amp-fp16", "fp16"},
+    {precision, "fp16/fp32", "fp16"},
     {mlp, "silu", "swiglu"},
+    {mlp, "silu-glu", "swiglu"},
+    {mlp, "gated-silu", "swiglu"},
+    {mlp, "swish-glu", "swiglu"},
+    {mlp, "geglu-tanh", "geglu"},
+    {mlp, "gelu-glu", "geglu"},
+    {mlp, "gated-gelu", "geglu"},
+    {mlp, "relu-squared", "relu2"},
     {mlp, "squared-relu", "relu2"},
     {mlp, "relu^2", "relu2"},
     {mlp, "gelu-new", "gelu"},
@@ -85,6 +106,10 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {recompute, "uniform", "full"},
     {recompute, "true", "full"},
     {recompute, "yes", "full"},
+    {recompute, "on", "full"},
+    {recompute, "enabled", "full"},
+    {recompute, "activation-checkpointing", "full"},
+    {recompute, "gradient-checkpointing", "full"},
     {recompute, "1", "full"},
     {recompute, "1.0", "full"},
     {recompute, "per-layer", "full"},
@@ -93,6 +118,8 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {recompute, "every-block", "full"},
     {recompute, "false", "none"},
     {recompute, "no", "none"},
+    {recompute, "off", "none"},
+    {recompute, "disabled", "none"},
     {recompute, "0", "none"},
     {recompute, "0.0", "none"},
     {attention, "flash", "flash", true},
@@ -107,6 +134,8 @@ constexpr auto kSpellings = std::to_array<Spelling>({
     {memory_kind, "max-allocated", "allocated"},
     {memory_kind, "peak-allocated", "allocated"},
     {memory_kind, "max-memory-allocated", "allocated"},
+    {memory_kind, "torch.cuda.max-memory-allocated", "allocated"},
+    {memory_kind, "torch.cuda.max-memory-reserved", "reserved"},
     {memory_kind, "max-reserved", "reserved"},
     {memory_kind, "peak-reserved", "reserved"},
     {memory_kind, "max-memory-reserved", "reserved"},
@@ -124,7 +153,8 @@ bool is_unknown_mark(std::string_view text) {
 
 std::string usual_word(RunWord column, std::string_view text) {
     if (is_unknown_mark(text)) return "";
-    const std::string written = folded(text);
+    std::string written = folded(text);
+    std::erase_if(written, [](char c) { return c == '(' || c == ')' || c == ','; });
     const auto* found = std::ranges::find_if(kSpellings, [&](const Spelling& s) {
         return s.column == column &&
                (s.begins ? written.starts_with(s.written) : written == s.written);

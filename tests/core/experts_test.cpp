@@ -181,7 +181,8 @@ TEST(Experts, ShardGroupsReduceWithinAndBetween) {
             const int same = group / 2;
             EXPECT_GE(same * expert_shards, experts / 2);
             EXPECT_LT(same * expert_shards, experts / 2 + 16 * same * 3);
-            const auto within = sums[{std::string(kExpertDataGroup), CollectiveKind::reduce_scatter}];
+            const auto within =
+                sums[{std::string(kExpertDataGroup), CollectiveKind::reduce_scatter}];
             EXPECT_EQ(within, same > 1 ? same * expert_shards : 0);
             const auto between = sums[{std::string(kReplicaGroup), CollectiveKind::all_reduce}];
             EXPECT_EQ(between, group < 8 ? expert_shards + other_shards : 0);
@@ -377,8 +378,9 @@ TEST(Experts, RefusesByName) {
         {eight, "tp: 4, sequence_parallel: true, ep: 8, etp: 2",
          "ep 8 does not divide tp / etp · dp 4: these ranks share the experts; use ep 1, 2 or 4"},
         {eight, "zero: 3, ep: 8, shard_group: 4",
-         "shard_group 4 with ep 8: the 4 ranks of a group that share the experts do not divide into "
-         "expert-parallel groups; use a shard_group that is a multiple of 8, or ep 2 or 4"},
+         "shard_group 4 with ep 8: the 4 ranks of a group that share the experts do not divide "
+         "into "
+         "expert-parallel groups; use a shard_group that is a multiple of 8, or ep 1, 2 or 4"},
         {"", "tp: 2, etp: 1", "etp 1, but the model has no experts to divide"},
     };
     for (const RefusedExperts& c : cases) {

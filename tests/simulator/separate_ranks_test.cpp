@@ -92,8 +92,11 @@ TEST(Symmetry, OneRankPerRoleIsAllRanks) {
 
 // Experts over data-parallel ranks alone, and over tensor-parallel ones too, within nodes and beyond them.
 TEST(Symmetry, SoAreRanksThatShareExperts) {
-    for (const char* degrees : {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
-                                "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8"})
+    for (const char* degrees :
+         {"tp: 2, ep: 4", "tp: 2, etp: 1, ep: 8", "tp: 4, etp: 1, ep: 2",
+          "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8",
+          "tp: 2, ep: 2, zero: 3, shard_group: 4", "tp: 2, ep: 4, zero: 2, shard_group: 4",
+          "tp: 2, etp: 1, ep: 4, zero: 1, shard_group: 2"})
         for (const int nodes : {1, 2, 4}) {
             const Scenario scenario = parse_scenario(
                 fmt::format(

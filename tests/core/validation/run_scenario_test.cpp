@@ -118,6 +118,9 @@ TEST(RunScenario, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("8xH800 (NVLink)"), "h800");
     EXPECT_EQ(cluster("A800-SXM4-80GB"), "a800");
     EXPECT_EQ(cluster("8x A100"), "a100-80gb");
+    EXPECT_EQ(cluster("8 x RTX 4090"), "rtx-4090");
+    EXPECT_EQ(cluster("A100-40G"), "a100-40gb");
+    EXPECT_EQ(cluster("A100 80GiB"), "a100-80gb");
     EXPECT_EQ(cluster("NVIDIA GH200 Grace Hopper Superchip"), "gh200");
     EXPECT_EQ(cluster("NVIDIA RTX 6000 Ada Generation"), "rtx-6000-ada");
     EXPECT_EQ(cluster("A6000"), "rtx-a6000");
@@ -142,17 +145,39 @@ TEST(RunScenario, GpusByTheirProductNames) {
 // Of an MI250X schedulers count the two chips; rows may state the card's memory.
 TEST(RunScenario, ACardWithTwoDevices) {
     const auto with_memory = [](double memory) {
-        return mapped([memory](MeasuredRun& run) {
-            run.gpu = "MI250X";
-            run.gpu_memory_gb = memory;
-        });
+        MeasuredRun run = full_row();
+        run.gpu = "MI250X";
+        run.gpu_memory_gb = memory;
+        return map_run(run);
     };
     const MappedRun half = with_memory(64), whole = with_memory(128);
     EXPECT_EQ(half.scenario.cluster.device.memory, whole.scenario.cluster.device.memory);
     EXPECT_THAT(half.assumed.with(0), Not(Contains(testing::Field(&Assumption::column, "gpu"))));
-    EXPECT_THAT(whole.assumed.with(0),
-                Contains((Assumption{"gpu", "one of the two devices of a card, each counted by gpus"})));
+    EXPECT_THAT(
+        whole.assumed.with(0),
+        Contains((Assumption{"gpu", "one of the two devices of a card, each counted by gpus"})));
     EXPECT_THAT(whole.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "64"})));
+}
+
+TEST(RunScenario, PrecisionsBySpellingAndByTheNearest) {
+    const auto precision = [](const char* written) {
+        MeasuredRun run = full_row();
+        run.gpu = "B200";
+        run.gpu_memory_gb.reset();
+        run.precision = written;
+        run.grad_dtype = "";
+        const MappedRun mapped = map_run(run);
+        const auto assumed = mapped.assumed.with(0);
+        const bool said =
+            std::ranges::find(assumed, "precision", &Assumption::column) != assumed.end();
+        return std::pair(std::string(name_of(mapped.scenario.training.arithmetic())), said);
+    };
+    EXPECT_EQ(precision("FP8 (delayed scaling)"), std::pair(std::string("fp8"), false));
+    EXPECT_EQ(precision("float8 rowwise"), std::pair(std::string("fp8-rowwise"), false));
+    EXPECT_EQ(precision("FP8-MX"), std::pair(std::string("mxfp8"), false));
+    EXPECT_EQ(precision("bf16 mixed precision"), std::pair(std::string("bf16"), false));
+    EXPECT_EQ(precision("fp8 blockwise"), std::pair(std::string("fp8-rowwise"), true));
+    EXPECT_EQ(precision("bf16-true"), std::pair(std::string("bf16"), true));
 }
 
 // A rack's NVLink goes beyond the tray that rows call a node, and nodes that are not stated divide the GPUs.
@@ -448,7 +473,7 @@ INSTANTIATE_TEST_SUITE_P(
                   run.experts = 8;
                   run.experts_per_token = 2;
               }},
-        Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
+        Empty{"grad_dtype", "fp32", [](MeasuredRun& run) { run.grad_dtype = ""; }},
         Empty{"grad_dtype", "bf16",
               [](MeasuredRun& run) {
                   run.grad_dtype = "";
@@ -531,8 +556,12 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.framework = ""; }},
         RefusedRun{"unknown-name", "framework \"megatrn\"",
                    [](MeasuredRun& run) { run.framework = "megatrn"; }},
+        RefusedRun{"framework", "offloads what no column says",
+                   [](MeasuredRun& run) { run.framework = "DeepSpeed ZeRO-Infinity"; }},
         RefusedRun{"unknown-name", "precision \"fp7\"",
                    [](MeasuredRun& run) { run.precision = "fp7"; }},
+        RefusedRun{"precision", "NVIDIA A100 SXM 80 GB has no fp8",
+                   [](MeasuredRun& run) { run.precision = "fp8"; }},
         RefusedRun{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
                    [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
         RefusedRun{"unknown-name", "\"mish\" is not modelled",
@@ -540,8 +569,7 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedRun{"gpu", "\"RTX 6000\"", [](MeasuredRun& run) { run.gpu = "RTX 6000"; }},
         RefusedRun{"gpu", "\"Gaudi 2\" is no GPU of NVIDIA's or AMD's",
                    [](MeasuredRun& run) { run.gpu = "Gaudi 2"; }},
-        RefusedRun{"gpu", "\"TPU v5p\" is no GPU",
-                   [](MeasuredRun& run) { run.gpu = "TPU v5p"; }},
+        RefusedRun{"gpu", "\"TPU v5p\" is no GPU", [](MeasuredRun& run) { run.gpu = "TPU v5p"; }},
         RefusedRun{"framework", "MaxText runs on JAX and XLA, whose kernels are not modelled",
                    [](MeasuredRun& run) { run.framework = "MaxText"; }},
         RefusedRun{"framework", "Colossal-AI has engines of its own",
