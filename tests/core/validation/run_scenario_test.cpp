@@ -94,6 +94,7 @@ TEST(RunScenario, GpusByTheirProductNames) {
         run.gpu = gpu;
         run.gpu_memory_gb = memory;
         run.intra_node_GBps = link;
+        run.precision = "fp16";  // which all of them have
         return map_run(run).scenario.cluster.name;
     };
     EXPECT_EQ(cluster("A100"), "a100-80gb");
@@ -130,6 +131,7 @@ TEST(RunScenario, GpusByTheirProductNames) {
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
+        run.precision = "fp16";
         return map_run(run).assumed.with(0);
     };
     EXPECT_THAT(assumed("V100-PCIE-32GB"), Contains((Assumption{"gpu", "v100-32gb"})));
@@ -299,8 +301,10 @@ TEST(RunScenario, PrecisionColumns) {
     EXPECT_EQ(fp16.precision, DType::fp16);
     EXPECT_EQ(fp16.gradient_dtype, DType::fp16);
     EXPECT_FALSE(fp16.math);
-    const TrainingSpec fp8 =
-        mapped_training([](MeasuredRun& run) { run.precision = "fp8-rowwise"; });
+    const TrainingSpec fp8 = mapped_training([](MeasuredRun& run) {
+        run.gpu = "H100";
+        run.precision = "fp8-rowwise";
+    });
     EXPECT_EQ(fp8.precision, DType::bf16);
     EXPECT_EQ(fp8.math, MathType::fp8_rowwise);
 }
