@@ -32,16 +32,17 @@ bool is_wrapper(std::string_view part) {
 // nothing.
 bool is_filler(std::string_view part) {
     constexpr auto kFillers =
-        std::to_array<std::string_view>({"hugging", "face",     "llama",       "factory",
-                                         "ms",      "with",     "and",         "by",
-                                         "via",     "in",       "on",          "backend",
-                                         "plugin",  "strategy", "primus",      "fairseq",
-                                         "te",      "moe",      "transformer", "engine",
-                                         "ulysses", "tp",       "pp",          "dp",
-                                         "cp",      "ep",       "sp",          "3d",
-                                         "4d",      "parallel", "parallelism", "torch.compile",
-                                         "compile", "compiled", "rocm",        "cuda",
-                                         "amd"});
+        std::to_array<std::string_view>({"hugging",   "face",     "llama",       "factory",
+                                         "ms",        "with",     "and",         "by",
+                                         "via",       "in",       "on",          "backend",
+                                         "plugin",    "strategy", "primus",      "fairseq",
+                                         "te",        "moe",      "transformer", "engine",
+                                         "ulysses",   "tp",       "pp",          "dp",
+                                         "cp",        "ep",       "sp",          "3d",
+                                         "4d",        "parallel", "parallelism", "torch.compile",
+                                         "compile",   "compiled", "rocm",        "cuda",
+                                         "amd",       "no",       "without",     "offload",
+                                         "offloading"});
     if (std::ranges::find(kFillers, part) != kFillers.end()) return true;
     // A version: "1.2", "v0.30.1"
     if (part.starts_with('v')) part.remove_prefix(1);

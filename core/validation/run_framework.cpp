@@ -137,8 +137,9 @@ RunFramework behind_wrapper(const MeasuredRun& run, std::vector<Assumption>& ass
         assumed.push_back({"framework", engine});
         return *find_framework(engine);
     };
-    if (run.zero_stage)
-        return take(*run.zero_stage == 0 ? "ddp" : *run.zero_stage == 1 ? "deepspeed" : "fsdp");
+    if (run.zero_stage == 0) return take("ddp");
+    if (run.zero_stage == 1) return take("deepspeed");
+    if (run.zero_stage) return take("fsdp");
     RunFramework framework = take("fsdp");
     framework.zero = 0;
     framework.open = true;
@@ -165,10 +166,6 @@ std::optional<std::string> without_form(const std::string& name, std::string_vie
 std::optional<RunFramework> named_framework(const MeasuredRun& run,
                                             std::vector<Assumption>& assumed) {
     const std::string name = folded(run.framework);
-    if (name.find("zero-infinity") != std::string::npos ||
-        name.find("offload") != std::string::npos)
-        throw Error("framework", fmt::format("{} offloads what no column says", run.framework),
-                    "leave the row out, and simulate a scenario, whose strategies have offload");
     for (const char* form : {"zero++", "zeropp", "zero-plus-plus"})
         if (const auto rest = without_form(name, form)) {
             auto product =
@@ -211,6 +208,17 @@ RuntimeProfile in_2021(RuntimeProfile profile) {
     return profile;
 }
 
+// Offloaded states are neither in the device's memory nor stepped by it, and no column says which are.
+void refuse_offloading(const MeasuredRun& run) {
+    const RunNotes name(run.framework);
+    const bool named = name.affirms("ZeRO-Infinity") || name.affirms("offload");
+    if (!named && !RunNotes(run.assumptions).affirms("offload")) return;
+    throw Error("framework",
+                fmt::format("{} offload{} what no column says",
+                            named ? run.framework : "the row's assumptions", named ? "s" : ""),
+                "leave the row out, and simulate a scenario, whose strategies have offload");
+}
+
 }  // namespace
 
 RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
@@ -218,6 +226,7 @@ RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assum
         throw Error("missing-value", "column \"framework\" is empty", "nothing can stand for it");
     if (const auto why = why_not_modelled(folded(run.framework)); !why.empty())
         throw Error("framework", fmt::format("{} {}", run.framework, why), "leave the row out");
+    refuse_offloading(run);
     auto framework = named_framework(run, assumed);
     if (!framework) {
         std::vector<std::string_view> names;

@@ -125,6 +125,7 @@ TEST(RunFramework, ProgramsAroundOthers) {
                                  {"DeepSpeed-Megatron", "megatron-deepspeed", 0},
                                  {"Megatron-LM + TE", "megatron", 0},
                                  {"Primus (torchtitan)", "fsdp2", 3},
+                                 {"DeepSpeed ZeRO-3 (no offload)", "deepspeed", 3},
                                  {"fairseq FSDP", "fsdp", 3},
                                  {"FSDP2 + TP", "fsdp2", 3},
                                  {"DeepSpeed (Ulysses), ZeRO 3", "deepspeed", 3},

@@ -562,6 +562,8 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.framework = "megatrn"; }},
         RefusedRun{"framework", "offloads what no column says",
                    [](MeasuredRun& run) { run.framework = "DeepSpeed ZeRO-Infinity"; }},
+        RefusedRun{"framework", "the row's assumptions offload what no column says",
+                   [](MeasuredRun& run) { run.assumptions = "CPU offload of the optimizer"; }},
         RefusedRun{"unknown-name", "precision \"fp7\"",
                    [](MeasuredRun& run) { run.precision = "fp7"; }},
         RefusedRun{"precision", "NVIDIA A100 SXM 80 GB has no fp8",
