@@ -23,9 +23,19 @@ enum class DeviceKind { gpu, cpu };
 
 // A GPU's generation: how its tensor cores are fed, and which tiles its libraries multiply with
 // (simulator/gpu_generation.h).
-enum class Architecture : std::uint8_t { volta, ampere, ada, hopper, blackwell, cdna3 };
-inline constexpr std::array<std::string_view, 6> kArchitectures = {"volta",  "ampere",    "ada",
-                                                                   "hopper", "blackwell", "cdna3"};
+enum class Architecture : std::uint8_t {
+    volta,
+    turing,
+    ampere,
+    ada,
+    hopper,
+    blackwell,
+    cdna2,
+    cdna3,
+    cdna4
+};
+inline constexpr std::array<std::string_view, 9> kArchitectures = {
+    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3", "cdna4"};
 
 // One measured matrix multiply C[m,n] = A[m,k]·B[k,n] (row-major; the linear layer's m is its rows).
 struct MatmulSample {

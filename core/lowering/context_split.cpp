@@ -25,17 +25,19 @@ void check_sequence(const Model& model, const Strategy& s) {
                                    : fmt::format("use seq {}, or a smaller cp", above));
 }
 
-// Ulysses divides what heads tensor parallelism has left to the rank.
+// Ulysses divides what heads tensor parallelism has left to the rank; of fewer key and value heads than ranks
+// several have the same one.
 void check_ulysses_heads(const Layer& layer, const BlockLayer& block, const Strategy& s) {
-    const auto check = [&](const char* what, std::int64_t heads) {
-        if (heads % s.cp == 0) return;
-        refuse_context_split(
-            fmt::format("{}: {} {} per rank (tp {}) do not divide over cp {}", layer.name, heads,
-                        what, s.tp, s.cp),
-            fmt::format("use a cp that divides {}, or cp_kind ring or all-gather", heads));
+    const auto refuse = [&](const char* what, std::int64_t heads, const std::string& fix) {
+        refuse_context_split(fmt::format("{}: {} {} per rank (tp {}) do not divide over cp {}",
+                                         layer.name, heads, what, s.tp, s.cp),
+                             fmt::format("use a cp that {}, or cp_kind ring or all-gather", fix));
     };
-    check("heads", block.heads);
-    check("key-value heads", block.kv_heads);
+    if (block.heads % s.cp != 0)
+        refuse("heads", block.heads, fmt::format("divides {}", block.heads));
+    const std::int64_t kv = block.kv_heads;
+    if (kv % s.cp != 0 && s.cp % kv != 0)
+        refuse("key-value heads", kv, fmt::format("divides {0} or is a multiple of {0}", kv));
 }
 
 }  // namespace

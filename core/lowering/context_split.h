@@ -11,7 +11,7 @@ namespace shardscope {
 
 // The model with the tokens of one rank: `model` is one tensor-parallel rank's (tensor_split.h). Parameters
 // stay whole. Throws Error "context-parallel" where the model has no tokens, or where tokens or heads do not
-// divide: rings and gathers deal 2·cp pieces, Ulysses divides tokens and heads by cp.
+// divide: rings and gathers deal 2·cp pieces, Ulysses divides tokens and heads by cp, of key and value heads also cp by them.
 Model divide_sequence(Model model, const Strategy& strategy);
 
 }  // namespace shardscope

@@ -45,7 +45,7 @@ void Gather::begin_updated(const LayerRange& range) {
     b.wait(Stream::gather, b.record(Stream::compute));
     for (std::size_t l = range.first; l < range.last; ++l)
         for (const UnitId unit : units_of(l)) {
-            if (gathered_[unit.index()] || !context_.units[unit.index()].group.valid()) continue;
+            if (gathered_[unit.index()] || context_.units[unit.index()].ranks == 1) continue;
             gathered_[unit.index()] = true;
             gather_updated(context_, parameters_, unit);
             updated_[unit.index()] = b.record(Stream::gather);
@@ -132,7 +132,7 @@ void Gather::before_root(std::size_t layer) {
     root_ready_.clear();
     for (const auto& [of, unit] : root_gathered_) {
         Weights& weights = weights_of(of);
-        if (context_.units[weights.units[unit].index()].group.valid())
+        if (context_.units[weights.units[unit].index()].ranks > 1)
             copy_out(weights, unit, root_[weights.units[unit].index()]);
     }
     root_gathered_.clear();
@@ -308,7 +308,7 @@ void Gather::make_weights(Weights& weights, std::size_t unit, BufferId copy) {
     auto& b = context_.builder;
     const UnitId id = weights.units[unit];
     const Unit& u = context_.units[id.index()];
-    if (!u.group.valid()) return;
+    if (u.ranks == 1) return;
     copy_out(weights, unit, copy);
     const DType type = context_.storage;
     if (gathers_quantised()) {
@@ -323,7 +323,7 @@ void Gather::make_weights(Weights& weights, std::size_t unit, BufferId copy) {
                {parameters_.unit(id).secondary, 0, 0}});
 }
 
-// Of a unit that nobody else holds.
+// Of a unit that is not sharded.
 void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, Events& ready) {
     const Unit& u = context_.units[weights.units[unit].index()];
     if (!context_.casts(u)) return bring(weights, unit, {to, 0, 0}, ready);
@@ -345,7 +345,7 @@ void Gather::issue(std::size_t layer, Events& ready) {
 void Gather::gather_unit(Weights& weights, std::size_t unit, BufferId copy, Events& ready) {
     const UnitId id = weights.units[unit];
     const Unit& u = context_.units[id.index()];
-    if (!u.group.valid()) return bring_whole(weights, unit, copy, ready);
+    if (u.ranks == 1) return bring_whole(weights, unit, copy, ready);
     if (gathers_quantised()) return gather_quantised(weights, unit, ready);
     Collective c;
     c.kind = CollectiveKind::all_gather;

@@ -261,8 +261,10 @@ private:
     // Ulysses: the same with all tokens of a part of the heads.
     void ulysses_attention(std::size_t l, const BlockLayer& layer);
     BufferId ulysses_attention_backward(std::size_t l, const BlockLayer& layer, BufferId d_o);
-    void all_to_all(std::size_t l, const char* what, BufferId from, BufferId to,
-                    std::initializer_list<std::int64_t> widths);
+    void move_outputs(std::size_t l, const char* what, BufferId from, BufferId to,
+                      std::int64_t width);
+    BufferId piece(std::size_t l, const char* what, int i, std::int64_t elements);
+    void all_to_all(BufferId from, BufferId to, std::initializer_list<std::int64_t> widths);
     BufferId scatter_key_gradients(std::size_t l, const ContextShape& shape, BufferId whole);
     void block_mlp_inner(std::size_t l, const BlockLayer& layer);
     // block_qkv of latent attention (layers_latent.cpp), and its gradient: that of the block's

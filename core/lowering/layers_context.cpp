@@ -215,82 +215,114 @@ BufferId LayerLowering::context_attention_backward(std::size_t l, const BlockLay
     return dqkv;
 }
 
-// Divides what rows and heads a rank has: tensors of so many elements per row lie one behind the other in
-// `from`. Each goes on its own; what a rank sends to one other has to be laid out in one piece before, and
-// what it receives behind one another after.
-void LayerLowering::all_to_all(std::size_t l, const char* what, BufferId from, BufferId to,
+// Sends tensors of so many elements per row, which lie one behind the other in `from`, to the ranks of their heads or of
+// their rows, each on its own.
+void LayerLowering::all_to_all(BufferId from, BufferId to,
                                std::initializer_list<std::int64_t> widths) {
-    auto& b = context_.builder;
-    const std::int64_t rows = context_.rows();
-    std::int64_t elements = 0;
-    for (const std::int64_t width : widths) elements += rows * width;
-    const auto piece = [&](int i) {
-        return block_buffer(l, what, i, elements, context_.storage, Category::communication);
-    };
-    emit(Copy{elements}, {start_of(from), start_of(piece(0))});
     std::int64_t offset = 0;
     for (const std::int64_t width : widths) {
         Collective c;
         c.kind = CollectiveKind::all_to_all;
         c.group = context_.cp;
-        c.elements = rows * width;
+        c.elements = context_.rows() * width;
         c.dtype = context_.storage;
-        c.send = {piece(0), offset, 0};
-        c.recv = {piece(1), offset, 0};
-        b.collective(Stream::compute, c);
-        offset += rows * width * size_of(context_.storage);
+        c.send = {from, offset, 0};
+        c.recv = {to, offset, 0};
+        context_.builder.collective(Stream::compute, c);
+        offset += c.elements * size_of(context_.storage);
     }
-    emit(Copy{elements}, {start_of(piece(1)), start_of(to)});
 }
 
-// What a rank attends to once it has all tokens of its part of the heads, and the widths of what it gets.
+// What a rank attends to once it has all tokens of its part of the heads, and the widths of what it gets. With more ranks
+// than key and value heads each head goes to several of them, and is copied before (DeepSpeed's
+// runtime/sequence_parallel/ulysses_sp.py: kv_replication_factor).
 struct LayerLowering::UlyssesShape {
     UlyssesShape(const BlockLayer& layer, std::int64_t samples, std::int64_t cp)
-        : attention{samples,
+        : copies(std::max<std::int64_t>(1, cp / layer.kv_heads)),
+          attention{samples,
                     layer.seq * cp,
                     layer.heads / cp,
-                    layer.kv_heads / cp,
+                    layer.kv_heads * copies / cp,
                     layer.head_dim,
                     AttentionKind::flash,
                     1,
                     layer.is_latent() ? layer.value_dim : 0},
           q(layer.heads * layer.head_dim),
-          k(layer.kv_heads * layer.head_dim),
-          v(layer.kv_heads * layer.value_dim),
+          k(layer.kv_heads * copies * layer.head_dim),
+          v(layer.kv_heads * copies * layer.value_dim),
           y(layer.heads * layer.value_dim) {}
     std::int64_t qkv() const { return q + k + v; }
 
+    std::int64_t copies;  // of each key and value head
     Attention attention;
     std::int64_t q, k, v, y;  // of a row
 };
 
+BufferId LayerLowering::piece(std::size_t l, const char* what, int i, std::int64_t elements) {
+    return block_buffer(l, what, i, elements, context_.storage, Category::communication);
+}
+
+// What a rank sends to one other has to be laid out in one piece before, and what it receives behind one another after.
 void LayerLowering::ulysses_attention(std::size_t l, const BlockLayer& layer) {
     const std::int64_t rows = context_.rows();
     const UlyssesShape s(layer, context_.layout.micro_batch, context_.layout.cp);
-    const BufferId mine = saved(l, "qkv.of heads", rows * s.qkv());
-    all_to_all(l, "queries, keys and values", saved(l, "qkv", rows * s.qkv()), mine,
-               {s.q, s.k, s.v});
+    constexpr const char* kSent = "queries, keys and values";
+    const std::int64_t all = rows * s.qkv();
+    const BufferId mine = saved(l, "qkv.of heads", all);
+    const BufferId qkv = saved(l, "qkv", rows * qkv_width(layer));
+    const BufferId sent = piece(l, kSent, 0, all), received = piece(l, kSent, 1, all);
+    if (s.copies == 1) {
+        emit(Copy{all}, {start_of(qkv), start_of(sent)});
+    } else {
+        emit(Copy{rows * s.q}, {start_of(qkv), start_of(sent)});
+        emit(TakeKeyValues{rows, layer.heads, layer.kv_heads, layer.head_dim, s.copies,
+                           s.attention.value_dim},
+             {start_of(qkv), {sent, rows * s.q * size_of(context_.storage), 0}});
+    }
+    all_to_all(sent, received, {s.q, s.k, s.v});
+    emit(Copy{all}, {start_of(received), start_of(mine)});
     const BufferId o = saved(l, "attention.of heads", rows * s.y);
     emit(s.attention, {start_of(mine), start_of(o), start_of(attention_stats(l, s.attention))});
-    all_to_all(l, "outputs", o, saved(l, "attention", rows * s.y), {s.y});
+    move_outputs(l, "outputs", o, saved(l, "attention", rows * s.y), s.y);
+}
+
+void LayerLowering::move_outputs(std::size_t l, const char* what, BufferId from, BufferId to,
+                                 std::int64_t width) {
+    const std::int64_t all = context_.rows() * width;
+    const BufferId sent = piece(l, what, 0, all), received = piece(l, what, 1, all);
+    emit(Copy{all}, {start_of(from), start_of(sent)});
+    all_to_all(sent, received, {width});
+    emit(Copy{all}, {start_of(received), start_of(to)});
 }
 
 BufferId LayerLowering::ulysses_attention_backward(std::size_t l, const BlockLayer& layer,
                                                    BufferId d_o) {
     const std::int64_t rows = context_.rows();
     const UlyssesShape s(layer, context_.layout.micro_batch, context_.layout.cp);
-    const BufferId dqkv = temporary(l, "d qkv", rows * s.qkv());
+    const BufferId dqkv = temporary(l, "d qkv", rows * qkv_width(layer));
     if (part_ == BackwardPart::weight) return dqkv;
+    const std::int64_t all = rows * s.qkv();
     const BufferId dy = temporary(l, "d attention.of heads", rows * s.y);
-    all_to_all(l, "d outputs", d_o, dy, {s.y});
+    move_outputs(l, "d outputs", d_o, dy, s.y);
     const Attention& a = s.attention;
     const AttentionGrad g{a.samples,  a.seq,  a.heads, a.kv_heads,
                           a.head_dim, a.kind, 1,       a.value_dim};
-    const BufferId d_mine = temporary(l, "d qkv.of heads", rows * s.qkv());
-    emit(g, {start_of(dy), start_of(saved(l, "qkv.of heads", rows * s.qkv())),
+    const BufferId d_mine = temporary(l, "d qkv.of heads", all);
+    emit(g, {start_of(dy), start_of(saved(l, "qkv.of heads", all)),
              start_of(saved(l, "attention.of heads", rows * s.y)), start_of(attention_stats(l, a)),
              start_of(d_mine)});
-    all_to_all(l, "d queries, keys and values", d_mine, dqkv, {s.q, s.k, s.v});
+    constexpr const char* kSent = "d queries, keys and values";
+    const BufferId sent = piece(l, kSent, 0, all), received = piece(l, kSent, 1, all);
+    emit(Copy{all}, {start_of(d_mine), start_of(sent)});
+    all_to_all(sent, received, {s.q, s.k, s.v});
+    if (s.copies == 1)
+        emit(Copy{all}, {start_of(received), start_of(dqkv)});
+    else
+        emit(PutGradients{rows, layer.heads, layer.kv_heads, layer.head_dim, s.copies,
+                          s.attention.value_dim},
+             {start_of(received),
+              {received, rows * s.q * size_of(context_.storage), 0},
+              start_of(dqkv)});
     return dqkv;
 }
 

@@ -222,12 +222,12 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
     context.tokens = group_named(plan.program, kTokenGroup);
     if (!context.tokens.valid()) context.tokens = layout.ep > 1 ? context.ep : context.etp;
     const Bytes bucket = bucket_of(plan.strategy, context.rules, layout, stage, gradient);
-    context.units =
-        make_units(local, plan.splits, context.chunks,
-                   {context.zero, layout.shards, context.gradient, bucket, layout.tp,
-                    context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
-                    group_named(plan.program, kExpertDataGroup), plan.training.optimizer,
-                    context.rules.persistent, context.rules.reuse_distance});
+    context.units = make_units(
+        local, plan.splits, context.chunks,
+        {context.zero, layout.shards, context.gradient, bucket, layout.tp,
+         context.sequence_parallel(), layout.experts_apart(), layout.same_experts(),
+         group_named(plan.program, layout.same_experts() > 1 ? kExpertDataGroup : kReplicaGroup),
+         plan.training.optimizer, context.rules.persistent, context.rules.reuse_distance});
     check_tied(context);
     context.places = places_of(local, context.units);
     StageLowering(context).run();

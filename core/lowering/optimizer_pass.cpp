@@ -180,7 +180,7 @@ BodyId lower_optimizer(LoweringContext& context, ParameterBuffers& parameters, B
     if (host && norm.valid()) host->take_norm(norm);
     const auto gathers = [&](const Unit& unit) {
         const int zero = context.zero_of(unit);
-        return (zero == 1 || zero == 2) && unit.group.valid() && !context.strategy.overlap_gather;
+        return (zero == 1 || zero == 2) && unit.ranks > 1 && !context.strategy.overlap_gather;
     };
     const std::vector<BufferId> wide = widened_gradients(context, parameters);
     for (std::size_t u = 0; u < context.units.size(); ++u) {

@@ -45,6 +45,15 @@ std::int64_t state_bytes(const Parameter& parameter, OptimizerSpec spec, Optimiz
     return spec.states() * n * state + factored;
 }
 
+// Whether a product's shards still have rows and columns, or its optimizer brings matrices together: FSDP2's parameters
+// are DTensors, whose reductions and full_tensor() do that; Muon of Megatron's distributed optimizer gathers its updates
+// (Liu et al. 2025, arXiv:2502.16982, section 2.3), as ours does. FSDP1 and DeepSpeed have flat shards.
+bool finds_matrices(OptimizerKind kind, RuntimeProfile profile) {
+    if (profile == RuntimeProfile::shardscope) return true;
+    if (profile == RuntimeProfile::megatron) return kind == OptimizerKind::muon;
+    return is_fsdp(profile) && profile != RuntimeProfile::llm_foundry;
+}
+
 }  // namespace
 
 MatrixShape matrix_of(const Parameter& parameter) {
@@ -101,7 +110,7 @@ std::int64_t optimizer_state_bytes(const Model& model, const TrainingSpec& train
 void check_optimizer(const Model& model, const TrainingSpec& training, const Strategy& strategy) {
     const OptimizerKind kind = training.optimizer.kind;
     if (kind != OptimizerKind::adafactor && kind != OptimizerKind::muon) return;
-    if (strategy.zero >= 1 && strategy.profile != RuntimeProfile::shardscope)
+    if (strategy.zero >= 1 && !finds_matrices(kind, strategy.profile))
         throw Error(
             "optimizer",
             fmt::format("optimizer {} with zero {} in profile {}: it needs rows and columns "

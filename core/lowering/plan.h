@@ -51,7 +51,7 @@ struct Unit {
     GroupId
         group;  // who reduces its gradients and shards it: data-parallel ranks, or those of them
                 // that hold the same experts; invalid: nobody else holds it
-    int ranks = 1;               // the group's size
+    int ranks = 1;               // the group's size; 1 with a group: who only reduces its gradients
     std::int64_t elements = 0;   // sum of the parameters'
     std::int64_t shard = 0;      // elements one rank owns; = elements when nothing is sharded.
                                  // Sharded: ⌈elements/ranks⌉ rounded up to kShardAlignment

@@ -93,7 +93,7 @@ void Reduction::sum_shared(const Unit& unit, BufferId whole) {
 
 // Between shard groups: what has been summed within them.
 void Reduction::sum_over_replicas(const Unit& unit, const Collective& summed) {
-    if (!context_.replicas.valid()) return;
+    if (!context_.replicas.valid() || unit.group == context_.replicas) return;
     Collective c;
     c.group = context_.replicas;
     c.elements = summed.kind == CollectiveKind::reduce_scatter ? unit.shard : unit.padded;
@@ -155,9 +155,9 @@ void Reduction::sum_over_group(Flight& flight, BufferId whole, BufferId store) {
     c.group = unit.group;
     c.elements = unit.padded;
     c.dtype = flight.type;
-    if (context_.zero == 0 || context_.rules.shards_by_all_reduce) {
+    if (!context_.is_sharded(unit) || context_.rules.shards_by_all_reduce) {
         c.recv = {whole, 0, 0};
-        flight.whole = context_.zero >= 1;
+        flight.whole = context_.is_sharded(unit);
         if (whole != store) flight.partial = whole;
     } else {
         c.kind = CollectiveKind::reduce_scatter;

@@ -237,7 +237,10 @@ private:
     void finish(Unit& unit, bool experts = false) {
         unit.optimizer = steppers_[unit.entries.front().parameter.index()];
         unit.ranks = experts ? rules_.expert_ranks : rules_.dp;
-        if (unit.ranks > 1) unit.group = experts ? rules_.same_experts : GroupId(kDataGroup);
+        if (experts)
+            unit.group = rules_.same_experts;
+        else if (unit.ranks > 1)
+            unit.group = GroupId(kDataGroup);
         const bool sharded = rules_.zero >= 1 && unit.ranks > 1;
         unit.shard = sharded
                          ? round_up((unit.elements + unit.ranks - 1) / unit.ranks, kShardAlignment)

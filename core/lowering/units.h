@@ -17,8 +17,9 @@ struct UnitRules {
     int tp = 1;
     bool sequence_parallel = false;
     bool experts_apart = false;  // Layout's
-    int expert_ranks = 1;        // that hold the same experts
-    GroupId same_experts = {};   // those; invalid: there is one
+    int expert_ranks = 1;        // Layout::same_experts
+    // Those; where there is one in a shard group, those of the other groups; invalid: there is one in all.
+    GroupId same_experts = {};
     OptimizerSpec optimizer = {};
     std::int64_t persistent = 0;      // ProfileRules::persistent
     std::int64_t reuse_distance = 0;  // ProfileRules::reuse_distance

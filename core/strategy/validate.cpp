@@ -1,6 +1,7 @@
 #include "core/strategy/validate.h"
 
 #include <algorithm>
+#include <numeric>
 #include <regex>
 #include <string>
 #include <vector>
@@ -261,8 +262,22 @@ void check_model_parallel(const Strategy& s) {
     check_partition(s);
 }
 
-// `replicas`: ranks with the same parameters but for experts.
-void check_expert_parallel(const Strategy& s, int replicas) {
+// Every shard group has all experts, each on the same ranks of the group, so that shards of one group are those of another
+// (torchtitan's ParallelDims: dp_shard is a multiple of ep).
+void check_expert_groups(const Strategy& s, int etp, int shards) {
+    const int sharing = s.tp / etp * shards;
+    if (sharing % s.ep == 0) return;
+    refuse_strategy(
+        s, "shard-group",
+        fmt::format("shard_group {} with ep {}: the {} ranks of a group that share the experts do "
+                    "not divide into expert-parallel groups",
+                    shards, s.ep, sharing),
+        fmt::format("use a shard_group that is a multiple of {}, or ep {}",
+                    s.ep / std::gcd(s.ep, s.tp / etp), divisors_near(sharing, s.ep)));
+}
+
+// `replicas`: ranks with the same parameters but for experts; `shards`: those of a shard group.
+void check_expert_parallel(const Strategy& s, int replicas, int shards) {
     const int etp = s.etp.value_or(s.tp);
     if (s.tp % etp != 0)
         refuse_strategy(
@@ -271,14 +286,8 @@ void check_expert_parallel(const Strategy& s, int replicas) {
                         "or some of them",
                         etp, s.tp),
             fmt::format("use etp {}", divisors_near(s.tp, etp)));
-    if ((s.ep > 1 || etp < s.tp) && s.shard_group != 0)
-        refuse_strategy(
-            s, "shard-group",
-            fmt::format("shard_group with {}: experts have groups of their own",
-                        s.ep > 1 ? fmt::format("ep {}", s.ep) : fmt::format("etp {}", etp)),
-            "leave out one of them");
     const int sharing = s.tp / etp * replicas;
-    if (sharing % s.ep == 0) return;
+    if (sharing % s.ep == 0) return check_expert_groups(s, etp, shards);
     const std::string degrees = s.cp > 1 ? "dp · cp" : "dp";
     const std::string all = etp < s.tp ? "tp / etp · " + degrees : degrees;
     const bool folds = !s.etp && s.tp * replicas % s.ep == 0;
@@ -353,7 +362,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     layout.shards = shards_of(scenario.cluster, strategy, layout.replicas());
     layout.virtual_stages = strategy.chunks_per_stage();
     check_model_parallel(strategy);
-    check_expert_parallel(strategy, layout.replicas());
+    check_expert_parallel(strategy, layout.replicas(), layout.shards);
     check_dispatch(scenario.cluster, strategy, layout);
     check_offload(scenario.cluster, scenario.training.optimizer, strategy);
     const ZeroPlusPlus groups = zero_plus_plus(scenario.cluster, strategy, layout.replicas());

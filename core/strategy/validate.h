@@ -23,8 +23,9 @@ struct Layout {
     std::int64_t micro_batches = 0;  // per rank and step (gradient accumulation)
     // Ranks that hold the same parameters, over which gradients are summed and ZeRO shards.
     int replicas() const { return dp * cp; }
-    // Ranks that hold the same experts, over which their gradients are summed and ZeRO shards.
-    int same_experts() const { return tp * replicas() / (etp * ep); }
+    // Ranks of a shard group that hold the same experts, over which ZeRO shards these: all such ranks where all replicas
+    // are one group.
+    int same_experts() const { return tp * shards / (etp * ep); }
     // Experts are on other ranks than the other parameters.
     bool experts_apart() const { return ep > 1 || etp < tp; }
     // Model chunks in all; core/lowering/stages.h has the stage of each.

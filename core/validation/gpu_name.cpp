@@ -9,6 +9,16 @@
 namespace shardscope {
 namespace {
 
+bool is_number(std::string_view word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// Of "8x" in "8xH100" and "8x H100": how many there are is another column's.
+std::size_t length_of_count(std::string_view word) {
+    const std::size_t digits = std::min(word.find_first_not_of("0123456789"), word.size());
+    return digits > 0 && digits < word.size() && word[digits] == 'x' ? digits + 1 : 0;
+}
+
 // The words of a GPU's name: "A100-SXM4-80GB" has three, "RTX4090 (24 GB)" too.
 std::vector<std::string> words_of(std::string_view name) {
     std::vector<std::string> words(1);
@@ -25,11 +35,20 @@ std::vector<std::string> words_of(std::string_view name) {
                          words[i].substr(kSeries.size()));
             words[i] = kSeries;
         }
-        if (i > 0 && words[i] == "gb") {
+        if (i > 0 && (words[i] == "gb" || words[i] == "gib")) {
             words[i - 1] += "gb";
             words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
         }
     }
+    if (words.size() > 2 && words[1] == "x" && is_number(words[0]))
+        words.erase(words.begin(), words.begin() + 2);
+    for (std::string& word : words) {
+        word.erase(0, length_of_count(word));
+        for (const std::string_view unit : {"gib", "g"})
+            if (word.ends_with(unit) && is_number(word.substr(0, word.size() - unit.size())))
+                word.replace(word.size() - unit.size(), unit.size(), "gb");
+    }
+    std::erase(words, "");
     return words;
 }
 
@@ -37,48 +56,33 @@ bool has(const std::vector<std::string>& words, std::string_view word) {
     return std::ranges::find(words, word) != words.end();
 }
 
-// The same chips with fewer links (data sheets: NVLink of 400 GB/s, both directions together).
-struct ExportPart {
-    std::string_view name, chip;
-    double link;  // GB/s, one direction
-};
-constexpr auto kExportParts =
-    std::to_array<ExportPart>({{"a800", "a100", 200}, {"h800", "h100", 200}});
-
 bool is_capacity(std::string_view word) {
-    return word.size() > 2 && word.ends_with("gb") &&
-           std::ranges::all_of(word.substr(0, word.size() - 2),
-                               [](unsigned char c) { return std::isdigit(c) != 0; });
+    return word.size() > 2 && word.ends_with("gb") && is_number(word.substr(0, word.size() - 2));
 }
 
 // What tells GPUs of one name apart, "sxm4" as "sxm"; empty for other words.
 std::string_view part_of(std::string_view word) {
-    for (const std::string_view form : {"sxm", "pcie", "nvl72"})
+    for (const std::string_view form : {"sxm", "pcie", "nvl72", "nvl"})
         if (word.starts_with(form)) return form;
     return is_capacity(word) ? word : "";
 }
 
 // Words that name no GPU by themselves.
 bool is_ornament(std::string_view word) {
-    constexpr auto kOrnaments =
-        std::to_array<std::string_view>({"nvidia", "amd", "tesla", "geforce", "instinct", "gpu",
-                                         "dgx", "hgx", "hbm2", "hbm2e", "hbm3", "hbm3e"});
+    constexpr auto kOrnaments = std::to_array<std::string_view>(
+        {"nvidia",   "amd",        "tesla", "geforce", "rtx",       "instinct", "gpu",   "gpus",
+         "dgx",      "hgx",        "oam",   "hbm2",    "hbm2e",     "hbm3",     "hbm3e", "nvlink",
+         "nvswitch", "generation", "grace", "hopper",  "blackwell", "superchip"});
     return std::ranges::find(kOrnaments, word) != kOrnaments.end();
 }
 
 }  // namespace
 
-GpuName::GpuName(std::string_view text) : words_(words_of(text)) {
-    for (const ExportPart& part : kExportParts) {
-        if (!has(words_, part.name)) continue;
-        std::ranges::replace(words_, std::string(part.name), std::string(part.chip));
-        export_link_ = part.link;
-    }
-}
+GpuName::GpuName(std::string_view text) : words_(words_of(text)) {}
 
 std::optional<int> GpuName::words_apart(const GpuName& entry) const {
     for (const std::string& word : entry.words_)
-        if (part_of(word).empty() && !has(words_, word)) return std::nullopt;
+        if (part_of(word).empty() && !is_ornament(word) && !has(words_, word)) return std::nullopt;
     int apart = 0;
     for (const std::string& word : words_) {
         if (has(entry.words_, word) || is_ornament(word)) continue;
@@ -90,8 +94,9 @@ std::optional<int> GpuName::words_apart(const GpuName& entry) const {
 }
 
 bool GpuName::is_board() const {
-    return std::ranges::any_of(words_,
-                               [](std::string_view word) { return part_of(word) == "pcie"; });
+    return std::ranges::any_of(words_, [](std::string_view word) {
+        return part_of(word) == "pcie" || part_of(word) == "nvl";
+    });
 }
 
 }  // namespace shardscope

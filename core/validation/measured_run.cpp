@@ -105,8 +105,22 @@ struct Cell {
     }
 };
 
+// "1024" of "1,024": commas in front of every three digits.
+std::string without_thousands(const std::string& text) {
+    const std::size_t first = text.find(',');
+    if (first == 0 || first > 3) return text;
+    std::string digits;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool separates = i >= first && (i - first) % 4 == 0;
+        if (separates != (text[i] == ',')) return text;
+        if (!separates) digits += text[i];
+    }
+    return (text.size() - first) % 4 == 0 ? digits : text;
+}
+
 // "8" and, as programs write it that keep unknown values beside whole ones, "8.0".
-std::optional<std::int64_t> exact_integer(const std::string& text) {
+std::optional<std::int64_t> exact_integer(const std::string& written) {
+    const std::string text = without_thousands(written);
     if (const auto integer = parse_integer(text)) return integer;
     const auto number = parse_number(text);
     constexpr double kExact = 9007199254740992.0;  // 2⁵³

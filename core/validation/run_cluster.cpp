@@ -24,7 +24,32 @@ constexpr double kGbit = 1e9 / 8;  // bytes
 constexpr double kPortGbps = 100;
 constexpr int kGpusPerNode = 8;  // most of a server; what has more is a rack
 
+// Whether a word of a text begins so: "RoCEv2" is RoCE, "default" no EFA.
+bool has_word_from(std::string_view text, std::string_view beginning) {
+    for (std::size_t at = text.find(beginning); at != std::string_view::npos;
+         at = text.find(beginning, at + 1))
+        if (at == 0 || std::isalnum(static_cast<unsigned char>(text[at - 1])) == 0) return true;
+    return false;
+}
+
+// Accelerators that are no GPUs: what they compute with and how they meet is another model's.
+bool is_other_accelerator(const std::string& gpu) {
+    constexpr auto kOthers = std::to_array<std::string_view>(
+        {"tpu", "gaudi", "habana", "trainium", "trn1", "trn2", "inferentia", "ascend", "cerebras",
+         "graphcore", "ipu", "910b", "910c"});
+    const std::string words = folded(gpu);
+    return std::ranges::any_of(kOthers,
+                               [&](std::string_view word) { return has_word_from(words, word); });
+}
+
 [[noreturn]] void fail_unknown(const std::string& gpu) {
+    if (is_other_accelerator(gpu))
+        throw Error(
+            "gpu",
+            fmt::format("\"{}\" is no GPU of NVIDIA's or AMD's, whose kernels and collectives "
+                        "are all that is modelled",
+                        gpu),
+            "leave the row out");
     std::vector<std::string_view> names;
     for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
     throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
@@ -37,21 +62,26 @@ double distance(double value, double wanted) {
     return std::max(0.0, std::abs(std::log(value / wanted)) - kSame);
 }
 
-// Which of several of a name is meant where no column says it.
+// Which of several of a name is meant where no column says it: the first of a kind, then modules, then boards.
 bool is_usual(std::string_view entry) {
     constexpr auto kUsual = std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm"});
     return std::ranges::find(kUsual, entry) != kUsual.end();
 }
 
+int rank_of(std::string_view entry) {
+    if (is_usual(entry)) return 0;
+    return GpuName(entry).is_board() ? 2 : 1;
+}
+
 // Smaller is nearer: the name, the memory, the links, what is usual, the most memory.
-using Distance = std::tuple<int, double, double, bool, double>;
+using Distance = std::tuple<int, double, double, int, double>;
 
 Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) {
     const double memory = gib(cluster.device.memory);
     const double link = cluster.intra_node.bandwidth.value / kGB;
     return {words, run.gpu_memory_gb ? distance(memory, *run.gpu_memory_gb) : 0,
             run.intra_node_GBps && link > 0 ? distance(link, *run.intra_node_GBps) : 0,
-            !is_usual(cluster.name), -memory};
+            rank_of(cluster.name), -memory};
 }
 
 Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
@@ -65,19 +95,24 @@ Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed
         if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
     }
     if (!best) fail_unknown(run.gpu);
-    if (const auto link = name.export_link()) {
-        best->second.intra_node.bandwidth = BytesPerSecond(*link * kGB);
-        assumed.push_back(
-            {"gpu", fmt::format("{} with links of {:g} GB/s", best->second.name, *link)});
-    }
     // Boards for PCIe slots have less power than the catalogue's modules of the same name.
     if (name.is_board() && !GpuName(best->second.name).is_board())
         assumed.push_back({"gpu", best->second.name});
     return best->second;
 }
 
+// Of cards with two devices rows may state the card's memory; a device has half of it.
+bool is_of_whole_card(const Cluster& cluster, double memory_gb) {
+    constexpr std::string_view kTwoDevices = "mi250x";
+    return cluster.name == kTwoDevices && distance(2 * gib(cluster.device.memory), memory_gb) == 0;
+}
+
 void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Bytes& memory = cluster.device.memory;
+    if (run.gpu_memory_gb && is_of_whole_card(cluster, *run.gpu_memory_gb)) {
+        assumed.push_back({"gpu", "one of the two devices of a card, each counted by gpus"});
+        return assumed.push_back({"gpu_memory_gb", fmt::format("{:.0f}", gib(memory))});
+    }
     if (!run.gpu_memory_gb)
         assumed.push_back({"gpu_memory_gb", fmt::format("{:.0f}", gib(memory))});
     else if (distance(gib(memory), *run.gpu_memory_gb) > 0)
@@ -101,14 +136,6 @@ void set_launches(Device& device, const MeasuredRun& run, std::vector<Assumption
     if (!run.source.starts_with("bigscience-workshop/bigscience")) return;
     device.blocking_launches = true;
     assumed.push_back({"source", "launches wait for the device"});
-}
-
-// Whether a word of a text begins so: "RoCEv2" is RoCE, "default" no EFA.
-bool has_word_from(std::string_view text, std::string_view beginning) {
-    for (std::size_t at = text.find(beginning); at != std::string_view::npos;
-         at = text.find(beginning, at + 1))
-        if (at == 0 || std::isalnum(static_cast<unsigned char>(text[at - 1])) == 0) return true;
-    return false;
 }
 
 // Networks by the words of people; a note that has none of them leaves the catalogue's.

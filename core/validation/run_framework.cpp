@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "core/validation/framework_name.h"
 #include "core/validation/run_notes.h"
 #include "core/validation/run_words.h"
 
@@ -28,6 +29,18 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
     {"fsdp2", RuntimeProfile::fsdp, 3},
     {"ddp", RuntimeProfile::fsdp, 0},  // the same stack around the model, nothing sharded
     {"llm-foundry", RuntimeProfile::llm_foundry, 3},
+    // bf16 parameters, fp32 gradients that a kernel adds to, fp32 masters of ZeRO 1, Megatron's layers without its fused
+    // kernels (nanotron's optim/gradient_accumulator.py, optim/zero.py, parallel/tensor_parallel/).
+    {.name = "nanotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
+    {.name = "picotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
+    // Megatron-Core's own FSDP, which shards what ZeRO 3 does.
+    {.name = "megatron-fsdp",
+     .profile = RuntimeProfile::megatron,
+     .zero = 3,
+     .names_zero = true,
+     .stands_in = true},
+    // Layers for Megatron-LM.
+    {.name = "megablocks", .profile = RuntimeProfile::megatron, .stands_in = true},
 });
 
 const RunFramework* find_framework(std::string_view word) {
@@ -97,7 +110,7 @@ std::optional<RunFramework> product_with_stage(const std::string& name) {
     return std::nullopt;
 }
 
-std::optional<RunFramework> named_framework(const std::string& name) {
+std::optional<RunFramework> product_named(const std::string& name) {
     if (const auto rest = without_word(name, "hsdp")) {
         const bool torch = rest->empty() || *rest == "pytorch" || *rest == "torch";
         const auto* product = product_of(torch ? "fsdp" : *rest);
@@ -111,10 +124,66 @@ std::optional<RunFramework> named_framework(const std::string& name) {
     return product != nullptr ? std::optional(*product) : std::nullopt;
 }
 
+// What a program around PyTorch used that does not say so in its name: what the notes do, else what goes with its stage.
+// DDP shards nothing, FSDP parameters or gradients; states alone only DeepSpeed.
+RunFramework behind_wrapper(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const RunNotes notes(run.assumptions);
+    for (const char* engine : {"DeepSpeed", "FSDP", "DDP"}) {
+        if (!notes.affirms(engine)) continue;
+        assumed.push_back({kFromNotes, engine});
+        return *find_framework(folded(engine));
+    }
+    const auto take = [&](const char* engine) {
+        assumed.push_back({"framework", engine});
+        return *find_framework(engine);
+    };
+    if (run.zero_stage == 0) return take("ddp");
+    if (run.zero_stage == 1) return take("deepspeed");
+    if (run.zero_stage) return take("fsdp");
+    RunFramework framework = take("fsdp");
+    framework.zero = 0;
+    framework.open = true;
+    assumed.back().value = "ddp, or fsdp where that does not fit";
+    return framework;
+}
+
+std::optional<RunFramework> product_behind(const std::string& name, const MeasuredRun& run,
+                                           std::vector<Assumption>& assumed) {
+    if (auto product = product_named(name)) return product;
+    const BareName bare = bare_name(name);
+    if (!bare.rest.empty()) return product_named(bare.rest);
+    return bare.wrapped ? std::optional(behind_wrapper(run, assumed)) : std::nullopt;
+}
+
+// "deepspeed" of "deepspeed-zero++".
+std::optional<std::string> without_form(const std::string& name, std::string_view form) {
+    const std::size_t at = name.find(form);
+    if (at == std::string::npos) return std::nullopt;
+    const std::string before = trimmed(name.substr(0, at));
+    return before.empty() ? trimmed(name.substr(at + form.size())) : before;
+}
+
+std::optional<RunFramework> named_framework(const MeasuredRun& run,
+                                            std::vector<Assumption>& assumed) {
+    const std::string name = folded(run.framework);
+    for (const char* form : {"zero++", "zeropp", "zero-plus-plus"})
+        if (const auto rest = without_form(name, form)) {
+            auto product =
+                rest->empty() ? *find_framework("deepspeed") : product_behind(*rest, run, assumed);
+            if (!product) return product;
+            product->zero = 3;
+            product->names_zero = product->plus_plus = true;
+            return product;
+        }
+    return product_behind(name, run, assumed);
+}
+
 // torch.compile has no column; rows that used it say so in their notes, or are of a program that compiles unless told
 // otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan since 2025; its files carry the month.
 RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
+    RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
+    const bool named = RunNotes(run.framework).affirms("compile");
+    if (named && said == RunNotes::Said::nothing) said = RunNotes::Said::yes;
     if (run.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
     const bool compiles = run.source.starts_with("foundation-model-stack/fms-fsdp");
     if (said == RunNotes::Said::denied && compiles)
@@ -122,7 +191,7 @@ RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& ass
     if (said == RunNotes::Said::denied) return RuntimeProfile::fsdp;
     if (compiles) return RuntimeProfile::fsdp_compile_blocks;
     if (said == RunNotes::Said::nothing) return RuntimeProfile::fsdp;
-    assumed.push_back({kFromNotes, "torch.compile"});
+    assumed.push_back({named ? "framework" : kFromNotes, "torch.compile"});
     const bool old = run.source.find("_2024") != std::string::npos;
     return old ? RuntimeProfile::fsdp_compile_blocks : RuntimeProfile::fsdp_compile;
 }
@@ -139,12 +208,26 @@ RuntimeProfile in_2021(RuntimeProfile profile) {
     return profile;
 }
 
+// Offloaded states are neither in the device's memory nor stepped by it, and no column says which are.
+void refuse_offloading(const MeasuredRun& run) {
+    const RunNotes name(run.framework);
+    const bool named = name.affirms("ZeRO-Infinity") || name.affirms("offload");
+    if (!named && !RunNotes(run.assumptions).affirms("offload")) return;
+    throw Error("framework",
+                fmt::format("{} offload{} what no column says",
+                            named ? run.framework : "the row's assumptions", named ? "s" : ""),
+                "leave the row out, and simulate a scenario, whose strategies have offload");
+}
+
 }  // namespace
 
 RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     if (is_unknown_mark(run.framework) || run.framework.empty())
         throw Error("missing-value", "column \"framework\" is empty", "nothing can stand for it");
-    auto framework = named_framework(folded(run.framework));
+    if (const auto why = why_not_modelled(folded(run.framework)); !why.empty())
+        throw Error("framework", fmt::format("{} {}", run.framework, why), "leave the row out");
+    refuse_offloading(run);
+    auto framework = named_framework(run, assumed);
     if (!framework) {
         std::vector<std::string_view> names;
         names.reserve(kFrameworks.size());
@@ -154,6 +237,8 @@ RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assum
     }
     if (framework->profile == RuntimeProfile::fsdp) framework->profile = fsdp_profile(run, assumed);
     if (is_of_2021(run)) framework->profile = in_2021(framework->profile);
+    if (framework->stands_in)
+        assumed.push_back({"framework", std::string(name_of(framework->profile))});
     return *framework;
 }
 

@@ -15,10 +15,14 @@ struct RunFramework {
     int zero = 0;             // the stage in its name, or what the product does unless it is told
     bool names_zero = false;  // the former
     bool hybrid = false;      // HSDP: shards within nodes
+    bool stands_in = false;   // the profile is the nearest product's, not its own
+    bool open = false;        // PyTorch's DDP or FSDP: which is not said
+    bool plus_plus = false;   // ZeRO++: all three of its parts
 };
 
 // By the column, and what `source` and `assumptions` say of the year and of torch.compile; adds to `assumed` what it
-// took from the latter. Versions behind a name do not count. Throws Error "missing-value" and "unknown-name".
+// took from the latter, and where another product's profile stands in. Versions behind a name do not count. Throws Error
+// "missing-value", "unknown-name", and "framework" for programs that nothing here describes.
 RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
 
 }  // namespace shardscope

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "core/error.h"
 #include "core/model/model.h"
 #include "core/nearest.h"
+#include "core/validation/released_model.h"
 #include "core/validation/run_notes.h"
 #include "core/validation/run_words.h"
 
@@ -30,6 +30,11 @@ constexpr auto kRunMlps = std::to_array<std::pair<std::string_view, Mlp>>({
 
 // What stands for an empty column.
 std::string usual_mlp(const MeasuredRun& run) {
+    if (const ReleasedShape* released = released_shape(run)) {
+        const auto* found =
+            std::ranges::find(kRunMlps, released->mlp, &std::pair<std::string_view, Mlp>::second);
+        return std::string(found->first);
+    }
     const bool experts = run.experts.value_or(1) > 1;
     return !experts && (!run.ffn || *run.ffn == 4 * *run.hidden) ? "gelu" : "swiglu";
 }
@@ -81,39 +86,11 @@ constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeekMoE-16B", 1408, 1, 2, {}},
     {"Qwen1.5-MoE", 1408, 0, 4, {}},
     {"Qwen2-57B-A14B", 2560, 0, 8, {}},
+    {"Qwen3-30B-A3B", 768, 0, 0, {}},
+    {"Qwen3-235B-A22B", 1536, 0, 0, {}},
     {"Kimi-K2", 2048, 1, 1, kDeepSeekAttention},
     {"Moonlight-16B", 1408, 1, 2, {512, 0, 128, 64, 128}},
 });
-
-bool is_separator(char c) { return c == '-' || c == '_' || c == '.' || c == ' '; }
-
-// How many characters of a text's beginning are a name, in any case and with other separators or none; 0: they are not.
-std::size_t named_length(std::string_view text, std::string_view name) {
-    const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
-    std::size_t at = 0;
-    for (const char c : name) {
-        if (is_separator(c)) continue;
-        while (at > 0 && at < text.size() && is_separator(text[at])) ++at;
-        if (at == text.size() || lower(text[at]) != lower(c)) return 0;
-        ++at;
-    }
-    return at;
-}
-
-// "DeepSeekV3" and "deepseek_v3" are DeepSeek-V3. "Qwen 32B" and "Gemma 2B" are no Qwen3 and no Gemma-2: their number is
-// that of parameters.
-bool is_named(const MeasuredRun& run, std::string_view name) {
-    const std::string_view model = run.model;
-    for (std::size_t first = 0; first < model.size(); ++first) {
-        const std::size_t length = named_length(model.substr(first), name);
-        if (length == 0) continue;
-        const char next = first + length < model.size() ? model[first + length] : ' ';
-        const bool goes_on =
-            std::isdigit(static_cast<unsigned char>(next)) != 0 || next == 'b' || next == 'B';
-        if (!goes_on || std::isdigit(static_cast<unsigned char>(name.back())) == 0) return true;
-    }
-    return false;
-}
 
 // Heads that are together wider or narrower than the model, as released.
 constexpr auto kHeadDims = std::to_array<std::pair<std::string_view, std::int64_t>>({
@@ -159,6 +136,7 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
         experts.groups_per_token = released->groups_per_token;
     }
     spec.latent = released->latent;
+    if (released->shared == 0 && experts.first_dense == 0) return;
     assumed.push_back(
         {"model",
          fmt::format("{}'s{} shared experts: {}, blocks without experts: {}", released->name,
@@ -196,9 +174,14 @@ ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
         if (!value) assumed.push_back({column, std::to_string(usual)});
         return value.value_or(usual);
     };
-    spec.ffn = or_usual(run.ffn, "ffn", usual_ffn(spec.hidden, gated));
-    spec.kv_heads = or_usual(run.kv_heads, "kv_heads", spec.heads);
-    spec.tied_embeddings = or_usual(run.tied_embeddings, "tied_embeddings", !gated);
+    const ReleasedShape* released = released_shape(run);
+    spec.ffn = or_usual(run.ffn, "ffn", released ? released->ffn : usual_ffn(spec.hidden, gated));
+    spec.kv_heads = or_usual(run.kv_heads, "kv_heads", released ? released->kv_heads : spec.heads);
+    spec.tied_embeddings = or_usual(run.tied_embeddings, "tied_embeddings",
+                                    released ? released->tied_embeddings : !gated);
+    if (const auto window = attention_window(run))
+        assumed.push_back(
+            {"model", fmt::format("attention to all tokens in every block, not to {}", *window)});
     if (!gated) {
         spec.positions = Positions::learned;
         spec.norm = NormKind::layer_norm;

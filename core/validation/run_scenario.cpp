@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/lowering/profile_rules.h"
 #include "core/nearest.h"
 #include "core/validation/run_framework.h"
 #include "core/validation/run_model.h"
@@ -96,14 +98,37 @@ private:
         if (word.empty()) {
             word = half ? "fp16" : "bf16";
             assume("precision", word);
+        } else if (const auto nearest = nearest_precision(word); !nearest.empty()) {
+            word = nearest;
+            assume("precision", word);
         }
         const auto found = std::find(names.begin(), names.end(), word);
         if (found == names.end())
             throw Error("unknown-name", fmt::format("unknown precision \"{}\"", word),
                         suggest_name(word, names));
-        training.set_precision(
-            kTrainingPrecisions[static_cast<std::size_t>(found - names.begin())]);
+        const MathType math = kTrainingPrecisions[static_cast<std::size_t>(found - names.begin())];
+        check_peak(math);
+        training.set_precision(math);
         set_gradient_dtype(training);
+    }
+
+    // GPUs multiply in what their data sheets have a rate for.
+    void check_peak(MathType math) const {
+        const Device& device = mapped_.scenario.cluster.device;
+        if (device.peak_of(math).value > 0) return;
+        std::vector<std::string> known;
+        for (const MathType other : kTrainingPrecisions)
+            if (device.peak_of(other).value > 0) known.emplace_back(name_of(other));
+        throw Error("precision", fmt::format("{} has no {}", device.name, name_of(math)),
+                    fmt::format("use {}", join_or(known)));
+    }
+
+    // Precisions that are not modelled by one that is nearly the same: blocks of 128 have a scale each, as rows have; 16-bit
+    // parameters without fp32 masters.
+    static std::string nearest_precision(std::string_view word) {
+        if (word.starts_with("fp8-block")) return "fp8-rowwise";
+        if (word == "bf16-true" || word == "pure-bf16") return "bf16";
+        return "";
     }
 
     // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
@@ -114,7 +139,11 @@ private:
             training.gradient_dtype = training.precision;
             return assume("grad_dtype", std::string(name_of(training.precision)));
         }
-        if (word.empty()) return assume("grad_dtype", "the profile's");
+        if (word.empty()) {
+            Strategy s;
+            set_profile(s, framework_.profile);
+            return assume("grad_dtype", std::string(name_of(default_gradient(training, s))));
+        }
         for (const DType dtype : {training.precision, DType::fp32})
             if (word == name_of(dtype)) {
                 training.gradient_dtype = dtype;
@@ -172,6 +201,7 @@ private:
         s.ep = static_cast<int>(run_.ep.value_or(1));
         set_context_parallel(s);
         s.zero = static_cast<int>(run_.zero_stage.value_or(framework_.zero));
+        if (framework_.plus_plus) set_zero_plus_plus(s);
         set_data_parallel(s);
         set_expert_tensor_parallel(s);
         set_dispatch(s);
@@ -180,6 +210,13 @@ private:
         set_attention(s);
         set_recompute(s);
         return s;
+    }
+
+    // DeepSpeed's tutorial of ZeRO++ has all three, with the GPUs of a node as the secondary group.
+    void set_zero_plus_plus(Strategy& s) {
+        s.quantized_weights = s.quantized_gradients = true;
+        s.secondary_shard = Strategy::kWholeNode;
+        assume("framework", "ZeRO++: qwZ, hpZ within nodes, qgZ");
     }
 
     // How keys and values travel is the product's default: no column says it.
@@ -286,9 +323,10 @@ private:
     // FlashAttention is of 2022, and its second version, which frameworks call, needs Ampere.
     bool is_before_flash() const {
         const RuntimeProfile profile = framework_.profile;
-        return profile == RuntimeProfile::megatron_2021 ||
+        return (profile == RuntimeProfile::megatron_2021 && !framework_.stands_in) ||
                profile == RuntimeProfile::deepspeed_2021 ||
-               mapped_.scenario.cluster.device.architecture == Architecture::volta;
+               mapped_.scenario.cluster.device.architecture == Architecture::volta ||
+               mapped_.scenario.cluster.device.architecture == Architecture::turing;
     }
 
     void set_attention(Strategy& s) {
@@ -364,11 +402,12 @@ private:
     std::vector<Attempt> attempts(const Strategy& s) const {
         const bool shards_when_told = s.profile == RuntimeProfile::megatron ||
                                       s.profile == RuntimeProfile::megatron_deepspeed ||
-                                      is_deepspeed(s.profile);
+                                      is_deepspeed(s.profile) || framework_.stands_in ||
+                                      framework_.open;
         const bool open =
             !run_.zero_stage && !framework_.names_zero && shards_when_told && *s.dp * s.cp > 1;
         std::vector<Attempt> attempts{{open ? 0 : s.zero, s.recompute}};
-        if (open) attempts.push_back({1, s.recompute});
+        if (open) attempts.push_back({framework_.open ? 3 : 1, s.recompute});
         if (recompute_open_) attempts.push_back({attempts.back().zero, kFullRecompute});
         return attempts;
     }
@@ -379,8 +418,12 @@ private:
         if (s.zero == 0 || (!framework_.hybrid && !noted)) return;
         const int per_node = mapped_.scenario.cluster.gpus_per_node / s.tp;
         if (per_node < 2 || *s.dp * s.cp <= per_node) return;
-        s.shard_group = Strategy::kWholeNode;
-        assume("shard_group", "node");
+        // Every group has all experts.
+        const int experts_over = s.ep / std::gcd(s.ep, s.tp / s.etp.value_or(s.tp));
+        const int group = std::lcm(per_node, experts_over), all = *s.dp * s.cp;
+        if (group == all) return;
+        s.shard_group = group == per_node || all % group != 0 ? Strategy::kWholeNode : group;
+        assume("shard_group", s.shard_group > 0 ? std::to_string(group) : "node");
         if (!framework_.hybrid) assume(kFromNotes, "HSDP");
     }
 

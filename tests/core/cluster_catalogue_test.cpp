@@ -5,24 +5,31 @@
 #include "core/cluster/cluster_io.h"
 #include "core/cluster/cluster_source.h"
 #include "core/error.h"
+#include "tests/support/repository.h"
 
 namespace shardscope {
 namespace {
 
-constexpr const char* kNames[] = {"v100-16gb", "v100-32gb",     "a100-40gb", "a100-80gb",
-                                  "h100-sxm",  "h100-sxm-96gb", "h100-pcie", "h200",
-                                  "b200",      "gb200-nvl72",   "b300",      "gb300-nvl72",
-                                  "l40s",      "rtx-4090",      "mi300x"};
-
-TEST(ClusterCatalogue, HasTheClustersThatAreNamed) {
-    for (const char* name : kNames) {
-        SCOPED_TRACE(name);
-        const Cluster cluster = catalogue_cluster(name);
-        EXPECT_EQ(cluster.name, name);
+TEST(ClusterCatalogue, EveryFileIsANodeOfGpus) {
+    for (const CatalogueEntry& entry : cluster_catalogue()) {
+        SCOPED_TRACE(entry.name);
+        const Cluster cluster = catalogue_cluster(std::string(entry.name));
+        EXPECT_EQ(cluster.name, entry.name);
         EXPECT_EQ(cluster.device.kind, DeviceKind::gpu);
-        EXPECT_GE(cluster.gpus_per_node, 8);
+        EXPECT_EQ(cluster.nodes, 1);
+        EXPECT_GE(cluster.gpus_per_node, 4);
+        EXPECT_NE(cluster.intra_node.type, LinkType::generic);
+        EXPECT_NE(cluster.inter_node.type, LinkType::generic);
     }
-    EXPECT_EQ(cluster_catalogue().size(), std::size(kNames));
+    for (const char* name : {"v100-32gb", "a100-80gb", "h100-sxm", "b200", "mi300x"})
+        EXPECT_EQ(catalogue_cluster(name).name, name);
+}
+
+// docs/scenario.md lists them all.
+TEST(ClusterCatalogue, IsDocumented) {
+    const std::string text = test::repository_file("docs/scenario.md");
+    for (const CatalogueEntry& entry : cluster_catalogue())
+        EXPECT_NE(text.find("`" + std::string(entry.name) + "`"), std::string::npos) << entry.name;
 }
 
 // What the kernel model reads is stated by every file, not left to a default.
@@ -60,9 +67,11 @@ TEST(ClusterCatalogue, PeaksFollowFromTheClock) {
     const auto near = [&](const char* name, MathType math, double expected) {
         EXPECT_NEAR(flops_per_clock(name, math), expected, 0.006 * expected) << name;
     };
-    for (const char* name : {"v100-16gb", "v100-32gb"}) near(name, MathType::fp16, 1024);
-    for (const char* name : {"a100-40gb", "a100-80gb"}) near(name, MathType::bf16, 2048);
-    for (const char* name : {"h100-sxm", "h100-sxm-96gb", "h100-pcie", "h200"}) {
+    for (const char* name : {"v100-16gb", "v100-32gb", "t4"}) near(name, MathType::fp16, 1024);
+    for (const char* name : {"a100-40gb", "a100-80gb", "a100-pcie-40gb", "a100-pcie-80gb", "a800"})
+        near(name, MathType::bf16, 2048);
+    for (const char* name :
+         {"h100-sxm", "h100-sxm-96gb", "h100-pcie", "h100-nvl", "h200", "h800", "gh200"}) {
         near(name, MathType::bf16, 4096);
         near(name, MathType::fp8, 8192);
         near(name, MathType::tf32, 2048);
@@ -71,16 +80,21 @@ TEST(ClusterCatalogue, PeaksFollowFromTheClock) {
         near(name, MathType::bf16, 8192);
         near(name, MathType::mxfp8, 16384);
     }
-    near("l40s", MathType::bf16, 1024);
-    near("rtx-4090", MathType::bf16, 512);
-    near("mi300x", MathType::bf16, 2048);
+    for (const char* name : {"l40s", "l4", "rtx-a6000", "rtx-6000-ada", "h20", "mi250x"})
+        near(name, MathType::bf16, 1024);
+    for (const char* name : {"rtx-3090", "rtx-4090", "rtx-5090", "a10g"})
+        near(name, MathType::bf16, 512);
+    for (const char* name : {"mi300x", "mi325x"}) near(name, MathType::bf16, 2048);
+    near("mi355x", MathType::bf16, 4096);
 }
 
 TEST(ClusterCatalogue, PrecisionsThatAChipLacksAreNotStated) {
     const Device volta = catalogue_cluster("v100-32gb").device;
     EXPECT_EQ(volta.peak_of(MathType::bf16).value, 0);
     EXPECT_EQ(volta.peak_of(MathType::tf32).value, 0);
-    EXPECT_EQ(catalogue_cluster("a100-80gb").device.peak_of(MathType::fp8).value, 0);
+    for (const char* name : {"a100-80gb", "a10g", "rtx-3090", "rtx-a6000", "mi250x"})
+        EXPECT_EQ(catalogue_cluster(name).device.peak_of(MathType::fp8).value, 0) << name;
+    EXPECT_EQ(catalogue_cluster("t4").device.peak_of(MathType::bf16).value, 0);
     EXPECT_EQ(catalogue_cluster("h200").device.peak_of(MathType::nvfp4).value, 0);
     const Device hopper = catalogue_cluster("h100-sxm").device;
     EXPECT_EQ(hopper.peak_of(MathType::fp8_rowwise), hopper.peak_of(MathType::fp8));

@@ -133,6 +133,38 @@ TEST(ContextParallel, BytesPerLink) {
         }
 }
 
+// With fewer key and value heads than ranks each goes to several, as does its gradient.
+TEST(ContextParallel, UlyssesCopiesHeadsThatAreFewerThanRanks) {
+    for (const RuntimeProfile profile : {RuntimeProfile::shardscope, RuntimeProfile::deepspeed})
+        for (const std::int64_t kv_heads : {1, 2, 4}) {
+            constexpr int kRanks = 8;
+            SCOPED_TRACE(testing::Message() << kv_heads << " heads, " << name_of(profile));
+            Scenario s = divided(kRanks, ContextKind::ulysses);
+            std::get<LlamaSpec>(s.model.kind).kv_heads = kv_heads;
+            set_profile(s.strategies[0], profile);
+            const Plan plan = test::lower_tiny(s);
+            std::vector<MemoryPlan> arenas;
+            for (const RoleProgram& role : plan.program.roles)
+                arenas.push_back(plan_memory(role, Bytes(0)));
+            EXPECT_NO_THROW(check_program(plan.program, arenas));
+            const std::int64_t row = kContextBatch * kContextSeq / kRanks * kHalfBytes * kDim;
+            const std::int64_t q = kContextHeads * row, kv = 2 * kRanks * row;
+            EXPECT_EQ(bytes_sent(plan), kContextLayers * 2 * (2 * q + kv) * (kRanks - 1) / kRanks);
+            if (profile == RuntimeProfile::shardscope) {
+                const std::int64_t widths =
+                    4 * kContextHidden + (3 * kContextHeads + 2 * kRanks) * kDim + 3 * kFfn;
+                EXPECT_EQ(kept_by_a_block(plan),
+                          kContextBatch * kContextSeq / kRanks *
+                              (kHalfBytes * widths + kStateBytes * (2 + kContextHeads)));
+            }
+            Scenario alone = s;
+            alone.strategies[0].cp = 1;
+            alone.strategies[0].ranks = 1;
+            EXPECT_DOUBLE_EQ(matmul_flops_of_all(plan),
+                             matmul_flops_of_all(test::lower_tiny(alone)));
+        }
+}
+
 // Of latent attention queries and keys travel with their parts that turn (nope + rope), values with their own width;
 // what is computed and kept is that of one rank, divided.
 TEST(ContextParallel, LatentAttentionSendsItsHeads) {
@@ -268,9 +300,14 @@ TEST(ContextParallel, RefusesWhatDoesNotDivide) {
                   "pieces; use seq 56 or 64, or another cp"));
     EXPECT_EQ(with(4, ContextKind::ulysses, seq(60)), "accepted") << "needs no zig-zag";
     EXPECT_THAT(
-        with(8, ContextKind::ulysses, [](Scenario&) {}),
-        HasSubstr("blocks.0: 4 key-value heads per rank (tp 1) do not divide over cp 8; use "
-                  "a cp that divides 4, or cp_kind ring or all-gather"));
+        with(8, ContextKind::ulysses,
+             [](Scenario& s) {
+                 std::get<LlamaSpec>(s.model.kind).hidden = 96;
+                 std::get<LlamaSpec>(s.model.kind).heads = 24;
+                 std::get<LlamaSpec>(s.model.kind).kv_heads = 3;
+             }),
+        HasSubstr("blocks.0: 3 key-value heads per rank (tp 1) do not divide over cp 8; use a cp "
+                  "that divides 3 or is a multiple of 3, or cp_kind ring or all-gather"));
     EXPECT_THAT(with(2, ContextKind::ring,
                      [](Scenario& s) { s.strategies[0].attention = AttentionKind::unfused; }),
                 HasSubstr("cp 2 with unfused attention"));

@@ -35,7 +35,9 @@ ModelSpec latent(std::int64_t query_rank) {
 
 struct Degrees {
     int tp = 1, pp = 1, dp = 1, ep = 1, zero = 0;
-    int etp = 0;  // 0: tp
+    int etp = 0;    // 0: tp
+    int group = 0;  // Strategy::shard_group
+    int groups() const { return group > 0 && zero > 0 ? dp / group : 1; }
 };
 
 Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
@@ -50,6 +52,7 @@ Scenario scenario_of(const ModelSpec& model, const Degrees& d) {
     strategy.ep = d.ep;
     if (d.etp > 0) strategy.etp = d.etp;
     strategy.zero = d.zero;
+    if (d.zero > 0) strategy.shard_group = d.group;
     strategy.bucket = Bytes(3000);
     return s;
 }
@@ -73,8 +76,15 @@ std::vector<Degrees> layouts() {
                                 {2, 3, 4, 8, 0, 1},
                                 {4, 1, 2, 2, 0, 2},
                                 {4, 1, 1, 4, 0, 1},
-                                {4, 1, 2, 1, 0, 2}})
-            list.push_back({d.tp, d.pp, d.dp, d.ep, zero, d.etp});
+                                {4, 1, 2, 1, 0, 2},
+                                // Shard groups in which 2 ranks have the same experts, or one
+                                {1, 1, 8, 2, 0, 0, 4},
+                                {1, 1, 4, 2, 0, 0, 2},
+                                {2, 1, 4, 2, 0, 0, 2},
+                                {1, 3, 4, 2, 0, 0, 2},
+                                {2, 1, 4, 4, 0, 1, 2},
+                                {4, 1, 4, 2, 0, 2, 2}})
+            list.push_back({d.tp, d.pp, d.dp, d.ep, zero, d.etp, d.group});
     return list;
 }
 
@@ -123,8 +133,9 @@ TEST(Experts, ShardMapCoversEveryElement) {
                 if (d.tp > 1 && !expert) continue;
                 const int ranks = expert ? d.tp * d.dp / (d.ep * (d.etp > 0 ? d.etp : d.tp)) : d.dp;
                 ASSERT_FALSE(held[p].empty()) << name;
-                for (const int n : held[p]) ASSERT_EQ(n, d.zero == 3 ? 1 : ranks) << name;
-                for (const int n : states[p]) ASSERT_EQ(n, d.zero >= 1 ? 1 : ranks) << name;
+                const int shared = d.groups();  // ranks with the same shard
+                for (const int n : held[p]) ASSERT_EQ(n, d.zero == 3 ? shared : ranks) << name;
+                for (const int n : states[p]) ASSERT_EQ(n, d.zero >= 1 ? shared : ranks) << name;
             }
         }
 }
@@ -146,6 +157,36 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
         EXPECT_GE(states, share);
         EXPECT_LT(states, share + 12 * 16 * std::ssize(plan.units[0]));
     }
+}
+
+// What a step sums of experts: within the ranks of a shard group that have the same, and between groups. Where one of a
+// group has them, only between groups, all of them.
+TEST(Experts, ShardGroupsReduceWithinAndBetween) {
+    const std::int64_t experts = 3 * 8 * 3 * kTinyHidden * 20;
+    for (const int zero : {1, 2, 3})
+        for (const int group : {2, 4, 8}) {
+            SCOPED_TRACE(testing::Message() << "zero " << zero << " over " << group);
+            Scenario s = scenario_of(mixture(), {1, 1, 8, 2, zero, 0, group});
+            s.training.micro_batch = 4;  // one
+            const Plan plan = test::lower_tiny(s);
+            std::map<std::pair<std::string, CollectiveKind>, std::int64_t> sums;
+            test::for_each_scheduled(plan.program.roles[0], [&](const Instruction& i) {
+                if (const auto* c = std::get_if<Collective>(&i.operation))
+                    if (c->elements > 1 && i.stream == Stream::reduce)
+                        sums[{plan.program.groups[c->group.index()].name, c->kind}] += c->elements;
+            });
+            std::int64_t expert_shards = 0, other_shards = 0;
+            for (const Unit& unit : plan.units[0])
+                (unit.name.ends_with("experts") ? expert_shards : other_shards) += unit.shard;
+            const int same = group / 2;
+            EXPECT_GE(same * expert_shards, experts / 2);
+            EXPECT_LT(same * expert_shards, experts / 2 + 16 * same * 3);
+            const auto within =
+                sums[{std::string(kExpertDataGroup), CollectiveKind::reduce_scatter}];
+            EXPECT_EQ(within, same > 1 ? same * expert_shards : 0);
+            const auto between = sums[{std::string(kReplicaGroup), CollectiveKind::all_reduce}];
+            EXPECT_EQ(between, group < 8 ? expert_shards + other_shards : 0);
+        }
 }
 
 // What each rank adds to the sum of squares, weighted: over all ranks of the sum every element once.
@@ -191,6 +232,7 @@ TEST(Experts, TheNormCountsEveryElementOnce) {
                     EXPECT_EQ(unit, units.size());
                 }
             if (!everywhere) counted /= static_cast<double>(layout.replicas()) / layout.ep;
+            counted /= d.groups();
             EXPECT_NEAR(counted, static_cast<double>(plan.model->parameter_count()), 1e-6);
         }
 }
@@ -335,8 +377,10 @@ TEST(Experts, RefusesByName) {
         {eight, "tp: 4, sequence_parallel: true, etp: 3", "etp 3 does not divide tp 4"},
         {eight, "tp: 4, sequence_parallel: true, ep: 8, etp: 2",
          "ep 8 does not divide tp / etp · dp 4: these ranks share the experts; use ep 1, 2 or 4"},
-        {eight, "tp: 2, sequence_parallel: true, etp: 1, zero: 3, shard_group: 2",
-         "shard_group with etp 1"},
+        {eight, "zero: 3, ep: 8, shard_group: 4",
+         "shard_group 4 with ep 8: the 4 ranks of a group that share the experts do not divide "
+         "into "
+         "expert-parallel groups; use a shard_group that is a multiple of 8, or ep 1, 2 or 4"},
         {"", "tp: 2, etp: 1", "etp 1, but the model has no experts to divide"},
     };
     for (const RefusedExperts& c : cases) {

@@ -202,6 +202,34 @@ TEST(Optimizers, SendWhatDividedMatricesNeed) {
     }
 }
 
+// Products whose shards have rows and columns, or that gather what Muon makes, send the same.
+TEST(Optimizers, OfProductsThatFindMatricesInTheirShards) {
+    struct Known {
+        RuntimeProfile profile;
+        OptimizerKind kind;
+        int zero;
+    };
+    for (const auto& [profile, kind, zero] :
+         {Known{RuntimeProfile::megatron, muon, 1}, Known{RuntimeProfile::fsdp, muon, 2},
+          Known{RuntimeProfile::fsdp, muon, 3}, Known{RuntimeProfile::fsdp, adafactor, 3},
+          Known{RuntimeProfile::fsdp_compile, adafactor, 2}}) {
+        SCOPED_TRACE(testing::Message() << name_of(profile) << " " << name_of(kind) << zero);
+        Scenario s = optimizer_scenario(kind, zero, 1, 4);
+        s.training.precision = DType::bf16;
+        const Sent ours = sent_by_the_optimizer(test::lower_tiny(s));
+        set_profile(s.strategies[0], profile);
+        const Plan plan = test::lower_tiny(s);
+        const Sent theirs = sent_by_the_optimizer(plan);
+        EXPECT_EQ(theirs.gathered, ours.gathered);
+        EXPECT_EQ(theirs.summed, ours.summed);
+        EXPECT_GT(ours.gathered + ours.summed, 0);
+        std::vector<MemoryPlan> arenas;
+        for (const RoleProgram& role : plan.program.roles)
+            arenas.push_back(plan_memory(role, Bytes(0)));
+        EXPECT_NO_THROW(check_program(plan.program, arenas));
+    }
+}
+
 // Of a 48 × 32 matrix: X·Xᵀ is 2·32·48·32, A·A 2·32·32·32, B·X 2·32·32·48, five times.
 TEST(Optimizers, NewtonSchulzMultiplies) {
     const Orthogonalise k{1, 48, 32};
@@ -266,6 +294,10 @@ TEST(Optimizers, RefuseWhatMakesNoSense) {
     EXPECT_THAT(refusal(s), HasSubstr("optimizer muon with zero 1 in profile deepspeed"));
     s.training.optimizer.kind = adafactor;
     EXPECT_THAT(refusal(s), HasSubstr("optimizer adafactor with zero 1 in profile deepspeed"));
+    s.strategies[0].profile = RuntimeProfile::megatron;
+    EXPECT_THAT(refusal(s), HasSubstr("optimizer adafactor with zero 1 in profile megatron"));
+    s.strategies[0].profile = RuntimeProfile::llm_foundry;
+    EXPECT_THAT(refusal(s), HasSubstr("optimizer adafactor with zero 1 in profile llm-foundry"));
     s.strategies[0].zero = 0;
     EXPECT_EQ(refusal(s), "accepted");
     LayerListSpec two;

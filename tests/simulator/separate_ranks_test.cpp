@@ -97,7 +97,9 @@ TEST(Symmetry, SoAreRanksThatShareExperts) {
           "tp: 4, etp: 2, ep: 4, zero: 1", "tp: 2, pp: 2, etp: 1, ep: 8",
           "tp: 2, ep: 4, dispatcher: deepep", "tp: 2, etp: 1, ep: 8, dispatcher: allgather",
           "tp: 2, pp: 2, etp: 1, ep: 8, dispatcher: deepep, "
-          "dispatch_precision: fp8, overlap_shared_experts: true"})
+          "dispatch_precision: fp8, overlap_shared_experts: true",
+          "tp: 2, ep: 2, zero: 3, shard_group: 4", "tp: 2, ep: 4, zero: 2, shard_group: 4",
+          "tp: 2, etp: 1, ep: 4, zero: 1, shard_group: 2"})
         for (const int nodes : {1, 2, 4}) {
             const Scenario scenario = parse_scenario(
                 fmt::format("name: s\n"

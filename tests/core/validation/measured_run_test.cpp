@@ -72,6 +72,19 @@ TEST(MeasuredRun, WhatPeopleWriteForUnknown) {
     EXPECT_EQ(none[0].zero_stage, 0);
 }
 
+TEST(MeasuredRun, WholeNumbersMayHaveCommas) {
+    for (const auto& [written, gpus] :
+         {std::pair{"1,024", 1024}, {"16,384", 16384}, {"512", 512}}) {
+        const auto runs = rows_of(
+            fmt::format("id,family,gpu,gpus,layers,hidden,heads,vocab,seq,framework,global_batch,"
+                        "step_time_s\nx,f,A100,\"{}\",12,1024,16,50000,1024,megatron,64,1\n",
+                        written));
+        ASSERT_EQ(runs.size(), 1u);
+        EXPECT_FALSE(runs[0].unreadable) << written;
+        EXPECT_EQ(runs[0].gpus, gpus);
+    }
+}
+
 TEST(MeasuredRun, StepTimeFollowsFromTokens) {
     MeasuredRun run;
     EXPECT_FALSE(run.measured_step_time());
@@ -129,6 +142,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, MalformedCells,
     testing::Values(
         Malformed{"tp", "two", "type", "\"two\" is no whole number", "nothing where unknown"},
+        Malformed{"dp", "\"10,24\"", "type", "\"10,24\" is no whole number", "write one"},
         Malformed{"tp", "1.5", "type", "\"1.5\" is no whole number", "write"},
         Malformed{"tp", "0", "range", "\"0\" is out of range", "1 to 1000000"},
         Malformed{"zero_stage", "4", "range", "\"4\" is out of range", "0 to 3"},

@@ -1,6 +1,8 @@
 // Products as people name them, and what their names say of how they were told to train.
 #include "core/validation/run_framework.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -51,6 +53,18 @@ RunFramework named(const char* framework) {
     return framework_of(run, assumed);
 }
 
+// FSDP on 64 GPUs of 8 nodes, unless told otherwise.
+MappedRun sharded(const char* framework, const char* assumptions, std::int64_t gpus = 64) {
+    MeasuredRun run = full_row();
+    run.framework = framework;
+    run.assumptions = assumptions;
+    run.gpus = gpus;
+    run.tp = run.pp = 1;
+    run.dp = gpus;
+    run.zero_stage.reset();
+    return map_run(run);
+}
+
 TEST(RunFramework, VersionsDoNotCount) {
     for (const char* name :
          {"Megatron-Core 0.8", "Megatron-LM v3", "megatron-core-v0.12", "Megatron-LM 3",
@@ -84,9 +98,122 @@ TEST(RunFramework, NamesWithAStageOfZero) {
         EXPECT_EQ(framework.zero, expected.zero) << expected.written;
         EXPECT_TRUE(framework.names_zero) << expected.written;
     }
-    for (const char* plain :
-         {"deepspeed", "DeepSpeed ZeRO", "DeepSpeed ZeRO-Offload", "deepspeed-2021"})
+    for (const char* plain : {"deepspeed", "DeepSpeed ZeRO", "deepspeed-2021"})
         EXPECT_FALSE(named(plain).names_zero) << plain;
+}
+
+// Thin layers: the name says what is below them.
+TEST(RunFramework, ProgramsAroundOthers) {
+    struct Name {
+        const char* written;
+        const char* name;
+        int zero;
+    };
+    for (const Name& expected : {Name{"accelerate + FSDP", "fsdp", 3},
+                                 {"HF Accelerate (FSDP2)", "fsdp2", 3},
+                                 {"Accelerate 1.2 with DeepSpeed ZeRO-2", "deepspeed", 2},
+                                 {"HF Trainer (DeepSpeed ZeRO-3)", "deepspeed", 3},
+                                 {"transformers/deepspeed", "deepspeed", 0},
+                                 {"axolotl, zero3", "deepspeed", 3},
+                                 {"LLaMA-Factory DeepSpeed stage 2", "deepspeed", 2},
+                                 {"PyTorch Lightning FSDP", "fsdp", 3},
+                                 {"Lightning DDP strategy", "ddp", 0},
+                                 {"TRL (accelerate, FSDP2)", "fsdp2", 3},
+                                 {"torchtune 0.5", "fsdp2", 3},
+                                 {"litgpt", "fsdp1", 3},
+                                 {"OLMo-core", "fsdp2", 3},
+                                 {"DeepSpeed-Megatron", "megatron-deepspeed", 0},
+                                 {"Megatron-LM + TE", "megatron", 0},
+                                 {"Primus (torchtitan)", "fsdp2", 3},
+                                 {"DeepSpeed ZeRO-3 (no offload)", "deepspeed", 3},
+                                 {"fairseq FSDP", "fsdp", 3},
+                                 {"FSDP2 + TP", "fsdp2", 3},
+                                 {"DeepSpeed (Ulysses), ZeRO 3", "deepspeed", 3},
+                                 {"DeepSpeed-MoE ZeRO-2", "deepspeed", 2},
+                                 {"Megatron-Bridge 0.2", "megatron", 0}}) {
+        const RunFramework framework = named(expected.written);
+        EXPECT_EQ(framework.name, expected.name) << expected.written;
+        EXPECT_EQ(framework.zero, expected.zero) << expected.written;
+        EXPECT_FALSE(framework.open) << expected.written;
+    }
+    for (const char* unknown : {"accelerate with oneflow", "Lightning TPU", "factory", "llama"})
+        EXPECT_THROW(named(unknown), Error) << unknown;
+}
+
+TEST(RunFramework, ZeroPlusPlusIsAllOfIt) {
+    for (const char* name : {"DeepSpeed ZeRO++", "ZeRO++", "deepspeed zeropp"}) {
+        const MappedRun run = sharded(name, "");
+        ASSERT_FALSE(run.scenario.strategies.empty()) << name;
+        const Strategy& s = run.scenario.strategies.front();
+        EXPECT_EQ(s.profile, RuntimeProfile::deepspeed);
+        EXPECT_EQ(s.zero, 3);
+        EXPECT_TRUE(s.quantized_weights && s.quantized_gradients);
+        EXPECT_EQ(s.secondary_shard, Strategy::kWholeNode);
+        EXPECT_THAT(run.assumed.with(0),
+                    Contains((Assumption{"framework", "ZeRO++: qwZ, hpZ within nodes, qgZ"})));
+    }
+}
+
+TEST(RunFramework, CompiledByItsName) {
+    const MappedRun run = sharded("torchtitan + torch.compile", "");
+    EXPECT_EQ(run.scenario.strategies.front().profile, RuntimeProfile::fsdp_compile);
+    EXPECT_THAT(run.assumed.with(0), Contains((Assumption{"framework", "torch.compile"})));
+    EXPECT_EQ(sharded("torchtitan + torch.compile", "no torch.compile")
+                  .scenario.strategies.front()
+                  .profile,
+              RuntimeProfile::fsdp);
+}
+
+// Without a word for it: by the notes, by the stage, else DDP, or FSDP for what does not fit.
+TEST(RunFramework, ProgramsAroundPyTorchThatDoNotSayWhatBy) {
+    const auto run_of = [](std::optional<int> zero, const char* notes) {
+        MeasuredRun run = full_row();
+        run.framework = "accelerate";
+        run.zero_stage = zero;
+        run.assumptions = notes;
+        run.tp = run.pp = 1;
+        run.dp = run.gpus;
+        return map_run(run);
+    };
+    const auto first = [&](std::optional<int> zero, const char* notes = "") {
+        const Strategy s = run_of(zero, notes).scenario.strategies.front();
+        return std::pair(s.profile, s.zero);
+    };
+    EXPECT_EQ(first(0), std::pair(RuntimeProfile::fsdp, 0));
+    EXPECT_EQ(first(1), std::pair(RuntimeProfile::deepspeed, 1));
+    EXPECT_EQ(first(3), std::pair(RuntimeProfile::fsdp, 3));
+    EXPECT_EQ(first(3, "DeepSpeed, offload not used"), std::pair(RuntimeProfile::deepspeed, 3));
+    EXPECT_EQ(first(2, "no DeepSpeed"), std::pair(RuntimeProfile::fsdp, 2));
+    const MappedRun open = run_of({}, "");
+    std::vector<int> stages;
+    for (const Strategy& s : open.scenario.strategies)
+        if (stages.empty() || stages.back() != s.zero) stages.push_back(s.zero);
+    EXPECT_THAT(stages, testing::ElementsAre(0, 3));
+    EXPECT_THAT(open.assumed.with(0),
+                Contains((Assumption{"framework", "ddp, or fsdp where that does not fit"})));
+    EXPECT_THAT(run_of(3, "").assumed.with(0), Contains((Assumption{"framework", "fsdp"})));
+}
+
+// Engines of their own that are like a product's, which the row's assumptions name.
+TEST(RunFramework, TheNearestProductStandsIn) {
+    const auto run_of = [](const char* framework) {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.zero_stage.reset();
+        run.attention = "";
+        return map_run(run);
+    };
+    const MappedRun nanotron = run_of("nanotron");
+    EXPECT_THAT(nanotron.assumed.with(0), Contains((Assumption{"framework", "megatron-2021"})));
+    EXPECT_EQ(nanotron.scenario.strategies.front().profile, RuntimeProfile::megatron_2021);
+    EXPECT_EQ(nanotron.scenario.strategies.front().attention, AttentionKind::flash);
+    EXPECT_EQ(nanotron.scenario.strategies.front().zero, 0);
+    EXPECT_EQ(nanotron.scenario.strategies.back().zero, 1) << "it has ZeRO 1";
+    EXPECT_EQ(run_of("Megatron-FSDP").scenario.strategies.front().zero, 3);
+    EXPECT_THAT(run_of("MegaBlocks").assumed.with(0),
+                Contains((Assumption{"framework", "megatron"})));
+    EXPECT_THAT(run_of("megatron").assumed.with(0),
+                Not(Contains(Field(&Assumption::column, "framework"))));
 }
 
 // What a column states goes before what a name says; the name before what memory would decide.
@@ -117,18 +244,6 @@ TEST(RunFramework, DdpIsFsdpThatShardsNothing) {
     }
 }
 
-// FSDP on 64 GPUs of 8 nodes, unless told otherwise.
-MappedRun sharded(const char* framework, const char* assumptions, std::int64_t gpus = 64) {
-    MeasuredRun run = full_row();
-    run.framework = framework;
-    run.assumptions = assumptions;
-    run.gpus = gpus;
-    run.tp = run.pp = 1;
-    run.dp = gpus;
-    run.zero_stage.reset();
-    return map_run(run);
-}
-
 TEST(RunFramework, HybridShardingIsWithinNodes) {
     const auto group = [](auto... row) {
         return sharded(row...).scenario.strategies.at(0).shard_group;
@@ -142,6 +257,29 @@ TEST(RunFramework, HybridShardingIsWithinNodes) {
     EXPECT_EQ(group("HSDP", "", 8), 0) << "one node has all";
     EXPECT_EQ(group("ddp", "HSDP"), 0) << "nothing is sharded";
     EXPECT_EQ(sharded("HSDP", "").scenario.strategies[0].zero, 3);
+}
+
+// A group has all experts: of 16 expert-parallel ranks two nodes are one.
+TEST(RunFramework, HybridShardingHoldsAllExperts) {
+    const auto group = [](std::int64_t ep) {
+        MeasuredRun run = full_row();
+        run.framework = "torchtitan HSDP";
+        run.gpus = 64;
+        run.tp = run.pp = 1;
+        run.dp = 64;
+        run.zero_stage.reset();
+        run.experts = 64;
+        run.experts_per_token = 2;
+        run.ep = ep;
+        const MappedRun mapped = map_run(run);
+        const Strategy& s = mapped.scenario.strategies.at(0);
+        const auto all = mapped.assumed.with(0);
+        const auto said = std::ranges::find(all, "shard_group", &Assumption::column);
+        return std::pair(s.shard_group, said == all.end() ? "" : said->value);
+    };
+    EXPECT_EQ(group(4), std::pair(Strategy::kWholeNode, std::string("node")));
+    EXPECT_EQ(group(16), std::pair(16, std::string("16")));
+    EXPECT_EQ(group(64), std::pair(0, std::string()));
 }
 
 TEST(RunFramework, HybridShardingIsAmongTheAssumptions) {

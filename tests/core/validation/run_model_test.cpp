@@ -68,6 +68,52 @@ TEST(RunModel, SizesAreNoVersions) {
     EXPECT_EQ(head_dim("Gemma 27B"), 0);
 }
 
+TEST(RunModel, WhatIsOpenOfAReleaseIsAsReleased) {
+    const auto open = [](const char* name, std::int64_t layers, std::int64_t hidden) {
+        MeasuredRun run = full_row();
+        run.model = name;
+        run.layers = layers;
+        run.hidden = hidden;
+        run.heads = hidden / 128;
+        run.mlp = "";
+        run.ffn.reset();
+        run.kv_heads.reset();
+        run.tied_embeddings.reset();
+        std::vector<Assumption> assumed;
+        const ModelSpec model = model_of(run, RuntimeProfile::megatron, 1, assumed);
+        return Mapped{std::get<TransformerSpec>(model.kind), assumed};
+    };
+    const Mapped llama = open("Meta-Llama-3.1-8B", 32, 4096);
+    EXPECT_EQ(llama.spec.mlp, Mlp::swiglu);
+    EXPECT_EQ(llama.spec.ffn, 14336);
+    EXPECT_EQ(llama.spec.kv_heads, 8);
+    EXPECT_FALSE(llama.spec.tied_embeddings);
+    for (const Assumption& said : {Assumption{"mlp", "swiglu"}, Assumption{"ffn", "14336"},
+                                   Assumption{"kv_heads", "8"}, Assumption{"tied_embeddings", "0"}})
+        EXPECT_THAT(llama.assumed, Contains(said));
+    EXPECT_EQ(open("qwen2.5 1.5B", 28, 1536).spec.tied_embeddings, true);
+    EXPECT_EQ(open("Gemma 2 9B", 42, 3584).spec.mlp, Mlp::geglu);
+    const Mapped other = open("Llama-3-8B, cut to 16 layers", 16, 4096);
+    EXPECT_EQ(other.spec.mlp, Mlp::gelu) << "no release";
+    EXPECT_EQ(other.spec.kv_heads, 32);
+}
+
+// Windows are not modelled, and said not to be where they are shorter than the samples.
+TEST(RunModel, WindowsOfAttention) {
+    const auto said = [](const char* name, std::int64_t seq) {
+        MeasuredRun run = full_row();
+        run.model = name;
+        run.seq = seq;
+        std::vector<Assumption> assumed;
+        model_of(run, RuntimeProfile::megatron, 1, assumed);
+        return assumed;
+    };
+    const Assumption windows{"model", "attention to all tokens in every block, not to 4096"};
+    EXPECT_THAT(said("Gemma-2-9B", 8192), Contains(windows));
+    EXPECT_THAT(said("Gemma-2-9B", 4096), testing::Not(Contains(windows)));
+    EXPECT_THAT(said("Llama-3-8B", 8192), testing::Not(Contains(windows)));
+}
+
 TEST(RunModel, ExpertsAreAsWideAsReleased) {
     for (const auto& [name, width] :
          std::initializer_list<std::pair<const char*, std::int64_t>>{{"DeepSeek-V2-Lite", 1408},

@@ -94,6 +94,7 @@ TEST(RunScenario, GpusByTheirProductNames) {
         run.gpu = gpu;
         run.gpu_memory_gb = memory;
         run.intra_node_GBps = link;
+        run.precision = "fp16";  // which all of them have
         return map_run(run).scenario.cluster.name;
     };
     EXPECT_EQ(cluster("A100"), "a100-80gb");
@@ -110,21 +111,75 @@ TEST(RunScenario, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("h100_sxm"), "h100-sxm");
     EXPECT_EQ(cluster("RTX4090 (24 GB)"), "rtx-4090");
     EXPECT_EQ(cluster("A100 40 GB"), "a100-40gb");
+    EXPECT_EQ(cluster("A100", 40, 32), "a100-pcie-40gb") << "the links tell";
+    EXPECT_EQ(cluster("A100-PCIE-80GB"), "a100-pcie-80gb");
+    EXPECT_EQ(cluster("A100 PCIe", 40), "a100-pcie-40gb");
+    EXPECT_EQ(cluster("H100 NVL"), "h100-nvl");
+    EXPECT_EQ(cluster("H800"), "h800");
+    EXPECT_EQ(cluster("8xH800 (NVLink)"), "h800");
+    EXPECT_EQ(cluster("A800-SXM4-80GB"), "a800");
+    EXPECT_EQ(cluster("8x A100"), "a100-80gb");
+    EXPECT_EQ(cluster("8 x RTX 4090"), "rtx-4090");
+    EXPECT_EQ(cluster("A100-40G"), "a100-40gb");
+    EXPECT_EQ(cluster("A100 80GiB"), "a100-80gb");
+    EXPECT_EQ(cluster("NVIDIA GH200 Grace Hopper Superchip"), "gh200");
+    EXPECT_EQ(cluster("NVIDIA RTX 6000 Ada Generation"), "rtx-6000-ada");
+    EXPECT_EQ(cluster("A6000"), "rtx-a6000");
+    EXPECT_EQ(cluster("3090"), "rtx-3090");
+    EXPECT_EQ(cluster("Tesla T4"), "t4");
+    EXPECT_EQ(cluster("AMD Instinct MI250X OAM"), "mi250x");
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
+        run.precision = "fp16";
         return map_run(run).assumed.with(0);
     };
-    EXPECT_THAT(assumed("A100-PCIE-80GB"), Contains((Assumption{"gpu", "a100-80gb"})));
+    EXPECT_THAT(assumed("V100-PCIE-32GB"), Contains((Assumption{"gpu", "v100-32gb"})));
+    EXPECT_THAT(assumed("H200 NVL"), Contains((Assumption{"gpu", "h200"})));
     EXPECT_THAT(assumed("H100 PCIe"), testing::IsEmpty());
     const MappedRun exported = mapped([](MeasuredRun& run) {
         run.gpu = "H800";
         run.intra_node_GBps.reset();
     });
-    EXPECT_EQ(exported.scenario.cluster.name, "h100-sxm");
     EXPECT_DOUBLE_EQ(exported.scenario.cluster.intra_node.bandwidth.value, 200e9);
-    EXPECT_THAT(exported.assumed.with(0),
-                Contains((Assumption{"gpu", "h100-sxm with links of 200 GB/s"})));
+}
+
+// Of an MI250X schedulers count the two chips; rows may state the card's memory.
+TEST(RunScenario, ACardWithTwoDevices) {
+    const auto with_memory = [](double memory) {
+        MeasuredRun run = full_row();
+        run.gpu = "MI250X";
+        run.gpu_memory_gb = memory;
+        return map_run(run);
+    };
+    const MappedRun half = with_memory(64), whole = with_memory(128);
+    EXPECT_EQ(half.scenario.cluster.device.memory, whole.scenario.cluster.device.memory);
+    EXPECT_THAT(half.assumed.with(0), Not(Contains(testing::Field(&Assumption::column, "gpu"))));
+    EXPECT_THAT(
+        whole.assumed.with(0),
+        Contains((Assumption{"gpu", "one of the two devices of a card, each counted by gpus"})));
+    EXPECT_THAT(whole.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "64"})));
+}
+
+TEST(RunScenario, PrecisionsBySpellingAndByTheNearest) {
+    const auto precision = [](const char* written) {
+        MeasuredRun run = full_row();
+        run.gpu = "B200";
+        run.gpu_memory_gb.reset();
+        run.precision = written;
+        run.grad_dtype = "";
+        const MappedRun mapped = map_run(run);
+        const auto assumed = mapped.assumed.with(0);
+        const bool said =
+            std::ranges::find(assumed, "precision", &Assumption::column) != assumed.end();
+        return std::pair(std::string(name_of(mapped.scenario.training.arithmetic())), said);
+    };
+    EXPECT_EQ(precision("FP8 (delayed scaling)"), std::pair(std::string("fp8"), false));
+    EXPECT_EQ(precision("float8 rowwise"), std::pair(std::string("fp8-rowwise"), false));
+    EXPECT_EQ(precision("FP8-MX"), std::pair(std::string("mxfp8"), false));
+    EXPECT_EQ(precision("bf16 mixed precision"), std::pair(std::string("bf16"), false));
+    EXPECT_EQ(precision("fp8 blockwise"), std::pair(std::string("fp8-rowwise"), true));
+    EXPECT_EQ(precision("bf16-true"), std::pair(std::string("bf16"), true));
 }
 
 // A rack's NVLink goes beyond the tray that rows call a node, and nodes that are not stated divide the GPUs.
@@ -246,8 +301,10 @@ TEST(RunScenario, PrecisionColumns) {
     EXPECT_EQ(fp16.precision, DType::fp16);
     EXPECT_EQ(fp16.gradient_dtype, DType::fp16);
     EXPECT_FALSE(fp16.math);
-    const TrainingSpec fp8 =
-        mapped_training([](MeasuredRun& run) { run.precision = "fp8-rowwise"; });
+    const TrainingSpec fp8 = mapped_training([](MeasuredRun& run) {
+        run.gpu = "H100";
+        run.precision = "fp8-rowwise";
+    });
     EXPECT_EQ(fp8.precision, DType::bf16);
     EXPECT_EQ(fp8.math, MathType::fp8_rowwise);
 }
@@ -461,7 +518,7 @@ INSTANTIATE_TEST_SUITE_P(
                   run.experts = 8;
                   run.experts_per_token = 2;
               }},
-        Empty{"grad_dtype", "the profile's", [](MeasuredRun& run) { run.grad_dtype = ""; }},
+        Empty{"grad_dtype", "fp32", [](MeasuredRun& run) { run.grad_dtype = ""; }},
         Empty{"grad_dtype", "bf16",
               [](MeasuredRun& run) {
                   run.grad_dtype = "";
@@ -544,13 +601,26 @@ INSTANTIATE_TEST_SUITE_P(
                    [](MeasuredRun& run) { run.framework = ""; }},
         RefusedRun{"unknown-name", "framework \"megatrn\"",
                    [](MeasuredRun& run) { run.framework = "megatrn"; }},
+        RefusedRun{"framework", "offloads what no column says",
+                   [](MeasuredRun& run) { run.framework = "DeepSpeed ZeRO-Infinity"; }},
+        RefusedRun{"framework", "the row's assumptions offload what no column says",
+                   [](MeasuredRun& run) { run.assumptions = "CPU offload of the optimizer"; }},
         RefusedRun{"unknown-name", "precision \"fp7\"",
                    [](MeasuredRun& run) { run.precision = "fp7"; }},
+        RefusedRun{"precision", "NVIDIA A100 SXM 80 GB has no fp8",
+                   [](MeasuredRun& run) { run.precision = "fp8"; }},
         RefusedRun{"gradient-dtype", "gradients in fp16 do not go with precision bf16",
                    [](MeasuredRun& run) { run.grad_dtype = "fp16"; }},
         RefusedRun{"unknown-name", "\"mish\" is not modelled",
                    [](MeasuredRun& run) { run.mlp = "mish"; }},
-        RefusedRun{"gpu", "\"H100 NVL\"", [](MeasuredRun& run) { run.gpu = "H100 NVL"; }},
+        RefusedRun{"gpu", "\"RTX 6000\"", [](MeasuredRun& run) { run.gpu = "RTX 6000"; }},
+        RefusedRun{"gpu", "\"Gaudi 2\" is no GPU of NVIDIA's or AMD's",
+                   [](MeasuredRun& run) { run.gpu = "Gaudi 2"; }},
+        RefusedRun{"gpu", "\"TPU v5p\" is no GPU", [](MeasuredRun& run) { run.gpu = "TPU v5p"; }},
+        RefusedRun{"framework", "MaxText runs on JAX and XLA, whose kernels are not modelled",
+                   [](MeasuredRun& run) { run.framework = "MaxText"; }},
+        RefusedRun{"framework", "Colossal-AI has engines of its own",
+                   [](MeasuredRun& run) { run.framework = "Colossal-AI"; }},
         RefusedRun{"unknown-name", "schedule \"zb-x\"",
                    [](MeasuredRun& run) { run.schedule = "zb-x"; }},
         RefusedRun{"unknown-name", "attention \"linear\"",
