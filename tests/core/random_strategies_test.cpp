@@ -110,6 +110,9 @@ public:
         s.training.micro_batch = of(std::array<std::int64_t, 2>{1, 2});
         s.training.optimizer.kind = of(kOptimizerKinds);
         s.strategies[0] = strategy();
+        if (s.training.arithmetic() >= MathType::fp8 && one_in(2))  // operands as tensors
+            s.strategies[0].profile =
+                of(std::array{RuntimeProfile::megatron, RuntimeProfile::llm_foundry});
         if (experts)
             divide_experts(s.strategies[0],
                            std::get<TransformerSpec>(model.kind).experts.shared_ffn > 0);
