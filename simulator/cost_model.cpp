@@ -261,8 +261,12 @@ MatmulPrecision CostModel::precision(MathType math) const {
     const auto found = precisions_.find(math);
     if (found == precisions_.end()) {
         const std::string type(name_of(math));
+        std::string known;
+        for (const auto& [other, rate] : precisions_)
+            known.append(known.empty() ? "" : ", ").append(name_of(other));
         throw Error("device-peak", "the device " + name_ + " states no peak rate for " + type,
-                    "add peak." + type + " to its cluster file, or choose another precision");
+                    "choose a precision that it states (" + known + "), or add peak." + type +
+                        " to its cluster file");
     }
     return found->second;
 }

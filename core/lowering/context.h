@@ -41,9 +41,11 @@ struct LoweringContext {
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
     // The optimizer's states, master weights and gradients lie outside the device.
     bool steps_on_host() const { return strategy.offload.optimizer != OffloadTo::none; }
-    // The stage of a unit: nothing is sharded that one rank holds alone, but it may be offloaded.
+    // The stage of a unit: nothing is sharded that one rank holds alone, but it may be offloaded, and FSDP has it in
+    // fp32 all the same: torchtitan's apply_fsdp wraps experts over a mesh of one rank too.
     int zero_of(const Unit& unit) const {
-        return unit.ranks > 1 || steps_on_host() ? stage_of(unit, zero) : 0;
+        const bool alone = unit.ranks == 1 && !steps_on_host() && !rules.casts_before_gather;
+        return alone ? 0 : stage_of(unit, zero);
     }
     bool is_sharded(const Unit& unit) const { return zero_of(unit) >= 1 && unit.ranks > 1; }
     // No rank keeps the unit's gradients on the device between micro-batches.
@@ -56,7 +58,7 @@ struct LoweringContext {
     }
     // A layer's weights are brought together before it computes.
     bool gathers(const Unit& unit) const {
-        return fetches(unit) || (zero_of(unit) >= 3 && unit.ranks > 1);
+        return fetches(unit) || (zero_of(unit) >= 3 && (unit.ranks > 1 || casts(unit)));
     }
     // ZeRO 3's shards may be the master weights themselves.
     bool casts(const Unit& unit) const { return zero_of(unit) >= 3 && rules.casts_before_gather; }

@@ -328,9 +328,12 @@ void Gather::bring_whole(Weights& weights, std::size_t unit, BufferId to, Events
     const Unit& u = context_.units[weights.units[unit].index()];
     if (!context_.casts(u)) return bring(weights, unit, {to, 0, 0}, ready);
     auto& b = context_.builder;
-    const Operand stored{fetched(weights, unit), 0, 0};
-    bring(weights, unit, stored, ready);
-    b.wait(Stream::compute, ready.back());
+    Operand stored{parameters_.unit(weights.units[unit]).value, 0, 0};
+    if (context_.fetches(u)) {
+        stored = {fetched(weights, unit), 0, 0};
+        bring(weights, unit, stored, ready);
+        b.wait(Stream::compute, ready.back());
+    }
     b.compute(Copy{u.shard}, context_.storage, context_.storage, {stored, {to, 0, 0}});
 }
 

@@ -66,10 +66,13 @@ EventId HostOptimizer::step(UnitId id) {
     const bool fetched = context_.fetches(unit);
     // A step without a master reads the parameters too.
     Operand value{u.value, 0, 0};
-    if (fetched && !context_.keeps_master(unit))
+    if (fetched && !context_.keeps_master(unit)) {
+        // Parameters that are not fetched may still be on their way from there to the device.
+        if (set.sent.valid() && on_nvme(u.value)) b.wait(Stream::nvme_read, set.sent);
         value = at_hand(set, updated, u.value, stored, n);
-    else if (!fetched || on_nvme(u.value))
+    } else if (!fetched || on_nvme(u.value)) {
         value = staging(set, updated, stored);
+    }
     for (const EventId left : {set.sent, set.written})
         if (left.valid()) b.wait(Stream::host, left);
     DType gradient = context_.gradient;

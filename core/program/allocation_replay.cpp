@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace shardscope {
@@ -84,8 +85,8 @@ std::int32_t begun_by(const RoleProgram& role, std::size_t task) {
     return begun;
 }
 
-// Most micro-batches between the first and the last task of theirs.
-std::int32_t most_in_flight(const RoleProgram& role) {
+// By micro-batch: the first and the last task of it in the schedule.
+std::map<std::int32_t, Interval> spans_of(const RoleProgram& role) {
     std::map<std::int32_t, Interval> spans;
     for (std::size_t t = 0; t < role.schedule.size(); ++t) {
         if (is_of_role(role, role.schedule[t])) continue;
@@ -94,6 +95,12 @@ std::int32_t most_in_flight(const RoleProgram& role) {
             spans.try_emplace(role.schedule[t].micro_batch, Interval{now, now});
         if (!fresh) at->second.last = now;
     }
+    return spans;
+}
+
+// Most micro-batches in flight at once.
+std::int32_t most_in_flight(const RoleProgram& role,
+                            const std::map<std::int32_t, Interval>& spans) {
     std::vector<std::int32_t> change(role.schedule.size() + 1);
     for (const auto& [micro_batch, span] : spans) {
         ++change[static_cast<std::size_t>(span.first)];
@@ -104,11 +111,26 @@ std::int32_t most_in_flight(const RoleProgram& role) {
     return most;
 }
 
+// Those that the replay takes: the first ones, the last one, and all that are in flight when most is live. With zb-v
+// that may be when the last one is computed, beside others whose weight gradients are put off.
+std::set<std::int32_t> replayed_micro_batches(const RoleProgram& role, std::size_t fullest) {
+    const std::map<std::int32_t, Interval> spans = spans_of(role);
+    const std::int32_t first =
+        std::max(most_in_flight(role, spans), begun_by(role, fullest)) + kRepeats;
+    std::set<std::int32_t> replayed;
+    const auto peak = static_cast<std::int32_t>(fullest);
+    for (const auto& [micro_batch, span] : spans)
+        if (micro_batch + 1 < first || (span.first <= peak && peak <= span.last))
+            replayed.insert(micro_batch);
+    if (!role.schedule.empty()) replayed.insert(role.schedule.back().micro_batch);
+    return replayed;
+}
+
 class Replay {
 public:
-    // Steps of that many micro-batches, and of the last one.
+    // Steps of those micro-batches.
     Replay(const RoleProgram& role, const std::vector<Lifetime>& lives, CachingAllocator allocator,
-           std::int32_t micro_batches)
+           const std::set<std::int32_t>& micro_batches)
         : role_(role),
           lives_(lives),
           events_(events_of(role, lives)),
@@ -142,13 +164,10 @@ private:
         std::size_t flight = 0;  // its micro-batch, counted among those replayed
     };
 
-    void choose_tasks(std::int32_t micro_batches) {
-        const std::int32_t last = role_.schedule.empty() ? 0 : role_.schedule.back().micro_batch;
+    void choose_tasks(const std::set<std::int32_t>& micro_batches) {
         std::map<std::int32_t, std::size_t> flights;
         for (const Task& task : role_.schedule) {
-            if (!is_of_role(role_, task) && task.micro_batch + 1 >= micro_batches &&
-                task.micro_batch != last)
-                continue;
+            if (!is_of_role(role_, task) && !micro_batches.contains(task.micro_batch)) continue;
             const auto flight = flights.try_emplace(task.micro_batch, flights.size()).first->second;
             tasks_.push_back({task.body.index(), flight});
         }
@@ -203,8 +222,8 @@ private:
 
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
                                     Segments segments, std::size_t fullest, Bytes limit) {
-    const std::int32_t needed = std::max(most_in_flight(role), begun_by(role, fullest));
-    Replay replay(role, lives, CachingAllocator(segments, limit), needed + kRepeats);
+    Replay replay(role, lives, CachingAllocator(segments, limit),
+                  replayed_micro_batches(role, fullest));
     replay.step();
     const std::int64_t first = replay.allocator().retries();
     replay.step();

@@ -19,8 +19,8 @@ struct AllocationReplay {
 // Buffers are of the stream that first touches them, those of collectives beside multiplies and of transfers of
 // the compute stream. Of many micro-batches only the first ones and the last one are replayed, since those between
 // repeat them: so many first ones as are ever in flight, and a few more, and all that begin by `fullest`, the task of
-// the schedule in which most is live, unless it is replayed anyhow. `lives` is lifetimes(role), `limit` what the device
-// has for segments.
+// the schedule in which most is live; where that is one of the last micro-batch, those that are in flight then instead.
+// `lives` is lifetimes(role), `limit` what the device has for segments.
 AllocationReplay replay_allocations(const RoleProgram& role, const std::vector<Lifetime>& lives,
                                     Segments segments, std::size_t fullest = 0,
                                     Bytes limit = CachingAllocator::kUnlimited);

@@ -160,13 +160,15 @@ int shards_of(const Cluster& cluster, const Strategy& s, int replicas) {
         group = std::min(cluster.gpus_per_node / s.tp, replicas);
     }
     if (group < 2)
-        refuse_strategy(s, "shard-group", "a shard group of 1 rank shards nothing",
-                        "use zero 0, or a larger shard_group");
+        refuse_strategy(
+            s, "shard-group", "a shard group of 1 rank shards nothing",
+            replicas > 1 ? "use zero 0, or a larger shard_group" : "leave shard_group out");
     if (replicas % group != 0)
         refuse_strategy(
             s, "shard-group",
-            fmt::format("shard_group {} does not divide the {} ranks that hold the same parameters",
-                        group, replicas),
+            fmt::format(
+                "shard_group {} does not divide the {} the same parameters", group,
+                replicas > 1 ? fmt::format("{} ranks that hold", replicas) : "1 rank that holds"),
             replicas > 1 ? fmt::format("use shard_group {}", divisors_near(replicas, group, 2))
                          : "leave shard_group out");
     return group;

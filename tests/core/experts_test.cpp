@@ -159,6 +159,28 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
     }
 }
 
+// FSDP has experts in fp32 also where each is on one rank of those that it shards over, with no master beside them, and
+// makes a 16-bit copy for each pass.
+TEST(Experts, FsdpKeepsThoseOfOneRankInFp32) {
+    const std::int64_t experts = 3 * 8 * 3 * kTinyHidden * 20 / 4;
+    for (const int group : {0, 4}) {
+        SCOPED_TRACE(group);
+        Scenario s = scenario_of(mixture(), {1, 1, group > 0 ? 8 : 4, 4, 3, 0, group});
+        s.strategies[0].profile = RuntimeProfile::fsdp;
+        const Plan plan = test::lower_tiny(s);
+        std::map<std::string, std::int64_t> sums;  // by what it is
+        for (const Buffer& b : plan.program.roles[0].buffers)
+            if (b.name.find("experts") != std::string::npos)
+                sums[b.name.substr(0, b.name.find(' '))] += b.size().value;
+        EXPECT_EQ(sums["parameters"], 4 * experts);
+        EXPECT_EQ(sums["master"], 0);
+        EXPECT_EQ(sums["gradients"], 4 * experts);
+        EXPECT_EQ(sums["gathered"], 2 * 2 * experts) << "for the forward and the backward pass";
+        std::vector<MemoryPlan> arenas{plan_memory(plan.program.roles[0], Bytes(0))};
+        EXPECT_NO_THROW(check_program(plan.program, arenas));
+    }
+}
+
 // What a step sums of experts: within the ranks of a shard group that have the same, and between groups. Where one of a
 // group has them, only between groups, all of them.
 TEST(Experts, ShardGroupsReduceWithinAndBetween) {

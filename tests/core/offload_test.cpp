@@ -1,4 +1,6 @@
 // What lies outside the device: bytes per tier and traffic per step in closed forms, and what is refused.
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -243,6 +245,34 @@ TEST(Offload, GoesWithOtherParallelism) {
 
 // Products keep what they keep, on the host: DeepSpeed's estimator has 18 bytes per parameter there for
 // stage 3 with offload_optimizer (stage3.py), of which 2 are gradients and 4 those in fp32.
+// Where DeepSpeed keeps small parameters whole on the device, updates of them and of others take turns in what is staged.
+TEST(Offload, StagedParametersWaitForThoseBeforeThem) {
+    TransformerSpec mixture = test::tiny_transformer();
+    mixture.layers = 6;
+    mixture.experts = {8, 2, 20};
+    Scenario s = offloaded(3, {nvme, nvme, none}, 8);
+    s.model = {"mixture", mixture};
+    s.training.precision = DType::fp32;  // without a master the step reads what is staged
+    s.training.micro_batch = 1;
+    Strategy& strategy = s.strategies[0];
+    strategy.profile = RuntimeProfile::deepspeed_2021;
+    strategy.tp = 4;
+    strategy.sequence_parallel = true;
+    strategy.etp = 2;
+    strategy.pp = 2;
+    strategy.virtual_stages = 2;
+    const Plan plan = test::lower_tiny(s);
+    for (const RoleProgram& role : plan.program.roles) {
+        const auto fetched = std::ranges::count_if(
+            role.buffers, [](const Buffer& b) { return b.name.starts_with("fetched "); });
+        EXPECT_GT(fetched, 0);
+    }
+    std::vector<MemoryPlan> arenas;
+    for (const RoleProgram& role : plan.program.roles)
+        arenas.push_back(plan_memory(role, Bytes(0)));
+    EXPECT_NO_THROW(check_program(plan.program, arenas));
+}
+
 TEST(Offload, DeepSpeedHasEighteenBytes) {
     Scenario s = offloaded(3, {.optimizer = cpu});
     s.strategies[0].profile = RuntimeProfile::deepspeed;

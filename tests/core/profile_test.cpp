@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/lowering/profile_rules.h"
@@ -631,6 +632,31 @@ TEST(Profiles, MemoryIsAllocatedAndReserved) {
                 EXPECT_EQ(sum, memory.peak());
             }
         }
+}
+
+// Where schedules put weight gradients off, most is live when the last micro-batches are computed: of those in flight
+// then none may be left out.
+TEST(Profiles, ManyMicroBatchesTakeNoLessThanFew) {
+    for (const Schedule schedule :
+         {Schedule::one_f_one_b, Schedule::zero_bubble, Schedule::zero_bubble_v}) {
+        const auto plan = [&](std::int64_t micro_batches) {
+            Scenario s = half_precision(RuntimeProfile::megatron, 4);
+            s.model = test::deep_llama();
+            std::get<LlamaSpec>(s.model.kind).layers = 14;
+            s.training.micro_batch = 1;
+            s.training.global_batch = micro_batches;
+            s.strategies[0].pp = 4;
+            s.strategies[0].schedule = schedule;
+            s.strategies[0].recompute.kind = Recompute::Kind::full;
+            return test::lower_tiny(s);
+        };
+        const Plan few = plan(10), many = plan(40);
+        for (std::size_t role = 0; role < many.memory.size(); ++role) {
+            SCOPED_TRACE(fmt::format("{}, stage {}", schedule_name(schedule), role));
+            EXPECT_GE(many.memory[role].live_peak, few.memory[role].live_peak);
+            for (const Bytes bytes : many.memory[role].categories) EXPECT_GE(bytes, Bytes(0));
+        }
+    }
 }
 
 }  // namespace

@@ -81,6 +81,9 @@ TEST(ShardGroup, Refusals) {
         HasSubstr("shard_group 3 does not divide the 8 ranks that hold the same parameters; "
                   "use shard_group 2, 4 or 8"));
     EXPECT_THAT(refusal(grouped(3, 1)), HasSubstr("a shard group of 1 rank shards nothing"));
+    EXPECT_THAT(refusal(grouped(3, 4, 1)),
+                HasSubstr("shard_group 4 does not divide the 1 rank that holds the same "
+                          "parameters; leave shard_group out"));
 }
 
 }  // namespace

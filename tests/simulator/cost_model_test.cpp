@@ -142,6 +142,8 @@ TEST(CostModel, MissingPeakIsNamed) {
     } catch (const Error& error) {
         EXPECT_EQ(error.rule, "device-peak");
         EXPECT_NE(error.message.find("bf16"), std::string::npos);
+        EXPECT_NE(error.fix.find("choose a precision that it states (fp32"), std::string::npos)
+            << error.fix;
     }
     EXPECT_GT(seconds(gpu(), compute(Add{64}, DType::bf16)), 0) << "only multiplies need a peak";
 }

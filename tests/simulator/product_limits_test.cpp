@@ -46,9 +46,18 @@ TEST(ProductLimits, AreOfTheProduct) {
     beside.overlap_shared_experts = true;
     EXPECT_EQ(beyond_product(beside), std::nullopt);
     beside.dispatcher = Dispatcher::deepep;
+    EXPECT_EQ(beyond_product(beside), std::nullopt) << "nothing travels";
+    beside.ep = 2;
     EXPECT_THAT(beyond_product(beside), Optional(HasSubstr("alltoall dispatcher")));
     beside.profile = P::shardscope;
     EXPECT_EQ(beyond_product(beside), std::nullopt);
+    beside.profile = P::deepspeed;
+    EXPECT_THAT(beyond_product(beside), Optional(HasSubstr("by all-to-all")));
+    beside.dispatcher = Dispatcher::all_to_all;
+    beside.overlap_shared_experts = false;
+    EXPECT_EQ(beyond_product(beside), std::nullopt);
+    beside.dispatch_precision = DispatchPrecision::fp8;
+    EXPECT_THAT(beyond_product(beside), Optional(HasSubstr("as they are stored")));
 }
 
 TEST(ProductLimits, AreNotedBesideTheResult) {
