@@ -26,8 +26,8 @@ enum class CommunicatorUse : std::uint8_t {
     per_group,  // all of a group, as products have it
 };
 
-// Of any rank of the role: its groups where they lie on most nodes, its transfers as its first rank's. 0 for links without a type and for AMD's GPUs, whose RCCL allots its own way: there it is
-// part of Device::runtime.
+// Of any rank of the role: its groups where they lie on most nodes, its transfers as its first rank's. 0 for links
+// without a type and for AMD's GPUs, whose RCCL allots its own way: there it is part of Device::runtime.
 Bytes nccl_memory(const Cluster& cluster, const Program& program, std::size_t role,
                   CommunicatorUse use);
 
