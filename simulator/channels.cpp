@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "simulator/group_shape.h"
+#include "core/program/group_shape.h"
 
 namespace shardscope {
 namespace {
@@ -62,19 +62,6 @@ Channels::Channels(const Program& program, const Cluster& cluster, std::vector<L
 
 // The role's ranks may be in several sets of the group; they go on together when the slowest has
 // finished: the one that lies on most nodes.
-GroupShape Channels::widest_shape(const Group& group, std::span<const Rank> ranks) const {
-    const int index = group.index_of(ranks.front());
-    GroupShape widest;
-    for (const Rank rank : ranks) {
-        if (group.index_of(rank) != index) continue;  // in a set that is looked at already
-        const GroupShape shape = shape_of(group, rank, cluster_);
-        const bool wider = shape.nodes > widest.nodes ||
-                           (shape.nodes == widest.nodes && shape.per_node < widest.per_node);
-        if (rank == ranks.front() || wider) widest = shape;
-    }
-    return widest;
-}
-
 // How many sets of the group have members among the roles' ranks on one node.
 int Channels::groups_at_once(const Group& group, const std::vector<std::int32_t>& roles,
                              int node) const {
@@ -97,7 +84,7 @@ const Channels::GroupUse& Channels::use(std::size_t role, GroupId group) {
     if (!added) return use;
     const Group& g = program_.groups[group.index()];
     const Rank rank = first_rank(role);
-    use.shape = widest_shape(g, steps_[role].ranks);
+    use.shape = widest_shape(g, steps_[role].ranks, cluster_);
     for (int i = 0; i < g.size; ++i) use.roles.push_back(role_of_[g.member(rank, i).index()]);
     std::sort(use.roles.begin(), use.roles.end());
     use.roles.erase(std::unique(use.roles.begin(), use.roles.end()), use.roles.end());

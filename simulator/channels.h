@@ -62,7 +62,6 @@ private:
         std::vector<std::int32_t> roles;  // ascending, those with a member in the group
     };
     CollectiveTime time_of(const Collective& collective, const GroupShape& shape) const;
-    GroupShape widest_shape(const Group& group, std::span<const Rank> ranks) const;
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);

@@ -13,7 +13,7 @@
 #include <optional>
 
 #include "core/model/token_routing.h"
-#include "simulator/group_shape.h"
+#include "core/program/group_shape.h"
 #include "simulator/nccl_constants.h"
 
 namespace shardscope {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,7 +91,7 @@ struct Calibration {
     bool operator==(const Calibration&) const = default;
 };
 
-// Device memory that NCCL takes of a rank. Where it is described as part of Device::runtime, all is 0.
+// Device memory that NCCL takes of a rank, where it is known: the same for every communicator.
 struct NcclMemory {
     Bytes base;           // per communicator
     int channels = 0;     // of one
@@ -124,10 +125,11 @@ struct Device {
     bool blocking_launches = false;
     Seconds kernel_overhead;  // device time of an empty kernel
     int threads = 1;          // CPUs: that a rank divides its kernels over
-    Bytes runtime;            // context, libraries: memory outside the plan
+    Bytes runtime;            // context, libraries: memory outside the plan that every process has
     // GPUs, beside `runtime`: what a stream with kernels has as scratch; 0: is part of `runtime`.
     Bytes workspace;
-    NcclMemory nccl;
+    // GPUs, beside `runtime`; otherwise as NCCL allots it on the links (core/program/nccl_memory.h).
+    std::optional<NcclMemory> nccl;
     // GPUs whose runs of kernels are replayed as graphs: host time to launch one, and device time of an
     // empty kernel in it; 0: every instruction is issued by itself.
     Seconds graph_host_cost, graph_kernel_overhead;

@@ -129,11 +129,11 @@ nlohmann::ordered_json device_to_json(const Device& d) {
     if (d.kind == DeviceKind::cpu) out["threads"] = d.threads;
     out["runtime"] = d.runtime.value;
     if (d.workspace.value > 0) out["workspace"] = d.workspace.value;
-    if (d.nccl.channels > 0)
-        out["nccl"] = {{"base", d.nccl.base.value},
-                       {"channels", d.nccl.channels},
-                       {"send", d.nccl.send.value},
-                       {"receive", d.nccl.receive.value}};
+    if (d.nccl)
+        out["nccl"] = {{"base", d.nccl->base.value},
+                       {"channels", d.nccl->channels},
+                       {"send", d.nccl->send.value},
+                       {"receive", d.nccl->receive.value}};
     if (d.graph_host_cost.value > 0) {
         out["graph_host_cost"] = d.graph_host_cost.value;
         out["graph_kernel_overhead"] = d.graph_kernel_overhead.value;

@@ -57,12 +57,13 @@ void read_rates(const YamlMap& map, Device& device) {
         });
 }
 
-void read_nccl(const YamlValue& value, NcclMemory& nccl) {
+NcclMemory read_nccl(const YamlValue& value, NcclMemory nccl) {
     const YamlMap map(value, {"base", "channels", "send", "receive"});
     map.read("base", nccl.base, kSomeMemory);
     map.read("channels", nccl.channels, kChannels);
     map.read("send", nccl.send, kSomeMemory);
     map.read("receive", nccl.receive, kSomeMemory);
+    return nccl;
 }
 
 void read_idle_power(const YamlValue& value, Device& device) {
@@ -133,7 +134,8 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("threads", device.threads, kThreads);
     map.read("runtime", device.runtime, kSomeMemory);
     map.read("workspace", device.workspace, kSomeMemory);
-    if (const auto nccl = map.find("nccl")) read_nccl(*nccl, device.nccl);
+    if (const auto nccl = map.find("nccl"))
+        device.nccl = read_nccl(*nccl, device.nccl.value_or(NcclMemory{}));
     map.read("graph_host_cost", device.graph_host_cost, kTime);
     map.read("graph_kernel_overhead", device.graph_kernel_overhead, kTime);
     if (const auto profiles = map.find("profiles")) device.profiles = read_profiles(*profiles);

@@ -8,6 +8,7 @@ namespace {
 // NVLink, PCIe and InfiniBand: what NCCL counts on, src/graph/topo.h of v2.28.9 over the data sheet:
 // 20 of 25 GB/s per NVLink up to A100, 20.6 of 25 on H100, 40.1 of 50 on B200; 12 of 15.75 GB/s for
 // PCIe 3 x16; 12 of 12.5 GB/s for a port of 100 Gbit/s.
+// Omni-Path without GPUDirect is an assumption: its verbs have none.
 // "fitted": bench/collectives_fit.cpp from published nccl-tests runs, docs/cost-model.md.
 constexpr std::array<LinkTypeFacts, 14> kTypes{{
     {"generic", false, 1.0, 0, ""},
@@ -19,9 +20,9 @@ constexpr std::array<LinkTypeFacts, 14> kTypes{{
     {"pcie4", false, 0.76, 0, "NCCL topo.h"},
     {"pcie5", false, 0.76, 0, "NCCL topo.h"},
     {"infinity_fabric", false, 0.70, 0, "assumption"},
-    {"infiniband", true, 0.96, 0, "NCCL topo.h"},
-    {"roce", true, 0.96, 0, "as InfiniBand"},
-    {"efa", true, 0.98, 38e-6, "fitted"},
+    {"infiniband", true, 0.96, 0, "NCCL topo.h", true},
+    {"roce", true, 0.96, 0, "as InfiniBand", true},
+    {"efa", true, 0.98, 38e-6, "fitted", true},
     {"omni_path", true, 0.30, 0, "fitted to training runs"},
     {"ethernet", true, 0.80, 20e-6, "assumption: TCP sockets"},
 }};

@@ -33,6 +33,8 @@ struct LinkTypeFacts {
     double efficiency;        // Link::efficiency
     double latency;           // seconds; Link::latency
     std::string_view source;  // of the two
+    bool gpu_direct =
+        false;  // a network that reads and writes the device's memory (GPUDirect RDMA)
 };
 
 // By LinkType, in its order. `generic` counts as either.

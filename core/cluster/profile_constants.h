@@ -11,8 +11,8 @@ namespace shardscope {
 struct ProfileConstants {
     // Host time of one kernel launch in the product's program, beside Device::host_cost.
     Seconds launch;
-    // Device memory of a process beside Device::runtime: NCCL's buffers for the product's many process
-    // groups, most of which no step uses, and the scratch of its libraries.
+    // Device memory of one of several processes beside Device::runtime and the buffers of what a step uses
+    // (nccl_memory): the product's other process groups, trees' connections, scratch of its libraries.
     Bytes process;
     // Tensors of [tokens of a micro-batch, hidden], in the type of activations, that the product's kernels
     // and its pipeline hold while a block computes, beside the buffers of the Program.

@@ -252,7 +252,7 @@ std::int64_t hidden_of(const Model& model) {
 // What a product's process holds beside the plan.
 void add_product(RuntimeMemory& runtime, const Plan& plan, const Device& device) {
     const ProfileConstants& constants = device.constants_of(plan.strategy.profile);
-    runtime.communicators += constants.process;
+    if (plan.layout.world > 1) runtime.communicators += constants.process;
     const std::int64_t tensor = plan.layout.micro_batch * plan.model->seq * hidden_of(*plan.model) *
                                 size_of(plan.training.precision);
     runtime.workspace += Bytes(std::llround(constants.scratch * static_cast<double>(tensor)));
@@ -314,8 +314,11 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
     }
     Packer packer;
     for (std::size_t role = 0; role < plan.program.roles.size(); ++role) {
-        RuntimeMemory runtime =
-            predict_runtime(scenario.cluster.device, plan.program, role, target.cudnn_attention);
+        RuntimeMemory runtime = predict_runtime(scenario.cluster, plan.program, role,
+                                                strategy.profile == RuntimeProfile::shardscope
+                                                    ? CommunicatorUse::per_stream
+                                                    : CommunicatorUse::per_group,
+                                                target.cudnn_attention);
         add_product(runtime, plan, scenario.cluster.device);
         const RoleProgram& mine = plan.program.roles[role];
         plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <set>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 namespace shardscope {
@@ -49,29 +46,6 @@ Bytes dispatch_buffers(const Program& program, const RoleProgram& role) {
             largest, deepep_buffers(c->width * element, program.groups[c->group.index()].size));
     });
     return largest;
-}
-
-// How many communicators one rank of the role is in, and how many ends of connections it has in them.
-struct Connections {
-    std::int64_t communicators = 0, sends = 0, receives = 0;
-};
-
-Connections connections_of(const RoleProgram& role) {
-    std::set<std::pair<Stream, GroupId>> groups;
-    std::set<std::tuple<TransferLane, GroupId, int, bool>> transfers;
-    for_each_instruction(role, [&](const Instruction& i) {
-        if (const auto* c = std::get_if<Collective>(&i.operation))
-            groups.insert({i.stream, c->group});
-        if (const auto* x = std::get_if<Exchange>(&i.operation))
-            for (const auto& t : x->transfers)
-                transfers.emplace(transfer_lane(i.stream), t.group, t.peer, t.send);
-    });
-    Connections found;
-    if (groups.empty() && transfers.empty()) return found;
-    found.communicators = 1 + std::ssize(groups) + std::ssize(transfers);  // one of all ranks
-    found.sends = found.receives = std::ssize(groups);
-    for (const auto& transfer : transfers) ++(std::get<3>(transfer) ? found.sends : found.receives);
-    return found;
 }
 
 }  // namespace
@@ -131,8 +105,9 @@ Bytes deepep_buffers(std::int64_t row, int ranks) {
     return Bytes(bytes);
 }
 
-RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
-                              bool cudnn_attention) {
+RuntimeMemory predict_runtime(const Cluster& cluster, const Program& program, std::size_t role,
+                              CommunicatorUse use, bool cudnn_attention) {
+    const Device& device = cluster.device;
     const RoleProgram& mine = program.roles[role];
     RuntimeMemory memory;
     memory.context = device.runtime;
@@ -140,11 +115,7 @@ RuntimeMemory predict_runtime(const Device& device, const Program& program, std:
         memory.workspace = Bytes(device.workspace.value * streams_with_kernels(mine)) +
                            staged_samples(mine) +
                            (cudnn_attention ? largest_cudnn_workspace(mine) : Bytes(0));
-    const NcclMemory& nccl = device.nccl;
-    const Connections connections = connections_of(mine);
-    memory.communicators = Bytes(nccl.base.value * connections.communicators +
-                                 nccl.channels * (nccl.send.value * connections.sends +
-                                                  nccl.receive.value * connections.receives));
+    memory.communicators = nccl_memory(cluster, program, role, use);
     if (device.kind == DeviceKind::gpu) memory.communicators += dispatch_buffers(program, mine);
     return memory;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/cluster/cluster.h"
+#include "core/program/nccl_memory.h"
 #include "core/program/program.h"
 #include "core/units.h"
 
@@ -13,7 +14,7 @@ namespace shardscope {
 struct RuntimeMemory {
     Bytes context;        // the driver's context, the code of kernels and libraries
     Bytes workspace;      // scratch of streams and libraries, samples on their way to the device
-    Bytes communicators;  // NCCL's buffers
+    Bytes communicators;  // NCCL's and DeepEP's buffers
     Bytes total() const { return context + workspace + communicators; }
 };
 
@@ -21,13 +22,9 @@ struct RuntimeMemory {
 //   context        Device::runtime
 //   workspace      Device::workspace for every stream with kernels, and where that is not 0
 //                  staged_samples() and, with `cudnn_attention`, the largest cudnn_workspace()
-//   communicators  NcclMemory::base for every communicator that the rank is in, and per channel a send
-//                  and a receive buffer: rings, which all collectives use, have one neighbour each way
-//                  (NCCL 2.28: src/transport/p2p.cc, src/init.cc), a transfer one end
-RuntimeMemory predict_runtime(const Device& device, const Program& program, std::size_t role,
-                              bool cudnn_attention);
-
-//   communicators  and deepep_buffers() of GPUs whose ranks dispatch by it
+//   communicators  nccl_memory(), and deepep_buffers() of GPUs whose ranks dispatch by it
+RuntimeMemory predict_runtime(const Cluster& cluster, const Program& program, std::size_t role,
+                              CommunicatorUse use, bool cudnn_attention);
 
 // Buffers that DeepEP allocates for a group, outside of PyTorch's allocator: for every channel of two
 // multiprocessors, and every rank of eight or every eight ranks, a queue of tokens with their scales, experts and

@@ -25,13 +25,13 @@ TEST(MemoryBars, PrintsTheComparison) {
         to_text(memory_by_strategy(comparison())),
         R"(strategy           parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB          whose
 -----------------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  ----------------  -----------------------------------------------------
-DDP                      24.0       24.0             143.8         23.9            0.0        0.0      1.0  216.7 OOM +137.6  ranks 0–15
-ZeRO-1                   24.0       24.0               9.0         23.9            0.0        0.0      1.0  81.9 OOM +2.7     ranks 0–15
-ZeRO-2                   24.0        1.5               9.0         23.5            1.1        0.1      1.0  60.2 · 76 %       ranks 0–15
-ZeRO-3                    1.5        1.5               9.0         22.9            2.9        0.0      1.0  38.8 · 49 %       ranks 0–15
-TP8, ZeRO-1               3.0        3.0               9.1          6.4            0.1        0.0      1.0  22.6 · 29 %       ranks 0–15
-TP4 × PP4                 1.6        1.6               9.8         11.0            0.1        0.1      1.0  25.2 · 32 %       ranks 0–3, the fullest
-TP2 × PP4, ZeRO-1         3.2        3.2               9.6          1.9            0.1        0.0      1.0  19.1 · 24 %       ranks 0–3, the fullest
+DDP                      24.0       24.0             143.8         23.9            0.0        0.0      1.0  216.7 OOM +137.5  ranks 0–15
+ZeRO-1                   24.0       24.0               9.0         23.9            0.0        0.0      1.2  82.0 OOM +2.9     ranks 0–15
+ZeRO-2                   24.0        1.5               9.0         23.5            1.1        0.1      1.2  60.3 · 76 %       ranks 0–15
+ZeRO-3                    1.5        1.5               9.0         22.9            2.9        0.0      1.2  39.0 · 49 %       ranks 0–15
+TP8, ZeRO-1               3.0        3.0               9.1          6.4            0.1        0.0      1.4  23.0 · 29 %       ranks 0–15
+TP4 × PP4                 1.6        1.6               9.8         11.0            0.1        0.1      1.8  25.9 · 33 %       ranks 0–3, the fullest
+TP2 × PP4, ZeRO-1         3.2        3.2               9.6          1.9            0.1        0.0      2.3  20.4 · 26 %       ranks 0–3, the fullest
 TP8 × PP3                   –          –                 –            –              –          –        –  –                 world-size: tp 8 × pp 3 = 24 does not divide 16 ranks
 usable 79.15 GiB
 )");
@@ -42,10 +42,10 @@ TEST(MemoryBars, PrintsRanksAsTheCommandLineGroupsThem) {
         to_text(memory_by_rank(comparison(), 5)),
         R"(TP4 × PP4    parameters  gradients  optimizer_states  activations  communication  workspace  runtime  peak GiB     whose
 -----------  ----------  ---------  ----------------  -----------  -------------  ---------  -------  -----------  -----------
-ranks 0–3           1.6        1.6               9.8         11.0            0.1        0.1      1.0  25.2 · 32 %  ranks 0–3
-ranks 4–7           1.5        1.5               8.8          8.2            0.2        0.1      1.0  21.2 · 27 %  ranks 4–7
-ranks 8–11          1.5        1.5               8.8          5.5            0.2        0.1      1.0  18.5 · 23 %  ranks 8–11
-ranks 12–15         1.6        1.6               9.5          2.9            0.1        0.0      1.0  16.7 · 21 %  ranks 12–15
+ranks 0–3           1.6        1.6               9.8         11.0            0.1        0.1      1.8  25.9 · 33 %  ranks 0–3
+ranks 4–7           1.5        1.5               8.8          8.2            0.2        0.1      1.8  22.0 · 28 %  ranks 4–7
+ranks 8–11          1.5        1.5               8.8          5.5            0.2        0.1      1.8  19.2 · 24 %  ranks 8–11
+ranks 12–15         1.6        1.6               9.5          2.9            0.1        0.0      1.8  17.4 · 22 %  ranks 12–15
 usable 79.15 GiB
 )");
 }
@@ -140,8 +140,8 @@ TEST(MemoryBars, ShowsMeasurementsAndThatTheyAreStale) {
 TEST(MemoryBars, PercentIsOfTheDevice) {
     const MemoryBars bars = memory_by_strategy(comparison());
     const MemoryScale scale = scale_of(bars, MemoryShow::percent);
-    EXPECT_EQ(end_label(bars.rows[1], bars.capacity, scale).toStdString(), "103.4 % OOM +3.4");
-    EXPECT_EQ(end_label(bars.rows[2], bars.capacity, scale).toStdString(), "76.0 %");
+    EXPECT_EQ(end_label(bars.rows[1], bars.capacity, scale).toStdString(), "103.6 % OOM +3.6");
+    EXPECT_EQ(end_label(bars.rows[2], bars.capacity, scale).toStdString(), "76.2 %");
     EXPECT_EQ(capacity_text(bars.capacity, MemoryShow::percent).toStdString(),
               "usable, 100 % = 79.15 GiB");
 }

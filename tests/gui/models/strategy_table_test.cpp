@@ -50,26 +50,26 @@ TEST_F(StrategyTableTest, PrintsTheComparison) {
         table_to_text(table_).toStdString(),
         R"(Strategy           TP  PP  DP  ZeRO  μ-batch  Recompute  Schedule  Peak GiB  Headroom  Measured  Step s  tokens/s/GPU     MFU  Verdict
 -----------------  --  --  --  ----  -------  ---------  --------  --------  --------  --------  ------  ------------  ------  ----------------
-DDP                 1   1  16     0        1  selective  –            216.7    −137.6         –   6.500         2,521  66.3 %  ! OOM +137.6 GiB
-ZeRO-1              1   1  16     1        1  selective  –             81.9      −2.7         –   6.327         2,590  68.1 %  ! OOM +2.7 GiB
-ZeRO-2              1   1  16     2        1  selective  –             60.2     +19.0         –   6.395         2,562  67.4 %  ✓ fits
-ZeRO-3              1   1  16     3        1  selective  –             38.8     +40.3         –   6.594         2,485  65.4 %  ✓ fits
-TP8, ZeRO-1         8   1   2     1        2  none       –             22.6     +56.5         –   8.667         1,890  49.7 %  ✓ fits
-TP4 × PP4           4   4   1     0        1  none       1f1b          25.2     +54.0         –   8.090         2,025  53.3 %  ✓ fits
-TP2 × PP4, ZeRO-1   2   4   2     1        1  full       1f1b          19.1     +60.0         –   9.064         1,808  47.6 %  ✓ fits
+DDP                 1   1  16     0        1  selective  –            216.7    −137.5         –   6.500         2,521  66.3 %  ! OOM +137.5 GiB
+ZeRO-1              1   1  16     1        1  selective  –             82.0      −2.9         –   6.327         2,590  68.1 %  ! OOM +2.9 GiB
+ZeRO-2              1   1  16     2        1  selective  –             60.3     +18.8         –   6.395         2,562  67.4 %  ✓ fits
+ZeRO-3              1   1  16     3        1  selective  –             39.0     +40.2         –   6.594         2,485  65.4 %  ✓ fits
+TP8, ZeRO-1         8   1   2     1        2  none       –             23.0     +56.1         –   8.667         1,890  49.7 %  ✓ fits
+TP4 × PP4           4   4   1     0        1  none       1f1b          25.9     +53.2         –   8.090         2,025  53.3 %  ✓ fits
+TP2 × PP4, ZeRO-1   2   4   2     1        1  full       1f1b          20.4     +58.7         –   9.064         1,808  47.6 %  ✓ fits
 TP8 × PP3           8   3   –     0        –  none       1f1b             –         –         –       –             –       –  ✕ world-size
 )");
     EXPECT_EQ(
         table_to_markdown(table_).section('\n', 1, 2).toStdString(),
         "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: "
         "| ---: | --- |\n"
-        "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.6 | – | 6.500 | 2,521 | 66.3 % "
-        "| ! OOM +137.6 GiB |");
+        "| DDP | 1 | 1 | 16 | 0 | 1 | selective | – | 216.7 | −137.5 | – | 6.500 | 2,521 | 66.3 % "
+        "| ! OOM +137.5 GiB |");
 }
 
 TEST_F(StrategyTableTest, TooltipsAreExactAndErrorsWhole) {
     EXPECT_EQ(cell(1, StrategyTable::verdict, Qt::ToolTipRole),
-              "! OOM, 2.7 GiB over; largest: parameters");
+              "! OOM, 2.9 GiB over; largest: parameters");
     EXPECT_EQ(cell(7, StrategyTable::verdict, Qt::ToolTipRole),
               std::string("✕ ") + session_.strategy_report(7)->error->what());
     const MemoryUse& memory = session_.strategy_report(2)->simulated->peak_memory();
@@ -141,7 +141,7 @@ TEST_F(StrategyTableTest, RowsAreDraggedAndSelectionFollows) {
     EXPECT_TRUE(table_.dropMimeData(dragged.get(), Qt::MoveAction, 3, 0, {}));
     session_.wait();
     EXPECT_EQ(cell(2, StrategyTable::name), "DDP");
-    EXPECT_EQ(cell(2, StrategyTable::verdict), "! OOM +137.6 GiB");
+    EXPECT_EQ(cell(2, StrategyTable::verdict), "! OOM +137.5 GiB");
     EXPECT_EQ(session_.selected(), 2);
     QMimeData foreign;
     foreign.setData(table_.mimeTypes().first(), "1 0");  // of another process

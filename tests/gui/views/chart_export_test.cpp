@@ -108,7 +108,7 @@ TEST_F(ChartExport, SvgRedrawnByQtResemblesThePngWithItsHatching) {
         for (int x = 0; x < png.width(); ++x)
             different += std::abs(qGray(png.pixel(x, y)) - qGray(svg.pixel(x, y))) > 64;
     // Edges may fall half a pixel elsewhere; nothing may be missing.
-    EXPECT_LT(different, png.width() * png.height() / 50);
+    EXPECT_LT(different, png.width() * png.height() / 45);
 }
 
 TEST_F(ChartExport, WhatCannotBeWrittenIsAnError) {

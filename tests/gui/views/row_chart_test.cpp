@@ -137,7 +137,7 @@ TEST_F(RowChartInput, TooltipsAreThoseOfTheRow) {
 TEST_F(RowChartInput, ScreenReadersHearTheTable) {
     EXPECT_EQ(chart.accessibleName(), "Peak memory per GPU");
     EXPECT_EQ(chart.accessibleDescription(), chart.text());
-    EXPECT_TRUE(chart.text().contains("81.9 OOM +2.7"));
+    EXPECT_TRUE(chart.text().contains("82.0 OOM +2.9"));
     EXPECT_EQ(chart.focusPolicy(), Qt::StrongFocus);
 }
 

@@ -1,6 +1,8 @@
 // Where the members of a group lie, and what they share with its siblings.
 #pragma once
 
+#include <span>
+
 #include "core/cluster/cluster.h"
 #include "core/program/program.h"
 
@@ -21,5 +23,8 @@ struct GroupShape {
 
 // `at_once` stays 1: it depends on who else communicates (Channels).
 GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster);
+// Of the sets that `ranks` are in, which are in the same place of each, the one on most nodes, and of those the one
+// with fewest members on a node.
+GroupShape widest_shape(const Group& group, std::span<const Rank> ranks, const Cluster& cluster);
 
 }  // namespace shardscope

@@ -1,4 +1,4 @@
-#include "simulator/group_shape.h"
+#include "core/program/group_shape.h"
 
 #include <algorithm>
 
@@ -29,6 +29,19 @@ GroupShape shape_of(const Group& group, Rank member, const Cluster& cluster) {
     }
     leave();
     return shape;
+}
+
+GroupShape widest_shape(const Group& group, std::span<const Rank> ranks, const Cluster& cluster) {
+    const int index = group.index_of(ranks.front());
+    GroupShape widest;
+    for (const Rank rank : ranks) {
+        if (group.index_of(rank) != index) continue;  // in a set that is looked at already
+        const GroupShape shape = shape_of(group, rank, cluster);
+        const bool wider = shape.nodes > widest.nodes ||
+                           (shape.nodes == widest.nodes && shape.per_node < widest.per_node);
+        if (rank == ranks.front() || wider) widest = shape;
+    }
+    return widest;
 }
 
 }  // namespace shardscope
