@@ -25,12 +25,13 @@ QString named_field(const Error& error) {
 }
 
 // Rules that are about one field, whatever the remedy.
-constexpr std::array<std::pair<std::string_view, const char*>, 22> kFields{{
+constexpr std::array<std::pair<std::string_view, const char*>, 23> kFields{{
     {"reduce-at", "zero"},
     {"tensor-parallel", "tp"},
     {"sequence-parallel", "sequence_parallel"},
     {"context-parallel", "cp"},
     {"expert-parallel", "ep"},
+    {"dispatcher", "dispatcher"},
     {"shard-group", "shard_group"},
     {"tp-overlap", "tp_overlap"},
     {"overlap-gather", "overlap_gather"},

@@ -228,6 +228,35 @@ void add_context_and_experts(std::vector<StrategyField>& fields) {
          .applies = [](const Strategy& s) { return s.tp > 1; }});
 }
 
+void add_dispatch(std::vector<StrategyField>& fields) {
+    fields.push_back({Kind::choice,
+                      "dispatcher",
+                      "dispatcher",
+                      "  tokens travel by",
+                      "How tokens travel to the ranks of their experts and back",
+                      [](const Strategy& s) { return static_cast<int>(s.dispatcher); },
+                      [](Strategy& s, int value) { s.dispatcher = static_cast<Dispatcher>(value); },
+                      {"all-to-all", "all-gather", "DeepEP"}});
+    fields.push_back({Kind::flag,
+                      "dispatch_precision",
+                      "dispatch precision",
+                      "",
+                      "What tokens travel to experts in; back they are as stored",
+                      [](const Strategy& s) { return static_cast<int>(s.dispatch_precision); },
+                      [](Strategy& s, int value) {
+                          s.dispatch_precision = static_cast<DispatchPrecision>(value);
+                      },
+                      {"there in fp8"}});
+    fields.push_back({Kind::flag,
+                      "overlap_shared_experts",
+                      "overlapped shared experts",
+                      "",
+                      "Shared experts are computed while tokens travel",
+                      [](const Strategy& s) { return int{s.overlap_shared_experts}; },
+                      [](Strategy& s, int value) { s.overlap_shared_experts = value != 0; },
+                      {"beside shared experts"}});
+}
+
 void add_sharding(std::vector<StrategyField>& fields) {
     fields.push_back(
         {.kind = Kind::number,
@@ -329,6 +358,7 @@ std::vector<StrategyField> usual_fields() {
 std::vector<StrategyField> more_fields() {
     std::vector<StrategyField> fields;
     add_context_and_experts(fields);
+    add_dispatch(fields);
     add_sharding(fields);
     add_overlap(fields);
     add_offload(fields);

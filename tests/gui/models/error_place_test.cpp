@@ -81,6 +81,7 @@ const SpoiltCase kCases[] = {
          s.cp = 3;
      }},
     {"expert-parallel", "ep", [](Scenario&, Strategy& s) { s.ep = 2; }},
+    {"dispatcher", "dispatcher", [](Scenario&, Strategy& s) { s.dispatcher = Dispatcher::deepep; }},
     {"shard-group", "shard_group",
      [](Scenario&, Strategy& s) {
          s.zero = 3;
