@@ -9,6 +9,7 @@
 #include "core/scenario_io.h"
 #include "core/strategy/strategy_io.h"
 #include "tests/core/plan_facts.h"
+#include "tests/support/tiny.h"
 
 namespace shardscope {
 namespace {
@@ -308,14 +309,7 @@ TEST(Dispatch, RefusesByName) {
             "}}\ntraining: {global_batch: 24}\ncluster: {gpu: h100-sxm, nodes: 3}\n"
             "strategies: [{name: x" +
             (c.strategy.empty() ? "" : ", " + c.strategy) + "}]\n";
-        std::string message = "no error";
-        try {
-            const Scenario s = parse_scenario(text, "test.yaml", {});
-            lower(s, std::make_shared<const Model>(build_model(s.model)), s.strategies[0], {});
-        } catch (const Error& e) {
-            EXPECT_EQ(e.exit_code(), 3);
-            message = e.what();
-        }
+        const std::string message = test::refusal_of(text);
         EXPECT_NE(message.find(c.message), std::string::npos)
             << text << "  wanted: " << c.message << "\n  got: " << message;
     }

@@ -410,14 +410,7 @@ TEST(Experts, RefusesByName) {
                                  "}}\ntraining: {global_batch: 8}\n"
                                  "cluster: {gpu: h100-sxm, nodes: 1}\nstrategies: [{name: x" +
                                  (c.strategy.empty() ? "" : ", " + c.strategy) + "}]\n";
-        std::string message = "no error";
-        try {
-            const Scenario s = parse_scenario(text, "test.yaml", {});
-            lower(s, std::make_shared<const Model>(build_model(s.model)), s.strategies[0], {});
-        } catch (const Error& e) {
-            EXPECT_EQ(e.exit_code(), 3);
-            message = e.what();
-        }
+        const std::string message = test::refusal_of(text);
         EXPECT_NE(message.find(c.message), std::string::npos)
             << text << "  wanted: " << c.message << "\n  got: " << message;
     }

@@ -1,6 +1,10 @@
 #include "tests/support/tiny.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/scenario_io.h"
 
 namespace shardscope::test {
 
@@ -88,6 +92,17 @@ Plan lower_tiny(const Scenario& scenario, std::size_t index) {
     const auto model = std::make_shared<const Model>(build_model(scenario.model));
     return lower(scenario, model, scenario.strategies.at(index),
                  ExecutionTarget::of(scenario.cluster.device));
+}
+
+std::string refusal_of(const std::string& scenario) {
+    try {
+        const Scenario s = parse_scenario(scenario, "test.yaml", {});
+        lower(s, std::make_shared<const Model>(build_model(s.model)), s.strategies[0], {});
+    } catch (const Error& e) {
+        EXPECT_EQ(e.exit_code(), 3);
+        return e.what();
+    }
+    return "no error";
 }
 
 std::int64_t saved_by_a_block(const Plan& plan) {

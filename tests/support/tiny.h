@@ -28,6 +28,9 @@ Scenario tiny_scenario(const ModelSpec& model, int ranks);
 // Lowers the scenario's strategy number `index` for a CPU.
 Plan lower_tiny(const Scenario& scenario, std::size_t index = 0);
 
+// Why the first strategy of a scenario in YAML cannot be lowered, checked to be invalid input; "no error" where it can.
+std::string refusal_of(const std::string& scenario);
+
 // Bytes of what blocks.1 keeps from the forward to the backward body, with its input instead of its
 // output; of the first role.
 std::int64_t saved_by_a_block(const Plan& plan);
