@@ -224,15 +224,13 @@ void LayerLowering::collective(GroupId group, CollectiveKind kind, BufferId from
                                std::int64_t elements, DType type, ReduceOp reduce) {
     await(from);
     await(to);
-    Collective c;
-    c.kind = kind;
-    c.group = group;
-    c.elements = elements;
-    c.dtype = type;
-    c.send = start_of(from);
-    c.recv = start_of(to);
-    c.reduce = reduce;
-    context_.builder.collective(Stream::compute, c);
+    context_.builder.collective(Stream::compute, {.kind = kind,
+                                                  .group = group,
+                                                  .elements = elements,
+                                                  .dtype = type,
+                                                  .send = start_of(from),
+                                                  .recv = start_of(to),
+                                                  .reduce = reduce});
 }
 
 void LayerLowering::all_reduce(BufferId buffer, std::int64_t elements, DType type,

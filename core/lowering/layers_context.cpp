@@ -221,15 +221,14 @@ void LayerLowering::all_to_all(BufferId from, BufferId to,
                                std::initializer_list<std::int64_t> widths) {
     std::int64_t offset = 0;
     for (const std::int64_t width : widths) {
-        Collective c;
-        c.kind = CollectiveKind::all_to_all;
-        c.group = context_.cp;
-        c.elements = context_.rows() * width;
-        c.dtype = context_.storage;
-        c.send = {from, offset, 0};
-        c.recv = {to, offset, 0};
-        context_.builder.collective(Stream::compute, c);
-        offset += c.elements * size_of(context_.storage);
+        const std::int64_t elements = context_.rows() * width;
+        context_.builder.collective(Stream::compute, {.kind = CollectiveKind::all_to_all,
+                                                      .group = context_.cp,
+                                                      .elements = elements,
+                                                      .dtype = context_.storage,
+                                                      .send = {from, offset, 0},
+                                                      .recv = {to, offset, 0}});
+        offset += elements * size_of(context_.storage);
     }
 }
 

@@ -112,14 +112,13 @@ void LayerLowering::collective_of_experts(Collective c, bool follows) {
 
 void LayerLowering::exchange(GroupId group, CollectiveKind kind, BufferId from, BufferId to,
                              std::int64_t elements, DType type, bool follows) {
-    Collective c;
-    c.kind = kind;
-    c.group = group;
-    c.elements = elements;
-    c.dtype = type;
-    c.send = start_of(from);
-    c.recv = start_of(to);
-    collective_of_experts(std::move(c), follows);
+    collective_of_experts({.kind = kind,
+                           .group = group,
+                           .elements = elements,
+                           .dtype = type,
+                           .send = start_of(from),
+                           .recv = start_of(to)},
+                          follows);
 }
 
 // An all-to-all among the ranks that share experts, an all-gather among those that share each expert, and
@@ -252,16 +251,14 @@ void LayerLowering::select_copies(std::size_t l, const ExpertRows& rows) {
 
 Collective LayerLowering::routed(CollectiveKind kind, const ExpertRows& rows, const Journey& way,
                                  BufferId from, BufferId to) const {
-    Collective c;
-    c.kind = kind;
-    c.group = context_.tokens;
-    c.elements = context_.local_rows() * way.width;
-    c.dtype = way.type;
-    c.routing = rows.routing;
-    c.width = way.width;
-    c.send = start_of(from);
-    c.recv = start_of(to);
-    return c;
+    return {.kind = kind,
+            .group = context_.tokens,
+            .elements = context_.local_rows() * way.width,
+            .dtype = way.type,
+            .send = start_of(from),
+            .recv = start_of(to),
+            .routing = rows.routing,
+            .width = way.width};
 }
 
 void LayerLowering::send_copies(std::size_t l, const ExpertRows& rows,

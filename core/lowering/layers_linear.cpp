@@ -213,14 +213,12 @@ void LayerLowering::collective_beside(CollectiveKind kind, BufferId from, Buffer
     await(from);
     await(to);
     b.wait(Stream::tensor, b.record(Stream::compute));
-    Collective c;
-    c.kind = kind;
-    c.group = context_.tp;
-    c.elements = elements;
-    c.dtype = type_of(to);
-    c.send = start_of(from);
-    c.recv = start_of(to);
-    b.collective(Stream::tensor, c);
+    b.collective(Stream::tensor, {.kind = kind,
+                                  .group = context_.tp,
+                                  .elements = elements,
+                                  .dtype = type_of(to),
+                                  .send = start_of(from),
+                                  .recv = start_of(to)});
     on_the_way_[to] = {b.record(Stream::tensor)};
 }
 
@@ -280,14 +278,13 @@ void LayerLowering::sum_in_pieces(BufferId partial, BufferId sum, std::int64_t w
     for (std::int64_t piece = 0; piece < tp; ++piece) {
         multiply(rows, piece);
         b.wait(Stream::tensor, b.record(Stream::compute));
-        Collective c;
-        c.kind = CollectiveKind::reduce_scatter;
-        c.group = context_.tp;
-        c.elements = rows * width;
-        c.dtype = context_.storage;
-        c.send = piece_of(partial, piece, width);
-        c.recv = {sum, piece * (rows / tp) * width * size_of(context_.storage), 0};
-        b.collective(Stream::tensor, c);
+        b.collective(Stream::tensor,
+                     {.kind = CollectiveKind::reduce_scatter,
+                      .group = context_.tp,
+                      .elements = rows * width,
+                      .dtype = context_.storage,
+                      .send = piece_of(partial, piece, width),
+                      .recv = {sum, piece * (rows / tp) * width * size_of(context_.storage), 0}});
     }
     on_the_way_[sum] = {b.record(Stream::tensor)};
 }
