@@ -69,7 +69,7 @@ Json summary_strategy_json(const DeepSpeedSummary& summary) {
     for (const char* key :
          {"dp", "ranks", "reduce_at", "sequence_parallel", "schedule", "virtual_stages",
           "attention", "cp", "cp_kind", "ep", "etp", "dispatcher", "dispatch_precision",
-          "overlap_shared_experts", "overlap_gather", "tp_overlap"})
+          "overlap_shared_experts", "overlap_gather", "tp_overlap", "expandable_segments"})
         json.erase(key);  // not the file's
     if (s.tp == 1) json.erase("tp");
     if (s.pp == 1) json.erase("pp"), json.erase("partition");

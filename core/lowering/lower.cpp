@@ -324,7 +324,7 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
         plan.memory.push_back(strategy.profile == RuntimeProfile::shardscope
                                   ? plan_memory(mine, runtime.total(), packer)
                                   : plan_caching_memory(mine, runtime.total(), packer,
-                                                        segments_of(strategy.profile),
+                                                        segments_of(strategy),
                                                         scenario.cluster.device.memory));
         plan.memory.back().runtime_parts = runtime;
     }

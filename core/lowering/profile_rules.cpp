@@ -111,9 +111,9 @@ Strategy as_executed(const Strategy& strategy) {
     return executed;
 }
 
-Segments segments_of(RuntimeProfile profile) {
-    const bool expandable = is_fsdp(profile) && profile != RuntimeProfile::llm_foundry;
-    return expandable ? Segments::expandable : Segments::fixed;
+Segments segments_of(const Strategy& strategy) {
+    const bool usual = is_fsdp(strategy.profile) && strategy.profile != RuntimeProfile::llm_foundry;
+    return strategy.expandable_segments.value_or(usual) ? Segments::expandable : Segments::fixed;
 }
 
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy) {

@@ -153,8 +153,9 @@ Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layou
 // reshard_after_forward and set_requires_gradient_sync), which is ZeRO 1.
 Strategy as_executed(const Strategy& strategy);
 
-// torchtitan's run_train.sh sets expandable_segments:True; the other products leave PyTorch's default.
-Segments segments_of(RuntimeProfile profile);
+// The strategy's word, or the product's: torchtitan's run_train.sh sets expandable_segments:True, the others leave
+// PyTorch's default.
+Segments segments_of(const Strategy& strategy);
 
 // The type in which gradients are kept and reduced where the scenario does not say.
 DType default_gradient(const TrainingSpec& training, const Strategy& strategy);

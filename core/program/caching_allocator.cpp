@@ -67,7 +67,8 @@ CachingAllocator::Block CachingAllocator::take(Pool& pool, std::int64_t size) {
 void CachingAllocator::split(Block block, std::int64_t size) {
     const Piece whole = pieces_[block];
     const std::int64_t rest = whole.size - size;
-    if (whole.small ? rest < kMinBlock : rest <= kSmallSize) return;
+    const bool finely = whole.small || segments_ == Segments::expandable;  // should_split
+    if (finely ? rest < kMinBlock : rest <= kSmallSize) return;
     const std::int64_t unmapped = std::min(whole.unmapped, rest);
     const Block next =
         new_piece({rest, block, whole.after, whole.stream, whole.small, true, unmapped});

@@ -27,6 +27,9 @@ std::optional<std::string> beyond_product(const Strategy& s) {
                "nothing";
     if (is_megatron(s.profile) && tokens_travel && s.overlap_shared_experts && !all_to_all)
         return "Megatron-LM computes shared experts beside its alltoall dispatcher alone";
+    if (s.expandable_segments.value_or(false) &&
+        (s.profile == RuntimeProfile::megatron_2021 || s.profile == RuntimeProfile::deepspeed_2021))
+        return "PyTorch has expandable segments since 2023";
     if (zero_bubble && (deepspeed || is_megatron(s.profile)))
         return "it has no zero-bubble schedule";
     return std::nullopt;

@@ -180,13 +180,14 @@ bool operator==(const Strategy& a, const Strategy& b) {
                      overlap_shared_experts, dp, ranks, zero, shard_group, quantized_weights,
                      secondary_shard, quantized_gradients, micro_batch, bucket, prefetch, reduce_at,
                      overlap_reduce, overlap_gather, sequence_parallel, tp_overlap, schedule,
-                     virtual_stages, partition, recompute, attention, offload, profile, place] = s;
+                     virtual_stages, partition, recompute, attention, offload, expandable_segments,
+                     profile, place] = s;
         return std::tie(name, tp, cp, cp_kind, pp, ep, etp, dispatcher, dispatch_precision,
                         overlap_shared_experts, dp, ranks, zero, shard_group, quantized_weights,
                         secondary_shard, quantized_gradients, micro_batch, bucket, prefetch,
                         reduce_at, overlap_reduce, overlap_gather, sequence_parallel, tp_overlap,
                         schedule, virtual_stages, partition, recompute, attention, offload,
-                        profile);
+                        expandable_segments, profile);
     };
     return values(a) == values(b);
 }
@@ -194,6 +195,7 @@ bool operator==(const Strategy& a, const Strategy& b) {
 void set_profile(Strategy& strategy, RuntimeProfile profile) {
     if (strategy.bucket == default_bucket(strategy.profile))
         strategy.bucket = default_bucket(profile);
+    if (profile == RuntimeProfile::shardscope) strategy.expandable_segments.reset();
     strategy.profile = profile;
 }
 
@@ -226,6 +228,8 @@ std::string layout_of(const Strategy& strategy, int dp) {
         layout += fmt::format(", recompute {}", recompute_text(strategy.recompute));
     layout += overlap_text(strategy) + dispatch_text(strategy);
     if (strategy.offload.any()) layout += ", " + offload_text(strategy.offload);
+    if (strategy.expandable_segments)
+        layout += *strategy.expandable_segments ? ", expandable segments" : ", fixed segments";
     if (strategy.profile != RuntimeProfile::shardscope)
         layout += fmt::format(", {}", name_of(strategy.profile));
     return layout;

@@ -165,6 +165,8 @@ struct Strategy {
     Recompute recompute;
     AttentionKind attention = AttentionKind::flash;
     Offload offload;
+    // Of products: PyTorch's caching allocator has expandable segments; empty: as the product is started.
+    std::optional<bool> expandable_segments;
     RuntimeProfile profile = RuntimeProfile::shardscope;
     std::string place;  // "scenario.yaml:12:5" for messages, empty without a file; not a value
 
@@ -177,7 +179,8 @@ struct Strategy {
     }
 };
 
-// Takes on the profile, and its default bucket where the strategy has the default of its old one.
+// Takes on the profile, and its default bucket where the strategy has the default of its old one. shardscope's has
+// no segments to be expandable.
 void set_profile(Strategy& strategy, RuntimeProfile profile);
 
 // What the strategy's context parallelism is: its own word, or the profile's. Megatron passes keys and

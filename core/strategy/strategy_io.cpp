@@ -141,12 +141,17 @@ nlohmann::ordered_json ranks_to_json(int group, std::string_view none) {
     return group < 0 ? nlohmann::ordered_json("node") : nlohmann::ordered_json(group);
 }
 
-// What goes on beside what; `auto` is the profile's way.
+// `auto` is the profile's way.
+void read_flag(const YamlMap& map, const char* key, std::optional<bool>& flag) {
+    const auto found = map.find(key);
+    if (!found) return;
+    flag.reset();
+    if (!found->is_word("auto")) flag = found->boolean();
+}
+
+// What goes on beside what.
 void read_overlap(const YamlMap& map, Strategy& s) {
-    if (const auto found = map.find("overlap_reduce")) {
-        s.overlap_reduce.reset();
-        if (!found->is_word("auto")) s.overlap_reduce = found->boolean();
-    }
+    read_flag(map, "overlap_reduce", s.overlap_reduce);
     map.read("overlap_gather", s.overlap_gather);
     if (const auto found = map.find("tp_overlap")) {
         s.tp_overlap.reset();
@@ -240,6 +245,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
                               "recompute",
                               "attention",
                               "offload",
+                              "expandable_segments",
                               "profile"});
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
@@ -267,6 +273,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     read_overlap(map, s);
     read_model_parallel(map, s);
     if (const auto found = map.find("offload")) s.offload = read_offload(*found);
+    read_flag(map, "expandable_segments", s.expandable_segments);
     if (s.name.empty()) s.name = derived_name(s);
     if (const auto found = map.find("name")) s.name = found->name();
     return s;
@@ -332,7 +339,7 @@ std::vector<Strategy> default_strategies() {
 }
 
 nlohmann::ordered_json strategy_to_json(const Strategy& s) {
-    const auto number_or_auto = [](const auto& value) {
+    const auto value_or_auto = [](const auto& value) {
         return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json("auto");
     };
     nlohmann::ordered_json out;
@@ -342,22 +349,22 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["cp_kind"] = s.cp_kind ? nlohmann::ordered_json(name_of(*s.cp_kind)) : "auto";
     out["pp"] = s.pp;
     out["ep"] = s.ep;
-    out["etp"] = number_or_auto(s.etp);
+    out["etp"] = value_or_auto(s.etp);
     out["dispatcher"] = name_of(s.dispatcher);
     out["dispatch_precision"] = name_of(s.dispatch_precision);
     out["overlap_shared_experts"] = s.overlap_shared_experts;
-    out["dp"] = number_or_auto(s.dp);
-    out["ranks"] = number_or_auto(s.ranks);
+    out["dp"] = value_or_auto(s.dp);
+    out["ranks"] = value_or_auto(s.ranks);
     out["zero"] = s.zero;
     out["shard_group"] = ranks_to_json(s.shard_group, "all");
     out["quantized_weights"] = s.quantized_weights;
     out["secondary_shard"] = ranks_to_json(s.secondary_shard, "none");
     out["quantized_gradients"] = s.quantized_gradients;
-    out["micro_batch"] = number_or_auto(s.micro_batch);
+    out["micro_batch"] = value_or_auto(s.micro_batch);
     out["bucket"] = s.bucket.value;
     out["prefetch"] = s.prefetch;
     out["reduce_at"] = kReduceAt[static_cast<std::size_t>(s.reduce_at)];
-    out["overlap_reduce"] = s.overlap_reduce ? nlohmann::ordered_json(*s.overlap_reduce) : "auto";
+    out["overlap_reduce"] = value_or_auto(s.overlap_reduce);
     out["overlap_gather"] = s.overlap_gather;
     out["sequence_parallel"] = s.sequence_parallel;
     out["tp_overlap"] = s.tp_overlap ? nlohmann::ordered_json(name_of(*s.tp_overlap)) : "auto";
@@ -367,6 +374,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["recompute"] = to_json(s.recompute);
     out["attention"] = kAttentions[static_cast<std::size_t>(s.attention)];
     out["offload"] = to_json(s.offload);
+    out["expandable_segments"] = value_or_auto(s.expandable_segments);
     out["profile"] = name_of(s.profile);
     return out;
 }

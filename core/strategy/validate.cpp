@@ -329,6 +329,16 @@ void split_batch(const TrainingSpec& training, const Strategy& s, Layout& layout
     layout.micro_batches = per_rank / micro;
 }
 
+// Our own memory is planned, not allocated.
+void check_segments(const Strategy& s) {
+    if (!s.expandable_segments || s.profile != RuntimeProfile::shardscope) return;
+    refuse_strategy(
+        s, "expandable-segments",
+        "expandable_segments, but the profile is shardscope, whose memory is one planned "
+        "arena",
+        "leave out expandable_segments, or set the profile of a product that allocates");
+}
+
 }  // namespace
 
 std::string place_of(const Strategy& strategy) {
@@ -367,6 +377,7 @@ Layout layout_for(const Scenario& scenario, const Strategy& strategy) {
     check_expert_parallel(strategy, layout.replicas(), layout.shards);
     check_dispatch(scenario.cluster, strategy, layout);
     check_offload(scenario.cluster, scenario.training.optimizer, strategy);
+    check_segments(strategy);
     const ZeroPlusPlus groups = zero_plus_plus(scenario.cluster, strategy, layout.replicas());
     layout.secondary = groups.secondary;
     layout.node_shards = groups.node_shards;

@@ -209,6 +209,7 @@ private:
         set_sequence_parallel(s);
         set_attention(s);
         set_recompute(s);
+        set_segments(s);
         return s;
     }
 
@@ -254,21 +255,30 @@ private:
         }
     }
 
+    bool noted(const char* words) {
+        if (!notes_.affirms(words)) return false;
+        assume(kFromNotes, words);
+        return true;
+    }
+
     // How tokens travel to experts has no column. All published recipes set alltoall or DeepEP, whatever Megatron's
     // default is.
     void set_dispatch(Strategy& s) {
         if (run_.experts.value_or(1) <= 1) return;
-        const auto noted = [&](const char* words) {
-            if (!notes_.affirms(words)) return false;
-            assume(kFromNotes, words);
-            return true;
-        };
         if (noted("DeepEP"))
             s.dispatcher = Dispatcher::deepep;
         else if (noted("allgather dispatcher"))
             s.dispatcher = Dispatcher::all_gather;
         if (noted("fp8 dispatch")) s.dispatch_precision = DispatchPrecision::fp8;
         if (has_shared_experts() && noted("shared expert overlap")) s.overlap_shared_experts = true;
+    }
+
+    void set_segments(Strategy& s) {
+        constexpr const char* kWords = "expandable segments";
+        const RunNotes::Said said = notes_.said(kWords);
+        if (said == RunNotes::Said::nothing) return;
+        s.expandable_segments = said == RunNotes::Said::yes;
+        assume(kFromNotes, fmt::format("{}{}", *s.expandable_segments ? "" : "no ", kWords));
     }
 
     bool has_shared_experts() const {
@@ -315,9 +325,7 @@ private:
         const bool usual = is_fsdp(framework_.profile) || run_.experts.value_or(1) > 1;
         if (!run_.sequence_parallel) assume("sequence_parallel", usual ? "1" : "0");
         s.sequence_parallel = run_.sequence_parallel.value_or(usual);
-        if (!s.sequence_parallel || !notes_.affirms("async TP")) return;
-        s.tp_overlap = TensorOverlap::pieces;
-        assume(kFromNotes, "async TP");
+        if (s.sequence_parallel && noted("async TP")) s.tp_overlap = TensorOverlap::pieces;
     }
 
     // FlashAttention is of 2022, and its second version, which frameworks call, needs Ampere.

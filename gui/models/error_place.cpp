@@ -25,7 +25,7 @@ QString named_field(const Error& error) {
 }
 
 // Rules that are about one field, whatever the remedy.
-constexpr std::array<std::pair<std::string_view, const char*>, 23> kFields{{
+constexpr std::array<std::pair<std::string_view, const char*>, 24> kFields{{
     {"reduce-at", "zero"},
     {"tensor-parallel", "tp"},
     {"sequence-parallel", "sequence_parallel"},
@@ -35,6 +35,7 @@ constexpr std::array<std::pair<std::string_view, const char*>, 23> kFields{{
     {"shard-group", "shard_group"},
     {"tp-overlap", "tp_overlap"},
     {"overlap-gather", "overlap_gather"},
+    {"expandable-segments", "expandable_segments"},
     {"virtual-stages", "virtual_stages"},
     {"schedule-size", "micro_batch"},
     {"pattern", "partition"},

@@ -327,6 +327,19 @@ void add_overlap(std::vector<StrategyField>& fields) {
                       {"as the profile", "beside nothing", "beside gradients", "in pieces"}});
 }
 
+void add_allocator(std::vector<StrategyField>& fields) {
+    fields.push_back(
+        {.kind = Kind::choice,
+         .name = "expandable_segments",
+         .noun = "segments",
+         .label = "Allocator's segments",
+         .hint = "Of products: PyTorch's expandable_segments",
+         .value = [](const Strategy& s) { return index_of(s.expandable_segments); },
+         .set = [](Strategy& s, int value) { s.expandable_segments = value_at<bool>(value); },
+         .choices = {"as the profile", "fixed", "expandable"},
+         .applies = [](const Strategy& s) { return s.profile != RuntimeProfile::shardscope; }});
+}
+
 void add_offload(std::vector<StrategyField>& fields) {
     fields.push_back(offload_field(
         "offload_optimizer", "offloaded optimizer", "Offload optimizer",
@@ -362,6 +375,7 @@ std::vector<StrategyField> more_fields() {
     add_sharding(fields);
     add_overlap(fields);
     add_offload(fields);
+    add_allocator(fields);
     return fields;
 }
 

@@ -87,6 +87,20 @@ TEST(CachingAllocator, ExpandableSegmentsGrow) {
     EXPECT_EQ(allocator.reserved().value / kMiB, 120 + 40) << "the first block's place";
 }
 
+// Within them the rest of a block is free however small; in a segment of its own it stays with the block.
+TEST(CachingAllocator, ExpandableSegmentsDivideFinely) {
+    const auto allocated = [](Segments segments) {
+        CachingAllocator allocator(segments);
+        const auto first = allocator.allocate(Bytes(20 * kMiB), 0);
+        allocator.allocate(Bytes(20 * kMiB), 0);
+        allocator.free(first);
+        allocator.allocate(Bytes(19 * kMiB + kMiB / 2), 0);
+        return allocator.allocated().value / (kMiB / 2);
+    };
+    EXPECT_EQ(allocated(Segments::fixed), 80);
+    EXPECT_EQ(allocated(Segments::expandable), 79);
+}
+
 TEST(CachingAllocator, FragmentationIsReserved) {
     CachingAllocator allocator;
     allocator.free(allocator.allocate(Bytes(40 * kMiB), 0));

@@ -47,6 +47,7 @@ public:
         s.bucket = Bytes(of(std::array<std::int64_t, 3>{1, 6000, 1 << 20}));
         s.prefetch = of(std::array{0, 1, 2});
         if (one_in(3)) s.overlap_reduce = one_in(2);
+        if (s.profile != RuntimeProfile::shardscope && one_in(3)) s.expandable_segments = one_in(2);
         s.overlap_gather = one_in(3);
         if (one_in(2))
             s.tp_overlap = of(

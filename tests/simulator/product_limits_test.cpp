@@ -58,6 +58,11 @@ TEST(ProductLimits, AreOfTheProduct) {
     EXPECT_EQ(beyond_product(beside), std::nullopt);
     beside.dispatch_precision = DispatchPrecision::fp8;
     EXPECT_THAT(beyond_product(beside), Optional(HasSubstr("as they are stored")));
+    Strategy segments = strategy_of(P::megatron, 1);
+    segments.expandable_segments = true;
+    EXPECT_EQ(beyond_product(segments), std::nullopt);
+    segments.profile = P::deepspeed_2021;
+    EXPECT_THAT(beyond_product(segments), Optional(HasSubstr("since 2023")));
 }
 
 TEST(ProductLimits, AreNotedBesideTheResult) {

@@ -77,6 +77,9 @@ void change_model_parallel(Strategy& s, std::mt19937& random) {
         case 9:
             s.overlap_reduce = any_of<std::optional<bool>>(random, {std::nullopt, true, false});
             s.overlap_gather = !s.overlap_gather;
+            if (s.profile != RuntimeProfile::shardscope)
+                s.expandable_segments =
+                    any_of<std::optional<bool>>(random, {std::nullopt, true, false});
             break;
         case 10:
             s.offload.optimizer =

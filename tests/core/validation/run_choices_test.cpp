@@ -188,6 +188,19 @@ TEST(RunChoices, NodesOfMoreThanEightV100HaveSwitches) {
     EXPECT_TRUE(switched("A100", 8, 32));
 }
 
+TEST(RunChoices, SegmentsByTheNotes) {
+    const auto segments = [](const char* note) {
+        MeasuredRun run = full_row();
+        run.assumptions = note;
+        return map_run(run).scenario.strategies.at(0).expandable_segments;
+    };
+    EXPECT_EQ(segments(""), std::nullopt);
+    EXPECT_EQ(segments("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"), true);
+    EXPECT_EQ(segments("with expandable segments"), true);
+    EXPECT_EQ(segments("expandable_segments:False"), false);
+    EXPECT_EQ(segments("expandable segments not stated"), std::nullopt);
+}
+
 TEST(RunChoices, WordsForRecomputation) {
     const auto recompute = [](const char* word) {
         MeasuredRun run = full_row();

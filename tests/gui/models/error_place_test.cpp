@@ -97,6 +97,8 @@ const SpoiltCase kCases[] = {
          s.zero = 3;
          s.overlap_gather = true;
      }},
+    {"expandable-segments", "expandable_segments",
+     [](Scenario&, Strategy& s) { s.expandable_segments = true; }},
     {"virtual-stages", "virtual_stages", [](Scenario&, Strategy& s) { s.virtual_stages = 2; }},
     {"virtual-stages", "virtual_stages",
      [](Scenario&, Strategy& s) {
