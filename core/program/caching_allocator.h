@@ -10,8 +10,8 @@
 // that its peak tells how much was missing.
 //
 // With expandable_segments:True each stream has one segment for small blocks and one for large ones, which
-// grow by pages of 2 and 20 MiB and whose blocks are split wherever 512 bytes are left, as far as what is free at their end is too short. They give back the pages that
-// are free as a whole, and take pages again when the place is used.
+// grow by pages of 2 and 20 MiB, as far as what is free at their end is too short. Blocks are split wherever 512
+// bytes are left. They give back the pages that are free as a whole, and take pages again when the place is used.
 #pragma once
 
 #include <cstdint>
