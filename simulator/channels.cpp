@@ -159,6 +159,28 @@ Channels::Part Channels::collective(std::size_t role, Stream stream, const Colle
     return {channel(std::move(key), group.roles.size()), time.value, std::move(load)};
 }
 
+// Of the leaf switches that the role's ranks send out of, the one that most of its nodes send out of at once: so many
+// nodes it has for each of those.
+std::optional<double> Channels::leaf_use(std::size_t role, const Group& group,
+                                         const Exchange::Transfer& transfer) const {
+    const int per_node = std::max(1, cluster_.gpus_per_node);
+    const int leaf = cluster_.inter_node.leaf_nodes;
+    if (leaf <= 0) return std::nullopt;
+    std::map<int, std::set<int>> senders;  // by leaf, nodes
+    for (const Rank rank : siblings(role)) {
+        const int node = rank.value / per_node;
+        const int other = group.peer(rank, transfer).value / per_node;
+        if (node / leaf != other / leaf) senders[node / leaf].insert(node);
+    }
+    std::optional<double> least;
+    for (const auto& [number, nodes] : senders) {
+        const int here = std::min(leaf, cluster_.nodes - number * leaf);
+        const double each = static_cast<double>(here) / static_cast<double>(nodes.size());
+        least = std::min(least.value_or(each), each);
+    }
+    return least;
+}
+
 Channels::Part Channels::transfer(std::size_t role, Stream stream,
                                   const Exchange::Transfer& transfer) {
     const Group& group = program_.groups[transfer.group.index()];
@@ -174,7 +196,8 @@ Channels::Part Channels::transfer(std::size_t role, Stream stream,
     const int at_once =
         std::max(1, static_cast<int>(std::ranges::count_if(siblings(role), beside)));
     const Bytes bytes(transfer.elements * size_of(transfer.dtype));
-    const double seconds = cost_.transfer(bytes, same_node, at_once).value;
+    const double seconds =
+        cost_.transfer(bytes, {same_node, at_once, leaf_use(role, group, transfer)}).value;
     const auto self = static_cast<std::int32_t>(role), other = role_of_[peer.index()];
     LinkLoad load;
     if (shares_links() && !cost_.measured_transfers(same_node) && seconds > 0) {

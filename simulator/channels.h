@@ -64,6 +64,8 @@ private:
     CollectiveTime time_of(const Collective& collective, const GroupShape& shape) const;
     int groups_at_once(const Group& group, const std::vector<std::int32_t>& roles, int node) const;
     const GroupUse& use(std::size_t role, GroupId group);
+    std::optional<double> leaf_use(std::size_t role, const Group& group,
+                                   const Exchange::Transfer& transfer) const;
     std::int32_t channel(std::vector<std::int32_t> key, std::size_t lanes);
     LinkLoad load_of(std::size_t role, const Collective& collective, const CollectiveTime& time,
                      const GroupShape& shape);

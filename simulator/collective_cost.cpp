@@ -106,14 +106,14 @@ CollectiveTime CollectiveCost::timed(const Collective& c, const GroupShape& shap
     }
     if (shape.size <= 1) return {Seconds(0), std::nullopt};
     const double size = static_cast<double>(c.bytes().value);
-    if (!nccl_.covers(shape)) return {Seconds(linear(c.routing, size, shape)), Algorithm::ring};
+    if (!nccl_.covers(shape))
+        return {Seconds(linear(link_traffic(c.routing, size, shape), shape)), Algorithm::ring};
     const Estimate estimate = nccl_.exchange(c.routing, size, shape);
     return {Seconds(estimate.seconds), estimate.algorithm};
 }
 
-double CollectiveCost::linear(const TokenRouting& routing, double bytes,
-                              const GroupShape& shape) const {
-    const LinkTraffic traffic = link_traffic(routing, bytes, shape);
+// Each rank sends to many others at once: both links work at the same time, and the slower one counts.
+double CollectiveCost::linear(const LinkTraffic& traffic, const GroupShape& shape) const {
     double latency = 0, inside = 0, across = 0;
     if (shape.per_node > 1) {
         latency += intra_.latency.value;
@@ -127,6 +127,8 @@ double CollectiveCost::linear(const TokenRouting& routing, double bytes,
 }
 
 double CollectiveCost::linear(CostKind kind, double bytes, const GroupShape& shape) const {
+    if (kind == CostKind::all_to_all)
+        return linear(link_traffic(kind, Algorithm::ring, bytes, shape), shape);
     double bus = shape.per_node > 1 ? bandwidth(intra_) : nccl_.node_rate(shape);
     if (shape.nodes > 1) bus = std::min(bus, nccl_.node_rate(shape));
     const double intra = intra_.latency.value, inter = inter_.latency.value;
@@ -148,14 +150,13 @@ double CollectiveCost::measured(const Curves& curves, CostKind kind, double byte
            bus_factor(kind, nearest->first);
 }
 
-Seconds CollectiveCost::transfer(Bytes bytes, bool same_node, int at_once) const {
-    const TimeCurve& curve = transfers_[same_node ? 0 : 1];
+Seconds CollectiveCost::transfer(Bytes bytes, const TransferPath& path) const {
+    const TimeCurve& curve = transfers_[path.same_node ? 0 : 1];
     const double size = static_cast<double>(bytes.value);
     if (!curve.empty()) return Seconds(curve.seconds_at_least_first(size));
-    const GroupShape pair = NcclModel::pair(same_node, at_once);
-    if (nccl_.covers(pair)) return Seconds(nccl_.transfer(size, same_node, at_once).seconds);
-    const Link& link = same_node ? intra_ : inter_;
-    const double rate = same_node ? bandwidth(link) : nccl_.node_rate(pair);
+    if (nccl_.covers(path.pair())) return Seconds(nccl_.transfer(size, path).seconds);
+    const Link& link = path.same_node ? intra_ : inter_;
+    const double rate = path.same_node ? bandwidth(link) : nccl_.rate_across(path);
     return link.latency + Seconds(size / rate);
 }
 

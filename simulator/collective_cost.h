@@ -53,14 +53,13 @@ public:
     Seconds collective(CollectiveKind kind, Bytes bytes, const GroupShape& shape) const {
         return collective(cost_kind(kind), bytes, shape);
     }
-    // `at_once` ranks of each node send at the same time.
-    Seconds transfer(Bytes bytes, bool same_node, int at_once = 1) const;
+    Seconds transfer(Bytes bytes, const TransferPath& path) const;
     bool measured_transfers(bool same_node) const { return !transfers_[same_node ? 0 : 1].empty(); }
     const NcclModel& links() const { return nccl_; }
 
 private:
     double linear(CostKind kind, double bytes, const GroupShape& shape) const;
-    double linear(const TokenRouting& routing, double bytes, const GroupShape& shape) const;
+    double linear(const LinkTraffic& traffic, const GroupShape& shape) const;
     // Curves of seconds over bytes by number of ranks.
     using Curves = std::map<int, TimeCurve>;
     static double measured(const Curves& curves, CostKind kind, double bytes, int ranks);

@@ -82,8 +82,11 @@ int NcclModel::channels(const GroupShape& shape) const {
 // Of k neighbouring nodes on a leaf one sends to another leaf, over links that have 1 / oversubscription
 // of the bandwidth of the nodes.
 double NcclModel::leaf_share(const GroupShape& shape) const {
-    if (shape.leaf_nodes >= shape.nodes) return 1;
-    return std::min(1.0, shape.leaf_nodes / inter_.oversubscription);
+    return shape.leaf_nodes >= shape.nodes ? 1 : leaf_share(shape.leaf_nodes);
+}
+
+double NcclModel::leaf_share(double nodes_per_sender) const {
+    return std::min(1.0, nodes_per_sender / inter_.oversubscription);
 }
 
 bool NcclModel::available(CostKind kind, Algorithm algorithm, Protocol protocol,
@@ -135,12 +138,13 @@ double NcclModel::tree_rate(Protocol protocol, const GroupShape& shape) const {
     double bus = shape.per_node > 1 ? inside : across;
     if (shape.nodes > 1) bus = std::min(bus, across);
     const std::size_t nodes = nodes_index(shape);
+    const double whole = bus;  // limits of channels are shares of it
     bus *= std::min(kTree, generation_.tree[nodes]);
     if (protocol == Protocol::ll)
         bus = std::min(bus * kTreeLowLatency, generation_.ll_limit[nodes]);
     if (protocol == Protocol::ll128)
-        bus *= std::min(shape.nodes == 1 ? kTreeLl128Inside : kTreeLl128,
-                        generation_.tree_ll128[nodes]);
+        bus = std::min(bus * (shape.nodes == 1 ? kTreeLl128Inside : kTreeLl128),
+                       whole * generation_.tree_ll128[nodes]);
     return bus / 2;
 }
 
@@ -246,8 +250,8 @@ std::optional<Estimate> NcclModel::estimate(CostKind kind, Algorithm algorithm, 
 // Seconds per byte of a rank's for what leaves nodes, `share` of it, from the node with fewest ranks.
 double NcclModel::outside(double share, const GroupShape& shape) const {
     if (shape.nodes == 1) return 0;
-    // What leaves the leaf goes through its links alone.
-    const double leaf = std::max(0.0, 1.0 - static_cast<double>(shape.leaf_nodes) / shape.nodes);
+    // Of what leaves a node, this part leaves the leaf too, through its links alone.
+    const double leaf = static_cast<double>(shape.nodes - shape.leaf_nodes) / (shape.nodes - 1);
     const double slower = std::max(1.0, inter_.oversubscription * leaf);
     return slower * shape.fewest * share * leaf_share(shape) / node_rate(shape);
 }
@@ -304,15 +308,21 @@ Estimate NcclModel::collective(CostKind kind, double bytes, const GroupShape& sh
     return best;
 }
 
-GroupShape NcclModel::pair(bool same_node, int at_once) {
+GroupShape TransferPath::pair() const {
     const int per_node = same_node ? 2 : 1;
     const int nodes = same_node ? 1 : 2;
     return {2, nodes, per_node, per_node, at_once, nodes, same_node ? 2 : 0};
 }
 
-Estimate NcclModel::transfer(double bytes, bool same_node, int at_once) const {
-    const GroupShape both = pair(same_node, at_once);
-    const double full = same_node ? intra_bus(2) : node_rate(both);
+double NcclModel::rate_across(const TransferPath& path) const {
+    const double leaf = path.nodes_per_sender ? leaf_share(*path.nodes_per_sender) : 1;
+    return node_rate(path.pair()) * leaf;
+}
+
+Estimate NcclModel::transfer(double bytes, const TransferPath& path) const {
+    const GroupShape both = path.pair();
+    const bool same_node = path.same_node;
+    const double full = same_node ? intra_bus(2) : rate_across(path);
     Estimate best;
     best.seconds = -1;
     for (const Protocol protocol : {Protocol::ll, Protocol::simple}) {

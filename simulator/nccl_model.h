@@ -44,6 +44,15 @@ struct Estimate {
     double seconds = 0;
 };
 
+// One rank sends to another.
+struct TransferPath {
+    bool same_node = true;
+    int at_once = 1;  // ranks of the node that send out of it at the same time
+    // Where it goes to another leaf switch: nodes of the sender's leaf for each of them that does so at the same time.
+    std::optional<double> nodes_per_sender = std::nullopt;
+    GroupShape pair() const;
+};
+
 // Immutable; safe to share between threads.
 class NcclModel {
 public:
@@ -61,9 +70,9 @@ public:
     // DeepEP's kernels, where the network and NVLink work at the same time and the slower one counts. `bytes`: of one
     // copy of a rank's rows.
     Estimate exchange(const TokenRouting& routing, double bytes, const GroupShape& shape) const;
-    // One rank sends to another; `at_once` ranks of the node do so at the same time.
-    Estimate transfer(double bytes, bool same_node, int at_once) const;
-    static GroupShape pair(bool same_node, int at_once);
+    Estimate transfer(double bytes, const TransferPath& path) const;
+    // Bytes/s of one transfer of those that leave a node.
+    double rate_across(const TransferPath& path) const;
 
     // Bytes/s that the ports of the node with fewest members give the group, each direction.
     double node_rate(const GroupShape& shape) const;
@@ -79,6 +88,7 @@ private:
                    const GroupShape& shape) const;
     double intra_bus(int ranks) const;
     double leaf_share(const GroupShape& shape) const;
+    double leaf_share(double nodes_per_sender) const;
     double ports() const { return inter_.ports > 0 ? inter_.ports : gpus_per_node_; }
     double reach(const GroupShape& shape) const;
     double ring_rate(CostKind kind, Protocol protocol, const GroupShape& shape) const;

@@ -252,14 +252,15 @@ Operand Gather::shard_to_send(Weights& weights, std::size_t unit, Events& ready)
         b.wait(context_.casts(u) ? Stream::compute : Stream::gather, ready.back());
     }
     if (!context_.casts(u)) return stored;
-    if (weights.casts.size() <= unit)
-        weights.casts.push_back(b.buffer(
+    weights.casts.resize(weights.units.size());
+    BufferId& cast = weights.casts[unit];
+    if (!cast.valid())
+        cast = b.buffer(
             fmt::format("cast {} for {}", u.name, context_.model.layers[weights.layer].name),
-            u.shard, context_.storage, Category::communication));
-    b.compute(Copy{u.shard}, context_.storage, context_.storage,
-              {stored, {weights.casts[unit], 0, 0}});
+            u.shard, context_.storage, Category::communication);
+    b.compute(Copy{u.shard}, context_.storage, context_.storage, {stored, {cast, 0, 0}});
     b.wait(Stream::gather, b.record(Stream::compute));
-    return {weights.casts[unit], 0, 0};
+    return {cast, 0, 0};
 }
 
 Gather::Quantised Gather::quantised(std::vector<Quantised>& list, const Weights& weights,

@@ -97,7 +97,8 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
 // In a V both ends of the model are on the first stage. A table that they share gets its gradient from two chunks
 // in turn, for which only a gradient kept through the step has room.
 void check_v(const Model& model, const Layout& layout, const Strategy& strategy) {
-    const bool reduces = layout.replicas() > 1 && strategy.reduces_every_micro_batch();
+    const bool reduces = (layout.replicas() > 1 || layout.same_experts() > 1) &&
+                         strategy.reduces_every_micro_batch();
     if (layout.pp == 1 || strategy.schedule != Schedule::zero_bubble_v || !reduces) return;
     for (const Layer& layer : model.layers)
         if (!layer.borrowed.empty())
@@ -182,6 +183,14 @@ void check_tied(const LoweringContext& context) {
                     "use pp 1, or a model with an embedding and a classifier of their own");
 }
 
+// ZeRO's stage, 0 where nothing is divided: neither what all ranks share, nor experts, which tensor-parallel ranks may
+// hold copies of (etp), nor anything that goes to the host.
+int stage_of(const Strategy& strategy, const Layout& layout) {
+    const bool divides = layout.shards > 1 || layout.same_experts() > 1 ||
+                         strategy.offload.optimizer != OffloadTo::none;
+    return divides ? strategy.zero : 0;
+}
+
 void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarget& target) {
     const Layout& layout = plan.layout;
     const DType storage = plan.training.precision;
@@ -195,9 +204,7 @@ void lower_stage(Plan& plan, const Model& local, int stage, const ExecutionTarge
                             plan.strategy,
                             target,
                             layout,
-                            layout.shards > 1 || plan.strategy.offload.optimizer != OffloadTo::none
-                                ? plan.strategy.zero
-                                : 0,
+                            stage_of(plan.strategy, layout),
                             storage,
                             gradient,
                             storage == DType::fp64 ? DType::fp64 : DType::fp32,

@@ -5,10 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/program/check.h"
 #include "core/scenario_io.h"
 #include "tests/core/plan_facts.h"
+#include "tests/core/profile_plans.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -76,6 +78,7 @@ std::vector<Degrees> layouts() {
                                 {2, 3, 4, 8, 0, 1},
                                 {4, 1, 2, 2, 0, 2},
                                 {4, 1, 1, 4, 0, 1},
+                                {4, 1, 1, 2, 0, 1},  // of experts alone there are copies
                                 {4, 1, 2, 1, 0, 2},
                                 // Shard groups in which 2 ranks have the same experts, or one
                                 {1, 1, 8, 2, 0, 0, 4},
@@ -157,6 +160,31 @@ TEST(Experts, StatesFollowTheirOwnGroups) {
         EXPECT_GE(states, share);
         EXPECT_LT(states, share + 12 * 16 * std::ssize(plan.units[0]));
     }
+}
+
+// Where tensor-parallel ranks hold copies of whole experts, ZeRO divides their states though nothing else has a copy.
+TEST(Experts, StatesOfCopiesAreDividedWithOneDataParallelRank) {
+    const std::int64_t experts = 3 * 8 * 3 * kTinyHidden * 20 / 2;  // of a rank
+    const auto states = [](int zero) {
+        const Plan plan = plan_of_experts(mixture(), {4, 1, 1, 2, zero, 1});
+        return kept(plan.program.roles[0], Category::optimizer_states);
+    };
+    EXPECT_EQ(states(0) - states(1), 12 * experts / 2);
+}
+
+// What is gathered of a layer is cast as it comes from the host; what has no copies, before it, is cast in place.
+TEST(Experts, ThatAloneHaveCopiesAreCastBeforeTheyAreGathered) {
+    Scenario s = scenario_of(mixture(), {4, 1, 1, 2, 3, 1});
+    s.cluster = catalogue_cluster("h100-sxm");
+    s.strategies[0].profile = RuntimeProfile::fsdp;
+    s.strategies[0].offload = {OffloadTo::cpu, OffloadTo::cpu};
+    s.strategies[0].ranks = 4;
+    const Plan plan = test::lower_tiny(s);
+    EXPECT_NO_THROW(test::check_plan(plan));
+    const auto casts = std::ranges::count_if(plan.program.roles[0].buffers, [](const Buffer& b) {
+        return b.name.starts_with("cast ") && b.name.find("expert") != std::string::npos;
+    });
+    EXPECT_EQ(casts, test::kTinyLayers);
 }
 
 // FSDP has experts in fp32 also where each is on one rank of those that it shards over, with no master beside them, and

@@ -80,6 +80,31 @@ TEST(Contention, StagesOfOneNodeShareItsPort) {
     EXPECT_NEAR(step(1).first, 2, kNearly) << "a port each";
 }
 
+// Two nodes on each leaf switch, whose links to the other have a quarter of their bandwidth: both nodes send a stage's
+// outputs to the other leaf, or one to the other on the same.
+TEST(Contention, StagesOnOtherLeavesShareTheLinksOfTheLeaf) {
+    Cluster cluster = round_cluster();
+    cluster.nodes = 4;
+    cluster.gpus_per_node = 1;
+    cluster.inter_node.leaf_nodes = 2;
+    cluster.inter_node.oversubscription = 4;
+    const auto step = [&](int stride) {
+        const auto transfer = [](int peer, bool send) {
+            return Exchange::Transfer{GroupId(0), peer, send, elements_taking(2), DType::fp32, {}};
+        };
+        BodyText first, second;
+        first.exchange({transfer(1, true)}, kCompute);
+        second.exchange({transfer(0, false)}, kCompute);
+        Program program = one_rank_each({first, second});
+        program.groups[0] = {"pp", 2, stride};
+        program.roles[0].ranks = {Rank(0), Rank(3 - stride)};
+        program.roles[1].ranks = {Rank(stride), Rank(3)};
+        return step_seconds(program, cluster);
+    };
+    EXPECT_NEAR(step(1), 2, kNearly) << "0 to 1 and 2 to 3";
+    EXPECT_NEAR(step(2), 2 * 4, kNearly) << "0 to 2 and 1 to 3, over a quarter of two nodes' links";
+}
+
 Cluster hopper() {
     Cluster cluster = round_cluster();
     cluster.intra_node.type = LinkType::nvlink4;

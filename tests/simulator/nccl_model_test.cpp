@@ -80,6 +80,10 @@ TEST(NcclModel, TreeHasHalfOfTheBusAndBetweenTwoNodesAllOfThePorts) {
     EXPECT_NEAR(tree(8).rate, 0.9 * 0.92 * 450e9 / 2, 1);
     EXPECT_NEAR(tree(16).rate, 0.9 * 0.92 * std::min(450e9 / 2, 400e9), 1);
     EXPECT_NEAR(tree(64).rate, 0.9 * 36.0 / 40 * 400e9 / 2, 1) << "a channel's limit";
+    // LL128 has limits of its own, of the same bus: 29 of 40 GB/s per channel, where 15/16 of the tree's are more.
+    const auto ll128 = tuner(c).estimate(CostKind::all_reduce, Algorithm::tree, Protocol::ll128,
+                                         kGiB, group(c, 64));
+    EXPECT_NEAR(ll128->rate / tree_correction(Protocol::ll128, kGiB), 29.0 / 40 * 400e9 / 2, 1);
     EXPECT_NEAR(tree(64).latency, (8.4 + 2 * (7 * 4.0 + 3 * 14.0)) * kMicro, 1e-12);
 }
 
@@ -168,11 +172,12 @@ TEST(NcclModel, OversubscribedLeavesSlowWhatCrossesThem) {
     EXPECT_NEAR(model.node_rate(group(c, 32)), 400e9, 1) << "on one leaf";
     EXPECT_NEAR(model.node_rate(group(c, 64)), 400e9, 1) << "one node in four sends to the other";
     EXPECT_NEAR(model.node_rate(group(c, 8, 32)), 25e9, 1) << "every node is on another leaf";
-    // Half of an all-to-all's bytes leave the leaf at half the rate: as much as all at full rate;
-    // three quarters take 1.5 times as long.
+    // Of eight nodes on two leaves each sends 4 of 7 parts that leave it to the other leaf, of sixteen on four
+    // 12 of 15, at half the rate.
     Cluster even = dgx();
     const double bytes = 64 * kGiB;
-    for (const auto& [size, slower] : std::map<int, double>{{64, 1.0}, {128, 1.5}})
+    for (const auto& [size, slower] :
+         std::map<int, double>{{64, 2 * 4 / 7.0}, {128, 2 * 12 / 15.0}})
         EXPECT_NEAR(nccl_seconds(c, CostKind::all_to_all, bytes, group(c, size)) /
                         nccl_seconds(even, CostKind::all_to_all, bytes, group(even, size)),
                     slower, 0.01);
@@ -268,14 +273,23 @@ TEST(NcclModel, MoreRanksAreNeverFasterForTheSameBytesPerRank) {
 }
 
 TEST(NcclModel, TransfersTakeOnePortOrTheirShareOfIt) {
-    const Cluster c = dgx();
+    Cluster c = dgx();
     const NcclModel model = tuner(c);
-    EXPECT_NEAR(model.transfer(kGiB, true, 1).seconds, (8.4 + 3.4) * kMicro + kGiB / 450e9, 1e-12);
-    EXPECT_NEAR(model.transfer(kGiB, false, 8).seconds, (8.4 + 14) * kMicro + kGiB / 50e9, 1e-12);
+    EXPECT_NEAR(model.transfer(kGiB, {}).seconds, (8.4 + 3.4) * kMicro + kGiB / 450e9, 1e-12);
+    const TransferPath out{.same_node = false, .at_once = 8};
+    EXPECT_NEAR(model.transfer(kGiB, out).seconds, (8.4 + 14) * kMicro + kGiB / 50e9, 1e-12);
     Cluster shared = c;
     shared.inter_node.ports = 4;
-    EXPECT_NEAR(tuner(shared).transfer(kGiB, false, 8).seconds, (8.4 + 14) * kMicro + kGiB / 25e9,
+    EXPECT_NEAR(tuner(shared).transfer(kGiB, out).seconds, (8.4 + 14) * kMicro + kGiB / 25e9,
                 1e-12);
+    // To another leaf, whose links have an eighth of the nodes' bandwidth: of four nodes all send, or one.
+    c.inter_node.oversubscription = 8;
+    for (const auto& [per_sender, rate] : std::map<double, double>{{1, 50e9 / 8}, {4, 50e9 / 2}}) {
+        TransferPath away = out;
+        away.nodes_per_sender = per_sender;
+        EXPECT_NEAR(tuner(c).transfer(kGiB, away).seconds, (8.4 + 14) * kMicro + kGiB / rate,
+                    1e-12);
+    }
 }
 
 TEST(NcclModel, CoversLinksWithATypeAlone) {
