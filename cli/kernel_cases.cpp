@@ -62,10 +62,11 @@ void add_row_wise(std::vector<Kernel>& out, std::int64_t rows, const CaseShape& 
 
 void add_attention(std::vector<Kernel>& out, std::int64_t seq, const CaseShape& shape) {
     const std::int64_t heads = shape.attention_heads;
-    for (const std::int64_t head_dim : shape.head_dims) {
-        out.push_back(Attention{shape.samples, seq, heads, heads, head_dim});
-        out.push_back(AttentionGrad{shape.samples, seq, heads, heads, head_dim});
-    }
+    for (const AttentionKind kind : {AttentionKind::flash, AttentionKind::unfused})
+        for (const std::int64_t head_dim : shape.head_dims) {
+            out.push_back(Attention{shape.samples, seq, heads, heads, head_dim, kind});
+            out.push_back(AttentionGrad{shape.samples, seq, heads, heads, head_dim, kind});
+        }
 }
 
 void add_cases(std::vector<Compute>& out, DType dtype, const std::vector<std::int64_t>& elements,

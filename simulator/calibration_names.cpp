@@ -1,5 +1,7 @@
 #include "simulator/calibration_names.h"
 
+#include <array>
+
 namespace shardscope {
 namespace {
 
@@ -13,6 +15,11 @@ bool is_rms(NormKind kind) { return kind == NormKind::rms_norm; }
 
 // The nearest of the measured head sizes 32, 64 and 128.
 std::size_t head_size(std::int64_t head_dim) { return head_dim <= 45 ? 0 : head_dim <= 90 ? 1 : 2; }
+
+using ByHeadSize = std::array<std::string_view, 3>;
+const ByHeadSize& by_kind(AttentionKind kind, const ByHeadSize& flash, const ByHeadSize& unfused) {
+    return kind == AttentionKind::flash ? flash : unfused;
+}
 
 // Kernels whose cost per unit of work depends on a field; empty for the others.
 struct VariantName {
@@ -39,13 +46,18 @@ struct VariantName {
         return is_rms(k.kind) ? "norm_weight_grad.rms_norm" : "norm_weight_grad.layer_norm";
     }
     std::string_view operator()(const Attention& k) const {
-        constexpr std::string_view kNames[] = {"attention.d32", "attention.d64", "attention.d128"};
-        return kNames[head_size(k.head_dim)];
+        static constexpr ByHeadSize kFlash{"attention.d32", "attention.d64", "attention.d128"};
+        static constexpr ByHeadSize kUnfused{"attention.unfused.d32", "attention.unfused.d64",
+                                             "attention.unfused.d128"};
+        return by_kind(k.kind, kFlash, kUnfused)[head_size(k.head_dim)];
     }
     std::string_view operator()(const AttentionGrad& k) const {
-        constexpr std::string_view kNames[] = {"attention_grad.d32", "attention_grad.d64",
-                                               "attention_grad.d128"};
-        return kNames[head_size(k.head_dim)];
+        static constexpr ByHeadSize kFlash{"attention_grad.d32", "attention_grad.d64",
+                                           "attention_grad.d128"};
+        static constexpr ByHeadSize kUnfused{"attention_grad.unfused.d32",
+                                             "attention_grad.unfused.d64",
+                                             "attention_grad.unfused.d128"};
+        return by_kind(k.kind, kFlash, kUnfused)[head_size(k.head_dim)];
     }
     std::string_view operator()(const OptimizerStep& k) const {
         switch (k.spec.kind) {

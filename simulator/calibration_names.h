@@ -1,7 +1,7 @@
 // What a measured KernelSample is called: the one place that `calibrate` and the cost model share.
 //
 // A sample's name is kernel_name() plus, where the cost per unit of work depends on it, a variant:
-// "norm.rms_norm", "optimizer_step.adam", "attention.d64" (head_dim 64). The parts that a linear kernel adds to its matrix multiply
+// "norm.rms_norm", "optimizer_step.adam", "attention.d64" (head_dim 64), "attention.unfused.d64". The parts that a linear kernel adds to its matrix multiply
 // are samples of their own ("linear.gelu"), with work = epilogue_work().
 #pragma once
 

@@ -106,7 +106,7 @@ constexpr std::array<NcclGeneration, 4> kGenerations{{
 
 constexpr NcclNetwork kAsTheGpu;
 // Fitted.
-constexpr NcclNetwork kEfa{.own_ramp = true, .ramp = {2.73, 0.571e6}, .start_up = 98.9 * kMicro};
+constexpr NcclNetwork kEfa{.own_ramp = true, .ramp = {2.65, 0.608e6}, .start_up = 98.9 * kMicro};
 
 ByProtocol seconds(const ByProtocol& micro) {
     return {micro[0] * kMicro, micro[1] * kMicro, micro[2] * kMicro};

@@ -202,6 +202,9 @@ TEST(CalibrationNames, VariantsWhereTheCostPerByteDiffers) {
     EXPECT_EQ(calibration_name(Activate{1, Activation::gelu}), "activate.gelu");
     const Attention attention{3, 64, 4, 4, 32, AttentionKind::flash};
     EXPECT_EQ(calibration_name(attention), "attention.d32");
+    // Probabilities that go through memory have no part in a measurement of those that do not.
+    EXPECT_EQ(calibration_name(AttentionGrad{3, 64, 4, 4, 128, AttentionKind::unfused}),
+              "attention_grad.unfused.d128");
     const CalibrationWork work = calibration_work(compute(attention));
     EXPECT_EQ(work.parts, 3 * 4) << "samples and heads";
     EXPECT_EQ(work.work * work.parts,
