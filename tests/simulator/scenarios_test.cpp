@@ -1,8 +1,11 @@
 // The scenarios that come with the program, lowered and simulated: what must hold for any plan.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/scenario_io.h"
 #include "simulator/event_runner.h"
+#include "tests/simulator/first_strategy.h"
+#include "tests/support/repository.h"
 
 namespace shardscope {
 namespace {
@@ -67,6 +70,25 @@ TEST_P(SimulatedScenario, SlowerLinksAreNeverFaster) {
             last = wall;
         }
     }
+}
+
+// docs/tutorial.md says that what it prints is real: its table of the bubble, µs of stage 0.
+TEST(TutorialScenario, TheBubblesTableIsWhatIsSimulated) {
+    const std::string page = test::repository_file("docs/tutorial.md");
+    const Scenario scenario =
+        load_scenario(SHARDSCOPE_SOURCE_DIR "/scenarios/tutorial/pipeline.yaml", {});
+    for (const Strategy& strategy : scenario.strategies) {
+        Scenario one = scenario;
+        one.strategies = {strategy};
+        const StepTime t = test::first_step(one);
+        const std::string row = fmt::format(
+            "| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} |", strategy.name, t.wall.value * 1e6,
+            t.compute.value * 1e6, t.bubble.value * 1e6, t.optimizer.value * 1e6);
+        EXPECT_NE(page.find(row), std::string::npos) << row;
+    }
+    const Model model = build_model(scenario.model);
+    EXPECT_NE(page.find(fmt::format("{:.4g} GFLOP", model.training_flops_per_sample().value / 1e9)),
+              std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, SimulatedScenario,
