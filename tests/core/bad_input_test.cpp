@@ -160,7 +160,7 @@ const BadInput kBadInputs[] = {
      "in quotes"},
     {"BandwidthWithoutUnit",
      good_with("gpus_per_node: 4}", "gpus_per_node: 4, inter_node: {bandwidth: 400}}"), "range",
-     "50GB/s"},
+     "write 400GB/s"},
     {"FractionForWhole", good_with("steps: 3", "steps: 2.5"), "type", "\"2.5\""},
     {"MapForNumber", good_with("steps: 3", "steps: {a: 1}"), "type", "a map"},
     {"ListForMap", good_with("{adamw: {lr: 3e-4, betas: [0.9, 0.95]}}", "{adamw: [1]}"), "type",

@@ -328,6 +328,7 @@ TEST(Offload, ReportsSayWhatLiesBesideTheDevice) {
     candidate.report.simulated = summarise(trace, *candidate.plan, s.cluster);
     Report report;
     report.scenario = s;
+    report.scenario.cluster.host.memory = Bytes(1'000'000);  // the least that is read back
     report.strategies = {candidate.report};
     const std::string json = report_to_json(report);
     const auto results = [](const std::string& text) {
