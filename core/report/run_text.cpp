@@ -124,6 +124,21 @@ TextTable failure_table(const Report& report) {
     return table;
 }
 
+// Why the expected time of some strategies is not known.
+std::string endless_remark(const Report& report) {
+    std::string names;
+    for (const StrategyReport& strategy : report.strategies) {
+        if (!strategy.simulated || !strategy.simulated->run) continue;
+        if (!std::isfinite(strategy.simulated->run->expected.value))
+            names.append(names.empty() ? "" : ", ").append(strategy.name);
+    }
+    if (names.empty()) return "";
+    return fmt::format(
+        "{} would hardly ever end: with failures a run takes more than {:.0f} times as long as "
+        "without.\n",
+        names, kMostSlowdown);
+}
+
 std::string run_heading(const Scenario& scenario) {
     const double tokens = scenario.training.tokens;
     if (tokens > 0) return fmt::format("The whole run of {} tokens", format_count(tokens));
@@ -160,7 +175,8 @@ std::string run_text(const Report& report) {
         text += "A step takes the mean of those where ranks do not run alike.\n";
     const TextTable failures = failure_table(report);
     if (!failures.empty())
-        text += fmt::format("\nFailures and checkpoints\n\n{}", failures.to_string());
+        text += fmt::format("\nFailures and checkpoints\n\n{}{}", failures.to_string(),
+                            endless_remark(report));
     return text;
 }
 

@@ -1,10 +1,15 @@
 #include "core/report/run_estimate.h"
 
+#include <cmath>
+#include <memory>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/model/model.h"
 #include "core/report/report.h"
+#include "core/report/report_io.h"
 #include "core/report/run_text.h"
 #include "core/scenario_io.h"
 
@@ -12,6 +17,7 @@ namespace shardscope {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // 16 GPUs of 700 W on nodes of 8; a step of 2 s is 8 · 1024 tokens.
 Scenario scenario_with(const std::string& cluster, const std::string& training = "") {
@@ -118,6 +124,30 @@ TEST(RunEstimate, FailuresLengthenTheRunAndItsPrice) {
     EXPECT_GT(fixed->expected, run->expected);
 }
 
+TEST(RunEstimate, WhatHardlyEverEndsHasNoFigures) {
+    Report report;
+    report.scenario = scenario_with(
+        ", operation: {price_per_gpu_hour: 1, node_mtbf: 1min, storage_bandwidth: 1GB/s, "
+        "restart_time: 1h}",
+        ", tokens: 1e12, checkpoint_interval: 30min");
+    report.strategies.emplace_back().name = "ddp";
+    report.strategies[0].simulated = result_of_two_seconds();
+    report.strategies[0].simulated->run = estimate(report.scenario);
+    const RunEstimate& run = *report.strategies[0].simulated->run;
+    EXPECT_FALSE(std::isfinite(run.expected.value));
+    EXPECT_FALSE(std::isfinite(run.goodput->failures));
+    EXPECT_EQ(run.goodput->part, 0);
+    const std::string text = run_text(report);
+    EXPECT_THAT(text,
+                HasSubstr("ddp would hardly ever end: with failures a run takes more than 1000"));
+    EXPECT_THAT(text, Not(testing::ContainsRegex("[0-9]{12}")));
+    const auto json = nlohmann::json::parse(report_to_json(report))["strategies"][0]["simulated"];
+    for (const char* key : {"expected_s", "gpu_hours", "energy_j", "price"})
+        EXPECT_TRUE(json["run"][key].is_null()) << key;
+    for (const char* key : {"expected_s", "failures"})
+        EXPECT_TRUE(json["run"]["goodput"][key].is_null()) << key;
+}
+
 TEST(RunEstimate, CheckpointsHoldEveryStateOnce) {
     Scenario scenario = scenario_with("");
     const Model model = build_model(scenario.model);
@@ -158,7 +188,7 @@ TEST(RunEstimate, IsPrintedWithWhatWasAssumed) {
     EXPECT_THAT(text, HasSubstr("The whole run of 1,000,000,000 tokens"));
     EXPECT_THAT(text, HasSubstr("10 % of its power"));
     EXPECT_THAT(text, HasSubstr("GPUs alone"));
-    EXPECT_THAT(text, testing::Not(HasSubstr("Failures")));
+    EXPECT_THAT(text, Not(HasSubstr("Failures")));
 }
 
 }  // namespace
