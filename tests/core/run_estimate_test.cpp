@@ -178,6 +178,16 @@ TEST(RunEstimate, FailuresNeedWhatTheyTake) {
     EXPECT_THAT(error("price_per_gpu_hours: 1"), HasSubstr("price_per_gpu_hour"));
 }
 
+// 16 GPUs for 20 s are 0.0889 GPU-hours.
+TEST(RunEstimate, SmallRunsAreNoZeros) {
+    Report report;
+    report.scenario = scenario_with(", operation: {price_per_gpu_hour: 2.5}", ", steps: 10");
+    report.strategies.emplace_back().name = "ddp";
+    report.strategies[0].simulated = result_of_two_seconds();
+    report.strategies[0].simulated->run = estimate(report.scenario);
+    EXPECT_THAT(run_text(report), testing::ContainsRegex(" 0.0889 .* 0.222\n"));
+}
+
 TEST(RunEstimate, IsPrintedWithWhatWasAssumed) {
     Report report;
     report.scenario = scenario_with(", operation: {price_per_gpu_hour: 2}", ", tokens: 1e9");
