@@ -255,13 +255,13 @@ std::vector<YamlValue> YamlValue::items(std::size_t count) const {
     return result;
 }
 
-std::size_t YamlValue::choice(std::span<const std::string_view> names,
-                              const std::string& what) const {
+std::size_t YamlValue::choice(std::span<const std::string_view> names, const std::string& what,
+                              const std::string& fix) const {
     const std::string word = text();
     const auto found = std::find(names.begin(), names.end(), word);
     if (found == names.end()) {
         fail("unknown-name", fmt::format("{}: there is no {} {}", path_, what, shown()),
-             suggest_name(word, names));
+             fix.empty() ? suggest_name(word, names) : fix);
     }
     return static_cast<std::size_t>(found - names.begin());
 }

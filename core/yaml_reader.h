@@ -69,7 +69,9 @@ public:
     std::vector<YamlValue> items() const;                   // of a sequence
     std::vector<YamlValue> items(std::size_t count) const;  // of exactly this length
     // The position of this word in `names`.
-    std::size_t choice(std::span<const std::string_view> names, const std::string& what) const;
+    // `fix`: for a word that is none of them; empty: the nearest one.
+    std::size_t choice(std::span<const std::string_view> names, const std::string& what,
+                       const std::string& fix = "") const;
 
 private:
     friend class YamlMap;
@@ -95,7 +97,9 @@ struct YamlCase {
 // A map whose keys are all known: the constructor refuses others, with the nearest known one.
 class YamlMap {
 public:
-    YamlMap(const YamlValue& value, std::vector<std::string_view> known);
+    // `remedy` says what to do about a key that has more to be said of than that; empty: nothing.
+    using Remedy = std::string (*)(std::string_view key);
+    YamlMap(const YamlValue& value, std::vector<std::string_view> known, Remedy remedy = nullptr);
 
     // A map of another program's file, which may have keys that we do not know.
     static YamlMap open(const YamlValue& value);
