@@ -393,6 +393,10 @@ TEST(Offload, AClusterMustStateWhatIsNeeded) {
         without({.optimizer = cpu}, [](NodeHost& h) { h.memory = {}; }),
         HasSubstr("offload optimizer to cpu on cluster h100-sxm, which states no host.memory; "
                   "add host: {memory: 2TB} to the cluster"));
+    Scenario unnamed = offloaded(3, {.optimizer = cpu});
+    unnamed.cluster.name.clear();
+    unnamed.cluster.host = {};
+    EXPECT_THAT(offload_refusal(unnamed), HasSubstr("cpu on a cluster that states no host.memory"));
     EXPECT_THAT(without({.optimizer = cpu}, [](NodeHost& h) { h.link.bandwidth = {}; }),
                 HasSubstr("host.link.bandwidth"));
     EXPECT_THAT(without({.optimizer = cpu}, [](NodeHost& h) { h.memory_bandwidth = {}; }),
