@@ -222,7 +222,7 @@ TEST_F(Simulate, SaysWhatTheRunCostsAndWhatOthersPublished) {
     for (const char* part :
          {"The whole run of 1,000,000,000 tokens", "Failures and checkpoints",
           "Published figures beside ours", "somebody", "What the figures rest on", "z1: fits, ",
-          "time: no measured run of this profile", "Constants: none was measured"})
+          "time: no measured run of profile shardscope", "Constants: none was measured"})
         EXPECT_THAT(text.out, HasSubstr(part));
     const auto finished = shardscope({"simulate", "eight.yaml", "--json"});
     const Json report = Json::parse(finished.out);
