@@ -16,6 +16,7 @@ int simulate(const Command& self, const Words& words, const Environment& environ
     if (!parser.parse(words, environment)) return 0;
 
     Evaluation evaluation(arguments, environment);
+    variation.check_ranks(evaluation.scenario());
     require_calibration(evaluation.scenario().cluster, arguments.calibration);
     if (evaluation.scenario().cluster.this_machine)
         evaluation.note(calibration_note(evaluation.scenario().cluster, environment.machine));

@@ -22,7 +22,7 @@ std::string map_name(const std::string& path) {
 
 }  // namespace
 
-YamlMap::YamlMap(const YamlValue& value, std::vector<std::string_view> known)
+YamlMap::YamlMap(const YamlValue& value, std::vector<std::string_view> known, Remedy remedy)
     : value_(value), known_(std::move(known)) {
     if (!value.is_map()) {
         value.fail(
@@ -35,10 +35,11 @@ YamlMap::YamlMap(const YamlValue& value, std::vector<std::string_view> known)
     for (const YamlNode::Entry& entry : value.node_->entries) {
         const std::string& key = entry.key->text;
         if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+        const std::string special = remedy != nullptr ? remedy(key) : "";
         YamlValue(entry.key, value.file_, value.path_)
             .fail("unknown-key",
                   fmt::format("unknown key \"{}\" in {}", printable(key), map_name(value.path())),
-                  suggest_name(key, known_));
+                  special.empty() ? suggest_name(key, known_) : special);
     }
 }
 

@@ -21,7 +21,15 @@ std::string describe(NumberRange range) {
 }
 
 std::string describe(IntegerRange range) {
-    return fmt::format("from {} to {}", range.low, range.high);
+    return fmt::format("{}from {} to {}", range.or_zero ? "0, or " : "", range.low, range.high);
+}
+
+bool has(NumberRange range, double value) {
+    return value >= range.low && value <= range.high && (!range.positive || value > 0);
+}
+bool has(IntegerRange range, double value) {
+    return (range.or_zero && value == 0) ||
+           (value >= static_cast<double>(range.low) && value <= static_cast<double>(range.high));
 }
 
 std::string examples_of(QuantityUnit unit) {
@@ -42,6 +50,43 @@ std::string examples_of(QuantityUnit unit) {
             return " or a power such as 700W";
     }
     return "";
+}
+
+// In which data sheets have it.
+std::string_view usual_suffix(QuantityUnit unit) {
+    switch (unit) {
+        case QuantityUnit::none:
+        case QuantityUnit::watts:
+            break;
+        case QuantityUnit::bytes:
+            return "GB";
+        case QuantityUnit::bytes_per_second:
+            return "GB/s";
+        case QuantityUnit::flops_per_second:
+            return "TFLOP/s";
+        case QuantityUnit::seconds:
+            return "us";
+        case QuantityUnit::hertz:
+            return "MHz";
+    }
+    return "";
+}
+
+bool has_usual_size(NumberRange) { return true; }
+bool has_usual_size(IntegerRange range) {
+    return !range.or_zero;
+}  // else it may be a cache's, or a buffer's
+
+// "80GB" for a number without a unit that is in range with the usual one; empty where there is none such.
+template <class Range>
+std::string with_unit(const std::string& word, Range range, QuantityUnit unit) {
+    constexpr double kMost = 1e5;  // a larger number is in another unit
+    const auto value = parse_number(word);
+    if (!has_usual_size(range) || !value || *value <= 0 || *value >= kMost ||
+        usual_suffix(unit).empty())
+        return "";
+    std::string text = fmt::format("{}{}", word, usual_suffix(unit));
+    return has(range, *parse_quantity(text, unit)) ? text : "";
 }
 
 }  // namespace
@@ -128,7 +173,7 @@ std::int64_t YamlValue::integer(IntegerRange range) const {
         fail("type", fmt::format("{} is {}, but must be a whole number", path_, shown()),
              fmt::format("write a whole number {}", describe(range)));
     }
-    if (*value < range.low || *value > range.high) {
+    if (!range.has(*value)) {
         fail("range",
              fmt::format("{} is {}, but must be {}", path_, printable(word), describe(range)),
              fmt::format("write a whole number {}", describe(range)));
@@ -154,26 +199,38 @@ const std::string& YamlValue::quantity(const char* wanted, QuantityUnit unit) co
     return has_unit ? node_->text : plain_scalar(wanted);
 }
 
-double YamlValue::number(NumberRange range, QuantityUnit unit) const {
+template <class Range>
+void YamlValue::fail_range(const std::string& value, Range range, QuantityUnit unit) const {
+    const std::string meant = with_unit(node_->text, range, unit);
+    fail("range", fmt::format("{} is {}, but must be {}", path_, value, describe(range)),
+         meant.empty() ? fmt::format("write a number{}, {}", examples_of(unit), describe(range))
+                       : fmt::format("state a unit: write {} if that is meant", meant));
+}
+
+template <class Range>
+double YamlValue::checked(Range range, QuantityUnit unit) const {
     const std::string wanted = "a number" + examples_of(unit);
     const auto value = parse_quantity(quantity(wanted.c_str(), unit), unit);
     if (!value) {
         fail("type", fmt::format("{} is {}, but must be {}", path_, shown(), wanted),
              fmt::format("write {}, finite, {}", wanted, describe(range)));
     }
-    if (*value < range.low || *value > range.high || (range.positive && *value <= 0)) {
-        fail("range", fmt::format("{} is {}, but must be {}", path_, *value, describe(range)),
-             fmt::format("write {}, {}", wanted, describe(range)));
-    }
+    if (!has(range, *value)) fail_range(fmt::format("{}", *value), range, unit);
     return *value;
+}
+
+double YamlValue::number(NumberRange range, QuantityUnit unit) const {
+    return checked(range, unit);
 }
 
 Bytes YamlValue::bytes(IntegerRange range) const {
     const std::string& word =
         quantity("a number of bytes or a size such as 25MiB", QuantityUnit::bytes);
-    if (parse_integer(word)) return Bytes(integer(range));  // exact beyond 2^53
-    const NumberRange whole{static_cast<double>(range.low), static_cast<double>(range.high)};
-    return Bytes(static_cast<std::int64_t>(std::llround(number(whole, QuantityUnit::bytes))));
+    if (const auto exact = parse_integer(word)) {  // beyond 2^53 too
+        if (!range.has(*exact)) fail_range(std::string(word), range, QuantityUnit::bytes);
+        return Bytes(*exact);
+    }
+    return Bytes(std::llround(checked(range, QuantityUnit::bytes)));
 }
 
 std::vector<YamlValue> YamlValue::items() const {
@@ -198,13 +255,13 @@ std::vector<YamlValue> YamlValue::items(std::size_t count) const {
     return result;
 }
 
-std::size_t YamlValue::choice(std::span<const std::string_view> names,
-                              const std::string& what) const {
+std::size_t YamlValue::choice(std::span<const std::string_view> names, const std::string& what,
+                              const std::string& fix) const {
     const std::string word = text();
     const auto found = std::find(names.begin(), names.end(), word);
     if (found == names.end()) {
         fail("unknown-name", fmt::format("{}: there is no {} {}", path_, what, shown()),
-             suggest_name(word, names));
+             fix.empty() ? suggest_name(word, names) : fix);
     }
     return static_cast<std::size_t>(found - names.begin());
 }

@@ -17,8 +17,14 @@
 
 namespace shardscope {
 
+// `or_zero` admits zero below `low` too.
 struct IntegerRange {
     std::int64_t low = 1, high = 1;
+    bool or_zero = false;
+
+    bool has(std::int64_t value) const {
+        return (value >= low && value <= high) || (or_zero && value == 0);
+    }
 };
 
 inline constexpr IntegerRange kBatchRange{1, 1'000'000'000};  // of every batch size
@@ -57,18 +63,25 @@ public:
     bool boolean() const;      // true or false
     std::int64_t integer(IntegerRange range) const;
     std::uint64_t seed() const;  // 0 … 2^64 − 1
+    // Both of these say what to write where a number is out of range for want of a unit.
     double number(NumberRange range, QuantityUnit unit = QuantityUnit::none) const;
     Bytes bytes(IntegerRange range) const;
     std::vector<YamlValue> items() const;                   // of a sequence
     std::vector<YamlValue> items(std::size_t count) const;  // of exactly this length
     // The position of this word in `names`.
-    std::size_t choice(std::span<const std::string_view> names, const std::string& what) const;
+    // `fix`: for a word that is none of them; empty: the nearest one.
+    std::size_t choice(std::span<const std::string_view> names, const std::string& what,
+                       const std::string& fix = "") const;
 
 private:
     friend class YamlMap;
     std::string shown() const;  // the value as a message quotes it
     const std::string& plain_scalar(const char* wanted) const;
     const std::string& quantity(const char* wanted, QuantityUnit unit) const;
+    template <class Range>
+    double checked(Range range, QuantityUnit unit) const;
+    template <class Range>
+    [[noreturn]] void fail_range(const std::string& value, Range range, QuantityUnit unit) const;
 
     YamlNodePtr node_;
     std::shared_ptr<const std::string> file_;
@@ -84,7 +97,9 @@ struct YamlCase {
 // A map whose keys are all known: the constructor refuses others, with the nearest known one.
 class YamlMap {
 public:
-    YamlMap(const YamlValue& value, std::vector<std::string_view> known);
+    // `remedy` says what to do about a key that has more to be said of than that; empty: nothing.
+    using Remedy = std::string (*)(std::string_view key);
+    YamlMap(const YamlValue& value, std::vector<std::string_view> known, Remedy remedy = nullptr);
 
     // A map of another program's file, which may have keys that we do not know.
     static YamlMap open(const YamlValue& value);

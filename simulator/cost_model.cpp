@@ -264,7 +264,8 @@ MatmulPrecision CostModel::precision(MathType math) const {
         std::string known;
         for (const auto& [other, rate] : precisions_)
             known.append(known.empty() ? "" : ", ").append(name_of(other));
-        throw Error("device-peak", "the device " + name_ + " states no peak rate for " + type,
+        const std::string device = name_.empty() ? "the device" : "the device " + name_;
+        throw Error("device-peak", device + " states no peak rate for " + type,
                     "choose a precision that it states (" + known + "), or add peak." + type +
                         " to its cluster file");
     }

@@ -26,10 +26,10 @@ void check(const Plan& plan, const Disturbance& disturbance) {
                     fmt::format("use a strategy of at most {} ranks", kDisturbedRanks));
     for (const Straggler& straggler : disturbance.stragglers)
         if (straggler.rank.value < 0 || straggler.rank.value >= ranks)
-            throw Error(
-                "straggler",
-                fmt::format("there is no rank {} among {} ranks", straggler.rank.value, ranks),
-                fmt::format("use a rank from 0 to {}", ranks - 1));
+            throw Error("straggler",
+                        fmt::format("there is no rank {} among {} rank{}", straggler.rank.value,
+                                    ranks, ranks == 1 ? "" : "s"),
+                        fmt::format("use a rank below {}", ranks));
 }
 
 std::vector<double> factors_of(const LaneProgram& program, const Disturbance& disturbance,

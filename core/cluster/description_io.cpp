@@ -9,22 +9,24 @@
 namespace shardscope {
 namespace {
 
-constexpr IntegerRange kMemory{1, std::int64_t{1} << 50};
-constexpr IntegerRange kSomeMemory{0, std::int64_t{1} << 50};
+// A number that lacks its unit is out of range: the least and the largest figures below are there for that.
+constexpr IntegerRange kMemory{1'000'000, std::int64_t{1} << 50};
+constexpr IntegerRange kSomeMemory{1000, std::int64_t{1} << 50, true};
 constexpr IntegerRange kCores{0, 1'000'000};
 constexpr IntegerRange kChannels{0, 1024};
 constexpr IntegerRange kMultiprocessors{1, 100'000};
 constexpr IntegerRange kPorts{0, 4096};  // of a node; 0: one per device
 constexpr IntegerRange kLeafNodes{0, 1'000'000};
 constexpr IntegerRange kSize{1, std::int64_t{1} << 50};
-constexpr NumberRange kRate{0, 1e24, true};  // per second
-// Bytes per second: less is a number that lacks its unit.
-constexpr NumberRange kBandwidth{1e5, 1e24};
+constexpr NumberRange kPeak{1e8, 1e24};              // FLOPs per second
+constexpr NumberRange kMeasuredRate{0, 1e24, true};  // per second; a tiny kernel's is tiny
+constexpr NumberRange kBandwidth{1e5, 1e24};         // bytes per second
 constexpr NumberRange kWork{0, 1e30, true};
-constexpr NumberRange kTime{0, 1e6};          // seconds
-constexpr NumberRange kClock{0, 1e12, true};  // hertz
-constexpr NumberRange kPower{0, 1e6, true};   // watts
-constexpr NumberRange kPrice{0, 1e6, true};   // per GPU and hour
+constexpr NumberRange kTime{0, 1e6};      // seconds
+constexpr NumberRange kLatency{0, 0.2};   // seconds; light takes that half round the earth and back
+constexpr NumberRange kClock{1e7, 1e12};  // hertz
+constexpr NumberRange kPower{1, 1e6};     // watts
+constexpr NumberRange kPrice{0, 1e6, true};  // per GPU and hour
 constexpr NumberRange kPue{1, 10};
 constexpr NumberRange kFailureTime{0, 1e11, true};  // seconds
 constexpr NumberRange kSpread{0, 1e6};
@@ -47,7 +49,7 @@ void read_by_precision(const YamlValue& value, const Read& read) {
 void read_rates(const YamlMap& map, Device& device) {
     if (const auto peak = map.find("peak"))
         read_by_precision(*peak, [&device](MathType math, const YamlValue& value) {
-            device.peak[math] = FlopsPerSecond(value.number(kRate, QuantityUnit::flops_per_second));
+            device.peak[math] = FlopsPerSecond(value.number(kPeak, QuantityUnit::flops_per_second));
         });
     map.read("matmul_efficiency", device.matmul_efficiency, kFraction);
     map.read("training_efficiency", device.training_efficiency, kFraction);
@@ -82,7 +84,7 @@ void read_gpu(const YamlMap& map, Device& device) {
     map.read("multiprocessors", device.multiprocessors, kMultiprocessors);
     map.read("clock", device.clock, kClock);
     map.read("l2", device.l2, kSomeMemory);
-    map.read("memory_latency", device.memory_latency, kTime);
+    map.read("memory_latency", device.memory_latency, kLatency);
     map.read("power", device.power, kPower);
     map.read("power_limit", device.power_limit, kPower);
     if (const auto idle = map.find("idle_power")) read_idle_power(*idle, device);
@@ -127,17 +129,17 @@ void read_device(const YamlValue& value, Device& device) {
     map.read("memory_bandwidth", device.memory_bandwidth, kBandwidth);
     map.read("memory_efficiency", device.memory_efficiency, kFraction);
     read_gpu(map, device);
-    map.read("host_cost", device.host_cost, kTime);
+    map.read("host_cost", device.host_cost, kLatency);
     if (const auto blocking = map.find("blocking_launches"))
         device.blocking_launches = blocking->boolean();
-    map.read("kernel_overhead", device.kernel_overhead, kTime);
+    map.read("kernel_overhead", device.kernel_overhead, kLatency);
     map.read("threads", device.threads, kThreads);
     map.read("runtime", device.runtime, kSomeMemory);
     map.read("workspace", device.workspace, kSomeMemory);
     if (const auto nccl = map.find("nccl"))
         device.nccl = read_nccl(*nccl, device.nccl.value_or(NcclMemory{}));
-    map.read("graph_host_cost", device.graph_host_cost, kTime);
-    map.read("graph_kernel_overhead", device.graph_kernel_overhead, kTime);
+    map.read("graph_host_cost", device.graph_host_cost, kLatency);
+    map.read("graph_kernel_overhead", device.graph_kernel_overhead, kLatency);
     if (const auto profiles = map.find("profiles")) device.profiles = read_profiles(*profiles);
     map.read("source", device.source);
 }
@@ -170,7 +172,7 @@ void read_link(const YamlValue& value, bool between_nodes, Link& link) {
     const YamlMap map(value, keys);
     map.read("bandwidth", link.bandwidth, kBandwidth);
     if (const auto type = map.find("type")) read_type(*type, between_nodes, link);
-    map.read("latency", link.latency, kTime);
+    map.read("latency", link.latency, kLatency);
     map.read("efficiency", link.efficiency, kFraction);
     map.read("source", link.source);
     if (!between_nodes) {
@@ -187,13 +189,13 @@ MatmulSample read_matmul(const YamlValue& row) {
     const auto cells = row.items(5);
     return {read_precision(cells[0]), cells[1].integer(kSize), cells[2].integer(kSize),
             cells[3].integer(kSize),
-            FlopsPerSecond(cells[4].number(kRate, QuantityUnit::flops_per_second))};
+            FlopsPerSecond(cells[4].number(kMeasuredRate, QuantityUnit::flops_per_second))};
 }
 
 KernelSample read_kernel(const YamlValue& row) {
     const auto cells = row.items(4);
     return {cells[0].name(), read_precision(cells[1]), cells[2].number(kWork),
-            cells[3].number(kRate)};
+            cells[3].number(kMeasuredRate)};
 }
 
 CollectiveSample read_collective(const YamlValue& row) {
@@ -289,11 +291,11 @@ std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value)
         ProfileConstants& constants = profiles[profile] = fitted_constants(profile);
         const YamlMap own(*found,
                           {"launch", "process", "scratch", "list_bandwidth", "waiting_launch"});
-        own.read("launch", constants.launch, kTime);
+        own.read("launch", constants.launch, kLatency);
         own.read("process", constants.process, kSomeMemory);
         own.read("scratch", constants.scratch, kScratch);
         own.read("list_bandwidth", constants.list_bandwidth, kBandwidth);
-        own.read("waiting_launch", constants.waiting_launch, kTime);
+        own.read("waiting_launch", constants.waiting_launch, kLatency);
     }
     return profiles;
 }

@@ -55,15 +55,17 @@ void check_sizes(const Model& model, const Layout& layout, const Strategy& strat
 }
 
 // What the model and the degrees say of each other.
+void check_experts(const Model& model, const Strategy& strategy) {
+    if (model.has_experts() || (strategy.ep <= 1 && !strategy.etp)) return;
+    const std::string key = strategy.ep > 1 ? "ep" : "etp";
+    throw Error("expert-parallel",
+                fmt::format("{} {}, but the model has no experts to divide", key,
+                            strategy.ep > 1 ? strategy.ep : *strategy.etp),
+                fmt::format("leave out {}, or use a model with experts", key));
+}
+
 void check_expert_ranks(const Model& model, const Layout& layout, const Strategy& strategy) {
-    if (!model.has_experts()) {
-        if (layout.ep == 1 && !strategy.etp) return;
-        const std::string key = layout.ep > 1 ? "ep" : "etp";
-        throw Error("expert-parallel",
-                    fmt::format("{} {}, but the model has no experts to divide", key,
-                                layout.ep > 1 ? layout.ep : layout.etp),
-                    fmt::format("leave out {}, or use a model with experts", key));
-    }
+    if (!model.has_experts()) return;
     // Routing needs whole rows of what the experts give, which sums over the group hold.
     if (layout.tp > 1 && !strategy.sequence_parallel)
         throw Error("expert-parallel",
@@ -286,6 +288,8 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
            const Strategy& strategy, const ExecutionTarget& target) {
     Plan plan;
     plan.strategy = as_executed(strategy);
+    // Before the layout, which would say what divides experts that are not there.
+    located(strategy, [&] { check_experts(*model, strategy); });
     plan.layout = layout_for(scenario, strategy);
     plan.training = scenario.training;
     plan.target = target;

@@ -146,4 +146,10 @@ Plan lower(const Scenario& scenario, const std::shared_ptr<const Model>& model,
 // Gradient slices are valid after a step, until the next one begins.
 std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank);
 
+// What a checkpoint of the plan holds, of all ranks together: parameters and optimizer states as they are kept
+// between steps, each once. 16-bit parameters are written beside their fp32 master weights, as products do:
+// what is loaded to generate text, and what training goes on from. FSDP's are copies of fp32 ones, which
+// alone are written, and so are those of a device whose host steps fp32 ones.
+Bytes checkpoint_size(const Plan& plan);
+
 }  // namespace shardscope

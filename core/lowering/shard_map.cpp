@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/lowering/optimizer_rules.h"
 #include "core/lowering/plan.h"
 
 namespace shardscope {
@@ -54,7 +55,35 @@ private:
     SplitPlace place_;
 };
 
+// Bytes that an element of the unit's parameters takes in a checkpoint, without the optimizer's states.
+std::int64_t written_element(const Plan& plan, const RoleProgram& role, const Unit& unit) {
+    const BufferId parameters = find_buffer(role, "parameters", unit);
+    const BufferId master = find_buffer(role, "master", unit);
+    const std::int64_t stored = size_of(role.buffers[parameters.index()].dtype);
+    if (!master.valid()) return stored;
+    const std::int64_t full = size_of(role.buffers[master.index()].dtype);
+    const bool copies = full == stored || is_fsdp(plan.strategy.profile);
+    return copies ? full : stored + full;
+}
+
 }  // namespace
+
+Bytes checkpoint_size(const Plan& plan) {
+    const Model& model = *plan.model;
+    std::vector<std::int64_t> written(
+        model.parameters.size());  // bytes of an element; 0: not known yet
+    for (std::size_t r = 0; r < plan.units.size(); ++r)
+        for (const Unit& unit : plan.units[r]) {
+            // Every rank that has the parameter keeps it alike.
+            if (written[unit.entries.front().parameter.index()] > 0) continue;
+            const std::int64_t bytes = written_element(plan, plan.program.roles[r], unit);
+            for (const Unit::Entry& entry : unit.entries) written[entry.parameter.index()] = bytes;
+        }
+    std::int64_t sum = optimizer_state_bytes(model, plan.training);
+    for (std::size_t p = 0; p < written.size(); ++p)
+        sum += written[p] * model.parameters[p].elements();
+    return Bytes(sum);
+}
 
 std::vector<ShardSlice> shard_map(const Plan& plan, Rank rank) {
     const std::size_t r = plan.program.role_of(rank);

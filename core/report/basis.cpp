@@ -8,6 +8,7 @@
 #include "core/catalogue.h"
 #include "core/csv_reader.h"
 #include "core/error.h"
+#include "core/strategy/product_limits.h"
 #include "core/yaml_number.h"
 
 namespace shardscope {
@@ -141,7 +142,7 @@ Basis basis_of(const Scenario& scenario, const Strategy& strategy,
     const Cluster& cluster = scenario.cluster;
     basis.constants = constants_of(cluster, accuracy);
     // The runs of the table are of GPUs.
-    if (cluster.device.kind != DeviceKind::gpu) return basis;
+    if (cluster.device.kind != DeviceKind::gpu || beyond_product(strategy)) return basis;
     const std::string_view profile = name_of(strategy.profile);
     const std::string_view on =
         kArchitectures[static_cast<std::size_t>(cluster.device.architecture)];

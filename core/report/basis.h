@@ -42,7 +42,9 @@ std::optional<AccuracyRow> comparable(const std::vector<AccuracyRow>& table,
                                       std::string_view quantity);
 
 struct Basis {
-    std::optional<AccuracyRow> time, memory;  // of comparable runs
+    // Of comparable runs. Neither is there on CPUs, nor of a strategy that its profile's product cannot run
+    // (core/strategy/product_limits.h).
+    std::optional<AccuracyRow> time, memory;
     std::string constants;  // which were measured, and which are data-sheet values
 
     bool operator==(const Basis&) const = default;

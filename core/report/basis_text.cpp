@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "core/nearest.h"
 #include "core/report/figures.h"
 
 namespace shardscope {
@@ -21,16 +24,74 @@ std::string runs_text(const AccuracyRow& row) {
 // Errors of other profiles are no error bar.
 bool is_comparable(const AccuracyRow& row) { return !row.profile.empty(); }
 
-std::string comparable_text(const std::optional<AccuracyRow>& row, const char* what) {
-    if (!row) return fmt::format("{}: no measured run to compare with", what);
-    const std::string of = row->quantity == what ? "" : row->quantity + ' ';
+// What lies between what was measured and the peak that is printed, a process's; empty: nothing.
+std::string_view beyond_measured(const AccuracyRow& row) {
+    if (row.quantity == "allocated") return "what is reserved beyond it";
+    if (row.quantity == "reserved") return "what a process has beyond it";
+    return "";
+}
+
+std::string error_text(const AccuracyRow& row) {
+    return fmt::format("mean error {:.1f} %, bias {:+.1f} % over {}", 100 * row.mape,
+                       100 * row.bias, runs_text(row));
+}
+
+// One line of the section: it may hold for strategies of several profiles.
+struct Comparison {
+    std::optional<AccuracyRow> row;
+    const char* what;
+    std::vector<std::string> profiles;  // without runs of their own
+};
+
+std::string comparison_text(const Comparison& comparison) {
+    const auto& [row, what, profiles] = comparison;
+    if (!row) return fmt::format("{}: no measured run to compare with\n", what);
+    const std::string of = row->quantity == what ? what : fmt::format("{} {}", row->quantity, what);
     if (!is_comparable(*row))
-        return fmt::format(
-            "{}{}: no measured run of this profile; of others mean error {:.1f} %, bias "
-            "{:+.1f} % over {}",
-            of, what, 100 * row->mape, 100 * row->bias, runs_text(*row));
-    return fmt::format("{}{}: mean error {:.1f} %, bias {:+.1f} % over {}", of, what,
-                       100 * row->mape, 100 * row->bias, runs_text(*row));
+        return fmt::format("{}: no measured run of {}; of others {}\n", of,
+                           profiles.empty() ? "this profile" : "profile " + join_or(profiles),
+                           error_text(*row));
+    const std::string_view rest = beyond_measured(*row);
+    return fmt::format("{}: {}{}\n", of, error_text(*row),
+                       rest.empty() ? "" : fmt::format("; {} was not measured", rest));
+}
+
+// In the order of the strategies, each once.
+class Comparisons {
+public:
+    void add(const std::optional<AccuracyRow>& row, const char* what, std::string_view profile) {
+        const auto same = std::ranges::find_if(all_, [&](const Comparison& known) {
+            return known.row == row && std::string_view(known.what) == what;
+        });
+        Comparison& mine =
+            same == all_.end() ? all_.emplace_back(Comparison{row, what, {}}) : *same;
+        if (!profile.empty() && std::ranges::find(mine.profiles, profile) == mine.profiles.end())
+            mine.profiles.emplace_back(profile);
+    }
+    std::string to_string() const {
+        std::string text;
+        for (const Comparison& comparison : all_) text += comparison_text(comparison);
+        return text;
+    }
+
+private:
+    std::vector<Comparison> all_;
+};
+
+// Empty for a report that came without its scenario's strategies.
+std::string_view profile_of(const Report& report, const StrategyReport& strategy) {
+    for (const Strategy& known : report.scenario.strategies)
+        if (known.name == strategy.name) return name_of(known.profile);
+    return "";
+}
+
+std::string strategy_line(const StrategyReport& strategy) {
+    const Result& result = *strategy.simulated;
+    const bool compared = result.basis->memory || result.basis->time;
+    return fmt::format("{}: {}, {}; step time {}{}\n", strategy.name,
+                       strategy.status == Status::fits ? "fits" : "does not fit",
+                       memory_with_error(result), time_with_error(result),
+                       compared ? "" : "; its profile cannot run this: nothing to compare with");
 }
 
 }  // namespace
@@ -38,8 +99,10 @@ std::string comparable_text(const std::optional<AccuracyRow>& row, const char* w
 std::string memory_with_error(const Result& result) {
     const Bytes peak = result.peak_memory().peak;
     const MemoryUnit unit(peak);
-    if (!result.basis || !result.basis->memory || !is_comparable(*result.basis->memory))
-        return fmt::format("{} {}", unit.format(peak), unit.name());
+    const bool whole = result.basis && result.basis->memory &&
+                       is_comparable(*result.basis->memory) &&
+                       beyond_measured(*result.basis->memory).empty();
+    if (!whole) return fmt::format("{} {}", unit.format(peak), unit.name());
     const double error = static_cast<double>(peak.value) * result.basis->memory->mape;
     return fmt::format("{} ± {} {}", unit.format(peak),
                        unit.format(Bytes(static_cast<std::int64_t>(std::llround(error)))),
@@ -55,25 +118,24 @@ std::string time_with_error(const Result& result) {
 
 std::string basis_text(const Report& report) {
     std::string lines, constants;
-    std::vector<std::string> errors;  // each once
-    const auto add = [&](const std::optional<AccuracyRow>& row, const char* what) {
-        std::string text = comparable_text(row, what) + '\n';
-        if (std::ranges::find(errors, text) == errors.end()) errors.push_back(std::move(text));
-    };
+    Comparisons comparisons;
+    bool compared = false;
     for (const StrategyReport& strategy : report.strategies) {
         if (!strategy.simulated || !strategy.simulated->basis) continue;
-        const Result& result = *strategy.simulated;
-        constants = result.basis->constants;
-        if (!result.basis->memory && !result.basis->time) continue;
-        lines += fmt::format("{}: {}, {}; step time {}\n", strategy.name,
-                             strategy.status == Status::fits ? "fits" : "does not fit",
-                             memory_with_error(result), time_with_error(result));
-        add(result.basis->memory, "memory");
-        add(result.basis->time, "time");
+        const Basis& basis = *strategy.simulated->basis;
+        constants = basis.constants;
+        lines += strategy_line(strategy);
+        if (!basis.memory && !basis.time) continue;
+        compared = true;
+        const std::string_view profile = profile_of(report, strategy);
+        comparisons.add(basis.memory, "memory", profile);
+        comparisons.add(basis.time, "time", profile);
     }
     if (constants.empty()) return "";
-    for (const std::string& error : errors) lines += error;
-    return fmt::format("\nWhat the figures rest on\n\n{}{}\n", lines, constants);
+    // Where nothing is, as on CPUs, no line of a strategy says more than the tables.
+    if (!compared) lines.clear();
+    return fmt::format("\nWhat the figures rest on\n\n{}{}{}\n", lines, comparisons.to_string(),
+                       constants);
 }
 
 }  // namespace shardscope

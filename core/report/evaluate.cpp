@@ -117,7 +117,7 @@ void add_estimates(const Scenario& scenario, Candidate& candidate,
                    const std::vector<AccuracyRow>& accuracy) {
     if (!candidate.plan || !candidate.report.simulated) return;
     Result& result = *candidate.report.simulated;
-    result.run = estimate_run(scenario, *candidate.plan->model, result);
+    result.run = estimate_run(scenario, *candidate.plan, result);
     result.basis = basis_of(scenario, candidate.plan->strategy, accuracy);
 }
 

@@ -40,6 +40,16 @@ std::string format_count(double value) {
     return format_count(static_cast<std::int64_t>(std::llround(value)));
 }
 
+std::string format_amount(double value) {
+    const double size = std::abs(value);
+    // A value that rounds to a hundred is one.
+    if (!std::isfinite(value) || size >= 99.95 || size == 0) return format_count(value);
+    const int decimals = 2 - static_cast<int>(std::floor(std::log10(size)));
+    const std::string text = fmt::format("{:.{}f}", value, decimals);
+    constexpr int kMostDecimals = 6;
+    return decimals <= kMostDecimals ? text : fmt::format("{:.2e}", value);
+}
+
 std::string format_percent(double fraction) {
     return std::isfinite(fraction) ? fmt::format("{:.1f}", 100.0 * fraction) : kUnknown;
 }

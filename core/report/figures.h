@@ -35,6 +35,8 @@ private:
 
 std::string format_count(double value);  // "12,345"; "–" for NaN
 std::string format_count(std::int64_t value);
+// Of what is no count, three significant digits at least: "0.296", "12.3", "12,345"; "–" as of format_count.
+std::string format_amount(double value);
 std::string format_percent(double fraction);        // 0.4123: "41.2"
 std::string format_difference(std::int64_t value);  // "0", "+1,024", "-64"
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -74,7 +75,11 @@ Seconds expected_run_time(Seconds work, const FailureModel& model) {
     const double attempts =
         static_cast<double>(segments.count - 1) * std::expm1(segments.full / mtbf) +
         std::expm1(segments.last / mtbf);
-    return Seconds(mtbf * std::exp(model.restart.value / mtbf) * attempts);
+    const double time = mtbf * std::exp(model.restart.value / mtbf) * attempts;
+    const double undisturbed =
+        static_cast<double>(segments.count - 1) * segments.full + segments.last;
+    const bool ends = time <= kMostSlowdown * undisturbed;  // else too where it is no number
+    return Seconds(ends ? time : std::numeric_limits<double>::infinity());
 }
 
 void simulate_failures(Seconds work, const FailureModel& model, std::uint64_t seed, int runs,

@@ -45,6 +45,10 @@ struct Goodput {
 
 Seconds best_checkpoint_interval(Seconds write, Seconds mtbf);
 
+// A run that is expected to take more than this many times what it would take without failures, its
+// checkpoints included, hardly ever ends: the formula's figure for it says nothing more.
+constexpr double kMostSlowdown = 1000;
+
 // Infinite where the run would hardly ever end.
 Seconds expected_run_time(Seconds work, const FailureModel& model);
 

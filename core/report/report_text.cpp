@@ -64,7 +64,8 @@ std::string machine_text(const Cluster& cluster) {
                                              : plural(cluster.cores, "core") + " of this machine");
     }
     return fmt::format("{} {} ({} × {})", format_count(std::int64_t{cluster.world_size()}),
-                       cluster.device.name, plural(cluster.nodes, "node"), cluster.gpus_per_node);
+                       cluster.device.name.empty() ? "devices" : cluster.device.name,
+                       plural(cluster.nodes, "node"), cluster.gpus_per_node);
 }
 
 std::string losses_text(const std::vector<double>& losses) {

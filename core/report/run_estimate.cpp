@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/lowering/optimizer_rules.h"
+#include "core/lowering/plan.h"
 #include "core/model/model.h"
 #include "core/report/report.h"
 
@@ -30,10 +30,10 @@ Watts mean_gpu_power(const Device& device, double utilisation) {
     return idle + utilisation * (most - idle);
 }
 
-Goodput goodput_of(const Scenario& scenario, const Model& model, Seconds work, int nodes) {
+Goodput goodput_of(const Scenario& scenario, const Plan& plan, Seconds work, int nodes) {
     const ClusterOperation& operation = scenario.cluster.operation;
     Goodput goodput;
-    goodput.checkpoint = checkpoint_size(model, scenario.training);
+    goodput.checkpoint = checkpoint_size(plan);
     FailureModel failures;
     failures.mtbf = operation.node_mtbf / nodes;
     failures.write = goodput.checkpoint / operation.storage_bandwidth;
@@ -70,15 +70,7 @@ double utilisation(const Result& result) {
     return std::min(1.0, sum / std::max(1, result.gpus()));
 }
 
-Bytes checkpoint_size(const Model& model, const TrainingSpec& training) {
-    const std::int64_t stored = size_of(training.precision);
-    const std::int64_t full = std::max<std::int64_t>(stored, size_of(DType::fp32));
-    const std::int64_t master = full > stored ? full : 0;
-    return Bytes(model.parameter_count() * (stored + master) +
-                 optimizer_state_bytes(model, training));
-}
-
-std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& model,
+std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Plan& plan,
                                         const Result& result) {
     const Cluster& cluster = scenario.cluster;
     const ClusterOperation& operation = cluster.operation;
@@ -88,11 +80,11 @@ std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& m
     const int gpus = result.gpus();
     const int nodes = (gpus + cluster.gpus_per_node - 1) / cluster.gpus_per_node;
     RunEstimate run;
-    run.steps = steps_of(scenario.training, model);
+    run.steps = steps_of(scenario.training, *plan.model);
     run.ideal = static_cast<double>(run.steps) * step;
     run.expected = run.ideal;
     if (operation.node_mtbf.value > 0) {
-        run.goodput = goodput_of(scenario, model, run.ideal, nodes);
+        run.goodput = goodput_of(scenario, plan, run.ideal, nodes);
         run.expected = run.goodput->expected;
     }
     run.gpu_hours = run.expected.value / kHour * gpus;

@@ -19,7 +19,7 @@
 
 namespace shardscope {
 
-struct Model;
+struct Plan;
 struct Result;
 
 struct RunEstimate {
@@ -47,12 +47,9 @@ double utilisation(const Result& result);
 // Part of its power that a waiting GPU draws where the cluster does not say.
 constexpr double kIdlePart = 0.1;
 
-// What a checkpoint holds, of all ranks together: parameters, master weights and optimizer states once.
-Bytes checkpoint_size(const Model& model, const TrainingSpec& training);
-
 // Nothing where neither ClusterOperation nor TrainingSpec says anything of the run as a whole, and where
 // the result has no step time. Thread-safe.
-std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Model& model,
+std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Plan& plan,
                                         const Result& result);
 
 }  // namespace shardscope

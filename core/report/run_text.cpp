@@ -31,6 +31,7 @@ Scale scale_of(const Scale (&scales)[kCount], double value) {
 std::string in(const Scale& scale, double value) {
     if (!std::isfinite(value)) return kUnknown;
     const double scaled = value / scale.factor;
+    if (scaled < 1) return format_amount(scaled);
     return fmt::format("{:.{}f}", scaled, scaled >= 100 ? 1 : scaled >= 10 ? 2 : 3);
 }
 
@@ -69,12 +70,12 @@ TextTable cost_table(const Report& report) {
         const RunEstimate& run = *strategy.simulated->run;
         const bool powered = run.power.value > 0;
         table.add_row({strategy.name, format_count(run.steps), in(time, run.expected.value),
-                       format_count(run.gpu_hours),
+                       format_amount(run.gpu_hours),
                        powered ? fmt::format("{:.0f}", run.gpu_power.value) : kUnknown,
                        powered ? in(power, run.power.value) : kUnknown,
                        powered ? in(step, run.step_energy.value) : kUnknown,
                        powered ? in(energy, run.energy.value) : kUnknown,
-                       run.price > 0 ? format_count(run.price) : kUnknown});
+                       run.price > 0 ? format_amount(run.price) : kUnknown});
     }
     return table;
 }
@@ -111,9 +112,9 @@ TextTable failure_table(const Report& report) {
             strategy.name,
             in(mtbf, goodput.mtbf.value),
             in(size, static_cast<double>(goodput.checkpoint.value)),
-            fmt::format("{:.1f}", goodput.write.value),
+            format_amount(goodput.write.value),
             in(interval, goodput.interval.value) + (goodput.best_interval ? " (best)" : ""),
-            std::isfinite(goodput.failures) ? fmt::format("{:.1f}", goodput.failures) : kUnknown,
+            format_amount(goodput.failures),
             format_percent(goodput.part),
             in(time, run.ideal.value),
             in(time, goodput.expected.value)};
@@ -122,6 +123,21 @@ TextTable failure_table(const Report& report) {
         table.add_row(std::move(row));
     }
     return table;
+}
+
+// Why the expected time of some strategies is not known.
+std::string endless_remark(const Report& report) {
+    std::string names;
+    for (const StrategyReport& strategy : report.strategies) {
+        if (!strategy.simulated || !strategy.simulated->run) continue;
+        if (!std::isfinite(strategy.simulated->run->expected.value))
+            names.append(names.empty() ? "" : ", ").append(strategy.name);
+    }
+    if (names.empty()) return "";
+    return fmt::format(
+        "{} would hardly ever end: with failures a run takes more than {:.0f} times as long as "
+        "without.\n",
+        names, kMostSlowdown);
 }
 
 std::string run_heading(const Scenario& scenario) {
@@ -160,7 +176,8 @@ std::string run_text(const Report& report) {
         text += "A step takes the mean of those where ranks do not run alike.\n";
     const TextTable failures = failure_table(report);
     if (!failures.empty())
-        text += fmt::format("\nFailures and checkpoints\n\n{}", failures.to_string());
+        text += fmt::format("\nFailures and checkpoints\n\n{}{}", failures.to_string(),
+                            endless_remark(report));
     return text;
 }
 

@@ -78,10 +78,13 @@ void check_host(const Cluster& cluster, const Strategy& s) {
     const NodeHost& host = cluster.host;
     const auto need = [&](bool stated, const char* key, const char* example) {
         if (stated) return;
-        refuse_offload(s,
-                       fmt::format("{} on cluster {}, which states no host.{}",
-                                   offload_text(s.offload), cluster.name, key),
-                       fmt::format("add host: {{{}}} to the cluster", example));
+        refuse_offload(
+            s,
+            fmt::format("{} on {} states no host.{}", offload_text(s.offload),
+                        cluster.name.empty() ? "a cluster that"
+                                             : fmt::format("cluster {}, which", cluster.name),
+                        key),
+            fmt::format("add host: {{{}}} to the cluster", example));
     };
     need(host.memory.value > 0, "memory", "memory: 2TB");
     need(host.link.bandwidth.value > 0, "link.bandwidth", "link: {bandwidth: 64GB/s}");

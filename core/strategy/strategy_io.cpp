@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/deepspeed/import.h"
+#include "core/nearest.h"
 #include "core/strategy/presets.h"
 #include "core/strategy/strategy_limits.h"
 #include "core/strategy/validate.h"
@@ -28,8 +29,40 @@ std::vector<std::string_view> preset_names() {
     return names;
 }
 
+// Another number is another strategy, not a misspelt one: all of them are said.
 Strategy preset_of(const YamlValue& value) {
-    return strategy_presets()[value.choice(preset_names(), "strategy preset")].strategy;
+    const std::vector<std::string_view> names = preset_names();
+    const std::vector<std::string> all(names.begin(), names.end());
+    const std::string fix =
+        fmt::format("use one of {}, or a map such as {{tp: 2, zero: 1}}", join_or(all));
+    return strategy_presets()[value.choice(names, "strategy preset", fix)].strategy;
+}
+
+// Layouts are printed in short forms, "tp4 sp dp2 v2": what the word of one is as a key.
+std::string key_of_layout_word(std::string_view word) {
+    const std::size_t end = word.find_last_not_of("0123456789") + 1;
+    const std::string_view letters = word.substr(0, end), number = word.substr(end);
+    struct ShortForm {
+        std::string_view word, key;
+    };
+    static constexpr ShortForm kShortForms[] = {
+        {"sp", "sequence_parallel"},
+        {"v", "virtual_stages"},
+        {"over", "shard_group"},
+        {"tp", "tp"},
+        {"cp", "cp"},
+        {"pp", "pp"},
+        {"dp", "dp"},
+        {"ep", "ep"},
+        {"etp", "etp"},
+        {"zero", "zero"},
+    };
+    for (const ShortForm& form : kShortForms) {
+        if (form.word != letters) continue;
+        if (number.empty()) return fmt::format("use \"{}\"", form.key);
+        return fmt::format("use \"{}: {}\"", form.key, number);
+    }
+    return "";
 }
 
 // `auto` leaves the choice to the cluster's size.
@@ -212,41 +245,43 @@ RuntimeProfile read_profile(const YamlValue& value) {
 Strategy read_strategy(const YamlValue& value, const std::string& folder,
                        std::optional<DeepSpeedConfig>& deepspeed) {
     if (!value.is_map()) return preset_of(value);
-    const YamlMap map(value, {"name",
-                              "preset",
-                              "deepspeed",
-                              "tp",
-                              "cp",
-                              "cp_kind",
-                              "pp",
-                              "ep",
-                              "etp",
-                              "dispatcher",
-                              "dispatch_precision",
-                              "overlap_shared_experts",
-                              "dp",
-                              "ranks",
-                              "zero",
-                              "shard_group",
-                              "quantized_weights",
-                              "secondary_shard",
-                              "quantized_gradients",
-                              "micro_batch",
-                              "bucket",
-                              "prefetch",
-                              "reduce_at",
-                              "overlap_reduce",
-                              "overlap_gather",
-                              "sequence_parallel",
-                              "tp_overlap",
-                              "schedule",
-                              "virtual_stages",
-                              "partition",
-                              "recompute",
-                              "attention",
-                              "offload",
-                              "expandable_segments",
-                              "profile"});
+    const YamlMap map(value,
+                      {"name",
+                       "preset",
+                       "deepspeed",
+                       "tp",
+                       "cp",
+                       "cp_kind",
+                       "pp",
+                       "ep",
+                       "etp",
+                       "dispatcher",
+                       "dispatch_precision",
+                       "overlap_shared_experts",
+                       "dp",
+                       "ranks",
+                       "zero",
+                       "shard_group",
+                       "quantized_weights",
+                       "secondary_shard",
+                       "quantized_gradients",
+                       "micro_batch",
+                       "bucket",
+                       "prefetch",
+                       "reduce_at",
+                       "overlap_reduce",
+                       "overlap_gather",
+                       "sequence_parallel",
+                       "tp_overlap",
+                       "schedule",
+                       "virtual_stages",
+                       "partition",
+                       "recompute",
+                       "attention",
+                       "offload",
+                       "expandable_segments",
+                       "profile"},
+                      key_of_layout_word);
     if (const auto file = map.find("deepspeed")) deepspeed = load_named_deepspeed(*file, folder);
     Strategy s = starting_point(map, deepspeed ? &*deepspeed : nullptr);
     map.read("tp", s.tp, kDegree);

@@ -222,7 +222,7 @@ TEST_F(Simulate, SaysWhatTheRunCostsAndWhatOthersPublished) {
     for (const char* part :
          {"The whole run of 1,000,000,000 tokens", "Failures and checkpoints",
           "Published figures beside ours", "somebody", "What the figures rest on", "z1: fits, ",
-          "time: no measured run of this profile", "Constants: none was measured"})
+          "time: no measured run of profile shardscope", "Constants: none was measured"})
         EXPECT_THAT(text.out, HasSubstr(part));
     const auto finished = shardscope({"simulate", "eight.yaml", "--json"});
     const Json report = Json::parse(finished.out);
@@ -259,9 +259,29 @@ TEST_F(Simulate, JitterAndStragglersAreSetBesideTheStep) {
         EXPECT_EQ(failed.exit_code, 2) << wrong;
         EXPECT_THAT(failed.err, HasSubstr("--jitter")) << wrong;
     }
+}
+
+TEST_F(Simulate, WhatDoesNotDisturbIsRefused) {
+    write("eight.yaml", kEightGpus);
     const auto far = shardscope({"simulate", "eight.yaml", "--straggler", "8=2"});
-    EXPECT_EQ(far.exit_code, 0);
-    EXPECT_THAT(far.out, HasSubstr("there is no rank 8 among 8 ranks"));
+    EXPECT_EQ(far.exit_code, 3);
+    EXPECT_THAT(far.err, HasSubstr("no strategy of the scenario has a rank 8; use a rank from 0"));
+    const auto twice =
+        shardscope({"simulate", "eight.yaml", "--straggler", "3=1.5", "--straggler", "3=2"});
+    EXPECT_EQ(twice.exit_code, 2);
+    EXPECT_THAT(twice.err, HasSubstr("--straggler names rank 3 twice, with factors 1.5 and 2"));
+    const auto alike = shardscope({"simulate", "eight.yaml", "--jitter-steps", "10"});
+    EXPECT_EQ(alike.exit_code, 2);
+    EXPECT_THAT(alike.err, HasSubstr("--jitter-steps has no effect"));
+    // Where another strategy has the rank, those without it are noted.
+    std::string both = kEightGpus;
+    both.erase(both.find("published"));
+    both.replace(both.find("[{name: z1"), 1, "[single, ");
+    write("both.yaml", both);
+    const auto some =
+        shardscope({"simulate", "both.yaml", "--straggler", "3=2", "--jitter-steps", "10"});
+    EXPECT_EQ(some.exit_code, 0) << some.err;
+    EXPECT_THAT(some.out, HasSubstr("there is no rank 3 among 1 rank"));
 }
 
 TEST_F(Simulate, AnotherMachinesCalibrationIsNoted) {

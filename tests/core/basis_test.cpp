@@ -72,18 +72,24 @@ TEST(Basis, SaysWhatWasMeasured) {
     EXPECT_THAT(basis.constants, HasSubstr("measured 2026-01-02: 3 multiply rates, 1 kernel rate"));
 }
 
-TEST(Basis, IsPrintedAsErrorBars) {
+// Of one strategy "run", of 71.25 GiB and 12.34 s.
+Report report_on(const std::string& gpu, const std::string& profile) {
     Report report;
-    report.scenario = scenario_on("a100-80gb", "megatron");
+    report.scenario = scenario_on(gpu, profile);
     StrategyReport& strategy = report.strategies.emplace_back();
     strategy.name = "run";
-    strategy.simulated.emplace();
-    Result& result = *strategy.simulated;
+    Result& result = strategy.simulated.emplace();
     result.step_time = Seconds(12.34);
     result.ranks.emplace_back().rank = Rank(0);
     result.ranks[0].memory.peak = Bytes(static_cast<std::int64_t>(71.25 * kGiB));
     result.peak_rank = Rank(0);
-    result.basis = basis_on("a100-80gb", "megatron");
+    result.basis = basis_of(report.scenario, report.scenario.strategies[0], table());
+    return report;
+}
+
+TEST(Basis, IsPrintedAsErrorBars) {
+    Report report = report_on("a100-80gb", "megatron");
+    Result& result = *report.strategies[0].simulated;
     EXPECT_EQ(memory_with_error(result), "71.25 ± 2.14 GiB");
     EXPECT_EQ(time_with_error(result), "12.34 s ± 4.0 %");
     const std::string text = basis_text(report);
@@ -94,11 +100,51 @@ TEST(Basis, IsPrintedAsErrorBars) {
     result.basis = basis_on("a100-80gb", "shardscope");
     EXPECT_EQ(memory_with_error(result), "71.25 GiB");
     EXPECT_EQ(time_with_error(result), "12.34 s");
-    EXPECT_THAT(basis_text(report), HasSubstr("time: no measured run of this profile; of others"));
+    report.scenario = scenario_on("a100-80gb", "shardscope");
+    EXPECT_THAT(
+        basis_text(report),
+        HasSubstr("\nprocess memory: no measured run of profile shardscope; of others mean"));
+    EXPECT_THAT(basis_text(report), HasSubstr("\ntime: no measured run of profile shardscope;"));
     EXPECT_THAT(basis_text(report), HasSubstr("fitted to published training of this generation"));
     result.basis->memory.reset();
     EXPECT_EQ(memory_with_error(result), "71.25 GiB");
     EXPECT_THAT(basis_text(report), HasSubstr("memory: no measured run"));
+}
+
+// The peak is reserved memory and the runtime.
+TEST(Basis, APartThatWasMeasuredGivesThePeakNoErrorBar) {
+    Report report = report_on("h100-sxm", "fsdp");
+    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 GiB");
+    EXPECT_THAT(basis_text(report),
+                HasSubstr("\nreserved memory: mean error 2.0 %, bias -0.5 % over 5 runs of fsdp on "
+                          "hopper; what a process has beyond it was not measured\n"));
+    report.strategies[0].simulated->basis->memory->quantity = "allocated";
+    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 GiB");
+    EXPECT_THAT(basis_text(report), HasSubstr("what is reserved beyond it was not measured\n"));
+}
+
+TEST(Basis, ProfilesWithoutRunsAreNamedTogether) {
+    Report report = report_on("h100-sxm", "shardscope");
+    const Report other = report_on("h100-sxm", "deepspeed");
+    report.strategies.push_back(other.strategies[0]);
+    report.strategies[1].name = "run, deepspeed";
+    report.scenario.strategies.push_back(other.scenario.strategies[0]);
+    report.scenario.strategies[1].name = "run, deepspeed";
+    EXPECT_THAT(basis_text(report),
+                HasSubstr("\ntime: no measured run of profile shardscope or deepspeed; of "));
+}
+
+TEST(Basis, WhatAProductCannotRunHasNoErrorBar) {
+    Report report = report_on("h100-sxm", "fsdp");
+    Strategy strategy = report.scenario.strategies[0];
+    strategy.zero = 1;
+    report.strategies.push_back(report.strategies[0]);
+    report.strategies[1].name = "beyond";
+    report.strategies[1].simulated->basis = basis_of(report.scenario, strategy, table());
+    EXPECT_FALSE(report.strategies[1].simulated->basis->time);
+    EXPECT_THAT(basis_text(report),
+                HasSubstr("\nbeyond: fits, 71.25 GiB; step time 12.34 s; its profile cannot run "
+                          "this: nothing to compare with\nreserved memory: mean"));
 }
 
 TEST(Basis, MalformedTablesAreNamedWithTheirLine) {

@@ -1,8 +1,10 @@
 // Cluster descriptions: units, the catalogue, changes to it, this machine, and the way out and back.
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/catalogue.h"
@@ -275,6 +277,47 @@ TEST(ClusterFile, RefusesWhatIsWrong) {
         cluster_refusal(good + "{matmul: [[fp32, 1, 2, 0, 1]]}\n").starts_with("range:2:37"));
     EXPECT_TRUE(cluster_refusal(good + "{busy_slowdown: 0.5}\n").starts_with("range:2:"));
     EXPECT_EQ(cluster_refusal(good + "{}\n"), "accepted");
+}
+
+TEST(ClusterFile, ANumberThatLacksItsUnitIsRefused) {
+    const auto refusal = [](const std::string& text) -> std::string {
+        try {
+            cluster_from("{gpu: h100-sxm, " + text + "}");
+        } catch (const Error& e) {
+            EXPECT_EQ(e.rule, "range");
+            return e.message.substr(e.message.find(": ") + 2) + "; " + e.fix;
+        }
+        return "accepted";
+    };
+    EXPECT_EQ(refusal("device: {memory: 80}"),
+              "cluster.device.memory is 80, but must be from 1000000 to 1125899906842624; state a "
+              "unit: write 80GB if that is meant");
+    EXPECT_EQ(refusal("device: {peak: {bf16: 989}}"),
+              "cluster.device.peak.bf16 is 989, but must be from 100000000 to 1e+24; state a unit: "
+              "write 989TFLOP/s if that is meant");
+    for (const auto& [text, remedy] : std::map<std::string, std::string>{
+             {"device: {memory: 79.1}", "write 79.1GB"},
+             {"device: {memory: 0.5kB}", "80GB"},
+             {"device: {memory: 1e30}", "80GB"},
+             {"device: {memory_bandwidth: 3350}", "write 3350GB/s"},
+             {"device: {clock: 1830}", "write 1830MHz"},
+             {"device: {clock: 1.83}", "1410MHz"},
+             {"device: {power: 0.7}", "700W"},
+             {"device: {l2: 50}", "a size such as 25MiB or 80GB, 0, or from 1000"},
+             {"device: {runtime: 0.75}", "from 1000"},
+             {"device: {host_cost: 4.5}", "write 4.5us"},
+             {"device: {memory_latency: 0.6}", "write 0.6us"},
+             {"device: {profiles: {megatron: {launch: 20}}}", "write 20us"},
+             {"inter_node: {latency: 5}", "write 5us"},
+             {"host: {memory: 2}", "write 2GB"},
+             {"host: {nvme: {capacity: 30}}", "write 30GB"},
+             {"operation: {storage_bandwidth: 100}", "write 100GB/s"},
+             {"operation: {node_power: 0.4}", "700W"},
+         })
+        EXPECT_THAT(refusal(text), testing::HasSubstr(remedy)) << text;
+    for (const char* text : {"device: {runtime: 0, l2: 0}", "device: {memory: 1MB}",
+                             "device: {host_cost: 0}", "inter_node: {latency: 0.1}"})
+        EXPECT_EQ(refusal(text), "accepted") << text;
 }
 
 }  // namespace

@@ -431,6 +431,9 @@ TEST(Experts, RefusesByName) {
          "shard_group 4 with ep 8: the 4 ranks of a group that share the experts do not divide "
          "into "
          "expert-parallel groups; use a shard_group that is a multiple of 8, or ep 1, 2 or 4"},
+        // Not first what would divide experts that are not there.
+        {"", "etp: 2", "etp 2, but the model has no experts to divide; leave out etp"},
+        {"", "ep: 3", "ep 3, but the model has no experts to divide; leave out ep"},
         {"", "tp: 2, etp: 1", "etp 1, but the model has no experts to divide"},
     };
     for (const RefusedExperts& c : cases) {

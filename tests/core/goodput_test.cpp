@@ -82,12 +82,24 @@ TEST(Goodput, SameSeedSameRuns) {
 
 TEST(Goodput, WhatHardlyEverEndsIsNotSimulated) {
     const FailureModel hopeless = failure_model(10, 100, 100, 1000);
-    EXPECT_GT(expected_run_time(Seconds(1e6), hopeless).value, 1e30);
+    EXPECT_FALSE(std::isfinite(expected_run_time(Seconds(1e6), hopeless).value));
     Goodput goodput;
     simulate_failures(Seconds(1e6), hopeless, 1, 1000, goodput);
     EXPECT_EQ(goodput.runs, 0);
     EXPECT_FALSE(
         std::isfinite(expected_run_time(Seconds(1e6), failure_model(1e-3, 1, 1, 1)).value));
+}
+
+// One segment of s without restarts takes M·(e^(s/M) − 1): a thousand times s at s/M = 9.12.
+TEST(Goodput, AThousandTimesAsLongIsHardlyEver) {
+    const auto time = [](double mtbf) {
+        return expected_run_time(Seconds(900), failure_model(mtbf, 100, 0, 900)).value;
+    };
+    EXPECT_NEAR(time(1000 / 9.1), 1000 * std::expm1(9.1) / 9.1, 1);
+    EXPECT_GT(time(1000 / 9.1), 900'000);
+    EXPECT_FALSE(std::isfinite(time(1000 / 9.2)));
+    // A checkpoint that takes far longer than the run is no failure.
+    EXPECT_NEAR(expected_run_time(Seconds(1), failure_model(1e12, 1e5, 60, 1)).value, 1e5 + 1, 1);
 }
 
 }  // namespace

@@ -328,6 +328,7 @@ TEST(Offload, ReportsSayWhatLiesBesideTheDevice) {
     candidate.report.simulated = summarise(trace, *candidate.plan, s.cluster);
     Report report;
     report.scenario = s;
+    report.scenario.cluster.host.memory = Bytes(1'000'000);  // the least that is read back
     report.strategies = {candidate.report};
     const std::string json = report_to_json(report);
     const auto results = [](const std::string& text) {
@@ -392,6 +393,10 @@ TEST(Offload, AClusterMustStateWhatIsNeeded) {
         without({.optimizer = cpu}, [](NodeHost& h) { h.memory = {}; }),
         HasSubstr("offload optimizer to cpu on cluster h100-sxm, which states no host.memory; "
                   "add host: {memory: 2TB} to the cluster"));
+    Scenario unnamed = offloaded(3, {.optimizer = cpu});
+    unnamed.cluster.name.clear();
+    unnamed.cluster.host = {};
+    EXPECT_THAT(offload_refusal(unnamed), HasSubstr("cpu on a cluster that states no host.memory"));
     EXPECT_THAT(without({.optimizer = cpu}, [](NodeHost& h) { h.link.bandwidth = {}; }),
                 HasSubstr("host.link.bandwidth"));
     EXPECT_THAT(without({.optimizer = cpu}, [](NodeHost& h) { h.memory_bandwidth = {}; }),

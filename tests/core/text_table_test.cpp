@@ -70,6 +70,15 @@ TEST(Figures, CountsHaveSeparators) {
     EXPECT_EQ(format_count(std::int64_t{-123456}), "-123,456");
     EXPECT_EQ(format_count(1234567.6), "1,234,568");
     EXPECT_EQ(format_count(1e300), kUnknown);
+    EXPECT_EQ(format_amount(0), "0");
+    EXPECT_EQ(format_amount(0.29634), "0.296");
+    EXPECT_EQ(format_amount(0.000123456), "0.000123");
+    EXPECT_EQ(format_amount(1.5e-9), "1.50e-09");
+    EXPECT_EQ(format_amount(7.407), "7.41");
+    EXPECT_EQ(format_amount(99.94), "99.9");
+    EXPECT_EQ(format_amount(99.96), "100");
+    EXPECT_EQ(format_amount(12345.6), "12,346");
+    EXPECT_EQ(format_amount(1e300), kUnknown);
     EXPECT_EQ(format_difference(0), "0");
     EXPECT_EQ(format_difference(1024), "+1,024");
     EXPECT_EQ(format_percent(0.4123), "41.2");
