@@ -153,6 +153,9 @@ Basis basis_of(const Scenario& scenario, const Strategy& strategy,
         if (row && (!basis.memory || (basis.memory->profile.empty() && !row->profile.empty())))
             basis.memory = row;
     }
+    const bool part =
+        basis.memory && !basis.memory->profile.empty() && basis.memory->quantity != "process";
+    if (part) basis.process = comparable(accuracy, {}, {}, "process");
     return basis;
 }
 

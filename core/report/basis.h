@@ -45,6 +45,8 @@ struct Basis {
     // Of comparable runs. Neither is there on CPUs, nor of a strategy that its profile's product cannot run
     // (core/strategy/product_limits.h).
     std::optional<AccuracyRow> time, memory;
+    // Where `memory` is of the profile, but of what an allocator held, a part of the peak: of processes of any profile.
+    std::optional<AccuracyRow> process;
     std::string constants;  // which were measured, and which are data-sheet values
 
     bool operator==(const Basis&) const = default;

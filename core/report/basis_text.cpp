@@ -24,13 +24,6 @@ std::string runs_text(const AccuracyRow& row) {
 // Errors of other profiles are no error bar.
 bool is_comparable(const AccuracyRow& row) { return !row.profile.empty(); }
 
-// What lies between what was measured and the peak that is printed, a process's; empty: nothing.
-std::string_view beyond_measured(const AccuracyRow& row) {
-    if (row.quantity == "allocated") return "what is reserved beyond it";
-    if (row.quantity == "reserved") return "what a process has beyond it";
-    return "";
-}
-
 std::string error_text(const AccuracyRow& row) {
     return fmt::format("mean error {:.1f} %, bias {:+.1f} % over {}", 100 * row.mape,
                        100 * row.bias, runs_text(row));
@@ -38,33 +31,39 @@ std::string error_text(const AccuracyRow& row) {
 
 // One line of the section: it may hold for strategies of several profiles.
 struct Comparison {
-    std::optional<AccuracyRow> row;
+    std::optional<AccuracyRow> row, process;
     const char* what;
     std::vector<std::string> profiles;  // without runs of their own
 };
 
 std::string comparison_text(const Comparison& comparison) {
-    const auto& [row, what, profiles] = comparison;
+    const auto& [row, process, what, profiles] = comparison;
     if (!row) return fmt::format("{}: no measured run to compare with\n", what);
     const std::string of = row->quantity == what ? what : fmt::format("{} {}", row->quantity, what);
     if (!is_comparable(*row))
         return fmt::format("{}: no measured run of {}; of others {}\n", of,
                            profiles.empty() ? "this profile" : "profile " + join_or(profiles),
                            error_text(*row));
-    const std::string_view rest = beyond_measured(*row);
-    return fmt::format("{}: {}{}\n", of, error_text(*row),
-                       rest.empty() ? "" : fmt::format("; {} was not measured", rest));
+    std::string text = fmt::format("{}: {}", of, error_text(*row));
+    if (process)
+        text += fmt::format(
+            "; what a process has beyond it was not measured, so ± is {} of other "
+            "profiles' processes, mean error {:.1f} % over {}",
+            process->mape > row->mape ? "that" : "its own and not that", 100 * process->mape,
+            runs_text(*process));
+    return text + "\n";
 }
 
 // In the order of the strategies, each once.
 class Comparisons {
 public:
-    void add(const std::optional<AccuracyRow>& row, const char* what, std::string_view profile) {
+    void add(const std::optional<AccuracyRow>& row, const char* what, std::string_view profile,
+             const std::optional<AccuracyRow>& process = std::nullopt) {
         const auto same = std::ranges::find_if(all_, [&](const Comparison& known) {
             return known.row == row && std::string_view(known.what) == what;
         });
         Comparison& mine =
-            same == all_.end() ? all_.emplace_back(Comparison{row, what, {}}) : *same;
+            same == all_.end() ? all_.emplace_back(Comparison{row, process, what, {}}) : *same;
         if (!profile.empty() && std::ranges::find(mine.profiles, profile) == mine.profiles.end())
             mine.profiles.emplace_back(profile);
     }
@@ -99,11 +98,12 @@ std::string strategy_line(const StrategyReport& strategy) {
 std::string memory_with_error(const Result& result) {
     const Bytes peak = result.peak_memory().peak;
     const MemoryUnit unit(peak);
-    const bool whole = result.basis && result.basis->memory &&
-                       is_comparable(*result.basis->memory) &&
-                       beyond_measured(*result.basis->memory).empty();
-    if (!whole) return fmt::format("{} {}", unit.format(peak), unit.name());
-    const double error = static_cast<double>(peak.value) * result.basis->memory->mape;
+    if (!result.basis || !result.basis->memory || !is_comparable(*result.basis->memory))
+        return fmt::format("{} {}", unit.format(peak), unit.name());
+    const Basis& basis = *result.basis;
+    const double mape =
+        std::max(basis.memory->mape, basis.process ? basis.process->mape : basis.memory->mape);
+    const double error = static_cast<double>(peak.value) * mape;
     return fmt::format("{} ± {} {}", unit.format(peak),
                        unit.format(Bytes(static_cast<std::int64_t>(std::llround(error)))),
                        unit.name());
@@ -128,7 +128,7 @@ std::string basis_text(const Report& report) {
         if (!basis.memory && !basis.time) continue;
         compared = true;
         const std::string_view profile = profile_of(report, strategy);
-        comparisons.add(basis.memory, "memory", profile);
+        comparisons.add(basis.memory, "memory", profile, basis.process);
         comparisons.add(basis.time, "time", profile);
     }
     if (constants.empty()) return "";

@@ -11,8 +11,8 @@ namespace shardscope {
 // those are; what the constants are. Empty where no result has a Basis.
 std::string basis_text(const Report& report);
 
-// "71.30 ± 1.10 GiB"; without an error where nothing is comparable, and where less was measured than the peak is
-// made of.
+// "71.30 ± 1.10 GiB"; without an error where nothing is comparable. Where less was measured than the peak is made of
+// it is at least the error of other profiles' processes.
 std::string memory_with_error(const Result& result);
 // "12.3 s ± 5 %"
 std::string time_with_error(const Result& result);

@@ -175,6 +175,7 @@ void add_estimates(const Result& result, nlohmann::ordered_json& json) {
     if (result.basis)
         json["basis"] = {{"time", accuracy_json(result.basis->time)},
                          {"memory", accuracy_json(result.basis->memory)},
+                         {"process", accuracy_json(result.basis->process)},
                          {"constants", result.basis->constants}};
 }
 
@@ -182,10 +183,12 @@ void read_estimates(const YamlMap& map, Result& result) {
     if (const auto run = map.find("run")) result.run = read_run_estimate(*run);
     if (const auto variation = map.find("variation")) result.variation = read_variation(*variation);
     if (const auto found = map.find("basis")) {
-        const YamlMap basis(*found, {"time", "memory", "constants"});
-        result.basis =
-            Basis{read_accuracy_row(basis.require("time")),
-                  read_accuracy_row(basis.require("memory")), basis.require("constants").string()};
+        const YamlMap basis(*found, {"time", "memory", "process", "constants"});
+        result.basis = Basis{read_accuracy_row(basis.require("time")),
+                             read_accuracy_row(basis.require("memory")), std::nullopt,
+                             basis.require("constants").string()};
+        if (const auto process = basis.find("process"))
+            result.basis->process = read_accuracy_row(*process);
     }
 }
 

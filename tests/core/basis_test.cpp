@@ -112,15 +112,17 @@ TEST(Basis, IsPrintedAsErrorBars) {
 }
 
 // The peak is reserved memory and the runtime.
-TEST(Basis, APartThatWasMeasuredGivesThePeakNoErrorBar) {
+TEST(Basis, WhereAPartWasMeasuredTheErrorIsAtLeastThatOfProcesses) {
     Report report = report_on("h100-sxm", "fsdp");
-    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 GiB");
+    Basis& basis = *report.strategies[0].simulated->basis;
+    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 ± 2.14 GiB") << "3 %";
     EXPECT_THAT(basis_text(report),
                 HasSubstr("\nreserved memory: mean error 2.0 %, bias -0.5 % over 5 runs of fsdp on "
-                          "hopper; what a process has beyond it was not measured\n"));
-    report.strategies[0].simulated->basis->memory->quantity = "allocated";
-    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 GiB");
-    EXPECT_THAT(basis_text(report), HasSubstr("what is reserved beyond it was not measured\n"));
+                          "hopper; what a process has beyond it was not measured, so ± is that of "
+                          "other profiles' processes, mean error 3.0 % over 20 runs\n"));
+    basis.memory->mape = 0.04;
+    EXPECT_EQ(memory_with_error(*report.strategies[0].simulated), "71.25 ± 2.85 GiB");
+    EXPECT_THAT(basis_text(report), HasSubstr("so ± is its own and not that of other profiles'"));
 }
 
 TEST(Basis, ProfilesWithoutRunsAreNamedTogether) {

@@ -33,7 +33,9 @@ TEST(Segments, ThatExpandHoldLessOfWhatIsFree) {
                       expandable = fixed + ", expandable_segments: true";
     const MemoryPlan usual = plan_with(fixed).memory.back(),
                      other = plan_with(expandable).memory.back();
-    EXPECT_NEAR(static_cast<double>(other.live_peak.value) / usual.live_peak.value, 1, 1e-3)
+    EXPECT_NEAR(
+        static_cast<double>(other.live_peak.value) / static_cast<double>(usual.live_peak.value), 1,
+        1e-3)
         << "the same tensors, but for rests of blocks";
     EXPECT_GE(other.arena, other.live_peak);
     constexpr double kLogits = 8192.0 * 128256 * 4;
