@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <variant>
 
 #include <fmt/format.h>
@@ -203,6 +204,17 @@ std::vector<const Column*> columns_of(const CsvTable& table, const std::string& 
     return columns;
 }
 
+// What spreadsheets write where a comma is the decimal point, and what is copied out of them.
+void check_separator(std::string_view text, const std::string& file) {
+    const std::string_view names = text.substr(0, text.find('\n'));
+    if (names.find(',') != std::string_view::npos) return;
+    for (const auto& [separator, words] : {std::pair{';', "\";\""}, std::pair{'\t', "tabs"}})
+        if (names.find(separator) != std::string_view::npos)
+            throw Error("csv",
+                        fmt::format("{}:1: the names of columns are separated by {}", file, words),
+                        "separate fields with commas, and write numbers with a decimal point");
+}
+
 void check_run_columns(const CsvTable& table, const std::string& file) {
     for (const std::string_view name : required_run_columns())
         if (!has(table, name))
@@ -278,6 +290,7 @@ std::vector<std::string_view> required_run_columns() {
 
 MeasuredRuns parse_measured_runs(std::string_view text, const std::string& file) {
     check_text(text, file);
+    check_separator(text, file);
     const CsvTable table = parse_csv(text, file);
     MeasuredRuns runs;
     const std::vector<const Column*> columns = columns_of(table, file, runs.columns_not_read);

@@ -195,6 +195,23 @@ INSTANTIATE_TEST_SUITE_P(
               "f.csv:3: column \"id\" is empty", "a name of its own"},
         Wrong{"", "\nb", "csv", "f.csv:3: 1 fields, but there are 12 columns", "commas"}));
 
+TEST(MeasuredRun, OtherSeparatorsThanCommasAreNamed) {
+    for (const auto& [separator, words] : {std::pair{";", "\";\""}, std::pair{"\t", "tabs"}})
+        for (const char* quote : {"", "\""}) {
+            SCOPED_TRACE(std::string(words) + quote);
+            std::string text = fmt::format("{0}id{0}{1}{0}family{0}\na{1}1,5\n", quote, separator);
+            try {
+                parse_measured_runs(text, "f.csv");
+                ADD_FAILURE() << "not refused: " << text;
+            } catch (const Error& error) {
+                EXPECT_EQ(error.rule, "csv");
+                EXPECT_EQ(error.message,
+                          fmt::format("f.csv:1: the names of columns are separated by {}", words));
+                EXPECT_THAT(error.fix, HasSubstr("with commas"));
+            }
+        }
+}
+
 TEST(MeasuredRun, EveryRequiredColumnMustBeThere) {
     const std::string header = std::string(",") + kHeader + ",";
     for (const std::string_view name : required_run_columns()) {
