@@ -53,6 +53,12 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
+// What is wrong with a row's scenario. The remedies of scenarios speak of their keys, which are no columns.
+Error of_row(const Error& error) {
+    return Error(error.rule, error.message, "correct the row's columns, or leave the row out",
+                 error.kind);
+}
+
 // What a user would have chosen of the scenario's strategies (MappedRun). Times fall and then rise with the micro-batch,
 // by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been
 // slower.
@@ -156,7 +162,7 @@ void solve(Job& job) {
         answer.time = candidate.report.simulated->time;
         read_memory(*candidate.plan, job.memory_kinds, answer);
     } catch (const Error& error) {
-        answer.skipped = error;
+        answer.skipped = of_row(error);
     }
 }
 

@@ -126,6 +126,8 @@ TEST(Validation, RowsThatCannotBePredictedSayWhyAndOthersGoOn) {
     EXPECT_THAT(predictions[2].skipped->message,
                 testing::StartsWith("micro_batch 3 does not divide"))
         << "without the strategy's name";
+    EXPECT_EQ(predictions[2].skipped->fix, "correct the row's columns, or leave the row out")
+        << "scenarios' remedies name keys that are no columns";
     EXPECT_FALSE(predictions[3].skipped);
 }
 
