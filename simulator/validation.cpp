@@ -209,7 +209,9 @@ private:
     void map(std::size_t row) {
         try {
             check_measured(runs_[row]);
-            add(row, map_run(runs_[row], options_.constants));
+            MappedRun mapped = map_run(runs_[row], options_.constants);
+            check_measured_memory(runs_[row], mapped.scenario.cluster);
+            add(row, std::move(mapped));
         } catch (const Error& error) {
             predictions_[row].skipped = error;
             ++done_;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -84,27 +85,58 @@ Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) 
             rank_of(cluster.name), -memory};
 }
 
-Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const GpuName name(run.gpu);
-    std::optional<std::pair<Distance, Cluster>> best;
-    for (const CatalogueEntry& entry : cluster_catalogue()) {
-        const auto apart = name.words_apart(GpuName(entry.name));
-        if (!apart) continue;
-        Cluster cluster = catalogue_cluster(std::string(entry.name));
-        const Distance distance = distance_of(cluster, *apart, run);
-        if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
-    }
-    if (!best) fail_unknown(run.gpu);
-    // Boards for PCIe slots have less power than the catalogue's modules of the same name.
-    if (name.is_board() && !GpuName(best->second.name).is_board())
-        assumed.push_back({"gpu", best->second.name});
-    return best->second;
-}
-
 // Of cards with two devices rows may state the card's memory; a device has half of it.
 bool is_of_whole_card(const Cluster& cluster, double memory_gb) {
     constexpr std::string_view kTwoDevices = "mi250x";
     return cluster.name == kTwoDevices && distance(2 * gib(cluster.device.memory), memory_gb) == 0;
+}
+
+// An entry of the catalogue with the row's GPU, and how many words of its name that lacks.
+struct NamedCluster {
+    Cluster cluster;
+    int words_apart = 0;
+};
+
+std::vector<NamedCluster> clusters_named(const std::string& gpu) {
+    const GpuName name(gpu);
+    std::vector<NamedCluster> found;
+    for (const CatalogueEntry& entry : cluster_catalogue())
+        if (const auto apart = name.words_apart(GpuName(entry.name)))
+            found.push_back({catalogue_cluster(std::string(entry.name)), *apart});
+    return found;
+}
+
+// A figure in MiB, or of all GPUs of a node, is no variant that the catalogue lacks.
+void check_memory(const std::vector<NamedCluster>& variants, const MeasuredRun& run) {
+    if (!run.gpu_memory_gb) return;
+    constexpr double kMostApart = 1.6;  // GH200s with 144 GB, of which the catalogue's have 96
+    std::set<std::int64_t> known;
+    for (const auto& [cluster, apart] : variants) {
+        const double memory = gib(cluster.device.memory), factor = *run.gpu_memory_gb / memory;
+        if (std::max(factor, 1 / factor) <= kMostApart) return;
+        if (is_of_whole_card(cluster, *run.gpu_memory_gb)) return;
+        known.insert(std::llround(memory));
+    }
+    std::vector<std::string> words;
+    for (const std::int64_t memory : known) words.push_back(std::to_string(memory));
+    throw Error("range",
+                fmt::format("column \"gpu_memory_gb\": {:g} GB are the memory of no \"{}\", which "
+                            "has {} GB",
+                            *run.gpu_memory_gb, run.gpu, join_or(words)),
+                "state the GB of one GPU, or nothing where unknown");
+}
+
+Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const GpuName name(run.gpu);
+    const std::vector<NamedCluster> variants = clusters_named(run.gpu);
+    if (variants.empty()) fail_unknown(run.gpu);
+    check_memory(variants, run);
+    Cluster best = std::ranges::min_element(variants, {}, [&](const NamedCluster& variant) {
+                       return distance_of(variant.cluster, variant.words_apart, run);
+                   })->cluster;
+    // Boards for PCIe slots have less power than the catalogue's modules of the same name.
+    if (name.is_board() && !GpuName(best.name).is_board()) assumed.push_back({"gpu", best.name});
+    return best;
 }
 
 void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
@@ -158,6 +190,15 @@ void set_network(Link& link, const std::string& note) {
     }
 }
 
+// Data sheets of NVLink and PCIe state the sum of both directions: twice what the catalogue has.
+double one_direction(const Link& link, double stated, std::vector<Assumption>& assumed) {
+    const double known = link.bandwidth.value / kGB;
+    if (known == 0 || distance(2 * known, stated) > 0) return stated;
+    assumed.push_back(
+        {"intra_node_GBps", fmt::format("{:g}: {:g} is of both directions", stated / 2, stated)});
+    return stated / 2;
+}
+
 void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Link &inside = cluster.intra_node, &between = cluster.inter_node;
     // A V100's links reach eight in all. Nodes of more are DGX-2, where they go to switches.
@@ -165,7 +206,8 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
         run.gpus_per_node.value_or(0) > kGpusPerNode)
         inside.switched = true;
     if (run.intra_node_GBps)
-        inside.bandwidth = BytesPerSecond(*run.intra_node_GBps * kGB);
+        inside.bandwidth =
+            BytesPerSecond(one_direction(inside, *run.intra_node_GBps, assumed) * kGB);
     else if (cluster.gpus_per_node > 1)
         assumed.push_back({"intra_node_GBps", fmt::format("{:g}", inside.bandwidth.value / kGB)});
     if (cluster.nodes == 1) return;
@@ -202,6 +244,19 @@ void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>&
 }
 
 }  // namespace
+
+void check_measured_memory(const MeasuredRun& run, const Cluster& cluster) {
+    // Assumption: who writes GB takes them for GiB.
+    constexpr double kMost = kGiB / kGB;
+    const double memory = gib(cluster.device.memory);
+    if (run.peak_memory_gib.value_or(0) <= kMost * memory) return;
+    throw Error("range",
+                fmt::format("column \"peak_memory_gib\": {:g} GiB are more than the {:.0f} GiB of "
+                            "{}",
+                            *run.peak_memory_gib, memory, cluster.name),
+                "state the GiB of one GPU, or nothing where unknown; \"gpu_memory_gb\" says what "
+                "it has");
+}
 
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
     if (value) return *value;

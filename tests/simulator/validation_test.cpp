@@ -144,6 +144,15 @@ TEST(Validation, RowsWithACellThatCannotBeReadAreSkipped) {
     EXPECT_FALSE(predictions[1].skipped);
 }
 
+TEST(Validation, RowsWithMoreMemoryThanTheirGpuAreSkipped) {
+    std::vector<MeasuredRun> runs(2, example_runs().front());
+    runs[1].peak_memory_gib = 61440;  // MiB
+    const auto predictions = predict_runs(runs, {});
+    EXPECT_FALSE(predictions[0].skipped);
+    ASSERT_TRUE(predictions[1].skipped);
+    EXPECT_THAT(predictions[1].skipped->message, HasSubstr("61440 GiB are more than the 79 GiB"));
+}
+
 TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
     // dense-1: 64 samples of 1024 tokens on 8 GPUs in 0.21 s are 39010 per second and GPU.
     std::vector<MeasuredRun> runs(4, example_runs().front());
@@ -160,29 +169,29 @@ TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
     EXPECT_EQ(runs[3].measured_step_time(), 0.21);
 }
 
+void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
+    run.layers = layers;
+    run.hidden = hidden;
+    run.ffn = 4 * hidden;
+    run.heads = run.kv_heads = heads;
+}
+
 TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
     std::vector<MeasuredRun> runs = example_runs();
     MeasuredRun open = runs.front();
     open.id = "open";
     open.micro_batch.reset();
     open.recompute = "unstated";
-    MeasuredRun small = open;
-    small.gpu_memory_gb = 4;
-    const std::vector<MeasuredRun> both{open, small};
+    MeasuredRun large = open;
+    set_size(large, 12, 8192, 64);
+    const std::vector<MeasuredRun> both{open, large};
     const auto predictions = predict_runs(both, {});
     EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"micro_batch", "8"})));
     EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"recompute", "none"})));
     EXPECT_TRUE(predictions[0].fits);
     ASSERT_FALSE(predictions[1].skipped);
     EXPECT_THAT(predictions[1].assumed, testing::Not(Contains((Assumption{"recompute", "none"}))))
-        << "4 GiB do not hold the activations of any number of samples";
-}
-
-void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
-    run.layers = layers;
-    run.hidden = hidden;
-    run.ffn = 4 * hidden;
-    run.heads = run.kv_heads = heads;
+        << "80 GiB do not hold the activations of any number of samples";
 }
 
 // Not the largest, whose few micro-batches leave the pipeline's stages idle, nor the smallest with its small kernels.
