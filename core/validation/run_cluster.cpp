@@ -63,15 +63,15 @@ double distance(double value, double wanted) {
     return std::max(0.0, std::abs(std::log(value / wanted)) - kSame);
 }
 
-// Which of several of a name is meant where no column says it: the first of a kind, then modules, then boards.
+// Which of several of a name is meant where no column says it: modules, then boards, of each the first of a kind.
 bool is_usual(std::string_view entry) {
-    constexpr auto kUsual = std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm"});
+    constexpr auto kUsual =
+        std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm", "h100-pcie"});
     return std::ranges::find(kUsual, entry) != kUsual.end();
 }
 
 int rank_of(std::string_view entry) {
-    if (is_usual(entry)) return 0;
-    return GpuName(entry).is_board() ? 2 : 1;
+    return (GpuName(entry).is_board() ? 2 : 0) + (is_usual(entry) ? 0 : 1);
 }
 
 // Smaller is nearer: the name, the memory, the links, what is usual, the most memory.
@@ -126,16 +126,25 @@ void check_memory(const std::vector<NamedCluster>& variants, const MeasuredRun& 
                 "state the GB of one GPU, or nothing where unknown");
 }
 
+const Cluster& nearest(const std::vector<NamedCluster>& variants, const MeasuredRun& run) {
+    const auto distance_to = [&](const NamedCluster& variant) {
+        return distance_of(variant.cluster, variant.words_apart, run);
+    };
+    return std::ranges::min_element(variants, {}, distance_to)->cluster;
+}
+
 Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     const GpuName name(run.gpu);
     const std::vector<NamedCluster> variants = clusters_named(run.gpu);
     if (variants.empty()) fail_unknown(run.gpu);
     check_memory(variants, run);
-    Cluster best = std::ranges::min_element(variants, {}, [&](const NamedCluster& variant) {
-                       return distance_of(variant.cluster, variant.words_apart, run);
-                   })->cluster;
+    MeasuredRun name_alone;
+    name_alone.gpu = run.gpu;
+    Cluster best = nearest(variants, run);
     // Boards for PCIe slots have less power than the catalogue's modules of the same name.
-    if (name.is_board() && !GpuName(best.name).is_board()) assumed.push_back({"gpu", best.name});
+    const bool stands_in = name.is_board() && !GpuName(best.name).is_board();
+    if (stands_in || best.name != nearest(variants, name_alone).name)
+        assumed.push_back({"gpu", best.name});
     return best;
 }
 

@@ -46,6 +46,8 @@ TEST(RunCluster, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("GB200"), "gb200-nvl72");
     EXPECT_EQ(cluster("H100", 80), "h100-sxm") << "the usual one where no column tells";
     EXPECT_EQ(cluster("H100", 80, 64), "h100-pcie") << "the links tell";
+    EXPECT_EQ(cluster("H100", {}, 64), "h100-pcie") << "not h100-nvl, which has its links too";
+    EXPECT_EQ(cluster("H100", 94, 64), "h100-nvl");
     EXPECT_EQ(cluster("H100", 96), "h100-sxm-96gb");
     EXPECT_EQ(cluster("NVIDIA H100 80GB HBM3"), "h100-sxm");
     EXPECT_EQ(cluster("H100 PCIe", {}, 450), "h100-pcie") << "the name goes before the links";
@@ -79,6 +81,15 @@ TEST(RunCluster, GpusByTheirProductNames) {
     EXPECT_THAT(assumed("V100-PCIE-32GB"), Contains((Assumption{"gpu", "v100-32gb"})));
     EXPECT_THAT(assumed("H200 NVL"), Contains((Assumption{"gpu", "h200"})));
     EXPECT_THAT(assumed("H100 PCIe"), Not(Contains(testing::Field(&Assumption::column, "gpu"))));
+    MeasuredRun board = full_row();
+    board.gpu = "H100";
+    board.intra_node_GBps = 64;
+    EXPECT_THAT(map_run(board).assumed.with(0), Contains((Assumption{"gpu", "h100-pcie"})))
+        << "not what the name alone would give";
+    board.gpu = "A100";
+    board.gpu_memory_gb = 40;
+    board.intra_node_GBps = 300;
+    EXPECT_THAT(map_run(board).assumed.with(0), Contains((Assumption{"gpu", "a100-40gb"})));
     MeasuredRun exported = full_row();
     exported.gpu = "H800";
     exported.intra_node_GBps.reset();
