@@ -43,6 +43,18 @@ bool is_other_accelerator(const std::string& gpu) {
                                [&](std::string_view word) { return has_word_from(words, word); });
 }
 
+// The catalogue's entries with a word of the same series: "l4" and "l40s" of "L20". The nearest in spelling need not be
+// the nearest chip.
+std::vector<std::string> chips_named_like(const std::string& gpu) {
+    std::vector<std::string> names;
+    for (const std::string& series : GpuName(gpu).series()) {
+        for (const CatalogueEntry& entry : cluster_catalogue())
+            if (GpuName(entry.name).series().front() == series) names.emplace_back(entry.name);
+        if (!names.empty()) break;
+    }
+    return names;
+}
+
 [[noreturn]] void fail_unknown(const std::string& gpu) {
     if (is_other_accelerator(gpu))
         throw Error(
@@ -51,10 +63,13 @@ bool is_other_accelerator(const std::string& gpu) {
                         "are all that is modelled",
                         gpu),
             "leave the row out");
-    std::vector<std::string_view> names;
-    for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
+    const std::vector<std::string> others = chips_named_like(gpu);
     throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
-                suggest_name(gpu, names));
+                others.empty() ? "correct \"gpu\" if it was one of those that `shardscope devices` "
+                                 "lists, else leave the row out"
+                               : fmt::format("correct \"gpu\" if it was one of these other chips, "
+                                             "{}, else leave the row out",
+                                             join_or(others)));
 }
 
 // How far apart two figures are, as a factor's logarithm; what rounds to the same is no distance.

@@ -113,6 +113,27 @@ TEST(RunCluster, ACardWithTwoDevices) {
     EXPECT_THAT(whole.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "64"})));
 }
 
+// The nearest spelling is another chip; who has one must not be told to write the other.
+TEST(RunCluster, UnknownGpusAreNotTakenForOthers) {
+    const auto fix = [](const char* gpu) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        const Error refused = refusal([&] { map_run(run); });
+        EXPECT_EQ(refused.rule, "gpu");
+        EXPECT_EQ(refused.message,
+                  std::string("no cluster of the catalogue has the GPU \"") + gpu + '"');
+        return refused.fix;
+    };
+    EXPECT_EQ(
+        fix("MI350X"),
+        "correct \"gpu\" if it was one of these other chips, mi250x, mi300x, mi325x or mi355x, "
+        "else leave the row out");
+    for (const char* gpu : {"L20", "NVIDIA L40"})
+        EXPECT_THAT(fix(gpu), HasSubstr("other chips, l4 or l40s, else")) << gpu;
+    EXPECT_THAT(fix("RTX PRO 6000"), HasSubstr("other chips, rtx-3090, rtx-4090, "));
+    EXPECT_THAT(fix("Quadro"), HasSubstr("`shardscope devices` lists"));
+}
+
 // In MiB, as nvidia-smi prints them, or of all GPUs of a node.
 TEST(RunCluster, MemoriesThatNoSuchGpuHas) {
     const auto with_memory = [](const char* gpu, double memory) {
