@@ -168,7 +168,7 @@ void solve(Job& job) {
 
 void check_measured(const MeasuredRun& run) {
     if (run.unreadable) return;  // which may be the measurement
-    if (run.measured_step_time() || run.peak_memory_gib) return;
+    if (run.measured_step_time() || run.peak_memory_gib || run.out_of_memory) return;
     throw Error("not-measured", "neither time nor memory was measured",
                 "fill in \"step_time_s\", \"tokens_per_s_per_gpu\" or \"peak_memory_gib\"");
 }

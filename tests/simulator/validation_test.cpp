@@ -26,6 +26,13 @@ const Prediction& of(const std::vector<MeasuredRun>& runs,
     return predictions.front();
 }
 
+void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
+    run.layers = layers;
+    run.hidden = hidden;
+    run.ffn = 4 * hidden;
+    run.heads = run.kv_heads = heads;
+}
+
 TEST(Validation, IsTheSimulationOfTheRowsScenario) {
     const std::vector<MeasuredRun> runs = example_runs();
     const auto predictions = predict_runs(runs, {});
@@ -153,6 +160,21 @@ TEST(Validation, RowsWithMoreMemoryThanTheirGpuAreSkipped) {
     EXPECT_THAT(predictions[1].skipped->message, HasSubstr("61440 GiB are more than the 79 GiB"));
 }
 
+TEST(Validation, RunsThatRanOutOfMemoryAreSaidNotToFit) {
+    MeasuredRun run = example_runs().front();
+    run.step_time_s.reset();
+    run.peak_memory_gib.reset();
+    run.out_of_memory = true;
+    MeasuredRun large = run;
+    set_size(large, 12, 8192, 64);
+    const std::vector<MeasuredRun> runs{run, large};
+    const auto predictions = predict_runs(runs, {});
+    ASSERT_FALSE(predictions[0].skipped || predictions[1].skipped);
+    EXPECT_TRUE(predictions[0].fits);
+    EXPECT_FALSE(predictions[1].fits);
+    EXPECT_FALSE((ValidatedRun{run, predictions[0]}.has_time()));
+}
+
 TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
     // dense-1: 64 samples of 1024 tokens on 8 GPUs in 0.21 s are 39010 per second and GPU.
     std::vector<MeasuredRun> runs(4, example_runs().front());
@@ -167,13 +189,6 @@ TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
     EXPECT_THAT(predictions[3].assumed,
                 Contains((Assumption{"tokens_per_s_per_gpu", "50 % below what step_time_s says"})));
     EXPECT_EQ(runs[3].measured_step_time(), 0.21);
-}
-
-void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
-    run.layers = layers;
-    run.hidden = hidden;
-    run.ffn = 4 * hidden;
-    run.heads = run.kv_heads = heads;
 }
 
 TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
