@@ -53,6 +53,12 @@ Error without_place(const Error& error, const Strategy& strategy) {
     return Error(error.rule, error.message.substr(place.size()), error.fix, error.kind);
 }
 
+// What is wrong with a row's scenario. The remedies of scenarios speak of their keys, which are no columns.
+Error of_row(const Error& error) {
+    return Error(error.rule, error.message, "correct the row's columns, or leave the row out",
+                 error.kind);
+}
+
 // What a user would have chosen of the scenario's strategies (MappedRun). Times fall and then rise with the micro-batch,
 // by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been
 // slower.
@@ -156,13 +162,13 @@ void solve(Job& job) {
         answer.time = candidate.report.simulated->time;
         read_memory(*candidate.plan, job.memory_kinds, answer);
     } catch (const Error& error) {
-        answer.skipped = error;
+        answer.skipped = of_row(error);
     }
 }
 
 void check_measured(const MeasuredRun& run) {
     if (run.unreadable) return;  // which may be the measurement
-    if (run.measured_step_time() || run.peak_memory_gib) return;
+    if (run.measured_step_time() || run.peak_memory_gib || run.out_of_memory) return;
     throw Error("not-measured", "neither time nor memory was measured",
                 "fill in \"step_time_s\", \"tokens_per_s_per_gpu\" or \"peak_memory_gib\"");
 }
@@ -203,7 +209,9 @@ private:
     void map(std::size_t row) {
         try {
             check_measured(runs_[row]);
-            add(row, map_run(runs_[row], options_.constants));
+            MappedRun mapped = map_run(runs_[row], options_.constants);
+            check_measured_memory(runs_[row], mapped.scenario.cluster);
+            add(row, std::move(mapped));
         } catch (const Error& error) {
             predictions_[row].skipped = error;
             ++done_;

@@ -93,6 +93,13 @@ std::optional<int> GpuName::words_apart(const GpuName& entry) const {
     return apart;
 }
 
+std::vector<std::string> GpuName::series() const {
+    std::vector<std::string> all;
+    for (const std::string& word : words_)
+        all.push_back(word.substr(0, word.find_first_of("0123456789")));
+    return all;
+}
+
 bool GpuName::is_board() const {
     return std::ranges::any_of(words_, [](std::string_view word) {
         return part_of(word) == "pcie" || part_of(word) == "nvl";

@@ -16,6 +16,9 @@ public:
     // this is the name of another GPU. "H100 PCIe" is h100-pcie by both words, h100-sxm by one.
     std::optional<int> words_apart(const GpuName& entry) const;
 
+    // The letters that each word begins with, "mi" of "MI300X"; empty where it begins with a digit.
+    std::vector<std::string> series() const;
+
     bool is_board() const;  // for a PCIe slot
 
 private:

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <variant>
 
 #include <fmt/format.h>
@@ -158,10 +159,23 @@ void read(const Cell& cell, MeasuredRun& run, Flag member) {
     run.*member = *value == 1;
 }
 
+bool is_measurement(Amount member) {
+    return member == &Run::step_time_s || member == &Run::tokens_per_s_per_gpu ||
+           member == &Run::peak_memory_gib;
+}
+
 void read(const Cell& cell, MeasuredRun& run, Amount member) {
     if (is_unknown_mark(cell.text)) return;
+    if (is_measurement(member) && is_out_of_memory_mark(cell.text)) {
+        run.out_of_memory = true;
+        return;
+    }
     const auto value = parse_number(cell.text);
-    if (!value) cell.fail("type", "is no number", "write one, or nothing where unknown");
+    if (!value)
+        cell.fail("type", "is no number",
+                  is_measurement(member)
+                      ? "write one, nothing where unknown, or OOM where the run ran out of memory"
+                      : "write one, or nothing where unknown");
     if (*value == 0) return;  // not measured, or no network
     if (*value < 0 || *value > kMostAmount)
         cell.fail(
@@ -203,6 +217,17 @@ std::vector<const Column*> columns_of(const CsvTable& table, const std::string& 
     return columns;
 }
 
+// What spreadsheets write where a comma is the decimal point, and what is copied out of them.
+void check_separator(std::string_view text, const std::string& file) {
+    const std::string_view names = text.substr(0, text.find('\n'));
+    if (names.find(',') != std::string_view::npos) return;
+    for (const auto& [separator, words] : {std::pair{';', "\";\""}, std::pair{'\t', "tabs"}})
+        if (names.find(separator) != std::string_view::npos)
+            throw Error("csv",
+                        fmt::format("{}:1: the names of columns are separated by {}", file, words),
+                        "separate fields with commas, and write numbers with a decimal point");
+}
+
 void check_run_columns(const CsvTable& table, const std::string& file) {
     for (const std::string_view name : required_run_columns())
         if (!has(table, name))
@@ -222,6 +247,18 @@ std::string_view without_spaces(std::string_view text) {
     return text;
 }
 
+// What such a run had taken when it ended is not what it needs; a time it cannot have.
+void set_out_of_memory(MeasuredRun& run, const std::string& file) {
+    if (!run.out_of_memory) return;
+    run.peak_memory_gib.reset();
+    if (!run.step_time_s && !run.tokens_per_s_per_gpu) return;
+    if (!run.unreadable)
+        run.unreadable = Error(
+            "out-of-memory",
+            fmt::format("{}:{}: a run that ran out of memory has no step time", file, run.line),
+            "remove the time, or what says that it ran out of memory");
+}
+
 MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*>& columns,
                               const std::string& file) {
     MeasuredRun run;
@@ -237,6 +274,7 @@ MeasuredRun read_measured_run(const CsvRow& row, const std::vector<const Column*
             if (!run.unreadable) run.unreadable = error;
         }
     }
+    set_out_of_memory(run, file);
     run.memory_kind = usual_word(RunWord::memory_kind, run.memory_kind);
     if (run.id.empty())
         throw Error("missing-value", fmt::format("{}:{}: column \"id\" is empty", file, row.line),
@@ -278,6 +316,7 @@ std::vector<std::string_view> required_run_columns() {
 
 MeasuredRuns parse_measured_runs(std::string_view text, const std::string& file) {
     check_text(text, file);
+    check_separator(text, file);
     const CsvTable table = parse_csv(text, file);
     MeasuredRuns runs;
     const std::vector<const Column*> columns = columns_of(table, file, runs.columns_not_read);

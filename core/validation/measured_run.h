@@ -40,7 +40,8 @@ struct MeasuredRun {
 
     std::optional<double> step_time_s, tokens_per_s_per_gpu, peak_memory_gib;
     std::string memory_kind;
-    std::string assumptions;  // what else is known of the run, in words
+    bool out_of_memory = false;  // the run ended so: it has none of the three measurements
+    std::string assumptions;     // what else is known of the run, in words
 
     // step_time_s, or what tokens_per_s_per_gpu makes of it; empty: not measured.
     std::optional<double> measured_step_time() const;

@@ -47,6 +47,16 @@ constexpr auto kReleasedShapes = std::to_array<ReleasedShape>({
     {"Phi-4", 40, 5120, 17920, 10},
 });
 
+// As transformers' modeling_*.py of these types have it; core/model/hf_families.cpp reads the same of config.json.
+constexpr auto kReleasedAttentions = std::to_array<ReleasedAttention>({
+    {.name = "Qwen3", .qk_norm = true},
+    {.name = "Qwen2.5", .qkv_bias = true},
+    {.name = "Qwen2", .qkv_bias = true},
+    {.name = "Qwen1.5", .qkv_bias = true},
+    {.name = "Gemma-3", .qk_norm = true},
+    {.name = "gpt-oss", .qkv_bias = true, .projection_bias = true, .router_bias = true},
+});
+
 constexpr auto kAttentionWindows = std::to_array<std::pair<std::string_view, std::int64_t>>(
     {{"gpt-oss", 128}, {"Gemma-2", 4096}, {"Gemma-3", 1024}, {"Mistral-7B-v0.1", 4096}});
 
@@ -86,6 +96,13 @@ const ReleasedShape* released_shape(const MeasuredRun& run) {
                is_named(run, shape.name);
     });
     return found == kReleasedShapes.end() ? nullptr : found;
+}
+
+const ReleasedAttention* released_attention(const MeasuredRun& run) {
+    const auto* found = std::ranges::find_if(
+        kReleasedAttentions,
+        [&](const ReleasedAttention& attention) { return is_named(run, attention.name); });
+    return found == kReleasedAttentions.end() ? nullptr : found;
 }
 
 std::optional<std::int64_t> attention_window(const MeasuredRun& run) {

@@ -27,6 +27,15 @@ struct ReleasedShape {
 // The release with the run's name, layers and width; null without one.
 const ReleasedShape* released_shape(const MeasuredRun& run);
 
+// What the attention of releases has besides weights; `router_bias` of those with experts.
+struct ReleasedAttention {
+    std::string_view name;
+    bool qk_norm = false, qkv_bias = false, projection_bias = false, router_bias = false;
+};
+
+// The release with the run's name, whatever its size; null without one.
+const ReleasedAttention* released_attention(const MeasuredRun& run);
+
 // Tokens that some blocks of the release attend to, where those are fewer than the run's.
 std::optional<std::int64_t> attention_window(const MeasuredRun& run);
 

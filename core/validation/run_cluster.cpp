@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -42,6 +43,18 @@ bool is_other_accelerator(const std::string& gpu) {
                                [&](std::string_view word) { return has_word_from(words, word); });
 }
 
+// The catalogue's entries with a word of the same series: "l4" and "l40s" of "L20". The nearest in spelling need not be
+// the nearest chip.
+std::vector<std::string> chips_named_like(const std::string& gpu) {
+    std::vector<std::string> names;
+    for (const std::string& series : GpuName(gpu).series()) {
+        for (const CatalogueEntry& entry : cluster_catalogue())
+            if (GpuName(entry.name).series().front() == series) names.emplace_back(entry.name);
+        if (!names.empty()) break;
+    }
+    return names;
+}
+
 [[noreturn]] void fail_unknown(const std::string& gpu) {
     if (is_other_accelerator(gpu))
         throw Error(
@@ -50,10 +63,13 @@ bool is_other_accelerator(const std::string& gpu) {
                         "are all that is modelled",
                         gpu),
             "leave the row out");
-    std::vector<std::string_view> names;
-    for (const CatalogueEntry& entry : cluster_catalogue()) names.push_back(entry.name);
+    const std::vector<std::string> others = chips_named_like(gpu);
     throw Error("gpu", fmt::format("no cluster of the catalogue has the GPU \"{}\"", gpu),
-                suggest_name(gpu, names));
+                others.empty() ? "correct \"gpu\" if it was one of those that `shardscope devices` "
+                                 "lists, else leave the row out"
+                               : fmt::format("correct \"gpu\" if it was one of these other chips, "
+                                             "{}, else leave the row out",
+                                             join_or(others)));
 }
 
 // How far apart two figures are, as a factor's logarithm; what rounds to the same is no distance.
@@ -62,15 +78,15 @@ double distance(double value, double wanted) {
     return std::max(0.0, std::abs(std::log(value / wanted)) - kSame);
 }
 
-// Which of several of a name is meant where no column says it: the first of a kind, then modules, then boards.
+// Which of several of a name is meant where no column says it: modules, then boards, of each the first of a kind.
 bool is_usual(std::string_view entry) {
-    constexpr auto kUsual = std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm"});
+    constexpr auto kUsual =
+        std::to_array<std::string_view>({"v100-32gb", "a100-80gb", "h100-sxm", "h100-pcie"});
     return std::ranges::find(kUsual, entry) != kUsual.end();
 }
 
 int rank_of(std::string_view entry) {
-    if (is_usual(entry)) return 0;
-    return GpuName(entry).is_board() ? 2 : 1;
+    return (GpuName(entry).is_board() ? 2 : 0) + (is_usual(entry) ? 0 : 1);
 }
 
 // Smaller is nearer: the name, the memory, the links, what is usual, the most memory.
@@ -84,27 +100,67 @@ Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) 
             rank_of(cluster.name), -memory};
 }
 
-Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
-    const GpuName name(run.gpu);
-    std::optional<std::pair<Distance, Cluster>> best;
-    for (const CatalogueEntry& entry : cluster_catalogue()) {
-        const auto apart = name.words_apart(GpuName(entry.name));
-        if (!apart) continue;
-        Cluster cluster = catalogue_cluster(std::string(entry.name));
-        const Distance distance = distance_of(cluster, *apart, run);
-        if (!best || distance < best->first) best.emplace(distance, std::move(cluster));
-    }
-    if (!best) fail_unknown(run.gpu);
-    // Boards for PCIe slots have less power than the catalogue's modules of the same name.
-    if (name.is_board() && !GpuName(best->second.name).is_board())
-        assumed.push_back({"gpu", best->second.name});
-    return best->second;
-}
-
 // Of cards with two devices rows may state the card's memory; a device has half of it.
 bool is_of_whole_card(const Cluster& cluster, double memory_gb) {
     constexpr std::string_view kTwoDevices = "mi250x";
     return cluster.name == kTwoDevices && distance(2 * gib(cluster.device.memory), memory_gb) == 0;
+}
+
+// An entry of the catalogue with the row's GPU, and how many words of its name that lacks.
+struct NamedCluster {
+    Cluster cluster;
+    int words_apart = 0;
+};
+
+std::vector<NamedCluster> clusters_named(const std::string& gpu) {
+    const GpuName name(gpu);
+    std::vector<NamedCluster> found;
+    for (const CatalogueEntry& entry : cluster_catalogue())
+        if (const auto apart = name.words_apart(GpuName(entry.name)))
+            found.push_back({catalogue_cluster(std::string(entry.name)), *apart});
+    return found;
+}
+
+// A figure in MiB, or of all GPUs of a node, is no variant that the catalogue lacks.
+void check_memory(const std::vector<NamedCluster>& variants, const MeasuredRun& run) {
+    if (!run.gpu_memory_gb) return;
+    constexpr double kMostApart = 1.6;  // GH200s with 144 GB, of which the catalogue's have 96
+    std::set<std::int64_t> known;
+    for (const auto& [cluster, apart] : variants) {
+        const double memory = gib(cluster.device.memory), factor = *run.gpu_memory_gb / memory;
+        if (std::max(factor, 1 / factor) <= kMostApart) return;
+        if (is_of_whole_card(cluster, *run.gpu_memory_gb)) return;
+        known.insert(std::llround(memory));
+    }
+    std::vector<std::string> words;
+    for (const std::int64_t memory : known) words.push_back(std::to_string(memory));
+    throw Error("range",
+                fmt::format("column \"gpu_memory_gb\": {:g} GB are the memory of no \"{}\", which "
+                            "has {} GB",
+                            *run.gpu_memory_gb, run.gpu, join_or(words)),
+                "state the GB of one GPU, or nothing where unknown");
+}
+
+const Cluster& nearest(const std::vector<NamedCluster>& variants, const MeasuredRun& run) {
+    const auto distance_to = [&](const NamedCluster& variant) {
+        return distance_of(variant.cluster, variant.words_apart, run);
+    };
+    return std::ranges::min_element(variants, {}, distance_to)->cluster;
+}
+
+Cluster nearest_cluster(const MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const GpuName name(run.gpu);
+    const std::vector<NamedCluster> variants = clusters_named(run.gpu);
+    if (variants.empty()) fail_unknown(run.gpu);
+    check_memory(variants, run);
+    MeasuredRun name_alone;
+    name_alone.gpu = run.gpu;
+    Cluster best = nearest(variants, run);
+    // Boards for PCIe slots have less power than the catalogue's modules of the same name.
+    const bool stands_in = name.is_board() && !GpuName(best.name).is_board();
+    if (stands_in || best.name != nearest(variants, name_alone).name)
+        assumed.push_back({"gpu", best.name});
+    return best;
 }
 
 void set_memory(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
@@ -158,6 +214,15 @@ void set_network(Link& link, const std::string& note) {
     }
 }
 
+// Data sheets of NVLink and PCIe state the sum of both directions: twice what the catalogue has.
+double one_direction(const Link& link, double stated, std::vector<Assumption>& assumed) {
+    const double known = link.bandwidth.value / kGB;
+    if (known == 0 || distance(2 * known, stated) > 0) return stated;
+    assumed.push_back(
+        {"intra_node_GBps", fmt::format("{:g}: {:g} is of both directions", stated / 2, stated)});
+    return stated / 2;
+}
+
 void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>& assumed) {
     Link &inside = cluster.intra_node, &between = cluster.inter_node;
     // A V100's links reach eight in all. Nodes of more are DGX-2, where they go to switches.
@@ -165,7 +230,8 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
         run.gpus_per_node.value_or(0) > kGpusPerNode)
         inside.switched = true;
     if (run.intra_node_GBps)
-        inside.bandwidth = BytesPerSecond(*run.intra_node_GBps * kGB);
+        inside.bandwidth =
+            BytesPerSecond(one_direction(inside, *run.intra_node_GBps, assumed) * kGB);
     else if (cluster.gpus_per_node > 1)
         assumed.push_back({"intra_node_GBps", fmt::format("{:g}", inside.bandwidth.value / kGB)});
     if (cluster.nodes == 1) return;
@@ -202,6 +268,19 @@ void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>&
 }
 
 }  // namespace
+
+void check_measured_memory(const MeasuredRun& run, const Cluster& cluster) {
+    // Assumption: who writes GB takes them for GiB.
+    constexpr double kMost = kGiB / kGB;
+    const double memory = gib(cluster.device.memory);
+    if (run.peak_memory_gib.value_or(0) <= kMost * memory) return;
+    throw Error("range",
+                fmt::format("column \"peak_memory_gib\": {:g} GiB are more than the {:.0f} GiB of "
+                            "{}",
+                            *run.peak_memory_gib, memory, cluster.name),
+                "state the GiB of one GPU, or nothing where unknown; \"gpu_memory_gb\" says what "
+                "it has");
+}
 
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column) {
     if (value) return *value;

@@ -18,11 +18,16 @@ struct Assumption {
 inline constexpr const char* kFromNotes = "assumptions";
 
 // Of the catalogue's clusters of that GPU ("A100": a100-40gb, a100-80gb) the one whose memory, then whose
-// bandwidth inside a node is nearest; the one with most memory where the row does not say. `network_note`
-// may name the network ("Omni-Path"), `assumptions` a "500 W power limit" and "HBM2e (2.4 TB/s)".
-// Adds to `assumed` what it took from the catalogue because the row is silent. Throws Error "gpu" for one
-// that the catalogue does not have, "missing-value", and "nodes" where GPUs do not fill the nodes.
+// bandwidth inside a node is nearest; the usual one where the row does not say, before any other. `network_note` may
+// name the network ("Omni-Path"), `assumptions` a "500 W power limit" and "HBM2e (2.4 TB/s)".
+// Twice the catalogue's bandwidth inside a node is taken as that of both directions. Adds to `assumed` that, the entry
+// where another figure than the name decided, and what it took from the catalogue because the row is silent. Throws
+// Error "gpu" for a GPU that the catalogue does not have, "missing-value", "range" for a memory that no such GPU has, and
+// "nodes" where GPUs do not fill the nodes.
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
+
+// Throws Error "range" where the row's measured memory is more than its GPU has.
+void check_measured_memory(const MeasuredRun& run, const Cluster& cluster);
 
 // The value of a column that nothing can stand for; throws Error "missing-value" where it is empty.
 std::int64_t require(const std::optional<std::int64_t>& value, const char* column);

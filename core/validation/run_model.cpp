@@ -76,6 +76,7 @@ struct Released {
         shared;  // blocks without experts; shared experts, each as wide as one
     LatentAttentionSpec latent;
     std::int64_t groups = 1, groups_per_token = 1;  // n_group, topk_group
+    bool shared_gate = false;
 };
 constexpr LatentAttentionSpec kDeepSeekAttention{512, 1536, 128, 64, 128};
 constexpr auto kReleased = std::to_array<Released>({
@@ -84,8 +85,8 @@ constexpr auto kReleased = std::to_array<Released>({
     {"DeepSeek-V3", 2048, 3, 1, kDeepSeekAttention, 8, 4},
     {"DeepSeek-R1", 2048, 3, 1, kDeepSeekAttention, 8, 4},
     {"DeepSeekMoE-16B", 1408, 1, 2, {}},
-    {"Qwen1.5-MoE", 1408, 0, 4, {}},
-    {"Qwen2-57B-A14B", 2560, 0, 8, {}},
+    {"Qwen1.5-MoE", 1408, 0, 4, {}, 1, 1, true},
+    {"Qwen2-57B-A14B", 2560, 0, 8, {}, 1, 1, true},
     {"Qwen3-30B-A3B", 768, 0, 0, {}},
     {"Qwen3-235B-A22B", 1536, 0, 0, {}},
     {"Kimi-K2", 2048, 1, 1, kDeepSeekAttention},
@@ -101,6 +102,8 @@ constexpr auto kHeadDims = std::to_array<std::pair<std::string_view, std::int64_
     {"Gemma-7B", 256},
     {"Gemma-2-27B", 128},
     {"Gemma-2", 256},
+    {"Gemma-3-27B", 128},
+    {"Gemma-3", 256},
 });
 
 // "… 1 dense layer, …" in the notes of a run with fewer layers than the release.
@@ -129,6 +132,7 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     if (!is_released) return;
     experts.first_dense = dense_layers(run, *released, assumed);
     experts.shared_ffn = released->shared * experts.ffn;
+    experts.shared_gate = released->shared_gate;
     // A cut-down model may have too few experts for them.
     if (experts.count % released->groups == 0 &&
         experts.per_token <= experts.count / released->groups * released->groups_per_token) {
@@ -139,9 +143,9 @@ void set_experts(const MeasuredRun& run, TransformerSpec& spec, std::vector<Assu
     if (released->shared == 0 && experts.first_dense == 0) return;
     assumed.push_back(
         {"model",
-         fmt::format("{}'s{} shared experts: {}, blocks without experts: {}", released->name,
+         fmt::format("{}'s{} shared experts: {}{}, blocks without experts: {}", released->name,
                      released->latent.kv_rank > 0 ? " latent attention," : "", released->shared,
-                     experts.first_dense)});
+                     released->shared_gate ? " with a gate" : "", experts.first_dense)});
 }
 
 // Of latent attention queries, keys and values have widths of their own, which no one column can state.
@@ -156,6 +160,24 @@ void set_head_dim(const MeasuredRun& run, TransformerSpec& spec, std::vector<Ass
     if (released == kHeadDims.end() || released->second * spec.heads == spec.hidden) return;
     spec.head_dim = released->second;
     assumed.push_back({"head_dim", std::to_string(spec.head_dim)});
+}
+
+// Norms and biases of a release, which have no columns.
+void set_attention(const MeasuredRun& run, TransformerSpec& spec,
+                   std::vector<Assumption>& assumed) {
+    const ReleasedAttention* released = released_attention(run);
+    if (released == nullptr) return;
+    std::string parts;
+    const auto set = [&](bool has, bool& part, const char* words) {
+        if (!has || part) return;
+        part = true;
+        parts += fmt::format("{}{}", parts.empty() ? "" : ", ", words);
+    };
+    set(released->qk_norm, spec.qk_norm, "norms of queries and keys");
+    set(released->qkv_bias, spec.qkv_bias, "biases of queries, keys and values");
+    set(released->projection_bias, spec.projection_bias, "of the projection");
+    set(released->router_bias && spec.experts.count > 0, spec.experts.router_bias, "of the router");
+    if (!parts.empty()) assumed.push_back({"model", fmt::format("{}'s {}", released->name, parts)});
 }
 
 }  // namespace
@@ -189,6 +211,7 @@ ModelSpec model_of(const MeasuredRun& run, RuntimeProfile profile, int tp,
     }
     set_experts(run, spec, assumed);
     set_head_dim(run, spec, assumed);
+    set_attention(run, spec, assumed);
     return {"validation", spec};
 }
 

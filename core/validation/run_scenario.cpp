@@ -39,6 +39,7 @@ public:
             assumed_.clear();
             add_alternatives(strategy(degrees));
         }
+        if (run_.out_of_memory) keep_first();
         return std::move(mapped_);
     }
 
@@ -441,6 +442,15 @@ private:
         for (const auto& [zero, recompute] : attempts(s))
             for (const std::int64_t micro_batch : micro_batches(s))
                 add_alternative(s, zero, micro_batch, recompute);
+    }
+
+    // What fits did not decide what this run did: who runs out of memory comes to the other alternatives later.
+    void keep_first() {
+        if (mapped_.scenario.strategies.size() == 1) return;
+        mapped_.scenario.strategies.resize(1);
+        mapped_.assumed.by_strategy.resize(1);
+        mapped_.assumed.by_strategy.front().push_back(
+            {"out_of_memory", "what is open is as one tries it first, whether it fits or not"});
     }
 
     void add_alternative(Strategy s, int zero, std::int64_t micro_batch,

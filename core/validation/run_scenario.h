@@ -23,7 +23,8 @@ struct RunAssumptions {
 struct MappedRun {
     // With one strategy, or several where the row leaves open what its users chose. Neighbours with the same tp, pp and
     // zero are an attempt, and in it those with the same recomputation go from the largest micro-batch down. The fastest
-    // is meant that fits, of the first attempt in which any does; the last that can be planned if none fits.
+    // is meant that fits, of the first attempt in which any does; the last that can be planned if none fits. Of a run that
+    // ran out of memory the first alone.
     Scenario scenario;
     RunAssumptions assumed;
 };
@@ -32,7 +33,7 @@ struct MappedRun {
 // that is not known ("unknown-name"), an empty column ("missing-value"), figures that contradict each
 // other ("world-size", …), and what is `unreadable` of it. Messages but the last do not name the row, so that rows can
 // be grouped by them. Equal rows
-// but for id and measurement give equal scenarios. `constants` take the place of the cluster's.
+// but for id and figures measured give equal scenarios. `constants` take the place of the cluster's.
 MappedRun map_run(const MeasuredRun& run, const ValidationConstants& constants = {});
 
 }  // namespace shardscope

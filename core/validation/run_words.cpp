@@ -151,6 +151,13 @@ bool is_unknown_mark(std::string_view text) {
     return std::ranges::find(kMarks, folded(text)) != kMarks.end();
 }
 
+bool is_out_of_memory_mark(std::string_view text) {
+    constexpr auto kMarks =
+        std::to_array<std::string_view>({"oom", "out-of-memory", "outofmemory", "cuda-oom",
+                                         "cuda-out-of-memory", "ran-out-of-memory"});
+    return std::ranges::find(kMarks, folded(text)) != kMarks.end();
+}
+
 std::string usual_word(RunWord column, std::string_view text) {
     if (is_unknown_mark(text)) return "";
     std::string written = folded(text);

@@ -9,6 +9,9 @@ namespace shardscope {
 // "-", "?", "n/a", "unknown" and the like, in any case: what people write where they do not know.
 bool is_unknown_mark(std::string_view text);
 
+// "OOM", "out of memory" and the like, in any case: what people write for a measurement that was not made for it.
+bool is_out_of_memory_mark(std::string_view text);
+
 enum class RunWord { framework, precision, mlp, schedule, recompute, attention, memory_kind };
 
 // The column's word that a text stands for: "FlashAttention-2" is "flash". In lower case and with '-', but otherwise

@@ -64,6 +64,15 @@ std::vector<SkipGroup> by_reason(const Validation& validation,
     return groups;
 }
 
+Verdicts verdicts_of(const Validation& validation, bool out_of_memory) {
+    Verdicts verdicts;
+    for (const auto& [run, prediction] : validation.runs) {
+        if (prediction.skipped || run.out_of_memory != out_of_memory) continue;
+        (prediction.fits ? verdicts.fits : verdicts.does_not_fit).push_back(run.id);
+    }
+    return verdicts;
+}
+
 }  // namespace
 
 bool ValidatedRun::has_time() const {
@@ -107,6 +116,12 @@ std::vector<ErrorGroup> memory_errors(const Validation& validation) {
 
 std::vector<ErrorGroup> memory_errors_by_family(const Validation& validation) {
     return errors_by_group(validation, memory_of, false);
+}
+
+Verdicts verdicts_of_made(const Validation& validation) { return verdicts_of(validation, false); }
+
+Verdicts verdicts_of_out_of_memory(const Validation& validation) {
+    return verdicts_of(validation, true);
 }
 
 std::vector<SkipGroup> skipped_rows(const Validation& validation) {

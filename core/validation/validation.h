@@ -68,6 +68,14 @@ std::vector<ErrorGroup> memory_errors(const Validation& validation);
 // Of all kinds together, by family; the last one is all.
 std::vector<ErrorGroup> memory_errors_by_family(const Validation& validation);
 
+// Ids of the predicted rows by what is said of them: of those whose run was made, and of those that ran out of memory, of
+// which `fits` is the error that costs most.
+struct Verdicts {
+    std::vector<std::string> fits, does_not_fit;
+};
+Verdicts verdicts_of_made(const Validation& validation);
+Verdicts verdicts_of_out_of_memory(const Validation& validation);
+
 // Why rows have no time, or no memory, beside their measurement; in the order of their first row.
 struct SkipGroup {
     std::string reason;  // reason_of()

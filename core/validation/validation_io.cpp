@@ -51,6 +51,10 @@ Json memory_json(const Validation& validation) {
     return json;
 }
 
+Json verdicts_json(const Verdicts& verdicts) {
+    return {{"fits", verdicts.fits.size()}, {"does_not_fit", verdicts.does_not_fit.size()}};
+}
+
 template <class T>
 Json or_null(const std::optional<T>& value) {
     return value ? Json(*value) : Json(nullptr);
@@ -83,6 +87,7 @@ Json details_json(const ValidatedRun& run) {
     json["measured_peak_gib"] = or_null(run.run.peak_memory_gib);
     json["memory_kind"] = nullptr;
     if (const std::string kind = run.memory_kind(); !kind.empty()) json["memory_kind"] = kind;
+    json["out_of_memory"] = run.run.out_of_memory;
     if (run.prediction.skipped) return json;
     const StepTime& time = run.prediction.time;
     json["time"] = {{"compute_s", time.compute.value},
@@ -128,6 +133,7 @@ std::vector<std::string> csv_fields(const ValidatedRun& run) {
     fields.push_back(prediction.skipped   ? reason_of(*prediction.skipped)
                      : prediction.no_peak ? reason_of(*prediction.no_peak)
                                           : "");
+    fields.push_back(run.run.out_of_memory ? "out_of_memory" : "made");
     return fields;
 }
 
@@ -148,6 +154,8 @@ std::string validation_to_json(const Validation& validation) {
     json["skipped"] = skips_json(validation, &Prediction::skipped);
     json["time"] = groups_json(time_errors(validation));
     json["memory"] = memory_json(validation);
+    json["verdicts"] = {{"made", verdicts_json(verdicts_of_made(validation))},
+                        {"out_of_memory", verdicts_json(verdicts_of_out_of_memory(validation))}};
     json["details"] = Json::array();
     for (const ValidatedRun& run : validation.runs) json["details"].push_back(details_json(run));
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
@@ -174,7 +182,8 @@ std::string validation_to_csv(const Validation& validation) {
                                  "memory_error_percent",
                                  "verdict",
                                  "assumed",
-                                 "remark"});
+                                 "remark",
+                                 "outcome"});
     for (const ValidatedRun& run : validation.runs) text += csv_line(csv_fields(run));
     return text;
 }

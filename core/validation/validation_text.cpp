@@ -82,13 +82,18 @@ std::string skips_text(const char* title, const std::vector<SkipGroup>& groups) 
     return text;
 }
 
-std::string misfits_text(const Validation& validation) {
-    std::vector<std::string> ids;
-    for (const ValidatedRun& run : validation.runs)
-        if (!run.prediction.skipped && !run.prediction.fits) ids.push_back(run.run.id);
-    if (ids.empty()) return "";
-    return fmt::format("\nSaid not to fit, and predicted all the same: {} ({})\n", ids.size(),
-                       some_of(ids));
+std::string verdicts_text(const Validation& validation) {
+    std::string text;
+    const auto add = [&](const char* title, const std::vector<std::string>& ids) {
+        if (ids.empty()) return;
+        text += fmt::format("{}{}: {} ({})\n", text.empty() ? "\n" : "", title, ids.size(),
+                            some_of(ids));
+    };
+    const Verdicts out_of_memory = verdicts_of_out_of_memory(validation);
+    add("Said not to fit, and predicted all the same", verdicts_of_made(validation).does_not_fit);
+    add("Ran out of memory, and said not to fit", out_of_memory.does_not_fit);
+    add("Ran out of memory, but said to fit", out_of_memory.fits);
+    return text;
 }
 
 }  // namespace
@@ -100,7 +105,7 @@ std::string validation_text(const Validation& validation) {
                        count(validation.runs.size()), count(validation.runs.size() - skipped),
                        count(skipped)) +
            columns_text(validation) + '\n' + time_text(validation) + memory_text(validation) +
-           misfits_text(validation) + skips_text("Skipped:", skipped_rows(validation)) +
+           verdicts_text(validation) + skips_text("Skipped:", skipped_rows(validation)) +
            skips_text("Memory not predicted:", skipped_memory(validation));
 }
 

@@ -98,6 +98,21 @@ TEST_F(Validate, ARowWithAMalformedCellIsLeftOut) {
     EXPECT_THAT(alone.out, HasSubstr("1 runs, 0 predicted, 1 skipped"));
 }
 
+TEST_F(Validate, ARunThatRanOutOfMemoryHasAVerdictAlone) {
+    std::string text = test::read(runs());
+    text.replace(text.find(",0.21,,11.5,"), 12, ",oom,,OOM,");
+    const std::string file = write("runs.csv", text);
+    const auto finished = shardscope({"validate", file});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("10 runs, 8 predicted, 2 skipped\n"));
+    EXPECT_THAT(finished.out, HasSubstr("\nRan out of memory, but said to fit: 1 (dense-1)\n"));
+    const Json j = Json::parse(shardscope({"validate", file, "--json"}).out);
+    EXPECT_EQ(j["time"]["n"], 7);
+    EXPECT_EQ(j["verdicts"]["out_of_memory"]["fits"], 1);
+    EXPECT_TRUE(j["details"][0]["measured_step_time_s"].is_null());
+    EXPECT_TRUE(j["details"][0]["measured_peak_gib"].is_null());
+}
+
 TEST_F(Validate, ColumnsWithoutAMeaningAreNamed) {
     std::string text = test::read(runs());
     for (std::size_t end = 0; (end = text.find('\n', end)) != text.npos;) {

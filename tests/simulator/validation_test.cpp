@@ -26,6 +26,13 @@ const Prediction& of(const std::vector<MeasuredRun>& runs,
     return predictions.front();
 }
 
+void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
+    run.layers = layers;
+    run.hidden = hidden;
+    run.ffn = 4 * hidden;
+    run.heads = run.kv_heads = heads;
+}
+
 TEST(Validation, IsTheSimulationOfTheRowsScenario) {
     const std::vector<MeasuredRun> runs = example_runs();
     const auto predictions = predict_runs(runs, {});
@@ -126,6 +133,8 @@ TEST(Validation, RowsThatCannotBePredictedSayWhyAndOthersGoOn) {
     EXPECT_THAT(predictions[2].skipped->message,
                 testing::StartsWith("micro_batch 3 does not divide"))
         << "without the strategy's name";
+    EXPECT_EQ(predictions[2].skipped->fix, "correct the row's columns, or leave the row out")
+        << "scenarios' remedies name keys that are no columns";
     EXPECT_FALSE(predictions[3].skipped);
 }
 
@@ -140,6 +149,30 @@ TEST(Validation, RowsWithACellThatCannotBeReadAreSkipped) {
     EXPECT_EQ(predictions[0].skipped->message, "f.csv:2: \"fast\" is no number")
         << "not that nothing was measured";
     EXPECT_FALSE(predictions[1].skipped);
+}
+
+TEST(Validation, RowsWithMoreMemoryThanTheirGpuAreSkipped) {
+    std::vector<MeasuredRun> runs(2, example_runs().front());
+    runs[1].peak_memory_gib = 61440;  // MiB
+    const auto predictions = predict_runs(runs, {});
+    EXPECT_FALSE(predictions[0].skipped);
+    ASSERT_TRUE(predictions[1].skipped);
+    EXPECT_THAT(predictions[1].skipped->message, HasSubstr("61440 GiB are more than the 79 GiB"));
+}
+
+TEST(Validation, RunsThatRanOutOfMemoryAreSaidNotToFit) {
+    MeasuredRun run = example_runs().front();
+    run.step_time_s.reset();
+    run.peak_memory_gib.reset();
+    run.out_of_memory = true;
+    MeasuredRun large = run;
+    set_size(large, 12, 8192, 64);
+    const std::vector<MeasuredRun> runs{run, large};
+    const auto predictions = predict_runs(runs, {});
+    ASSERT_FALSE(predictions[0].skipped || predictions[1].skipped);
+    EXPECT_TRUE(predictions[0].fits);
+    EXPECT_FALSE(predictions[1].fits);
+    EXPECT_FALSE((ValidatedRun{run, predictions[0]}.has_time()));
 }
 
 TEST(Validation, SpeedsThatContradictEachOtherAreNamed) {
@@ -164,23 +197,16 @@ TEST(Validation, WhatMemoryDecidesIsAmongTheAssumptions) {
     open.id = "open";
     open.micro_batch.reset();
     open.recompute = "unstated";
-    MeasuredRun small = open;
-    small.gpu_memory_gb = 4;
-    const std::vector<MeasuredRun> both{open, small};
+    MeasuredRun large = open;
+    set_size(large, 12, 8192, 64);
+    const std::vector<MeasuredRun> both{open, large};
     const auto predictions = predict_runs(both, {});
     EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"micro_batch", "8"})));
     EXPECT_THAT(predictions[0].assumed, Contains((Assumption{"recompute", "none"})));
     EXPECT_TRUE(predictions[0].fits);
     ASSERT_FALSE(predictions[1].skipped);
     EXPECT_THAT(predictions[1].assumed, testing::Not(Contains((Assumption{"recompute", "none"}))))
-        << "4 GiB do not hold the activations of any number of samples";
-}
-
-void set_size(MeasuredRun& run, std::int64_t layers, std::int64_t hidden, std::int64_t heads) {
-    run.layers = layers;
-    run.hidden = hidden;
-    run.ffn = 4 * hidden;
-    run.heads = run.kv_heads = heads;
+        << "80 GiB do not hold the activations of any number of samples";
 }
 
 // Not the largest, whose few micro-batches leave the pipeline's stages idle, nor the smallest with its small kernels.

@@ -72,6 +72,26 @@ TEST(MeasuredRun, WhatPeopleWriteForUnknown) {
     EXPECT_EQ(none[0].zero_stage, 0);
 }
 
+TEST(MeasuredRun, RunsThatRanOutOfMemory) {
+    const auto row = [](const char* time, const char* peak, const char* tokens = "") {
+        return rows_of(fmt::format("{},peak_memory_gib,tokens_per_s_per_gpu\n"
+                                   "a-1,a,A100,8,12,1024,16,50000,1024,megatron,64,{},{},{}\n",
+                                   kHeader, time, peak, tokens))
+            .at(0);
+    };
+    for (const auto& [time, peak] :
+         {std::pair{"OOM", ""}, {"", "oom"}, {"Out of memory", "OOM"}, {"OOM", "79.1"}}) {
+        const MeasuredRun run = row(time, peak);
+        EXPECT_TRUE(run.out_of_memory) << time << peak;
+        EXPECT_FALSE(run.unreadable || run.measured_step_time() || run.peak_memory_gib);
+    }
+    EXPECT_TRUE(row("", "", "OOM").out_of_memory);
+    EXPECT_FALSE(row("0.5", "12").out_of_memory);
+    const MeasuredRun both = row("0.5", "OOM");
+    ASSERT_TRUE(both.unreadable);
+    EXPECT_EQ(both.unreadable->message, "f.csv:2: a run that ran out of memory has no step time");
+}
+
 TEST(MeasuredRun, WholeNumbersMayHaveCommas) {
     for (const auto& [written, gpus] :
          {std::pair{"1,024", 1024}, {"16,384", 16384}, {"512", 512}}) {
@@ -150,6 +170,9 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"tied_embeddings", "both", "type", "\"both\" is neither 0 nor 1", "1 for yes"},
         Malformed{"peak_memory_gib", "inf", "type", "\"inf\" is no number",
                   "nothing where unknown"},
+        Malformed{"peak_memory_gib", "much", "type", "\"much\" is no number",
+                  "OOM where the run ran out of memory"},
+        Malformed{"gpu_memory_gb", "OOM", "type", "\"OOM\" is no number", "nothing where unknown"},
         Malformed{"peak_memory_gib", "-1", "range", "\"-1\" is out of range", "positive"},
         Malformed{"model", "\"two\nlines\"", "type", "\"two?lines\" has several lines",
                   "one line"}));
@@ -194,6 +217,23 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"", "\n,a,A100,8,12,1024,16,50000,1024,megatron,64,0.5", "missing-value",
               "f.csv:3: column \"id\" is empty", "a name of its own"},
         Wrong{"", "\nb", "csv", "f.csv:3: 1 fields, but there are 12 columns", "commas"}));
+
+TEST(MeasuredRun, OtherSeparatorsThanCommasAreNamed) {
+    for (const auto& [separator, words] : {std::pair{";", "\";\""}, std::pair{"\t", "tabs"}})
+        for (const char* quote : {"", "\""}) {
+            SCOPED_TRACE(std::string(words) + quote);
+            std::string text = fmt::format("{0}id{0}{1}{0}family{0}\na{1}1,5\n", quote, separator);
+            try {
+                parse_measured_runs(text, "f.csv");
+                ADD_FAILURE() << "not refused: " << text;
+            } catch (const Error& error) {
+                EXPECT_EQ(error.rule, "csv");
+                EXPECT_EQ(error.message,
+                          fmt::format("f.csv:1: the names of columns are separated by {}", words));
+                EXPECT_THAT(error.fix, HasSubstr("with commas"));
+            }
+        }
+}
 
 TEST(MeasuredRun, EveryRequiredColumnMustBeThere) {
     const std::string header = std::string(",") + kHeader + ",";

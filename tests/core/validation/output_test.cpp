@@ -83,6 +83,36 @@ TEST(ValidationText, NamesWhatIsSaidNotToFit) {
                 HasSubstr("Said not to fit, and predicted all the same: 1 ("));
 }
 
+// Beside runs that were made: what ran out of memory should not fit.
+TEST(Validation, RunsThatRanOutOfMemoryCountInTheVerdicts) {
+    Validation validation = example();
+    const auto add = [&](const char* id, bool fits) {
+        validation.runs.push_back(run(id, "a", 1, 1));
+        validation.runs.back().run.step_time_s.reset();
+        validation.runs.back().run.out_of_memory = true;
+        validation.runs.back().prediction.fits = fits;
+    };
+    add("a-3", false);
+    add("a-4", true);
+    add("a-5", false);
+    validation.runs[1].prediction.fits = false;
+    const std::string text = validation_text(validation);
+    EXPECT_THAT(text, HasSubstr("\nSaid not to fit, and predicted all the same: 1 (a-2)\n"
+                                "Ran out of memory, and said not to fit: 2 (a-3, a-5)\n"
+                                "Ran out of memory, but said to fit: 1 (a-4)\n"));
+    EXPECT_THAT(text, HasSubstr("\nall        3 ")) << "they have no time";
+    const Json j = Json::parse(validation_to_json(validation));
+    EXPECT_EQ(j["verdicts"].dump(), R"({"made":{"does_not_fit":1,"fits":2},)"
+                                    R"("out_of_memory":{"does_not_fit":2,"fits":1}})");
+    EXPECT_EQ(j["time"]["n"], 3);
+    EXPECT_EQ(j["details"][0]["out_of_memory"], false);
+    EXPECT_EQ(j["details"][4]["out_of_memory"], true);
+    const CsvTable table = parse_csv(validation_to_csv(validation), "out.csv");
+    EXPECT_EQ(table.columns.back(), "outcome");
+    EXPECT_EQ(table.rows[0].fields.back(), "made");
+    EXPECT_EQ(table.rows[4].fields.back(), "out_of_memory");
+}
+
 TEST(ValidationText, NamesColumnsThatAreNotRead) {
     Validation validation = example();
     EXPECT_THAT(validation_text(validation), Not(HasSubstr("Columns that are not read")));

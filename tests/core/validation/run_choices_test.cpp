@@ -43,6 +43,23 @@ TEST(RunChoices, MemoryDecidesWhatIsOpen) {
     EXPECT_EQ(value_of(last, "recompute"), "full");
 }
 
+// What ran out of memory is not what fits, but what one tries first.
+TEST(RunChoices, OfARunThatRanOutOfMemoryTheFirst) {
+    MeasuredRun run = full_row();
+    run.step_time_s.reset();
+    run.out_of_memory = true;
+    EXPECT_TRUE(map_run(run).assumed.with(0).empty()) << "nothing is open";
+    run.micro_batch.reset();
+    run.zero_stage.reset();
+    run.recompute = "";
+    EXPECT_THAT(strategies_of(run), ElementsAre("zero 0, 8 samples, none"));
+    const auto assumed = map_run(run).assumed.with(0);
+    EXPECT_EQ(value_of(assumed, "micro_batch"), "8");
+    EXPECT_EQ(value_of(assumed, "zero_stage"), "0");
+    EXPECT_EQ(value_of(assumed, "out_of_memory"),
+              "what is open is as one tries it first, whether it fits or not");
+}
+
 // Optimizer states are sharded before anything is recomputed.
 TEST(RunChoices, AnOpenStageIsZeroThenOne) {
     MeasuredRun run = full_row();

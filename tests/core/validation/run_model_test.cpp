@@ -64,6 +64,7 @@ TEST(RunModel, SizesAreNoVersions) {
         EXPECT_EQ(head_dim(name), 0) << name;
     EXPECT_EQ(head_dim("Gemma2 9B"), 256);
     EXPECT_EQ(head_dim("Gemma-2-27B"), 128);
+    EXPECT_EQ(head_dim("Gemma 3 12B"), 256);
     EXPECT_EQ(head_dim("Gemma-2B"), 0);
     EXPECT_EQ(head_dim("Gemma 27B"), 0);
 }
@@ -96,6 +97,40 @@ TEST(RunModel, WhatIsOpenOfAReleaseIsAsReleased) {
     const Mapped other = open("Llama-3-8B, cut to 16 layers", 16, 4096);
     EXPECT_EQ(other.spec.mlp, Mlp::gelu) << "no release";
     EXPECT_EQ(other.spec.kv_heads, 32);
+}
+
+// As the importer of their config.json has it (hf_families.cpp, hf_experts.cpp).
+TEST(RunModel, NormsAndBiasesAreAsReleased) {
+    const Mapped qwen3 = model_named("Qwen3-8B", false);
+    EXPECT_TRUE(qwen3.spec.qk_norm);
+    EXPECT_FALSE(qwen3.spec.qkv_bias);
+    EXPECT_THAT(qwen3.assumed,
+                Contains((Assumption{"model", "Qwen3's norms of queries and keys"})));
+    EXPECT_TRUE(model_named("Qwen3-30B-A3B", true).spec.qk_norm);
+    EXPECT_TRUE(model_named("gemma-3-4b-it", false).spec.qk_norm);
+    for (const char* name : {"Qwen2-7B", "Qwen2.5-72B", "Qwen1.5-14B"}) {
+        const Mapped mapped = model_named(name, false);
+        EXPECT_TRUE(mapped.spec.qkv_bias) << name;
+        EXPECT_FALSE(mapped.spec.projection_bias || mapped.spec.qk_norm) << name;
+        EXPECT_THAT(
+            mapped.assumed,
+            Contains(testing::Field(&Assumption::value,
+                                    testing::EndsWith("'s biases of queries, keys and values"))));
+    }
+    for (const char* name : {"Qwen1.5-MoE-A2.7B", "Qwen2-57B-A14B"}) {
+        const Mapped mapped = model_named(name, true);
+        EXPECT_TRUE(mapped.spec.experts.shared_gate) << name;
+        EXPECT_TRUE(mapped.spec.qkv_bias) << name;
+        EXPECT_THAT(mapped.assumed, Contains(testing::Field(&Assumption::value,
+                                                            testing::HasSubstr("with a gate"))));
+    }
+    const TransformerSpec oss = model_named("gpt-oss-20b", true).spec;
+    EXPECT_TRUE(oss.qkv_bias && oss.projection_bias && oss.experts.router_bias);
+    EXPECT_FALSE(model_named("DeepSeek-V3", true, 2048).spec.experts.shared_gate);
+    for (const char* name : {"Llama-3-8B", "Mistral-7B", "Qwen 32B"}) {
+        const TransformerSpec spec = model_named(name, false).spec;
+        EXPECT_FALSE(spec.qk_norm || spec.qkv_bias) << name;
+    }
 }
 
 // Windows are not modelled, and said not to be where they are shorter than the samples.
