@@ -184,8 +184,14 @@ double CostModel::linear(const Compute& compute, const MatmulShape& shape) const
     if (kind_ == DeviceKind::gpu)
         multiply = tiled(shape, used) *
                    misalignment_factor(linear_alignment(compute.kernel, used.operand_bytes));
-    return std::max(multiply, moving(cost_of(compute.kernel, compute.dtype, compute.gradient))) +
-           overhead_;
+    KernelCost cost = cost_of(compute.kernel, compute.dtype, compute.gradient);
+    if (math >= MathType::fp8) {
+        // Operands are read as they have been cast; casting them reads what they were.
+        const double elements = (shape.m + shape.n) * shape.k * shape.batch;
+        const double less = static_cast<double>(size_of(compute.dtype)) - used.operand_bytes;
+        cost.read -= Bytes(std::llround(elements * less));
+    }
+    return std::max(multiply, moving(cost)) + overhead_;
 }
 
 double CostModel::attention(const Compute& compute, const AttentionShape& shape,
@@ -206,8 +212,8 @@ double CostModel::attention(const Compute& compute, const AttentionShape& shape,
     return std::max(multiply, moving(cost)) + overhead_;
 }
 
-// Three multiplies per iteration, each a kernel of its own (cost_of has their bytes), behind two passes that
-// divide by the norm. On CPUs that were measured, at the rate of linear layers in bf16; on GPUs without bf16
+// Three multiplies per iteration (cost_of has their bytes), behind two passes that divide by the norm; how many kernels
+// that is product_kernel() says. On CPUs that were measured, at the rate of linear layers in bf16; on GPUs without bf16
 // (Volta), in fp16.
 double CostModel::orthogonalise(const Orthogonalise& k) const {
     const auto count = static_cast<double>(k.count), n = static_cast<double>(k.shorter());
@@ -215,8 +221,7 @@ double CostModel::orthogonalise(const Orthogonalise& k) const {
     const auto rates = rates_.find(DType::bf16);
     const auto multiply = [&](double rows, double cols, double inner, double read) {
         const MatmulShape shape{rows, cols, inner, count};
-        if (rates != rates_.end())
-            return std::max(shape.flops() / rates->second.rate(rows, cols, inner), overhead_);
+        if (rates != rates_.end()) return shape.flops() / rates->second.rate(rows, cols, inner);
         const MatmulPrecision used =
             precision(precisions_.contains(MathType::fp16) && !precisions_.contains(MathType::bf16)
                           ? MathType::fp16
@@ -224,11 +229,10 @@ double CostModel::orthogonalise(const Orthogonalise& k) const {
         const double seconds = kind_ == DeviceKind::gpu
                                    ? tiled(shape, used)
                                    : shape.flops() / (used.peak * used.efficiency);
-        return std::max(seconds, memory_.seconds(count * read * e, count * rows * cols * e)) +
-               overhead_;
+        return std::max(seconds, memory_.seconds(count * read * e, count * rows * cols * e));
     };
     const double x = count * n * m * e;
-    const double normalise = memory_.seconds(2 * x, x) + 2 * overhead_;
+    const double normalise = memory_.seconds(2 * x, x) + overhead_;
     return normalise + kNewtonSchulzSteps * (multiply(n, n, m, n * m) + multiply(n, n, n, n * n) +
                                              multiply(n, m, n, n * n + n * m));
 }

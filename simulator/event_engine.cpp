@@ -442,9 +442,7 @@ private:
         if (end <= start) return;
         const bool compute_stream = lane.stream == Stream::compute;
         StepTime& time = state(lane).time;
-        if (compute_stream) {
-            if (Seconds* part = part_of(time, kind, lane.op->phase)) *part += Seconds(end - start);
-        }
+        if (compute_stream) add_part(time, kind, lane.op->phase, Seconds(end - start));
         if (!record_spans_ || (is_wait(kind) && !compute_stream)) return;
         const LaneProgram::Role& role = prepared(lane);
         const Body& body = role.program->bodies[static_cast<std::size_t>(lane.task->body)];

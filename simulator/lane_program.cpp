@@ -136,10 +136,12 @@ private:
 
     // Products record events and wait for them within the call that issues the operation.
     int launches_of(const Instruction& instruction) const {
-        const bool each = profile_ == RuntimeProfile::shardscope && !blocking_;
-        if (each || instruction.stream == Stream::host) return 1;
-        if (const auto* compute = std::get_if<Compute>(&instruction.operation))
-            return product_kernel(profile_, *compute).launches;
+        if (instruction.stream == Stream::host) return 1;
+        const auto* compute = std::get_if<Compute>(&instruction.operation);
+        const bool several =
+            compute != nullptr && std::holds_alternative<Orthogonalise>(compute->kernel);
+        if (profile_ == RuntimeProfile::shardscope && !blocking_ && !several) return 1;
+        if (compute != nullptr) return product_kernel(profile_, *compute).launches;
         return std::holds_alternative<RecordEvent>(instruction.operation) ||
                        std::holds_alternative<WaitEvent>(instruction.operation)
                    ? 0

@@ -119,7 +119,11 @@ struct InProduct {
             p.launches += 1;
             p.bytes += n(k.rows, k.out) * e;
         }
-        if (k.accumulate && !style.fused_gradients) add(p, sum(n(k.in, k.out)));
+        if (k.accumulate && !style.fused_gradients) {
+            ProductKernel sums = sum(static_cast<double>(k.experts) * n(k.in, k.out));
+            sums.launches *= calls(k);
+            add(p, sums);
+        }
         return p;
     }
     ProductKernel operator()(const BiasResidual& k) const {
@@ -180,8 +184,8 @@ struct InProduct {
         return {4, n(k.rows, k.width) * 2 * e};
     }
 
-    // Our unfused attention keeps fp32 probabilities, once written and once read; the products' scores
-    // are e bytes: written by q·kᵀ, through softmax and dropout, read by p·v. Megatron's kernel reads what is below
+    // Our unfused attention writes its probabilities once and reads them once; the products' scores
+    // are e bytes too: written by q·kᵀ, through softmax and dropout, read by p·v. Megatron's kernel reads what is below
     // the diagonal alone, and writes zeros above it (scaled_upper_triang_masked_softmax.h).
     ProductKernel operator()(const Attention& k) const {
         if (k.kind == AttentionKind::flash) return {2, 0};
@@ -190,7 +194,7 @@ struct InProduct {
         const bool fused = fuses_scores(k.samples, k.heads);
         const double passes = (fused ? 3.5 : 4) * e + dropout_bytes() + mask_bytes(fused);
         return {7 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
-                scores * (passes - 8) + (style.fused_scores ? result_copy(k) : copies(k))};
+                scores * (passes - 2 * e) + (style.fused_scores ? result_copy(k) : copies(k))};
     }
     // dp written, dropout's and softmax's gradient, p read for dv, ds for dq and dk.
     ProductKernel operator()(const AttentionGrad& k) const {
@@ -200,7 +204,7 @@ struct InProduct {
         const bool fused = fuses_scores(k.samples, k.heads);
         const double passes = (fused ? 6 : 7) * e + dropout_bytes() + mask_bytes(fused);
         return {9 + (style.dropout ? 1 : 0) + (fused ? 0 : 4),
-                scores * (passes - 4) + (style.fused_scores ? 1 : 2) * copies(k)};
+                scores * (passes - e) + (style.fused_scores ? 1 : 2) * copies(k)};
     }
 
     // As above for flash; keys and values are laid out by one kernel each.
@@ -319,12 +323,13 @@ ProductKernel casts(const Compute& compute, bool fused) {
     const double again = fused ? 0 : 2 * narrow;                   // of a transpose
     const int launches = fused ? 1 : 3;
     if (const auto* f = std::get_if<Linear>(&kernel)) {
-        if (is_cast(0)) return {launches, first * size(f->in, f->out)};
-        return {2 * launches, first * (size(f->rows, f->in) + size(f->in, f->out))};
+        const double weight = static_cast<double>(f->experts) * size(f->in, f->out);
+        if (is_cast(0)) return {launches, first * weight};
+        return {2 * launches, first * (size(f->rows, f->in) + weight)};
     }
     if (const auto* g = std::get_if<LinearInputGrad>(&kernel)) {
         const int transposes = fused ? 0 : 1;
-        const double weight = again * size(g->in, g->out);
+        const double weight = again * static_cast<double>(g->experts) * size(g->in, g->out);
         if (is_cast(0)) return {transposes, weight};
         return {launches + transposes, first * size(g->rows, g->out) + weight};
     }
@@ -374,6 +379,11 @@ ProductKernel product_kernel(RuntimeProfile profile, const Compute& compute) {
         product = std::visit(InProduct{*style, static_cast<double>(size_of(compute.dtype)),
                                        static_cast<double>(size_of(compute.gradient))},
                              compute.kernel);
+    if (const auto* o = std::get_if<Orthogonalise>(&compute.kernel)) {
+        // The norm, the division by it, and three multiplies per iteration; products go from matrix to matrix.
+        constexpr int kEach = 2 + 3 * kNewtonSchulzSteps;
+        product.launches = kEach * (style != nullptr ? static_cast<int>(o->count) : 1);
+    }
     product.launches += cast.launches;
     product.bytes = std::max(0.0, product.bytes) + cast.bytes;
     return product;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -85,7 +86,7 @@ SearchSpace SearchSpace::thorough(const Scenario& scenario, const Model& model) 
     space.partition = {{}, {}, {}};
     space.partition[1].kind = Partition::Kind::uniform;
     space.partition[2].kind = Partition::Kind::parameters;
-    for (const std::int64_t mib : {100, 500, 1000, 2000, 4000})
+    for (const std::int64_t mib : {50, 100, 250, 500, 1000, 2000, 4000})
         space.bucket.push_back(Bytes(mib * kMiB));
     space.reduce_at = {ReduceAt::by_stage, ReduceAt::micro_batch};
     space.prefetch = {1, 0, 2, 4};
@@ -167,13 +168,17 @@ private:
             list_.computes_ = {{}};
             return;
         }
-        for (const AttentionKind attention : space_.attention)
+        for (const AttentionKind attention : space_.attention) {
+            // Which blocks: where there are few, different choices come to the same ones.
+            std::set<std::pair<Recompute::Kind, std::vector<bool>>> known;
             for (const Recompute& recompute : space_.recompute) {
-                // Every `blocks`-th of the blocks and fewer are the same: only the first.
-                const bool counted = recompute.kind == Recompute::Kind::full;
-                if (counted && recompute.every > 1 && recompute.every >= blocks) continue;
-                list_.computes_.push_back({recompute, attention});
+                std::vector<bool> chosen;
+                for (std::int64_t block = 0; block < blocks; ++block)
+                    chosen.push_back(recompute.has(block));
+                if (known.emplace(recompute.kind, std::move(chosen)).second)
+                    list_.computes_.push_back({recompute, attention});
             }
+        }
         if (list_.computes_.empty()) list_.computes_ = {{}};
     }
 

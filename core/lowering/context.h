@@ -41,6 +41,12 @@ struct LoweringContext {
     std::int64_t rows() const { return layout.micro_batch * model.seq; }
     // The optimizer's states, master weights and gradients lie outside the device.
     bool steps_on_host() const { return strategy.offload.optimizer != OffloadTo::none; }
+    // Gradients leave the rank, or the device, after every micro-batch: where somebody else has a part of them. Experts
+    // may have copies where nothing else has (etp).
+    bool reduces_every_micro_batch() const {
+        const bool leave = dp.valid() || layout.same_experts() > 1 || steps_on_host();
+        return leave && strategy.reduces_every_micro_batch();
+    }
     // The stage of a unit: nothing is sharded that one rank holds alone, but it may be offloaded, and FSDP has it in
     // fp32 all the same: torchtitan's apply_fsdp wraps experts over a mesh of one rank too.
     int zero_of(const Unit& unit) const {

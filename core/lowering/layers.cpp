@@ -50,9 +50,7 @@ LayerLowering::LayerLowering(LoweringContext& context, ParameterBuffers& paramet
       checkpoints_(context),
       overlap_(context.tp.valid() ? tensor_overlap(context.strategy) : TensorOverlap::none),
       inputs_(context.model.layers.size() + 1),
-      norm_gradients_wait_(context.adds_written() ||
-                           ((context.dp.valid() || context.steps_on_host()) &&
-                            context.strategy.reduces_every_micro_batch())),
+      norm_gradients_wait_(context.adds_written() || context.reduces_every_micro_batch()),
       format_(operand_format(context.training.arithmetic(), context.target.transposes_8_bits)) {
     find_parts();
     auto& b = context.builder;

@@ -99,8 +99,9 @@ void check_rows(const Model& model, const Layout& layout, const Strategy& strate
 // In a V both ends of the model are on the first stage. A table that they share gets its gradient from two chunks
 // in turn, for which only a gradient kept through the step has room.
 void check_v(const Model& model, const Layout& layout, const Strategy& strategy) {
-    const bool reduces = (layout.replicas() > 1 || layout.same_experts() > 1) &&
-                         strategy.reduces_every_micro_batch();
+    const bool leave = layout.replicas() > 1 || layout.same_experts() > 1;
+    const bool to_host = strategy.offload.optimizer != OffloadTo::none && strategy.zero >= 2;
+    const bool reduces = to_host || (leave && strategy.reduces_every_micro_batch());
     if (layout.pp == 1 || strategy.schedule != Schedule::zero_bubble_v || !reduces) return;
     for (const Layer& layer : model.layers)
         if (!layer.borrowed.empty())

@@ -35,10 +35,7 @@ Reduction::Reduction(LoweringContext& context, ParameterBuffers& parameters)
         }
 }
 
-bool Reduction::reduces() const {
-    return kind_.last || ((context_.dp.valid() || context_.steps_on_host()) &&
-                          context_.strategy.reduces_every_micro_batch());
-}
+bool Reduction::reduces() const { return kind_.last || context_.reduces_every_micro_batch(); }
 
 bool Reduction::uses_bucket(const Unit& unit) const {
     if (context_.keeps_gradients_on_host(unit)) return true;

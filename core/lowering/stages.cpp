@@ -17,10 +17,15 @@ using PartitionKind = Partition::Kind;
     throw Error("partition", message, fix);
 }
 
-double parameters_of(const Model& model, const Layer& layer) {
+// `copies`: a table that the layer shares with another is on its stage too, with a gradient and states of its own.
+double parameters_of(const Model& model, const Layer& layer, bool copies) {
     double sum = 0;
-    for (ParameterId p : layer.parameters)
-        sum += static_cast<double>(model.parameters[p.index()].elements());
+    const auto add = [&](const std::vector<ParameterId>& parameters) {
+        for (const ParameterId p : parameters)
+            sum += static_cast<double>(model.parameters[p.index()].elements());
+    };
+    add(layer.parameters);
+    if (copies) add(layer.borrowed);
     return sum;
 }
 
@@ -33,11 +38,13 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
     const double around = blocks % (s.pp * s.chunks_per_stage()) == 0 ? 0 : 1;
     std::regex pattern;
     if (s.partition.kind == PartitionKind::pattern) pattern = std::regex(s.partition.pattern);
+    // In a V the first stage has both ends, and a table that they share once.
+    const bool in_a_v = s.schedule == Schedule::zero_bubble_v;
     std::vector<double> weights;
     for (const Layer& layer : model.layers) {
         double weight = 1;
         if (s.partition.kind == PartitionKind::parameters)
-            weight = parameters_of(model, layer);
+            weight = parameters_of(model, layer, !in_a_v);
         else if (s.partition.kind == PartitionKind::pattern)
             weight = std::regex_search(layer.name, pattern) ? 1 : 0;
         else if (s.partition.kind == PartitionKind::blocks && has_blocks)

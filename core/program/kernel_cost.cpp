@@ -179,13 +179,14 @@ struct CostOf {
         return k.kind == AttentionKind::flash ? queries : queries * k.seq;
     }
     // Two multiplies, q·kᵀ of head_dim and p·v of value(); mask, scale, maximum, exponential and sum per pair. The unfused
-    // kind writes its probabilities and reads them back for p·v.
+    // kind writes its probabilities, in the type of activations, and reads them back for p·v.
     KernelCost operator()(const Attention& k) const {
         const std::int64_t rows = k.samples * k.seq;
         const std::int64_t qkv = rows * k.qkv_width();
-        const std::int64_t again = k.kind == AttentionKind::unfused ? stats(k) * s : 0;
+        const bool flash = k.kind == AttentionKind::flash;
+        const std::int64_t kept = stats(k) * (flash ? s : e);
         return cost(2 * pairs(k) * real(k.head_dim + k.value()), pairs(k) * (4 + kTranscendental),
-                    qkv * e + again, rows * k.heads * k.value() * e + stats(k) * s);
+                    qkv * e + (flash ? 0 : kept), rows * k.heads * k.value() * e + kept);
     }
     // Four multiplies (dv and dp of value(), dq and dk of head_dim) and for flash the recomputed scores:
     // 2.5 times forward where both are equal.
@@ -196,7 +197,7 @@ struct CostOf {
         const std::int64_t y = rows * k.heads * k.value();
         return cost(2 * pairs(k) * real((flash ? 3 : 2) * k.head_dim + 2 * k.value()),
                     pairs(k) * (flash ? 6 + kTranscendental : 4) + 2 * real(y),
-                    (qkv + 2 * y) * e + stats(k) * s, qkv * e);
+                    (qkv + 2 * y) * e + stats(k) * (flash ? s : e), qkv * e);
     }
     // All heads' parts with a position turn, and the one key's.
     KernelCost operator()(const LatentQkv& k) const {

@@ -65,7 +65,7 @@ double utilisation(const Result& result) {
     for (const RankTrace& trace : result.ranks) {
         if (trace.steps.empty()) continue;
         const StepTime& step = trace.steps.front();
-        sum += trace.multiplicity * ((step.compute + step.optimizer) / wall);
+        sum += trace.multiplicity * ((step.compute + step.optimizer - step.host_wait) / wall);
     }
     return std::min(1.0, sum / std::max(1, result.gpus()));
 }

@@ -13,7 +13,7 @@ StepTime cut(const std::vector<Span>& spans, Seconds wall) {
     time.wall = wall;
     for (const Span& span : spans) {
         if (span.stream != Stream::compute) continue;
-        if (Seconds* part = part_of(time, span.kind, span.phase)) *part += span.end - span.start;
+        add_part(time, span.kind, span.phase, span.end - span.start);
     }
     time.bubble = wall - time.compute - time.exposed_communication - time.optimizer;
     return time;

@@ -46,6 +46,8 @@ struct StepTime {
     Seconds bubble;
     Seconds
         optimizer;  // compute stream busy with the optimizer phase, or waiting for the host's part
+    // Of `compute` and `optimizer`: waiting for what the host computes.
+    Seconds host_wait{};
 };
 
 struct MemoryUse {
@@ -89,6 +91,11 @@ inline Seconds* part_of(StepTime& time, Span::Kind kind, Phase phase) {
     if (kind != Span::Kind::compute && kind != Span::Kind::host_wait)
         return &time.exposed_communication;
     return phase == Phase::optimizer ? &time.optimizer : &time.compute;
+}
+
+inline void add_part(StepTime& time, Span::Kind kind, Phase phase, Seconds duration) {
+    if (Seconds* part = part_of(time, kind, phase)) *part += duration;
+    if (kind == Span::Kind::host_wait) time.host_wait += duration;
 }
 
 // Cuts one rank's spans of a step into parts; used by every runner so that the parts mean the same.

@@ -239,7 +239,7 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
     if (run.inter_node_Gbps_per_node) {
         const double all = *run.inter_node_Gbps_per_node;
         between.ports =
-            std::clamp(static_cast<int>(std::ceil(all / kPortGbps)), 1, cluster.gpus_per_node);
+            std::clamp(static_cast<int>(std::floor(all / kPortGbps)), 1, cluster.gpus_per_node);
         between.bandwidth = BytesPerSecond(all * kGbit / between.ports);
     } else {
         const int ports = between.ports > 0 ? between.ports : cluster.gpus_per_node;

@@ -172,6 +172,20 @@ TEST(Experts, StatesOfCopiesAreDividedWithOneDataParallelRank) {
     EXPECT_EQ(states(0) - states(1), 12 * experts / 2);
 }
 
+// With ZeRO 2 their gradients are reduced after every micro-batch, though nothing else is.
+TEST(Experts, GradientsOfCopiesAreReducedEveryMicroBatch) {
+    const Plan plan = plan_of_experts(mixture(), {4, 1, 1, 2, 2, 1});
+    std::int64_t reductions = 0, units = 0;
+    test::for_each_scheduled(plan.program.roles[0], [&](const Instruction& i) {
+        const auto* c = std::get_if<Collective>(&i.operation);
+        reductions += c != nullptr && c->kind == CollectiveKind::reduce_scatter &&
+                      plan.program.groups[c->group.index()].name == "edp";
+    });
+    for (const Unit& unit : plan.units[0]) units += unit.ranks > 1;
+    EXPECT_GT(plan.layout.micro_batches, 1);
+    EXPECT_EQ(reductions, units * plan.layout.micro_batches);
+}
+
 // What is gathered of a layer is cast as it comes from the host; what has no copies, before it, is cast in place.
 TEST(Experts, ThatAloneHaveCopiesAreCastBeforeTheyAreGathered) {
     Scenario s = scenario_of(mixture(), {4, 1, 1, 2, 3, 1});

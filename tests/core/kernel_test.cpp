@@ -75,6 +75,23 @@ TEST(KernelCost, OptimizerStates) {
     EXPECT_EQ(mixed.written, Bytes(10 * (2 + 12)));
 }
 
+// Probabilities are written and read in the type of activations, statistics in fp32.
+TEST(Kernel, UnfusedAttentionMovesItsProbabilities) {
+    const auto moved = [](AttentionKind kind, DType dtype) {
+        const Attention forward{2, 100, 8, 4, 32, kind};
+        const AttentionGrad backward{2, 100, 8, 4, 32, kind};
+        return std::pair(cost_of(forward, dtype, dtype).moved().value,
+                         cost_of(backward, dtype, dtype).moved().value);
+    };
+    const std::int64_t scores = 2 * 8 * 100 * 100, statistics = 2 * 8 * 100 * 4;
+    for (const DType dtype : {DType::bf16, DType::fp32}) {
+        const auto [forward, backward] = moved(AttentionKind::unfused, dtype);
+        const auto [flash, flash_backward] = moved(AttentionKind::flash, dtype);
+        EXPECT_EQ(forward - flash, 2 * scores * size_of(dtype) - statistics);
+        EXPECT_EQ(backward - flash_backward, scores * size_of(dtype) - statistics);
+    }
+}
+
 TEST(Kernel, AttentionBuffers) {
     EXPECT_EQ(attention_stats_elements(Attention{2, 100, 8, 4, 32}), 2 * 8 * 100);
     EXPECT_EQ(attention_stats_elements(Attention{2, 100, 8, 4, 32, AttentionKind::unfused}),

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/cluster/cluster_source.h"
 #include "core/error.h"
 #include "core/program/check.h"
 #include "core/program/check_progress.h"
@@ -91,6 +92,14 @@ TEST(PipelineLowering, AVHasNoRoomForAnUnfinishedGradient) {
                     HasSubstr("zb-v with gradients reduced after every micro-batch (zero 2)"));
     }
     s.model = test::deep_llama();
+    EXPECT_NO_THROW(test::lower_tiny(s));
+    // To the host they go after every micro-batch with one replica too.
+    s.model = test::deep_gpt();
+    s.cluster = catalogue_cluster("h100-sxm");
+    s.strategies[0].ranks = 2;
+    s.strategies[0].offload.optimizer = OffloadTo::cpu;
+    EXPECT_THROW(test::lower_tiny(s), Error);
+    s.strategies[0].zero = 1;
     EXPECT_NO_THROW(test::lower_tiny(s));
 }
 

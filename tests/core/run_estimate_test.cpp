@@ -80,6 +80,19 @@ TEST(RunEstimate, EnergyAndPriceByHand) {
     EXPECT_FALSE(run->goodput);
 }
 
+TEST(RunEstimate, WaitingForTheHostIsIdle) {
+    const Scenario scenario =
+        scenario_with(", device: {idle_power: 100W}, operation: {pue: 1}", ", tokens: 8192000");
+    Result result = result_of_two_seconds();
+    for (RankTrace& trace : result.ranks) {
+        trace.steps[0].optimizer += Seconds(0.3);
+        trace.steps[0].host_wait = Seconds(0.3);
+    }
+    const auto run = estimate_run(scenario, plan_of(scenario), result);
+    ASSERT_TRUE(run);
+    EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.5, 1e-9);
+}
+
 // Steps of 2.5 s in the mean instead of 2: a quarter more time and price, and a fifth less of each computing.
 TEST(RunEstimate, DisturbedStepsLengthenTheRun) {
     const Scenario scenario = scenario_with(

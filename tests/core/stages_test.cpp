@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/model/model_source.h"
 #include "tests/support/tiny.h"
 
 namespace shardscope {
@@ -68,8 +69,12 @@ TEST(Partition, Of126BlocksOn16StagesOf8Chunks) {
 TEST(Partition, OtherMeasures) {
     const Model model = build_model(test::deep_gpt());
     EXPECT_THAT(sizes(model, stages(3, Partition::Kind::uniform)), ElementsAre(2, 3, 3));
-    // The embedding has 1,584 parameters, a block 7,224, the head 48.
+    // The embedding has 1,584 parameters, a block 7,224, the head 48 and a copy of the embedding's 1,200.
     EXPECT_THAT(sizes(model, stages(3, Partition::Kind::parameters)), ElementsAre(3, 2, 3));
+    // GPT-2's table weighs as much as five and a half blocks, on both stages.
+    EXPECT_THAT(
+        sizes(build_model(catalogue_model("gpt2-124m")), stages(2, Partition::Kind::parameters)),
+        ElementsAre(7, 7));
     Strategy s = stages(2, Partition::Kind::pattern);
     s.partition.pattern = "blocks\\.[45]";
     EXPECT_THAT(sizes(model, s), ElementsAre(6, 2));

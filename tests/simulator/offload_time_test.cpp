@@ -106,6 +106,19 @@ TEST(OffloadTime, FasterIsNeverSlower) {
         }
 }
 
+// What the device waits longer for a slower host is waiting, not work.
+TEST(OffloadTime, WaitingForTheHostIsTold) {
+    Scenario s = offload_scenario({.optimizer = cpu});
+    const StepTime fast = first_step(s);
+    s.cluster.host.memory_bandwidth.value /= 10;
+    const StepTime slow = first_step(s);
+    EXPECT_GT(fast.host_wait.value, 0);
+    EXPECT_LE(slow.host_wait, slow.compute + slow.optimizer);
+    EXPECT_NEAR((slow.host_wait - fast.host_wait).value, (slow.wall - fast.wall).value,
+                0.02 * slow.wall.value);
+    EXPECT_EQ(first_step(offload_scenario({})).host_wait, Seconds(0));
+}
+
 TEST(OffloadTime, RanksOfANodeShareTheHost) {
     const Scenario s = offload_scenario({});
     const OffloadCost alone(s.cluster, 1), four(s.cluster, 4), many(s.cluster, 64);

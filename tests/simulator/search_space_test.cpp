@@ -232,6 +232,21 @@ TEST(SearchSpace, ListsOfLayersHaveNoSequenceToDivideAndNothingToRecompute) {
     }
 }
 
+// Of few blocks every choice of which are computed again is one candidate: the first alone, too.
+TEST(SearchSpace, ShallowModelsRecomputeOneBlock) {
+    const SpaceGiven g = space_given(test::deep_gpt(), 2);
+    SearchSpace space = SearchSpace::usual(g.scenario, *g.model);
+    using enum Recompute::Kind;
+    space.recompute = {{none},       {full, 1, 1}, {full, 2, 1},
+                       {full, 6, 1}, {full, 8, 1}, {full, 9, 1}};
+    space.attention = {AttentionKind::flash};
+    const CandidateList list(g.scenario, *g.model, space);
+    std::set<std::string> found;
+    for (std::uint64_t i = 0; i < list.size(); ++i)
+        found.insert(recompute_text(list.strategy(i).recompute));
+    EXPECT_THAT(found, testing::UnorderedElementsAre("none", "full", "every 2", "every 6"));
+}
+
 TEST(SearchSpace, EmptyListsOfValuesAreErrors) {
     const SpaceGiven g = space_given(deep_gpt(), 4);
     SearchSpace space;

@@ -133,7 +133,7 @@ TEST(Search, StopsWithinTheCandidatesBeingSimulated) {
 }
 
 // Whatever is known when a tenth is done has candidates of all tensor-parallel degrees in their
-// proportion, within a quarter.
+// proportion, within a quarter and one candidate, of which a tenth of a small list has few.
 TEST(Search, PartOfTheWayIsAFairPicture) {
     const SearchGiven g = search_given(true);
     std::stop_source stop;
@@ -145,7 +145,9 @@ TEST(Search, PartOfTheWayIsAFairPicture) {
         seen[g.candidates->strategy(point.candidate).tp] += 1.0 / double(found.points.size());
     for (std::uint64_t i = 0; i < g.candidates->size(); ++i)
         all[g.candidates->strategy(i).tp] += 1.0 / double(g.candidates->size());
-    for (const auto& [tp, share] : all) EXPECT_NEAR(seen[tp], share, share / 4) << "tp " << tp;
+    const double one = 1.0 / double(found.points.size());
+    for (const auto& [tp, share] : all)
+        EXPECT_NEAR(seen[tp], share, share / 4 + one) << "tp " << tp;
 }
 
 }  // namespace
