@@ -86,7 +86,7 @@ SearchSpace SearchSpace::thorough(const Scenario& scenario, const Model& model) 
     space.partition = {{}, {}, {}};
     space.partition[1].kind = Partition::Kind::uniform;
     space.partition[2].kind = Partition::Kind::parameters;
-    for (const std::int64_t mib : {50, 100, 250, 500, 1000, 2000, 4000})
+    for (const std::int64_t mib : {100, 250, 500, 1000, 1500, 2000, 3000, 4000})
         space.bucket.push_back(Bytes(mib * kMiB));
     space.reduce_at = {ReduceAt::by_stage, ReduceAt::micro_batch};
     space.prefetch = {1, 0, 2, 4};
