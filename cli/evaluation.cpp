@@ -65,12 +65,20 @@ void Evaluation::select_strategies() {
             throw Error("usage", fmt::format("{} has no strategy \"{}\"", arguments_.file, name),
                         suggest_name(name, names), ErrorKind::io);
         }
+        if (std::ranges::any_of(selected, [&](const Strategy& s) { return s.name == name; }))
+            throw Error("usage", fmt::format("--strategy \"{}\" is there twice", name),
+                        "name each strategy once", ErrorKind::io);
         selected.push_back(strategies()[static_cast<std::size_t>(found - names.begin())]);
     }
     report_.scenario.strategies = std::move(selected);
+    std::erase_if(scenario().published, [&](const PublishedFigure& figure) {
+        return std::ranges::find(arguments_.strategies, figure.strategy) ==
+               arguments_.strategies.end();
+    });
 }
 
-// One profile changes the strategies, all of them set each strategy beside itself.
+// One profile changes the strategies, all of them set each strategy beside itself; what was published is of the
+// strategy's own.
 void Evaluation::select_profiles() {
     if (arguments_.profile.empty()) return;
     const bool all = arguments_.profile == "all";
@@ -80,7 +88,11 @@ void Evaluation::select_profiles() {
             if (!all && arguments_.profile != name_of(profile)) continue;
             Strategy& next = selected.emplace_back(strategy);
             set_profile(next, profile);
-            if (all) next.name += fmt::format(", {}", name_of(profile));
+            if (!all) continue;
+            next.name += fmt::format(", {}", name_of(profile));
+            if (profile != strategy.profile) continue;
+            for (PublishedFigure& figure : scenario().published)
+                if (figure.strategy == strategy.name) figure.strategy = next.name;
         }
     report_.scenario.strategies = std::move(selected);
 }

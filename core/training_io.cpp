@@ -12,7 +12,7 @@ namespace {
 constexpr IntegerRange kSamples{1, 1'000'000'000'000};
 constexpr IntegerRange kSteps{1, 1'000'000'000};
 constexpr NumberRange kTokens{0, 1e18, true};
-constexpr NumberRange kInterval{0, 1e9, true};  // seconds
+constexpr NumberRange kInterval{1, 1e9};  // seconds
 
 constexpr std::array<std::string_view, 4> kPrecisions = {"fp32", "fp64", "bf16", "fp16"};
 constexpr auto kOptimizers = [] {

@@ -57,21 +57,24 @@ StepVariation simulate_disturbed(const Scenario& scenario, const Plan& plan,
     check(plan, disturbance);
     const LaneProgram program =
         prepare(plan.program, scenario.cluster, false, plan.strategy.profile, true);
-    std::vector<Seconds> times(static_cast<std::size_t>(steps));
+    std::vector<DisturbedStep> all(static_cast<std::size_t>(steps));
     std::mutex counting;
     int done = 0;
-    for_each_index(times.size(), std::min(threads, steps), [&](std::size_t step) {
+    for_each_index(all.size(), std::min(threads, steps), [&](std::size_t step) {
         StepNoise noise;
         noise.kernel_jitter = disturbance.kernel_jitter;
         noise.seed = disturbance.seed + step;
         noise.factors = factors_of(program, disturbance, noise.seed);
-        for (const RoleTimeline& rank : simulate_step(program, scenario.cluster, false, &noise))
-            times[step] = std::max(times[step], rank.time.wall);
+        const auto ranks = simulate_step(program, scenario.cluster, false, &noise);
+        for (const RoleTimeline& rank : ranks) {
+            all[step].wall = std::max(all[step].wall, rank.time.wall);
+            all[step].busy += rank.time.busy() / static_cast<double>(ranks.size());
+        }
         if (!on_step) return;
         const std::lock_guard lock(counting);
         on_step(++done);
     });
-    StepVariation variation = variation_of(std::move(times));
+    StepVariation variation = variation_of(all);
     variation.disturbance = disturbance;
     return variation;
 }

@@ -231,8 +231,8 @@ private:
         const std::vector<Layout> layouts = layouts_of(strategy, dp);
         if (layouts.empty()) return;
         for (const Cut& cut : cuts_of(strategy, local.model)) {
-            const std::vector<Bytes> buckets =
-                dp > 1 ? buckets_of(cut, strategy, local) : std::vector<Bytes>();
+            const SearchSpace::Buckets buckets =
+                dp > 1 ? buckets_of(cut, strategy, local) : SearchSpace::Buckets();
             for (const Layout& layout : layouts) add_family(strategy, layout, cut, buckets);
         }
     }
@@ -287,16 +287,17 @@ private:
     }
 
     // Sizes of buckets that fill differently.
-    std::vector<Bytes> buckets_of(const Cut& cut, const Strategy& strategy,
-                                  const LocalModel& local) const {
+    SearchSpace::Buckets buckets_of(const Cut& cut, Strategy strategy,
+                                    const LocalModel& local) const {
         if (space_.bucket.size() == 1) return space_.bucket;
         const TrainingSpec& training = scenario_.training;
-        std::vector<Bytes> buckets;
+        SearchSpace::Buckets buckets;
         std::vector<std::vector<std::size_t>> fillings;
-        for (const Bytes bucket : space_.bucket) {
+        for (const std::optional<Bytes>& bucket : space_.bucket) {
+            strategy.bucket = bucket;
             UnitRules rules;
             rules.gradient = training.gradient_dtype.value_or(training.precision);
-            rules.bucket = bucket;
+            rules.bucket = bucket_size(strategy);
             rules.tp = strategy.tp;
             rules.optimizer = training.optimizer;
             std::vector<std::size_t> filling;
@@ -320,7 +321,7 @@ private:
     }
 
     void add_family(const Strategy& degrees, const Layout& layout, const Cut& cut,
-                    const std::vector<Bytes>& buckets) {
+                    const SearchSpace::Buckets& buckets) {
         Family family;
         family.strategy = degrees;
         family.strategy.micro_batch = layout.micro_batch;
@@ -337,7 +338,7 @@ private:
     }
 
     std::vector<Sharding> shardings_of(const Layout& layout, const Cut& cut,
-                                       const std::vector<Bytes>& buckets) const {
+                                       const SearchSpace::Buckets& buckets) const {
         if (layout.dp == 1) return {{}};
         std::vector<Sharding> shardings;
         for (const int zero : space_.zero) {
@@ -351,7 +352,7 @@ private:
                 continue;
             }
             for (const ReduceAt reduce_at : reductions_of(layout, zero))
-                for (const Bytes bucket : buckets) {
+                for (const std::optional<Bytes>& bucket : buckets) {
                     sharding.reduce_at = reduce_at;
                     sharding.bucket = bucket;
                     shardings.push_back(sharding);
@@ -428,8 +429,7 @@ std::string candidate_name(const Strategy& strategy, int dp) {
     name += fmt::format(", micro-batch {}", strategy.micro_batch.value_or(0));
     if (strategy.partition.kind == Partition::Kind::uniform) name += ", uniform partition";
     if (strategy.partition.kind == Partition::Kind::parameters) name += ", partition by parameters";
-    if (strategy.bucket != standard.bucket)
-        name += fmt::format(", bucket {} MiB", strategy.bucket.value / kMiB);
+    if (strategy.bucket) name += fmt::format(", bucket {} MiB", strategy.bucket->value / kMiB);
     if (strategy.reduce_at == ReduceAt::micro_batch && strategy.zero < 2)
         name += ", reduced every micro-batch";
     if (strategy.prefetch != standard.prefetch)

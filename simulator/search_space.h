@@ -31,7 +31,8 @@ struct SearchSpace {
     std::vector<Pipelining> pipelining{{}};               // where pp > 1
     std::vector<Partition> partition{{}};                 // where pp > 1
     std::vector<int> zero{0, 1, 2, 3};                    // where dp > 1
-    std::vector<Bytes> bucket{Strategy{}.bucket};         // where dp > 1 and zero < 3
+    using Buckets = std::vector<std::optional<Bytes>>;    // Strategy::bucket
+    Buckets bucket{{}};                                   // where dp > 1 and zero < 3
     std::vector<ReduceAt> reduce_at{ReduceAt::by_stage};  // zero < 2 and several micro-batches
     std::vector<int> prefetch{Strategy{}.prefetch};       // where zero is 3
     std::vector<Recompute> recompute{{}};
@@ -75,7 +76,7 @@ private:
     // How gradients, states and parameters are shared among data-parallel ranks.
     struct Sharding {
         int zero = 0;
-        Bytes bucket = Strategy{}.bucket;
+        std::optional<Bytes> bucket;
         ReduceAt reduce_at = ReduceAt::by_stage;
         int prefetch = Strategy{}.prefetch;
     };

@@ -140,7 +140,7 @@ void read_device(const YamlValue& value, Device& device) {
         device.nccl = read_nccl(*nccl, device.nccl.value_or(NcclMemory{}));
     map.read("graph_host_cost", device.graph_host_cost, kLatency);
     map.read("graph_kernel_overhead", device.graph_kernel_overhead, kLatency);
-    if (const auto profiles = map.find("profiles")) device.profiles = read_profiles(*profiles);
+    if (const auto profiles = map.find("profiles")) read_profiles(*profiles, device.profiles);
     map.read("source", device.source);
 }
 
@@ -275,20 +275,20 @@ void read_operation(const YamlValue& value, ClusterOperation& operation) {
     map.read("pue", operation.pue, kPue);
     map.read("node_mtbf", operation.node_mtbf, kFailureTime);
     map.read("storage_bandwidth", operation.storage_bandwidth, kBandwidth);
-    map.read("restart_time", operation.restart_time, kTime);
+    map.read("restart_time", operation.restart_time, kFailureTime);
 }
 
 }  // namespace
 
-std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value) {
+void read_profiles(const YamlValue& value, std::map<RuntimeProfile, ProfileConstants>& profiles) {
     std::vector<std::string_view> names;
     for (const RuntimeProfile profile : kRuntimeProfiles) names.push_back(name_of(profile));
     const YamlMap map(value, names);
-    std::map<RuntimeProfile, ProfileConstants> profiles;
     for (const RuntimeProfile profile : kRuntimeProfiles) {
         const auto found = map.find(name_of(profile));
         if (!found) continue;
-        ProfileConstants& constants = profiles[profile] = fitted_constants(profile);
+        ProfileConstants& constants =
+            profiles.try_emplace(profile, fitted_constants(profile)).first->second;
         const YamlMap own(*found,
                           {"launch", "process", "scratch", "list_bandwidth", "waiting_launch"});
         own.read("launch", constants.launch, kLatency);
@@ -297,7 +297,6 @@ std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value)
         own.read("list_bandwidth", constants.list_bandwidth, kBandwidth);
         own.read("waiting_launch", constants.waiting_launch, kLatency);
     }
-    return profiles;
 }
 
 void apply_description(const YamlMap& map, Cluster& cluster) {

@@ -16,9 +16,9 @@ inline constexpr IntegerRange kThreads{1, 1024};
 // further keys.
 void apply_description(const YamlMap& map, Cluster& cluster);
 
-// Constants of profiles by name, as `device.profiles` has them: what a profile does not state stays as
-// fitted.
-std::map<RuntimeProfile, ProfileConstants> read_profiles(const YamlValue& value);
+// Constants of profiles by name, as `device.profiles` has them, into `profiles`: what is not stated stays as it is
+// there, or as fitted.
+void read_profiles(const YamlValue& value, std::map<RuntimeProfile, ProfileConstants>& profiles);
 
 // Throws "missing-key" where what a simulation needs is still unset: memory, a peak, bandwidths of
 // the memory and of the links that the size makes necessary. Throws "range" where the world is too

@@ -129,7 +129,8 @@ void check_deepspeed(const DeepSpeedConfig& config, int pp, DType gradient_dtype
                                 config.communication.place, name_of(*communication),
                                 name_of(gradient_dtype)),
                     *communication == DType::fp32
-                        ? std::string("use bf16, or data_types.grad_accum_dtype fp32")
+                        ? fmt::format("use {}, or data_types.grad_accum_dtype fp32",
+                                      name_of(gradient_dtype))
                         : fmt::format("use {}", name_of(gradient_dtype)));
     }
 }

@@ -14,9 +14,9 @@
 namespace shardscope {
 namespace {
 
-constexpr std::array<std::string_view, 12> kDeepSpeedNames = {
-    "adam",       "adamw",  "adagrad", "lamb",  "onebitadam", "zerooneadam",
-    "onebitlamb", "muadam", "muadamw", "musgd", "lion",       "muon"};
+constexpr std::array<std::string_view, 8> kOtherNames = {
+    "adagrad", "lamb", "onebitadam", "zerooneadam", "onebitlamb", "muadam", "muadamw", "musgd"};
+constexpr std::array<std::string_view, 4> kNames = {"Adam", "AdamW", "Lion", "SGD"};
 
 std::string lower_case(std::string text) {
     for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -37,22 +37,16 @@ Family family_of(const YamlValue& type, const DeepSpeedConfig& config) {
     if (one_bit && config.zero.value > 0)
         deepspeed_refuses(type, "1bit-Adam is not compatible with ZeRO",
                           "use \"Adam\", or zero_optimization.stage 0");
-    const auto known = std::find(kDeepSpeedNames.begin(), kDeepSpeedNames.end(), folded);
-    if (known != kDeepSpeedNames.end())
-        unsupported(type, fmt::format("the optimizer {} is not there", value_text(type)),
-                    "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\"");
-    std::vector<std::string_view> names(kDeepSpeedNames.begin(), kDeepSpeedNames.end());
-    names.push_back("SGD");
-    const auto near = nearest_name(name, names);
-    const std::string_view shown = !near              ? ""
-                                   : *near == "adam"  ? "Adam"
-                                   : *near == "adamw" ? "AdamW"
-                                   : *near == "lion"  ? "Lion"
-                                                      : *near;
+    const std::string use = "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\"";
+    if (folded == "muon")
+        unsupported(type, "DeepSpeed's Muon is not read",
+                    use + ", or a strategy without this file and \"optimizer: muon\"");
+    if (std::ranges::find(kOtherNames, folded) != kOtherNames.end())
+        unsupported(type, fmt::format("the optimizer {} is not there", value_text(type)), use);
+    const auto near = nearest_name(name, kNames);
     type.fail("unknown-name",
               fmt::format("{}: there is no optimizer \"{}\"", type.path(), value_text(type)),
-              shown.empty() ? "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\""
-                            : fmt::format("use \"{}\"", shown));
+              near ? fmt::format("use \"{}\"", *near) : use);
 }
 
 class ParameterReader {

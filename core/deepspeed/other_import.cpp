@@ -218,7 +218,8 @@ void read_other_sections(const YamlMap& top, DeepSpeedConfig& config) {
     read_gradient_scale(top, config);
     const auto sequence = find_given(top, "sequence_parallel_size", "", config);
     if (sequence && whole_number(*sequence, {1, 1'000'000}) > 1)
-        unsupported(*sequence, "sequences cannot be divided over data-parallel ranks", "remove it");
+        unsupported(*sequence, "sequence parallelism is not read from the file",
+                    "remove it, and give the strategy cp and \"cp_kind: ulysses\"");
     for (const Key& key : kOff) read_off(top, key, config);
     for (const Key& key : kAbsent) {
         const auto value = find_given(top, key.name, "", config);

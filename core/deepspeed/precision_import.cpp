@@ -9,8 +9,6 @@
 namespace shardscope {
 namespace {
 
-constexpr const char* kUseBf16 = "use \"bf16\": {\"enabled\": true}, or remove it for fp32";
-
 // A flag of a section; false where it is not given.
 bool flag(const YamlMap& map, std::string_view key, std::string_view trainer,
           DeepSpeedConfig& config) {
@@ -36,20 +34,25 @@ void check_master(const YamlMap& map, std::string_view key, const std::string& n
     unsupported(value, "master weights and optimizer states are always kept in fp32", "remove it");
 }
 
-// Returns whether fp16 is on.
-bool read_fp16(const YamlMap& top, DeepSpeedConfig& config) {
+// Behind bf16, which must be off where fp16 is on.
+void read_fp16(const YamlMap& top, DeepSpeedConfig& config) {
     const auto map = section(
         top, "fp16",
         {"enabled", "auto_cast", "loss_scale", "initial_scale_power", "loss_scale_window",
          "hysteresis", "consecutive_hysteresis", "min_loss_scale", "fp16_master_weights_and_grads"},
         config);
-    if (!map) return false;
-    if (flag(*map, "enabled", "fp16", config)) return true;
+    if (!map) return;
     check_master(*map, "fp16_master_weights_and_grads",
                  "Fp16_master_weights_and_grads is only supported with ZeRO Stage 1, 2, or 3.",
                  config);
-    add_note(config, map->value(), "fp16 is off: its other keys have no effect");
-    return false;
+    if (!flag(*map, "enabled", "fp16", config))
+        return add_note(config, map->value(), "fp16 is off: its other keys have no effect");
+    const YamlValue enabled = map->require("enabled");
+    if (config.precision.value == DType::bf16)
+        deepspeed_refuses(enabled, "bfloat16 and fp16 modes cannot be simultaneously enabled",
+                          "keep \"bf16\"");
+    config.precision = {DType::fp16, enabled.place()};
+    add_note(config, map->value(), "fp16 is simulated only; scaling the loss takes no time");
 }
 
 void read_bf16(const YamlMap& top, DeepSpeedConfig& config) {
@@ -82,14 +85,14 @@ void read_bf16(const YamlMap& top, DeepSpeedConfig& config) {
         }
 }
 
-// DeepSpeed's words for element types, and what cannot be trained in.
+// DeepSpeed's words for element types.
 DType read_dtype(const YamlValue& value, const std::string& message) {
     const std::string word = value.text();
     if (word == "fp32") return DType::fp32;
     if (word == "bf16") return DType::bf16;
-    if (word == "fp16") unsupported(value, "fp16 is not there", "use bf16 or fp32");
+    if (word == "fp16") return DType::fp16;
     deepspeed_refuses(value, fmt::format("{} Got: {}", message, value_text(value)),
-                      "use bf16 or fp32");
+                      "use bf16, fp16 or fp32");
 }
 
 void read_data_types(const YamlMap& top, DeepSpeedConfig& config) {
@@ -117,15 +120,8 @@ void read_data_types(const YamlMap& top, DeepSpeedConfig& config) {
 }  // namespace
 
 void read_precision(const YamlMap& top, DeepSpeedConfig& config) {
-    const bool fp16 = read_fp16(top, config);
     read_bf16(top, config);
-    if (fp16) {
-        const YamlValue enabled = YamlMap::open(top.require("fp16")).require("enabled");
-        if (config.precision.value == DType::bf16)
-            deepspeed_refuses(enabled, "bfloat16 and fp16 modes cannot be simultaneously enabled",
-                              "keep \"bf16\"");
-        unsupported(enabled, "fp16 is not there", kUseBf16);
-    }
+    read_fp16(top, config);
     read_data_types(top, config);
 }
 

@@ -179,11 +179,11 @@ void complete_strategy(const DeepSpeedEntry& entry, const TrainingSpec& training
     const Bytes bucket = deepspeed_bucket(config, gradients);
     const auto own = map.find("bucket");
     if (!own) s.bucket = bucket;
-    if (own && config.reduce_bucket.given() && s.bucket != bucket)
+    if (own && config.reduce_bucket.given() && bucket_size(s) != bucket)
         disagree(fmt::format("{}: reduce_bucket_size is {} elements of {}, {} bytes",
                              config.reduce_bucket.place, config.reduce_bucket.value,
                              name_of(gradients), bucket.value),
-                 said(own->place(), "bucket", fmt::format("{} bytes", s.bucket.value)));
+                 said(own->place(), "bucket", fmt::format("{} bytes", bucket_size(s).value)));
 }
 
 // What resolve_batch reads: the file's numbers, and the scenario's where the file leaves them open.

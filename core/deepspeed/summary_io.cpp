@@ -41,14 +41,31 @@ TrainingSpec training_of(const DeepSpeedSummary& summary) {
     training.precision = config.precision.value;
     if (config.gradient_dtype.value != training.precision)
         training.gradient_dtype = config.gradient_dtype.value;
-    if (training.gradient_dtype == DType::bf16)
-        throw Error("gradient-dtype",
-                    fmt::format("{}: gradients in bf16 do not go with precision fp32",
-                                config.gradient_dtype.place),
-                    "use fp32, or \"bf16\": {\"enabled\": true}");
+    if (training.gradient_dtype && *training.gradient_dtype != DType::fp32) {
+        const std::string_view gradients = name_of(*training.gradient_dtype);
+        throw Error(
+            "gradient-dtype",
+            fmt::format("{}: gradients in {} do not go with precision {}",
+                        config.gradient_dtype.place, gradients, name_of(training.precision)),
+            fmt::format("use fp32, or \"{}\": {{\"enabled\": true}}", gradients));
+    }
     if (config.optimizer) training.optimizer = config.optimizer->spec();
     training.clip = config.clip.value;
     return training;
+}
+
+// Groups of ranks that the file asks for must go with the ranks. What a cluster has for offload is not known here.
+void check_degrees_of(const DeepSpeedSummary& summary) {
+    Scenario scenario;
+    scenario.cluster = ranks(summary.world);
+    scenario.training = summary.training;
+    Strategy strategy = summary.strategy;
+    strategy.offload = {};
+    if (!summary.batch) {
+        scenario.training.global_batch = summary.dp;
+        strategy.micro_batch = 1;
+    }
+    layout_for(scenario, strategy);
 }
 
 DType gradient_dtype(const TrainingSpec& training) {
@@ -195,6 +212,7 @@ DeepSpeedSummary summarise_deepspeed(DeepSpeedConfig config, int world, int tp, 
     summary.training = training_of(summary);
     check_deepspeed(file, pp, gradient_dtype(summary.training));
     strategy.bucket = deepspeed_bucket(file, gradient_dtype(summary.training));
+    check_degrees_of(summary);
     return summary;
 }
 

@@ -99,8 +99,8 @@ Bytes bucket_of(const Strategy& strategy, const ProfileRules& rules, const Layou
     // Megatron cuts what it reduces beside the backward pass, on the first stage: on others only the last micro-batch
     // is left to hide behind (DistributedDataParallel of Megatron-Core: bucket_size).
     const bool cuts = strategy.profile == RuntimeProfile::megatron && rules.overlaps_reduction &&
-                      stage == 0 && strategy.bucket == default_bucket(strategy.profile);
-    if (!cuts) return strategy.bucket;
+                      stage == 0 && !strategy.bucket;
+    if (!cuts) return bucket_size(strategy);
     constexpr std::int64_t kElements = 40'000'000, kPerRank = 1'000'000;
     return Bytes(std::max(kElements, kPerRank * layout.replicas()) * size_of(gradient));
 }

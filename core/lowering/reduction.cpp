@@ -295,7 +295,7 @@ BufferId Reduction::copied(UnitId id, BufferId store, Stream stream) {
 
 std::int64_t Reduction::bucket_elements(const Unit& unit, DType type) const {
     const bool whole = context_.rules.allocates_buckets && context_.zero < 3;
-    return whole ? std::max(unit.padded, context_.strategy.bucket.value / size_of(type))
+    return whole ? std::max(unit.padded, bucket_size(context_.strategy).value / size_of(type))
                  : unit.padded;
 }
 

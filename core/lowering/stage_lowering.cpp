@@ -52,7 +52,7 @@ StageLowering::StageLowering(LoweringContext& context)
     const Model& model = context.model;
     if (context.rules.allocates_buckets && context.zero == 3)
         context.builder.buffer("reduce bucket",
-                               context.strategy.bucket.value / size_of(context.gradient),
+                               bucket_size(context.strategy).value / size_of(context.gradient),
                                context.gradient, Category::communication, Residence::persistent);
     if (context.rules.keeps_stage_tensors && context.chunks.back().last == model.layers.size())
         context.builder.buffer(

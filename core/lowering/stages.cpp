@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <regex>
 
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/strategy/layer_pattern.h"
 
 namespace shardscope {
 namespace {
@@ -37,7 +37,7 @@ std::vector<double> weights_of(const Model& model, const Strategy& s) {
     // Blocks that every chunk can have as many of leave what surrounds them to go along.
     const double around = blocks % (s.pp * s.chunks_per_stage()) == 0 ? 0 : 1;
     std::regex pattern;
-    if (s.partition.kind == PartitionKind::pattern) pattern = std::regex(s.partition.pattern);
+    if (s.partition.kind == PartitionKind::pattern) pattern = compiled_pattern(s.partition.pattern);
     // In a V the first stage has both ends, and a table that they share once.
     const bool in_a_v = s.schedule == Schedule::zero_bubble_v;
     std::vector<double> weights;

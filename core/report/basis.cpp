@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "core/catalogue.h"
+#include "core/cluster/cluster_source.h"
 #include "core/csv_reader.h"
 #include "core/error.h"
 #include "core/strategy/product_limits.h"
@@ -74,16 +77,63 @@ std::string counted(std::size_t count, const char* noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+using Efficiencies = std::pair<double, double>;  // of training, and of memory
+
+// Those that GPUs of the catalogue have.
+const std::multimap<Architecture, Efficiencies>& catalogue_efficiencies() {
+    static const auto all = [] {
+        std::multimap<Architecture, Efficiencies> found;
+        for (const CatalogueEntry& entry : cluster_catalogue()) {
+            const Device device = catalogue_cluster(std::string(entry.name)).device;
+            found.emplace(device.architecture,
+                          Efficiencies{device.training_efficiency, device.memory_efficiency});
+        }
+        return found;
+    }();
+    return all;
+}
+
+bool has_own_efficiencies(const Device& device) {
+    if (!device.calibration.empty()) return false;
+    const auto [first, last] = catalogue_efficiencies().equal_range(device.architecture);
+    return std::none_of(first, last, [&](const auto& entry) {
+        return entry.second == Efficiencies{device.training_efficiency, device.memory_efficiency};
+    });
+}
+
 // What of a GPU's description is no data-sheet value.
 std::string fitted_of(const Device& device, const std::vector<AccuracyRow>& accuracy) {
-    if (device.kind != DeviceKind::gpu || device.training_efficiency == 1) return "";
+    if (device.kind != DeviceKind::gpu || has_own_efficiencies(device)) return "";
     const std::string_view on = kArchitectures[static_cast<std::size_t>(device.architecture)];
     const bool measured = std::ranges::any_of(
         accuracy, [&](const AccuracyRow& row) { return row.architecture == on; });
-    return fmt::format(
-        "; training_efficiency {:g} and memory_efficiency {:g} are {}", device.training_efficiency,
-        device.memory_efficiency,
-        measured ? "fitted to published training of this generation" : "assumed as of an A100");
+    return fmt::format("; training_efficiency {:g} and memory_efficiency {:g} are {}",
+                       device.training_efficiency, device.memory_efficiency,
+                       measured ? "fitted to published training of this generation"
+                                : "assumptions: no training on this generation was measured");
+}
+
+// Takes what rests on constants that are not the fitted ones from the basis, and says which they are.
+void set_apart_own(const Device& device, RuntimeProfile profile, Basis& basis) {
+    const auto own = [&](std::string constant, std::optional<AccuracyRow>& quantity) {
+        basis.own.push_back(std::move(constant));
+        quantity.reset();
+    };
+    if (has_own_efficiencies(device)) {
+        own(fmt::format("training_efficiency {:g}", device.training_efficiency), basis.time);
+        own(fmt::format("memory_efficiency {:g}", device.memory_efficiency), basis.time);
+    }
+    const ProfileConstants& stated = device.constants_of(profile);
+    const ProfileConstants& fitted = fitted_constants(profile);
+    const auto compare = [&](const char* name, auto ProfileConstants::*constant,
+                             std::optional<AccuracyRow>& quantity) {
+        if (stated.*constant != fitted.*constant) own(name, quantity);
+    };
+    compare("launch", &ProfileConstants::launch, basis.time);
+    compare("waiting_launch", &ProfileConstants::waiting_launch, basis.time);
+    compare("list_bandwidth", &ProfileConstants::list_bandwidth, basis.time);
+    compare("process", &ProfileConstants::process, basis.memory);
+    compare("scratch", &ProfileConstants::scratch, basis.memory);
 }
 
 std::string constants_of(const Cluster& cluster, const std::vector<AccuracyRow>& accuracy) {
@@ -156,6 +206,7 @@ Basis basis_of(const Scenario& scenario, const Strategy& strategy,
     const bool part =
         basis.memory && !basis.memory->profile.empty() && basis.memory->quantity != "process";
     if (part) basis.process = comparable(accuracy, {}, {}, "process");
+    set_apart_own(cluster.device, strategy.profile, basis);
     return basis;
 }
 

@@ -47,6 +47,9 @@ struct Basis {
     std::optional<AccuracyRow> time, memory;
     // Where `memory` is of the profile, but of what an allocator held, a part of the peak: of processes of any profile.
     std::optional<AccuracyRow> process;
+    // Constants that the cluster's description states otherwise than they were fitted, "training_efficiency 0.95".
+    // What depends on them is not comparable: `time`, or `memory`, is empty.
+    std::vector<std::string> own;
     std::string constants;  // which were measured, and which are data-sheet values
 
     bool operator==(const Basis&) const = default;

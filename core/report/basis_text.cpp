@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "core/nearest.h"
 #include "core/report/figures.h"
@@ -84,13 +85,21 @@ std::string_view profile_of(const Report& report, const StrategyReport& strategy
     return "";
 }
 
+// Why a figure has no error, where that is not for want of measured runs.
+std::string without_comparison(const Basis& basis) {
+    if (!basis.own.empty())
+        return fmt::format("; {} {} not as fitted: no error of such predictions is known",
+                           fmt::join(basis.own, ", "), basis.own.size() == 1 ? "is" : "are");
+    if (basis.memory || basis.time) return "";
+    return "; its profile cannot run this: nothing to compare with";
+}
+
 std::string strategy_line(const StrategyReport& strategy) {
     const Result& result = *strategy.simulated;
-    const bool compared = result.basis->memory || result.basis->time;
     return fmt::format("{}: {}, {}; step time {}{}\n", strategy.name,
                        strategy.status == Status::fits ? "fits" : "does not fit",
                        memory_with_error(result), time_with_error(result),
-                       compared ? "" : "; its profile cannot run this: nothing to compare with");
+                       without_comparison(*result.basis));
 }
 
 }  // namespace
@@ -125,11 +134,12 @@ std::string basis_text(const Report& report) {
         const Basis& basis = *strategy.simulated->basis;
         constants = basis.constants;
         lines += strategy_line(strategy);
-        if (!basis.memory && !basis.time) continue;
+        if (!basis.memory && !basis.time && basis.own.empty()) continue;
         compared = true;
         const std::string_view profile = profile_of(report, strategy);
-        comparisons.add(basis.memory, "memory", profile, basis.process);
-        comparisons.add(basis.time, "time", profile);
+        if (basis.memory || basis.own.empty())
+            comparisons.add(basis.memory, "memory", profile, basis.process);
+        if (basis.time || basis.own.empty()) comparisons.add(basis.time, "time", profile);
     }
     if (constants.empty()) return "";
     // Where nothing is, as on CPUs, no line of a strategy says more than the tables.

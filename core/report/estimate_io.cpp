@@ -120,12 +120,13 @@ Json variation_json(const StepVariation& variation) {
     json["p5_s"] = variation.p5.value;
     json["p50_s"] = variation.p50.value;
     json["p95_s"] = variation.p95.value;
+    json["busy_s"] = variation.busy.value;
     return json;
 }
 
 StepVariation read_variation(const YamlValue& value) {
     const YamlMap map(value, {"kernel_jitter", "rank_jitter", "stragglers", "seed", "steps",
-                              "mean_s", "p5_s", "p50_s", "p95_s"});
+                              "mean_s", "p5_s", "p50_s", "p95_s", "busy_s"});
     StepVariation variation;
     variation.disturbance.kernel_jitter = number_or_infinity(map, "kernel_jitter");
     variation.disturbance.rank_jitter = number_or_infinity(map, "rank_jitter");
@@ -141,6 +142,7 @@ StepVariation read_variation(const YamlValue& value) {
     variation.p5 = seconds_or_infinity(map, "p5_s");
     variation.p50 = seconds_or_infinity(map, "p50_s");
     variation.p95 = seconds_or_infinity(map, "p95_s");
+    if (map.find("busy_s")) variation.busy = seconds_or_infinity(map, "busy_s");
     return variation;
 }
 
@@ -176,6 +178,7 @@ void add_estimates(const Result& result, nlohmann::ordered_json& json) {
         json["basis"] = {{"time", accuracy_json(result.basis->time)},
                          {"memory", accuracy_json(result.basis->memory)},
                          {"process", accuracy_json(result.basis->process)},
+                         {"own", result.basis->own},
                          {"constants", result.basis->constants}};
 }
 
@@ -183,12 +186,17 @@ void read_estimates(const YamlMap& map, Result& result) {
     if (const auto run = map.find("run")) result.run = read_run_estimate(*run);
     if (const auto variation = map.find("variation")) result.variation = read_variation(*variation);
     if (const auto found = map.find("basis")) {
-        const YamlMap basis(*found, {"time", "memory", "process", "constants"});
+        const YamlMap basis(*found, {"time", "memory", "process", "own", "constants"});
         result.basis = Basis{read_accuracy_row(basis.require("time")),
-                             read_accuracy_row(basis.require("memory")), std::nullopt,
+                             read_accuracy_row(basis.require("memory")),
+                             std::nullopt,
+                             {},
                              basis.require("constants").string()};
         if (const auto process = basis.find("process"))
             result.basis->process = read_accuracy_row(*process);
+        if (const auto own = basis.find("own"))
+            for (const YamlValue& constant : own->items())
+                result.basis->own.push_back(constant.string());
     }
 }
 

@@ -67,6 +67,8 @@ std::vector<std::string> csv_columns() {
                                      "peak_phase"};
     for (std::size_t i = 0; i < kCategories; ++i)
         columns.push_back(std::string(category_name(static_cast<Category>(i))) + "_bytes");
+    columns.insert(columns.end(), {"mean_s", "p5_s", "p50_s", "p95_s"});
+    columns.insert(columns.end(), {"run_s", "goodput", "energy_j", "price"});
     columns.insert(columns.end(), {"error_rule", "error_message", "error_fix"});
     return columns;
 }
@@ -76,6 +78,22 @@ Json published_json(const PublishedComparison& comparison) {
     json["simulated"] = comparison.ours ? Json(*comparison.ours) : Json(nullptr);
     json["difference"] = comparison.difference ? Json(*comparison.difference) : Json(nullptr);
     return json;
+}
+
+void add_variation(const std::optional<StepVariation>& variation,
+                   std::vector<std::string>& fields) {
+    const StepVariation steps = variation.value_or(StepVariation{});
+    for (const Seconds time : {steps.mean, steps.p5, steps.p50, steps.p95})
+        fields.push_back(csv_number(variation ? time.value : kUnknownFigure));
+}
+
+void add_run(const std::optional<RunEstimate>& estimate, std::vector<std::string>& fields) {
+    const RunEstimate run = estimate.value_or(RunEstimate{});
+    const double goodput = run.goodput ? run.goodput->part : kUnknownFigure;
+    const auto known = [](double value) { return value > 0 ? value : kUnknownFigure; };
+    for (const double value :
+         {known(run.expected.value), goodput, known(run.energy.value), known(run.price)})
+        fields.push_back(csv_number(value));
 }
 
 // The fields between `result` and the error; as many empty ones where there is no result.
@@ -98,6 +116,8 @@ std::vector<std::string> csv_result(const Result* result) {
     fields.push_back(fmt::format("{}", result->peak_rank.value));
     fields.emplace_back(phase_name(memory.peak_phase));
     for (const Bytes bytes : memory.categories) fields.push_back(fmt::format("{}", bytes.value));
+    add_variation(result->variation, fields);
+    add_run(result->run, fields);
     return fields;
 }
 

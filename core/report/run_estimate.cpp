@@ -60,14 +60,11 @@ Seconds mean_step_time(const Result& result) {
 }
 
 double utilisation(const Result& result) {
-    const Seconds wall = mean_step_time(result);
-    double sum = 0;
-    for (const RankTrace& trace : result.ranks) {
-        if (trace.steps.empty()) continue;
-        const StepTime& step = trace.steps.front();
-        sum += trace.multiplicity * ((step.compute + step.optimizer - step.host_wait) / wall);
-    }
-    return std::min(1.0, sum / std::max(1, result.gpus()));
+    if (const auto& varied = result.variation) return varied->busy / varied->mean;
+    Seconds sum;
+    for (const RankTrace& trace : result.ranks)
+        if (!trace.steps.empty()) sum += trace.multiplicity * trace.steps.front().busy();
+    return std::min(1.0, sum / (std::max(1, result.gpus()) * result.step_time));
 }
 
 std::optional<RunEstimate> estimate_run(const Scenario& scenario, const Plan& plan,

@@ -40,8 +40,8 @@ struct RunEstimate {
 // A step of a run: the mean of disturbed ones where the result has them (Result::variation), else Result::step_time.
 Seconds mean_step_time(const Result& result);
 
-// Utilisation of the GPUs as the power model has it: the mean over ranks of the computing part of a step, of
-// mean_step_time. What a straggler computes longer counts as waiting.
+// Utilisation of the GPUs as the power model has it: the mean over ranks, and over disturbed steps where the result has
+// them, of the computing part of a step.
 double utilisation(const Result& result);
 
 // Part of its power that a waiting GPU draws where the cluster does not say.

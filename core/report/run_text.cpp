@@ -146,6 +146,21 @@ std::string run_heading(const Scenario& scenario) {
     return fmt::format("A run of {} steps", format_count(scenario.training.steps));
 }
 
+// What of the table is not known.
+std::string missing_remarks(const Scenario& scenario) {
+    const ClusterOperation& operation = scenario.cluster.operation;
+    std::string text;
+    if (!(operation.price_per_gpu_hour > 0))
+        text += "The cluster states no operation.price_per_gpu_hour: the price is not known.\n";
+    if (!(operation.node_mtbf.value > 0))
+        text += fmt::format("The cluster states no operation.node_mtbf: {}.\n",
+                            scenario.training.checkpoint_interval
+                                ? "neither failures nor checkpoints take time, whatever "
+                                  "training.checkpoint_interval says"
+                                : "nothing fails, and no checkpoint is written");
+    return text;
+}
+
 // What the power of the table leaves out or takes for granted.
 std::string power_remarks(const Cluster& cluster) {
     if (cluster.device.kind != DeviceKind::gpu) return "";
@@ -168,7 +183,7 @@ std::string run_text(const Report& report) {
     const TextTable cost = cost_table(report);
     if (cost.empty()) return "";
     std::string text = fmt::format("\n{}\n\n{}", run_heading(report.scenario), cost.to_string());
-    text += power_remarks(report.scenario.cluster);
+    text += missing_remarks(report.scenario) + power_remarks(report.scenario.cluster);
     const auto varies = [](const StrategyReport& s) {
         return s.simulated && s.simulated->variation;
     };

@@ -6,17 +6,16 @@
 
 namespace shardscope {
 
-StepVariation variation_of(std::vector<Seconds> times) {
+StepVariation variation_of(const std::vector<DisturbedStep>& steps) {
     std::vector<double> ascending;
-    double sum = 0;
-    for (const Seconds time : times) {
-        ascending.push_back(time.value);
-        sum += time.value;
+    StepVariation variation;
+    for (const DisturbedStep& step : steps) {
+        ascending.push_back(step.wall.value);
+        variation.mean += step.wall / static_cast<double>(steps.size());
+        variation.busy += step.busy / static_cast<double>(steps.size());
     }
     std::ranges::sort(ascending);
-    StepVariation variation;
-    variation.steps = static_cast<int>(times.size());
-    variation.mean = Seconds(sum / static_cast<double>(times.size()));
+    variation.steps = static_cast<int>(steps.size());
     variation.p5 = Seconds(percentile(ascending, 0.05));
     variation.p50 = Seconds(percentile(ascending, 0.5));
     variation.p95 = Seconds(percentile(ascending, 0.95));

@@ -31,11 +31,17 @@ struct StepVariation {
     Disturbance disturbance;
     int steps = 0;
     Seconds mean, p5, p50, p95;
+    Seconds busy;  // kernels on the compute stream (StepTime::busy), mean over steps and ranks
 
     bool operator==(const StepVariation&) const = default;
 };
 
-// Of times in any order, at least one.
-StepVariation variation_of(std::vector<Seconds> times);
+struct DisturbedStep {
+    Seconds wall;  // of the slowest rank
+    Seconds busy;  // mean over ranks
+};
+
+// Of steps in any order, at least one.
+StepVariation variation_of(const std::vector<DisturbedStep>& steps);
 
 }  // namespace shardscope

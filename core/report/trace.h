@@ -48,6 +48,9 @@ struct StepTime {
         optimizer;  // compute stream busy with the optimizer phase, or waiting for the host's part
     // Of `compute` and `optimizer`: waiting for what the host computes.
     Seconds host_wait{};
+
+    // Kernels on the compute stream.
+    Seconds busy() const { return compute + optimizer - host_wait; }
 };
 
 struct MemoryUse {

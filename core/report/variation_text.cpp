@@ -36,6 +36,7 @@ std::string variation_text(const Report& report) {
     const TimeUnit unit(largest);
     TextTable table;
     table.add_column("strategy", TextTable::Align::left);
+    table.add_column("steps");
     table.add_column(fmt::format("all alike\n{}", unit.name()));
     table.add_column(fmt::format("mean\n{}", unit.name()));
     table.add_column("longer\n%");
@@ -45,12 +46,13 @@ std::string variation_text(const Report& report) {
         if (!strategy.simulated || !strategy.simulated->variation) continue;
         const Result& result = *strategy.simulated;
         const StepVariation& variation = *result.variation;
-        table.add_row({strategy.name, unit.format(result.step_time), unit.format(variation.mean),
+        table.add_row({strategy.name, format_count(std::int64_t{variation.steps}),
+                       unit.format(result.step_time), unit.format(variation.mean),
                        fmt::format("{:+.1f}", 100 * (variation.mean / result.step_time - 1)),
                        unit.format(variation.p5), unit.format(variation.p50),
                        unit.format(variation.p95)});
     }
-    return fmt::format("\nStep time where ranks do not run alike: {} steps, {}\n\n{}", first->steps,
+    return fmt::format("\nStep time where ranks do not run alike: {}\n\n{}",
                        disturbance_text(first->disturbance), table.to_string());
 }
 

@@ -193,10 +193,12 @@ bool operator==(const Strategy& a, const Strategy& b) {
 }
 
 void set_profile(Strategy& strategy, RuntimeProfile profile) {
-    if (strategy.bucket == default_bucket(strategy.profile))
-        strategy.bucket = default_bucket(profile);
     if (profile == RuntimeProfile::shardscope) strategy.expandable_segments.reset();
     strategy.profile = profile;
+}
+
+Bytes bucket_size(const Strategy& strategy) {
+    return strategy.bucket.value_or(default_bucket(strategy.profile));
 }
 
 std::string recompute_text(const Recompute& recompute) {

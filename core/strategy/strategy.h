@@ -145,10 +145,10 @@ struct Strategy {
     bool quantized_gradients = false;
     std::optional<std::int64_t>
         micro_batch;  // samples per rank and micro-batch; empty: training.micro_batch
-    Bytes bucket{25 * 1024 *
-                 1024};  // gradients are reduced in buckets of at least this size (PyTorch
-                         // DDP's default); zero 3 reduces and gathers layer by layer
-    int prefetch = 1;    // zero 3: layers gathered ahead of the one that computes
+    // Gradients are reduced in buckets of at least this size; empty: the profile's (bucket_size). Zero 3 reduces
+    // and gathers layer by layer.
+    std::optional<Bytes> bucket;
+    int prefetch = 1;  // zero 3: layers gathered ahead of the one that computes
     ReduceAt reduce_at = ReduceAt::by_stage;
     // Gradients are reduced beside the backward pass; empty: as the profile does. Megatron's
     // --overlap-grad-reduce.
@@ -179,9 +179,11 @@ struct Strategy {
     }
 };
 
-// Takes on the profile, and its default bucket where the strategy has the default of its old one. shardscope's has
-// no segments to be expandable.
+// Takes on the profile. shardscope's has no segments to be expandable.
 void set_profile(Strategy& strategy, RuntimeProfile profile);
+
+// The strategy's buckets: its own word, or the profile's default_bucket.
+Bytes bucket_size(const Strategy& strategy);
 
 // What the strategy's context parallelism is: its own word, or the profile's. Megatron passes keys and
 // values round (--cp-comm-type p2p), FSDP's stack, torchtitan, gathers them, DeepSpeed has Ulysses.

@@ -182,6 +182,14 @@ void read_flag(const YamlMap& map, const char* key, std::optional<bool>& flag) {
     if (!found->is_word("auto")) flag = found->boolean();
 }
 
+// `auto` is the profile's default.
+void read_bucket(const YamlMap& map, std::optional<Bytes>& bucket) {
+    const auto found = map.find("bucket");
+    if (!found) return;
+    bucket.reset();
+    if (!found->is_word("auto")) bucket = found->bytes(kBucket);
+}
+
 // What goes on beside what.
 void read_overlap(const YamlMap& map, Strategy& s) {
     read_flag(map, "overlap_reduce", s.overlap_reduce);
@@ -300,7 +308,7 @@ Strategy read_strategy(const YamlValue& value, const std::string& folder,
     map.read("quantized_gradients", s.quantized_gradients);
     if (const auto found = map.find("micro_batch")) s.micro_batch = read_micro_batch(*found);
     if (const auto found = map.find("profile")) set_profile(s, read_profile(*found));
-    map.read("bucket", s.bucket, kBucket);
+    read_bucket(map, s.bucket);
     map.read("prefetch", s.prefetch, kPrefetch);
     if (const auto found = map.find("reduce_at")) {
         s.reduce_at = static_cast<ReduceAt>(found->choice(kReduceAt, "time to reduce"));
@@ -396,7 +404,7 @@ nlohmann::ordered_json strategy_to_json(const Strategy& s) {
     out["secondary_shard"] = ranks_to_json(s.secondary_shard, "none");
     out["quantized_gradients"] = s.quantized_gradients;
     out["micro_batch"] = value_or_auto(s.micro_batch);
-    out["bucket"] = s.bucket.value;
+    out["bucket"] = s.bucket ? nlohmann::ordered_json(s.bucket->value) : "auto";
     out["prefetch"] = s.prefetch;
     out["reduce_at"] = kReduceAt[static_cast<std::size_t>(s.reduce_at)];
     out["overlap_reduce"] = value_or_auto(s.overlap_reduce);

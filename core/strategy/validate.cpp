@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "core/nearest.h"
 #include "core/strategy/check_dispatch.h"
 #include "core/strategy/check_offload.h"
+#include "core/strategy/layer_pattern.h"
 #include "core/strategy/zero_plus_plus.h"
 
 namespace shardscope {
@@ -347,7 +347,7 @@ std::string place_of(const Strategy& strategy) {
 
 std::string pattern_fault(const std::string& pattern) {
     try {
-        const std::regex compiled(pattern);
+        compiled_pattern(pattern);
         return "";
     } catch (const std::regex_error& error) {
         std::string reason = error.what();

@@ -61,7 +61,7 @@ ValidationConstants parse_constants(const std::string& text, const std::string& 
         for (const LinkTypeFacts& facts : link_types()) names.push_back(facts.name);
         read_fractions<LinkType>(*found, names, {{"efficiency", constants.link_efficiency}});
     }
-    if (const auto found = map.find("profiles")) constants.profiles = read_profiles(*found);
+    if (const auto found = map.find("profiles")) read_profiles(*found, constants.profiles);
     return constants;
 }
 

@@ -156,11 +156,18 @@ void add_product(std::vector<StrategyField>& fields) {
          .noun = "bucket",
          .label = "Bucket",
          .hint = "Gradients are reduced in buckets of at least this size (ZeRO 0 to 2)",
-         .value = [](const Strategy& s) { return static_cast<int>(s.bucket.value / kMiB); },
-         .set = [](Strategy& s, int value) { s.bucket = Bytes(value * kMiB); },
-         .least = 1,
+         .value =
+             [](const Strategy& s) {
+                 if (!s.bucket) return 0;
+                 return static_cast<int>(std::max<std::int64_t>(1, s.bucket->value / kMiB));
+             },
+         .set =
+             [](Strategy& s, int value) {
+                 s.bucket = value > 0 ? std::optional(Bytes(value * kMiB)) : std::nullopt;
+             },
          .most = kMostBucket,
-         .suffix = " MiB"});
+         .suffix = " MiB",
+         .words = {{0, "auto"}}});
     fields.push_back({.kind = Kind::number,
                       .name = "prefetch",
                       .noun = "prefetch",

@@ -101,7 +101,7 @@ TEST(Tutorial, DeepSpeedFilesAreReadAsTheyStand) {
     EXPECT_EQ(scenario.training.optimizer.kind, OptimizerKind::adamw);
     for (std::size_t stage = 1; stage <= 3; ++stage) {
         EXPECT_EQ(scenario.strategies[stage].zero, static_cast<int>(stage));
-        EXPECT_EQ(scenario.strategies[stage].bucket.value, 2'000'000'000);
+        EXPECT_EQ(scenario.strategies[stage].bucket->value, 2'000'000'000);
         EXPECT_EQ(scenario.strategies[stage].micro_batch, 16);
     }
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/csv_reader.h"
 #include "core/strategy/runtime_profile.h"
 #include "tests/cli/process.h"
 
@@ -122,6 +123,56 @@ TEST_F(Simulate, ProfilesAreComparedOrChosen) {
     const auto unknown = shardscope({"simulate", "gpt2.yaml", "--profile", "horovod"});
     EXPECT_EQ(unknown.exit_code, 2);
     EXPECT_THAT(unknown.err, HasSubstr("horovod"));
+}
+
+// The scenario of a report can be simulated again, with what was published of the strategies that are in it.
+TEST_F(Simulate, TheScenarioOfAReportIsOne) {
+    write("gpt2.yaml",
+          "name: published\nmodel: gpt2-124m\ntraining: {global_batch: 64, micro_batch: 1, "
+          "precision: bf16}\ncluster: h100-sxm\n"
+          "strategies: [{name: z2, zero: 2, profile: deepspeed}, {name: z1, zero: 1}]\n"
+          "published: [{strategy: z2, quantity: step_time, value: 1, source: x}, "
+          "{strategy: z1, quantity: step_time, value: 1, source: x}]\n");
+    using Words = std::vector<std::string>;
+    const std::pair<Words, std::size_t> kChoices[] = {
+        {{"--strategy", "z1"}, 1}, {{"--profile", "all"}, 2}, {{"--profile", "megatron"}, 2}};
+    for (const auto& [words, published] : kChoices) {
+        Words line{"simulate", "gpt2.yaml", "--json"};
+        line.insert(line.end(), words.begin(), words.end());
+        const auto finished = shardscope(line);
+        ASSERT_EQ(finished.exit_code, 0) << finished.err;
+        const Json report = Json::parse(finished.out);
+        EXPECT_EQ(report["published"].size(), published) << words[0];
+        write("again.yaml", report["scenario"].dump());
+        const auto again = shardscope({"show", "again.yaml"});
+        EXPECT_EQ(again.exit_code, 0) << words[0] << " " << again.err;
+    }
+    const auto twice = shardscope({"simulate", "gpt2.yaml", "--strategy", "z1", "--strategy=z1"});
+    EXPECT_EQ(twice.exit_code, 2);
+    EXPECT_THAT(twice.err, HasSubstr("there twice"));
+}
+
+// --csv has columns for what the options ask for.
+TEST_F(Simulate, CsvHasDisturbedStepsAndTheRun) {
+    write("gpt2.yaml",
+          "name: run\nmodel: gpt2-124m\ntraining: {global_batch: 64, micro_batch: 1, precision: "
+          "bf16, tokens: 1e9}\ncluster: {gpu: h100-sxm, operation: {price_per_gpu_hour: 2}}\n"
+          "strategies: [{name: z2, zero: 2}]\n");
+    const auto fields = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> line{"simulate", "gpt2.yaml", "--csv"};
+        line.insert(line.end(), more.begin(), more.end());
+        const CsvTable table = parse_csv(shardscope(line).out, "out.csv");
+        std::map<std::string, std::string> found;
+        for (std::size_t c = 0; c < table.columns.size(); ++c)
+            found[table.columns[c]] = table.rows.at(0).fields.at(c);
+        return found;
+    };
+    auto alike = fields({}), disturbed = fields({"--rank-jitter", "0.1", "--jitter-steps", "5"});
+    EXPECT_EQ(alike.at("mean_s"), "");
+    EXPECT_EQ(alike.at("goodput"), "");
+    EXPECT_GT(std::stod(alike.at("price")), 0);
+    EXPECT_GT(std::stod(disturbed.at("mean_s")), std::stod(disturbed.at("step_time_s")));
+    EXPECT_GT(std::stod(disturbed.at("run_s")), std::stod(alike.at("run_s")));
 }
 
 TEST_F(Simulate, OnlyInvalidStrategiesExitWith3AfterTheObject) {
@@ -242,7 +293,7 @@ TEST_F(Simulate, JitterAndStragglersAreSetBesideTheStep) {
         "3=2",      "--straggler=5=1.5", "--jitter-steps", "10"};
     const auto text = shardscope(line);
     EXPECT_EQ(text.exit_code, 0) << text.err;
-    EXPECT_THAT(text.out, HasSubstr("10 steps, kernels ± 10 %, rank 3 × 2, rank 5 × 1.5, seed 1"));
+    EXPECT_THAT(text.out, HasSubstr("kernels ± 10 %, rank 3 × 2, rank 5 × 1.5, seed 1"));
     std::vector<std::string> as_json = line;
     as_json.push_back("--json");
     const Json report = Json::parse(shardscope(as_json).out);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/cluster/cluster_source.h"
 #include "core/report/basis_text.h"
 #include "core/report/report.h"
 #include "core/scenario_io.h"
@@ -147,6 +148,30 @@ TEST(Basis, WhatAProductCannotRunHasNoErrorBar) {
     EXPECT_THAT(basis_text(report),
                 HasSubstr("\nbeyond: fits, 71.25 GiB; step time 12.34 s; its profile cannot run "
                           "this: nothing to compare with\nreserved memory: mean"));
+}
+
+// Errors are of predictions with the fitted constants.
+TEST(Basis, ConstantsOfTheScenarioHaveNoErrorBar) {
+    Report report = report_on("a100-80gb", "megatron");
+    Device& device = report.scenario.cluster.device;
+    const auto line = [&] {
+        Result& result = *report.strategies[0].simulated;
+        result.basis = basis_of(report.scenario, report.scenario.strategies[0], table());
+        return basis_text(report);
+    };
+    device.training_efficiency = 0.95;
+    EXPECT_THAT(line(),
+                HasSubstr("run: fits, 71.25 ± 2.14 GiB; step time 12.34 s; training_efficiency "
+                          "0.95, memory_efficiency 0.64 are not as fitted: no error of such "
+                          "predictions is known\nprocess memory"));
+    EXPECT_THAT(line(), testing::Not(HasSubstr("fitted to published training")));
+    EXPECT_THAT(line(), testing::Not(HasSubstr("\ntime:")));
+    device.training_efficiency = catalogue_cluster("a100-80gb").device.training_efficiency;
+    EXPECT_THAT(line(), HasSubstr("step time 12.34 s ± 4.0 %\n"));
+    device.profiles[RuntimeProfile::megatron] = fitted_constants(RuntimeProfile::megatron);
+    EXPECT_THAT(line(), HasSubstr("step time 12.34 s ± 4.0 %\n"));
+    device.profiles[RuntimeProfile::megatron].process = Bytes(1);
+    EXPECT_THAT(line(), HasSubstr("fits, 71.25 GiB; step time 12.34 s ± 4.0 %; process is not"));
 }
 
 TEST(Basis, MalformedTablesAreNamedWithTheirLine) {

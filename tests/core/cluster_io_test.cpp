@@ -217,6 +217,20 @@ TEST(ClusterFile, LaunchesThatWaitRoundTrip) {
     EXPECT_FALSE(catalogue_cluster("a100-80gb").device.blocking_launches);
 }
 
+// A key changes what it names: neither other profiles nor other constants of the file.
+TEST(ClusterFile, ConstantsOfProfilesAreChangedOneByOne) {
+    const TemporaryFile file(
+        "shardscope_profiles_test.yaml",
+        cluster_to_yaml(cluster_from("{gpu: a100-80gb, device: {profiles: {megatron: {process: "
+                                     "30GiB, launch: 500us}, fsdp: {launch: 70us}}}}")));
+    const Cluster read =
+        cluster_from("{file: " + file.path() + ", device: {profiles: {megatron: {launch: 20us}}}}");
+    const ProfileConstants megatron = read.device.constants_of(RuntimeProfile::megatron);
+    EXPECT_EQ(megatron.launch, Seconds(20e-6));
+    EXPECT_EQ(megatron.process, Bytes(std::int64_t{30} << 30));
+    EXPECT_EQ(read.device.constants_of(RuntimeProfile::fsdp).launch, Seconds(70e-6));
+}
+
 TEST(ThisMachine, WithoutCalibrationSaysSo) {
     const ParseOptions options{"/no/such/file.yaml", 3, Bytes(12'000)};
     const Cluster c = cluster_from("{this_machine: {ranks: 4}}", options);

@@ -603,12 +603,13 @@ TEST(Profiles, CopiesOfTheLogitsLiveTogether) {
 TEST(Profiles, BucketsGoWithTheProfileUnlessTheyWereChosen) {
     Strategy s;
     set_profile(s, RuntimeProfile::deepspeed);
-    EXPECT_EQ(s.bucket.value, 1'000'000'000);
+    EXPECT_EQ(bucket_size(s).value, 1'000'000'000);
     set_profile(s, RuntimeProfile::shardscope);
-    EXPECT_EQ(s.bucket, Strategy{}.bucket);
-    s.bucket = Bytes(123);
+    EXPECT_EQ(bucket_size(s).value, 25 << 20);
+    // What is chosen stays, though it be what some profile has anyway.
+    s.bucket = Bytes(25 << 20);
     set_profile(s, RuntimeProfile::megatron);
-    EXPECT_EQ(s.bucket.value, 123);
+    EXPECT_EQ(bucket_size(s).value, 25 << 20);
 }
 
 // Reserved ≥ allocated ≥ what is live, and close to each other where buffers are large.

@@ -70,8 +70,11 @@ void add_estimates(Result& result) {
     variation.p5 = Seconds(0.1);
     variation.p50 = Seconds(0.105);
     variation.p95 = Seconds(0.125);
-    result.basis = Basis{AccuracyRow{"fsdp", "", "time", 7, 0.05, 0.1, -0.01}, std::nullopt,
-                         AccuracyRow{"", "", "process", 9, 0.04, 0.1, 0.02}, "Constants: \"none\""};
+    result.basis = Basis{AccuracyRow{"fsdp", "", "time", 7, 0.05, 0.1, -0.01},
+                         std::nullopt,
+                         AccuracyRow{"", "", "process", 9, 0.04, 0.1, 0.02},
+                         {"launch"},
+                         "Constants: \"none\""};
 }
 
 Report sample() {

@@ -93,18 +93,20 @@ TEST(RunEstimate, WaitingForTheHostIsIdle) {
     EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.5, 1e-9);
 }
 
-// Steps of 2.5 s in the mean instead of 2: a quarter more time and price, and a fifth less of each computing.
+// Steps of 2.5 s in the mean instead of 2: a quarter more time and price. Of a step 1.5 s are computing, since a
+// straggler computes longer.
 TEST(RunEstimate, DisturbedStepsLengthenTheRun) {
     const Scenario scenario = scenario_with(
         ", device: {idle_power: 100W}, operation: {price_per_gpu_hour: 2.5}", ", tokens: 8192000");
     Result result = result_of_two_seconds();
-    result.variation = variation_of({Seconds(2.25), Seconds(2.75)});
+    result.variation =
+        variation_of({{Seconds(2.25), Seconds(1.375)}, {Seconds(2.75), Seconds(1.625)}});
     const auto run = estimate_run(scenario, plan_of(scenario), result);
     ASSERT_TRUE(run);
     EXPECT_NEAR(run->ideal.value, 2500, 1e-9);
     EXPECT_NEAR(run->price, 2.5 * 16 * 2500 / 3600.0, 1e-9);
-    EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.4, 1e-9);
-    EXPECT_NEAR(run->step_energy.value, 2.5 * 16 * 340, 1e-6);
+    EXPECT_NEAR(run->gpu_power.value, 100 + 600 * 0.6, 1e-9);
+    EXPECT_NEAR(run->step_energy.value, 2.5 * 16 * 460, 1e-6);
 }
 
 TEST(RunEstimate, PowerStaysBelowTheLimit) {

@@ -160,9 +160,10 @@ TEST(Scenario, StrategiesReadPresetsAndKeys) {
     EXPECT_EQ(strategy("{preset: zero-2}").name, "zero-2");
     EXPECT_EQ(strategy("{zero: 3, tp: 2}").name, "zero-3 tp2");
     EXPECT_EQ(strategy("{name: ddp}").zero, 0);
-    EXPECT_EQ(strategy("{bucket: 25MiB}").bucket.value, 25 << 20);
-    EXPECT_EQ(strategy("{bucket: 4 MB}").bucket.value, 4'000'000);
-    EXPECT_EQ(strategy("{bucket: 1000}").bucket.value, 1000);
+    EXPECT_EQ(strategy("{bucket: 25MiB}").bucket->value, 25 << 20);
+    EXPECT_EQ(strategy("{bucket: 4 MB}").bucket->value, 4'000'000);
+    EXPECT_EQ(strategy("{bucket: 1000}").bucket->value, 1000);
+    EXPECT_EQ(strategy("{bucket: auto}").bucket, std::nullopt);
     EXPECT_EQ(strategy("{dp: 4, prefetch: 0}").dp, 4);
     EXPECT_EQ(strategy("{reduce_at: micro_batch}").reduce_at, ReduceAt::micro_batch);
     EXPECT_EQ(strategy("{micro_batch: 2}").micro_batch, 2);
@@ -298,7 +299,7 @@ TEST(Scenario, StrategiesKnowTheirPlace) {
 TEST(Scenario, AliasesShareValues) {
     const Scenario s =
         parsed(kGpt + kTail + "strategies: [{name: a, bucket: &b 1MiB}, {name: b, bucket: *b}]\n");
-    EXPECT_EQ(s.strategies[1].bucket.value, 1 << 20);
+    EXPECT_EQ(s.strategies[1].bucket->value, 1 << 20);
 }
 
 // Re-reading gives the same text, so the same values: the writer leaves none out (the tests above

@@ -88,7 +88,7 @@ std::vector<Strategy> full_product(const SearchSpace& space) {
     });
     times(space.partition, [](Strategy& s, const Partition& v) { s.partition = v; });
     times(space.zero, [](Strategy& s, int v) { s.zero = v; });
-    times(space.bucket, [](Strategy& s, Bytes v) { s.bucket = v; });
+    times(space.bucket, [](Strategy& s, std::optional<Bytes> v) { s.bucket = v; });
     times(space.reduce_at, [](Strategy& s, ReduceAt v) { s.reduce_at = v; });
     times(space.prefetch, [](Strategy& s, int v) { s.prefetch = v; });
     times(space.recompute, [](Strategy& s, const Recompute& v) { s.recompute = v; });

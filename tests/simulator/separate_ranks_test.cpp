@@ -380,6 +380,19 @@ TEST(Disturbed, HundredsOfRanksAreSimulatedOneByOne) {
     EXPECT_GT(longer(32), 1.3 * longer(1));
 }
 
+// One rank alone computes all the time, however slow it is.
+TEST(Disturbed, AStragglerThatComputesIsBusy) {
+    const Scenario scenario = scenario_with("{ranks: 1}", 1, 8);
+    Disturbance slow;
+    slow.stragglers = {{Rank(0), 2.0}};
+    const Plan plan = first_plan(scenario);
+    const StepTime alike = simulate_step(plan.program, scenario.cluster)[0].time;
+    const StepVariation varied = simulate_disturbed(scenario, plan, slow, 1);
+    EXPECT_NEAR(varied.busy / varied.mean, alike.busy() / alike.wall, 0.02)
+        << "launches are not slower";
+    EXPECT_GT(varied.mean / alike.wall, 1.9);
+}
+
 TEST(Disturbed, WhatCannotBeSaysWhy) {
     const auto error = [](const Scenario& scenario, int rank) -> std::string {
         Disturbance slow;

@@ -127,7 +127,7 @@ std::string describe(const Scenario& scenario, const Strategy& strategy) {
         "attention {} clip {} {}",
         scenario.model.name, layout.tp, strategy.sequence_parallel ? " sp" : "", layout.pp,
         schedule_name(strategy.schedule), strategy.virtual_stages, layout.dp, strategy.zero,
-        layout.micro_batches, layout.micro_batch, strategy.prefetch, strategy.bucket.value,
+        layout.micro_batches, layout.micro_batch, strategy.prefetch, bucket_size(strategy).value,
         recompute[static_cast<int>(strategy.recompute.kind)], strategy.recompute.every,
         static_cast<int>(strategy.attention), scenario.training.clip,
         name_of(scenario.training.precision));

@@ -101,6 +101,18 @@ TEST(DeepSpeedImport, PrecisionAndGradients) {
               DType::bf16);
 }
 
+TEST(DeepSpeedImport, Fp16IsSimulated) {
+    const DeepSpeedSummary summary = summarise_deepspeed(
+        parsed_config(config_with("\"fp16\": {\"enabled\": true, \"loss_scale\": 0}, "
+                                  "\"bf16\": {\"enabled\": false}")),
+        4, 0, 1);
+    EXPECT_EQ(summary.training.precision, DType::fp16);
+    EXPECT_EQ(summary.training.gradient_dtype, std::nullopt);
+    EXPECT_THAT(deepspeed_to_text(summary), HasSubstr("fp16 is simulated only"));
+    EXPECT_EQ(parsed_config(config_with("\"fp16\": {\"enabled\": false}")).precision.value,
+              DType::fp32);
+}
+
 TEST(DeepSpeedImport, BucketsAreElements) {
     const auto bucket = [](const std::string& zero, DType dtype) {
         return deepspeed_bucket(parsed_config(config_with("\"zero_optimization\": " + zero)), dtype)
@@ -286,10 +298,10 @@ const ConfigRefusal kRefused[] = {
      "gradient_predivide_factor != 1.0 is not yet supported with ZeRO-2 with reduce scatter "
      "enabled"},
     // What this program cannot do.
-    {"\"fp16\": {\"enabled\": true}", "unsupported", "use \"bf16\""},
     {"\"bf16\": {\"bf16_master_weights_and_grads\": true}, " + zero("\"stage\": 1"), "unsupported",
      "fp32"},
-    {"\"communication_data_type\": \"fp16\"", "unsupported", "fp16"},
+    {"\"optimizer\": {\"type\": \"MuonX\"}", "unknown-name",
+     "use \"Adam\", \"AdamW\", \"Lion\" or \"SGD\""},
     {"\"data_types\": {\"param_dtype\": \"bf16\"}", "unsupported", "param_dtype"},
     {zero("\"stage\": 3, \"offload_optimizer\": {\"device\": \"cpu\", \"ratio\": 0.3}"),
      "unsupported", "as a whole"},
@@ -301,7 +313,7 @@ const ConfigRefusal kRefused[] = {
     {zero("\"stage\": 3, \"zero_quantized_weights\": 8"), "type", "true or false"},
     {zero("\"stage\": 2, \"zenflow\": {\"topk_ratio\": 0.1}"), "unsupported", "ZenFlow"},
     {"\"optimizer\": {\"type\": \"Lamb\"}", "unsupported", "the optimizer Lamb"},
-    {"\"optimizer\": {\"type\": \"Muon\"}", "unsupported", "the optimizer Muon"},
+    {"\"optimizer\": {\"type\": \"Muon\"}", "unsupported", "optimizer: muon"},
     {"\"optimizer\": {\"type\": \"Adafactor\"}", "unknown-name", "no optimizer"},
     {"\"optimizer\": {\"type\": \"OneBitAdam\"}", "unsupported", "OneBitAdam"},
     {"\"optimizer\": {\"type\": \"sgd\"}", "unknown-name", "use \"SGD\""},
@@ -328,10 +340,24 @@ const ConfigRefusal kRefused[] = {
     {"\"quantize_training\": {\"enabled\": true}", "unsupported", "quantised"},
     {"\"sparse_attention\": {\"mode\": \"fixed\"}", "unsupported", "sparse attention"},
     {"\"compression_training\": {\"weight_quantization\": {}}", "unsupported", "compression"},
-    {"\"sequence_parallel_size\": 2", "unsupported", "divided"},
+    {"\"sequence_parallel_size\": 2", "unsupported", "cp_kind: ulysses"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Table, RefusedConfig, testing::ValuesIn(kRefused));
+
+// Groups that the file asks for are of the ranks that it is asked about.
+TEST(DeepSpeedSummary, GroupsDivideTheRanks) {
+    for (const char* group : {"zero_hpz_partition_size", "mics_shard_size"}) {
+        const auto summary = [&](const std::string& ranks) {
+            return summarise_deepspeed(
+                parsed_config(
+                    config_with(zero("\"stage\": 3, \"" + std::string(group) + "\": " + ranks))),
+                8, 0, 1);
+        };
+        EXPECT_NO_THROW(summary("4")) << group;
+        EXPECT_THROW(summary("3"), Error) << group;
+    }
+}
 
 TEST(DeepSpeedSummary, PipelinesGoWithStage1Only) {
     const auto summary = [](int stage, int pp) {

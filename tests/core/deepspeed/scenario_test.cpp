@@ -78,7 +78,7 @@ TEST_F(DeepSpeedScenario, TheFileGivesTrainingAndStrategy) {
         EXPECT_EQ(s.strategies[0].name, "zero-2");
         EXPECT_EQ(s.strategies[0].zero, 2);
         EXPECT_EQ(s.strategies[0].micro_batch, 16);
-        EXPECT_EQ(s.strategies[0].bucket.value, 1'000'000'000);  // 5e8 of bf16
+        EXPECT_EQ(s.strategies[0].bucket->value, 1'000'000'000);  // 5e8 of bf16
     }
 }
 
@@ -130,9 +130,9 @@ TEST_F(DeepSpeedScenario, WhatTheFileLeavesOpenTheScenarioFills) {
     EXPECT_EQ(s.training.clip, 0);
     EXPECT_EQ(s.training.optimizer.kind, OptimizerKind::sgd);
     EXPECT_EQ(s.strategies[0].micro_batch, 2);
-    EXPECT_EQ(s.strategies[0].bucket.value, 1'000'000'000);
+    EXPECT_EQ(s.strategies[0].bucket->value, 1'000'000'000);
     EXPECT_EQ(s.strategies[1].micro_batch, 4);
-    EXPECT_EQ(s.strategies[1].bucket.value, 1 << 20);
+    EXPECT_EQ(s.strategies[1].bucket->value, 1 << 20);
     EXPECT_EQ(s.strategies[1].prefetch, 3);
     EXPECT_THAT(fault("", "[{deepspeed: open.json}]"),
                 AllOf(HasSubstr("batch: open.json"), HasSubstr("Trainer"),
