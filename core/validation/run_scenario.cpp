@@ -25,6 +25,7 @@ public:
 
     MappedRun map() {
         if (run_.unreadable) throw *run_.unreadable;
+        count_devices(run_, assumed_);
         derive_degree();
         framework_ = framework_of(run_, assumed_);
         Scenario& scenario = mapped_.scenario;
