@@ -6,6 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/validation/run_words.h"
+
 namespace shardscope {
 namespace {
 
@@ -32,22 +37,30 @@ bool is_wrapper(std::string_view part) {
 // nothing.
 bool is_filler(std::string_view part) {
     constexpr auto kFillers =
-        std::to_array<std::string_view>({"hugging",   "face",     "llama",       "factory",
-                                         "ms",        "with",     "and",         "by",
-                                         "via",       "in",       "on",          "backend",
-                                         "plugin",    "strategy", "primus",      "fairseq",
-                                         "te",        "moe",      "transformer", "engine",
-                                         "ulysses",   "tp",       "pp",          "dp",
-                                         "cp",        "ep",       "sp",          "3d",
-                                         "4d",        "parallel", "parallelism", "torch.compile",
-                                         "compile",   "compiled", "rocm",        "cuda",
-                                         "amd",       "no",       "without",     "offload",
-                                         "offloading"});
+        std::to_array<std::string_view>({"hugging",    "face",     "llama",       "factory",
+                                         "ms",         "with",     "and",         "by",
+                                         "via",        "in",       "on",          "backend",
+                                         "plugin",     "strategy", "primus",      "fairseq",
+                                         "te",         "moe",      "transformer", "engine",
+                                         "ulysses",    "tp",       "pp",          "dp",
+                                         "cp",         "ep",       "sp",          "3d",
+                                         "4d",         "parallel", "parallelism", "torch.compile",
+                                         "compile",    "compiled", "rocm",        "cuda",
+                                         "amd",        "no",       "without",     "offload",
+                                         "offloading", "nvidia",   "microsoft",   "meta",
+                                         "bigscience", "native",   "framework",   "training"});
     if (std::ranges::find(kFillers, part) != kFillers.end()) return true;
     // A version: "1.2", "v0.30.1"
     if (part.starts_with('v')) part.remove_prefix(1);
     return part.find('.') != std::string_view::npos &&
            part.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+// What is made from a product, or like it.
+bool is_derivation(std::string_view part) {
+    constexpr auto kDerivations =
+        std::to_array<std::string_view>({"based", "fork", "style", "derived", "modified"});
+    return std::ranges::find(kDerivations, part) != kDerivations.end();
 }
 
 bool names_llama_factory(const std::vector<std::string>& parts) {
@@ -80,6 +93,59 @@ constexpr auto kNotModelled = std::to_array<std::pair<std::string_view, std::str
     {"llm.c", "has kernels of its own, which are not modelled"},
 });
 
+// Programs that train by another product's engine unless their name says which.
+bool is_program(std::string_view written) {
+    constexpr auto kPrograms =
+        std::to_array<std::string_view>({"torchtitan", "torchtune", "olmo-core", "olmo", "litgpt",
+                                         "lit-gpt", "llama-recipes", "llama-cookbook", "nanogpt"});
+    return std::ranges::find(kPrograms, written) != kPrograms.end();
+}
+
+// A product, and one that it is a kind of, is built on, or shares its place with.
+bool is_within(std::string_view product, std::string_view broader) {
+    constexpr auto kWithin = std::to_array<std::pair<std::string_view, std::string_view>>({
+        {"fsdp1", "fsdp"},
+        {"fsdp2", "fsdp"},
+        {"llm-foundry", "fsdp"},
+        {"llm-foundry", "fsdp1"},
+        {"megatron-fsdp", "fsdp"},
+        {"megatron-fsdp", "megatron"},
+        {"megatron-deepspeed", "megatron"},
+        {"megatron-deepspeed", "deepspeed"},
+        {"megablocks", "megatron"},
+    });
+    return product == broader ||
+           std::ranges::find(kWithin, std::pair(product, broader)) != kWithin.end();
+}
+
+struct NamedProduct {
+    std::string word;      // docs/validate.md's
+    bool program = false;  // with an engine that it does not name
+};
+
+// The products of a name, each of as many of its parts as make one; empty where another part than a filler makes none.
+std::vector<NamedProduct> products_in(std::string_view name, bool (*known)(std::string_view)) {
+    const std::vector<std::string> parts = name_parts(name);
+    std::vector<NamedProduct> products;
+    for (std::size_t first = 0, end = 0; first < parts.size(); first = end) {
+        std::string longest;
+        std::string written;
+        end = first + 1;
+        for (std::size_t last = first; last < parts.size(); ++last) {
+            written += (written.empty() ? "" : "-") + parts[last];
+            const std::string word = usual_word(RunWord::framework, written);
+            if (!known(word)) continue;
+            longest = written;
+            end = last + 1;
+        }
+        // Primus is one by itself alone.
+        if (is_filler(parts[first]) && end == first + 1) continue;
+        if (longest.empty()) return {};
+        products.push_back({usual_word(RunWord::framework, longest), is_program(longest)});
+    }
+    return products;
+}
+
 }  // namespace
 
 BareName bare_name(std::string_view name) {
@@ -88,10 +154,38 @@ BareName bare_name(std::string_view name) {
     bare.wrapped = names_llama_factory(parts);
     for (const std::string& part : parts) {
         bare.wrapped = bare.wrapped || is_wrapper(part);
-        if (is_wrapper(part) || is_filler(part)) continue;
+        bare.derived = bare.derived || is_derivation(part);
+        if (is_wrapper(part) || is_filler(part) || is_derivation(part)) continue;
         bare.rest += (bare.rest.empty() ? "" : "-") + part;
     }
     return bare;
+}
+
+std::string one_product(std::string_view name, bool (*known)(std::string_view)) {
+    std::vector<NamedProduct> products = products_in(name, known);
+    // A program's usual engine gives way to the one beside it, unless it is a kind of that.
+    const auto engines = products;
+    std::erase_if(products, [&](const NamedProduct& product) {
+        const auto excludes = [&](const NamedProduct& engine) {
+            return !engine.program && !is_within(product.word, engine.word);
+        };
+        return product.program && std::ranges::any_of(engines, excludes);
+    });
+    if (products.empty()) return "";
+    std::string narrowest = products.front().word;
+    for (const NamedProduct& product : products) {
+        if (is_within(narrowest, product.word)) continue;
+        if (is_within(product.word, narrowest))
+            narrowest = product.word;
+        else if (is_within("megatron-deepspeed", narrowest) &&
+                 is_within("megatron-deepspeed", product.word))
+            narrowest = "megatron-deepspeed";
+        else
+            throw Error("framework",
+                        fmt::format("framework names both {} and {}", narrowest, product.word),
+                        "name the one whose engine shards and steps the model");
+    }
+    return narrowest;
 }
 
 std::string_view why_not_modelled(std::string_view name) {

@@ -70,9 +70,9 @@ std::string_view part_of(std::string_view word) {
 // Words that name no GPU by themselves.
 bool is_ornament(std::string_view word) {
     constexpr auto kOrnaments = std::to_array<std::string_view>(
-        {"nvidia",   "amd",        "tesla", "geforce", "rtx",       "instinct", "gpu",   "gpus",
-         "dgx",      "hgx",        "oam",   "hbm2",    "hbm2e",     "hbm3",     "hbm3e", "nvlink",
-         "nvswitch", "generation", "grace", "hopper",  "blackwell", "superchip"});
+        {"nvidia",   "amd",        "tesla", "geforce", "rtx",       "instinct",  "gpu",   "gpus",
+         "dgx",      "hgx",        "oam",   "hbm2",    "hbm2e",     "hbm3",      "hbm3e", "nvlink",
+         "nvswitch", "generation", "grace", "hopper",  "blackwell", "superchip", "gcd",   "gcds"});
     return std::ranges::find(kOrnaments, word) != kOrnaments.end();
 }
 
@@ -99,6 +99,8 @@ std::vector<std::string> GpuName::series() const {
         all.push_back(word.substr(0, word.find_first_of("0123456789")));
     return all;
 }
+
+bool GpuName::is_die() const { return has(words_, "gcd") || has(words_, "gcds"); }
 
 bool GpuName::is_board() const {
     return std::ranges::any_of(words_, [](std::string_view word) {

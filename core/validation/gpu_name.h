@@ -20,6 +20,7 @@ public:
     std::vector<std::string> series() const;
 
     bool is_board() const;  // for a PCIe slot
+    bool is_die() const;    // "MI250X GCD": one of a card's two
 
 private:
     std::vector<std::string> words_;  // in lower case

@@ -100,10 +100,13 @@ Distance distance_of(const Cluster& cluster, int words, const MeasuredRun& run) 
             rank_of(cluster.name), -memory};
 }
 
+// Entries whose devices are two to a card.
+constexpr auto kHalfCards = std::to_array<std::string_view>({"mi250", "mi250x"});
+
 // Of cards with two devices rows may state the card's memory; a device has half of it.
 bool is_of_whole_card(const Cluster& cluster, double memory_gb) {
-    constexpr std::string_view kTwoDevices = "mi250x";
-    return cluster.name == kTwoDevices && distance(2 * gib(cluster.device.memory), memory_gb) == 0;
+    return std::ranges::find(kHalfCards, cluster.name) != kHalfCards.end() &&
+           distance(2 * gib(cluster.device.memory), memory_gb) == 0;
 }
 
 // An entry of the catalogue with the row's GPU, and how many words of its name that lacks.
@@ -237,7 +240,11 @@ void set_links(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>
     if (cluster.nodes == 1) return;
     set_network(between, run.network_note);
     if (run.inter_node_Gbps_per_node) {
-        const double all = *run.inter_node_Gbps_per_node;
+        // Of what the row calls a node, of whose GPUs a rack has more, or fewer where it was cut.
+        double all = *run.inter_node_Gbps_per_node;
+        if (run.gpus_per_node)
+            all *= static_cast<double>(cluster.gpus_per_node) /
+                   static_cast<double>(*run.gpus_per_node);
         between.ports =
             std::clamp(static_cast<int>(std::floor(all / kPortGbps)), 1, cluster.gpus_per_node);
         between.bandwidth = BytesPerSecond(all * kGbit / between.ports);
@@ -254,7 +261,9 @@ void set_size(Cluster& cluster, const MeasuredRun& run, std::vector<Assumption>&
     int per_node = static_cast<int>(run.gpus_per_node.value_or(cluster.gpus_per_node));
     // What rows call a node of a rack are the GPUs of one tray, which do not end its NVLink.
     if (racks && per_node <= kGpusPerNode) per_node = cluster.gpus_per_node;
-    const bool assumes = !run.gpus_per_node || per_node != *run.gpus_per_node;
+    // Jobs on several racks take as many GPUs of each.
+    const bool cuts = racks && gpus % std::min(gpus, per_node) != 0;
+    const bool assumes = !run.gpus_per_node || per_node != *run.gpus_per_node || cuts;
     per_node = std::min(gpus, per_node);
     if (assumes) {
         while (gpus % per_node != 0) --per_node;
@@ -286,6 +295,33 @@ std::int64_t require(const std::optional<std::int64_t>& value, const char* colum
     if (value) return *value;
     throw Error("missing-value", fmt::format("column \"{}\" is empty", column),
                 "nothing can stand for it");
+}
+
+void count_devices(MeasuredRun& run, std::vector<Assumption>& assumed) {
+    const GpuName name(run.gpu);
+    const auto* found = std::ranges::find_if(kHalfCards, [&](std::string_view entry) {
+        return name.words_apart(GpuName(entry)).has_value();
+    });
+    if (found == kHalfCards.end() || name.is_die() || !run.gpus) return;
+    const Cluster card = catalogue_cluster(std::string(*found));
+    const bool whole = run.gpu_memory_gb && is_of_whole_card(card, *run.gpu_memory_gb);
+    if (run.gpu_memory_gb && !whole) return;
+    const int most = card.gpus_per_node / 2;
+    const std::int64_t per_node = run.gpus_per_node.value_or(whole ? most : most + 1);
+    if (per_node > most || (per_node < most && !whole)) return;
+    // Every device is a rank, and degrees are of ranks.
+    if (run.dp && run.tp && run.pp && *run.dp * *run.tp * *run.pp * run.cp.value_or(1) == *run.gpus)
+        return;
+    assumed.push_back(
+        {"gpus", fmt::format("{}: {} cards of two devices", 2 * *run.gpus, *run.gpus)});
+    *run.gpus *= 2;
+    if (run.gpus_per_node) {
+        *run.gpus_per_node *= 2;
+        assumed.push_back({"gpus_per_node", std::to_string(*run.gpus_per_node)});
+    }
+    if (!whole) return;
+    run.gpu_memory_gb = gib(card.device.memory);
+    assumed.push_back({"gpu_memory_gb", fmt::format("{:.0f}", *run.gpu_memory_gb)});
 }
 
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed) {

@@ -26,6 +26,10 @@ inline constexpr const char* kFromNotes = "assumptions";
 // "nodes" where GPUs do not fill the nodes.
 Cluster cluster_of(const MeasuredRun& run, std::vector<Assumption>& assumed);
 
+// An MI250X is two devices, which are what a cluster has and what ranks run on. Rows that count cards, which their memory
+// or nodes of four tell, are made to count devices; `assumed` says so. Others stay.
+void count_devices(MeasuredRun& run, std::vector<Assumption>& assumed);
+
 // Throws Error "range" where the row's measured memory is more than its GPU has.
 void check_measured_memory(const MeasuredRun& run, const Cluster& cluster);
 

@@ -90,7 +90,10 @@ std::string without_version(const std::string& name) {
 // A product by its name alone, without a stage.
 const RunFramework* product_of(const std::string& name) {
     if (const auto* found = find_framework(usual_word(RunWord::framework, name))) return found;
-    return find_framework(usual_word(RunWord::framework, without_version(name)));
+    if (const auto* found = find_framework(usual_word(RunWord::framework, without_version(name))))
+        return found;
+    return find_framework(
+        one_product(name, [](std::string_view word) { return find_framework(word) != nullptr; }));
 }
 
 // A name with "ZeRO-3", "stage 3" or "z3"; such a stage alone is DeepSpeed's.
@@ -151,7 +154,11 @@ std::optional<RunFramework> product_behind(const std::string& name, const Measur
                                            std::vector<Assumption>& assumed) {
     if (auto product = product_named(name)) return product;
     const BareName bare = bare_name(name);
-    if (!bare.rest.empty()) return product_named(bare.rest);
+    if (!bare.rest.empty()) {
+        const auto product = product_named(bare.rest);
+        if (product && bare.derived) assumed.push_back({"framework", std::string(product->name)});
+        return product;
+    }
     return bare.wrapped ? std::optional(behind_wrapper(run, assumed)) : std::nullopt;
 }
 
@@ -179,10 +186,11 @@ std::optional<RunFramework> named_framework(const MeasuredRun& run,
 }
 
 // torch.compile has no column; rows that used it say so in their notes, or are of a program that compiles unless told
-// otherwise (fms-fsdp's train_config). The loss is compiled too by torchtitan since 2025; its files carry the month.
+// otherwise (fms-fsdp's train_config, nanoGPT's train.py). The loss is compiled too by torchtitan since 2025; its files carry the month.
 RuntimeProfile fsdp_profile(const MeasuredRun& run, std::vector<Assumption>& assumed) {
     RunNotes::Said said = RunNotes(run.assumptions).said("torch.compile");
-    const bool named = RunNotes(run.framework).affirms("compile");
+    const bool named =
+        RunNotes(run.framework).affirms("compile") || RunNotes(run.framework).affirms("nanoGPT");
     if (named && said == RunNotes::Said::nothing) said = RunNotes::Said::yes;
     if (run.source.starts_with("mosaicml/llm-foundry")) return RuntimeProfile::llm_foundry;
     const bool compiles = run.source.starts_with("foundation-model-stack/fms-fsdp");

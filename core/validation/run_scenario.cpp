@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -13,8 +12,8 @@
 #include "core/validation/run_framework.h"
 #include "core/validation/run_model.h"
 #include "core/validation/run_notes.h"
+#include "core/validation/run_recompute.h"
 #include "core/validation/run_words.h"
-#include "core/yaml_number.h"
 
 namespace shardscope {
 namespace {
@@ -26,6 +25,7 @@ public:
 
     MappedRun map() {
         if (run_.unreadable) throw *run_.unreadable;
+        count_devices(run_, assumed_);
         derive_degree();
         framework_ = framework_of(run_, assumed_);
         Scenario& scenario = mapped_.scenario;
@@ -353,51 +353,9 @@ private:
     }
 
     void set_recompute(Strategy& s) {
-        const std::string word = usual_word(RunWord::recompute, run_.recompute);
-        recompute_open_ = word.empty();
-        if (word.empty() || word == "none") return;
-        if (word == "full") {
-            s.recompute.kind = Recompute::Kind::full;
-        } else if (const auto every = blocks_apart(word)) {
-            s.recompute = {Recompute::Kind::full, *every};
-        } else if (word != "selective") {
-            throw Error("unknown-name", fmt::format("unknown recompute \"{}\"", run_.recompute),
-                        "use \"none\", \"selective\", \"full\", \"every N\" or \"unstated\"");
-        } else if (is_fsdp(framework_.profile)) {
-            s.recompute = recomputed_blocks();
-            assume("recompute", recompute_text(s.recompute));
-        } else {
-            s.recompute.kind = Recompute::Kind::selective;
-        }
-    }
-
-    // 2 of "every-2", "every-2-blocks" and "every-other-block".
-    std::optional<int> blocks_apart(std::string_view word) const {
-        constexpr std::string_view kEvery = "every-";
-        if (!word.starts_with(kEvery)) return std::nullopt;
-        word.remove_prefix(kEvery.size());
-        const std::string_view count = word.substr(0, word.find('-'));
-        if (count == "other" || count == "second" || count == "2nd") return 2;
-        const auto number = parse_integer(count);
-        if (!number || *number < 1 || *number > require(run_.layers, "layers")) return std::nullopt;
-        return static_cast<int>(*number);
-    }
-
-    // Which blocks are recomputed: as a note says by the share of the model's work, of which a forward
-    // pass is a third, in eighths at the finest; every second block where nothing is said.
-    Recompute recomputed_blocks() {
-        Recompute nearest{Recompute::Kind::full, 2};
-        const auto share = notes_.number_before("of a fwd+bwd");
-        if (!share || *share <= 0) return nearest;
-        assume(kFromNotes, fmt::format("recompute fraction {:g} of a fwd+bwd", *share));
-        const auto error = [&](int blocks, int every) {
-            return std::abs(static_cast<double>(blocks) / every - 3 * *share);
-        };
-        for (int every = 1; every <= 8; ++every)
-            for (int blocks = 1; blocks <= every; ++blocks)
-                if (error(blocks, every) < error(nearest.blocks, nearest.every))
-                    nearest = {Recompute::Kind::full, every, blocks};
-        return nearest;
+        const auto recompute = recompute_of(run_, s, assumed_);
+        recompute_open_ = !recompute;
+        if (recompute) s.recompute = *recompute;
     }
 
     struct Attempt {

@@ -80,7 +80,7 @@ TEST(ClusterCatalogue, PeaksFollowFromTheClock) {
         near(name, MathType::bf16, 8192);
         near(name, MathType::mxfp8, 16384);
     }
-    for (const char* name : {"l40s", "l4", "rtx-a6000", "rtx-6000-ada", "h20", "mi250x"})
+    for (const char* name : {"l40s", "l4", "rtx-a6000", "rtx-6000-ada", "h20", "mi250", "mi250x"})
         near(name, MathType::bf16, 1024);
     for (const char* name : {"rtx-3090", "rtx-4090", "rtx-5090", "a10g"})
         near(name, MathType::bf16, 512);
@@ -92,7 +92,7 @@ TEST(ClusterCatalogue, PrecisionsThatAChipLacksAreNotStated) {
     const Device volta = catalogue_cluster("v100-32gb").device;
     EXPECT_EQ(volta.peak_of(MathType::bf16).value, 0);
     EXPECT_EQ(volta.peak_of(MathType::tf32).value, 0);
-    for (const char* name : {"a100-80gb", "a10g", "rtx-3090", "rtx-a6000", "mi250x"})
+    for (const char* name : {"a100-80gb", "a10g", "rtx-3090", "rtx-a6000", "mi250", "mi250x"})
         EXPECT_EQ(catalogue_cluster(name).device.peak_of(MathType::fp8).value, 0) << name;
     EXPECT_EQ(catalogue_cluster("t4").device.peak_of(MathType::bf16).value, 0);
     EXPECT_EQ(catalogue_cluster("h200").device.peak_of(MathType::nvfp4).value, 0);

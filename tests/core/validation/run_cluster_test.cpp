@@ -71,6 +71,8 @@ TEST(RunCluster, GpusByTheirProductNames) {
     EXPECT_EQ(cluster("3090"), "rtx-3090");
     EXPECT_EQ(cluster("Tesla T4"), "t4");
     EXPECT_EQ(cluster("AMD Instinct MI250X OAM"), "mi250x");
+    EXPECT_EQ(cluster("MI250X GCD"), "mi250x");
+    EXPECT_EQ(cluster("AMD MI250"), "mi250");
     const auto assumed = [](const char* gpu) {
         MeasuredRun run = full_row();
         run.gpu = gpu;
@@ -113,6 +115,45 @@ TEST(RunCluster, ACardWithTwoDevices) {
     EXPECT_THAT(whole.assumed.with(0), Contains((Assumption{"gpu_memory_gb", "64"})));
 }
 
+// By four per node, or by the card's memory where nothing is said of nodes; a degree that is open is of devices.
+TEST(RunCluster, RowsThatCountCardsOfTwoDevices) {
+    const auto run_of = [](const char* gpu, std::optional<double> memory,
+                           std::optional<std::int64_t> per_node) {
+        MeasuredRun run = full_row();
+        run.gpu = gpu;
+        run.gpu_memory_gb = memory;
+        run.gpus_per_node = per_node;
+        run.dp.reset();
+        run.zero_stage = 1;
+        return map_run(run);
+    };
+    const auto counts = [&](const char* gpu, std::optional<double> memory,
+                            std::optional<std::int64_t> per_node) {
+        const MappedRun mapped = run_of(gpu, memory, per_node);
+        const Cluster& cluster = mapped.scenario.cluster;
+        EXPECT_EQ(mapped.scenario.strategies.front().dp, cluster.nodes * cluster.gpus_per_node / 4);
+        EXPECT_NEAR(gib(cluster.device.memory), 64, 0.1);
+        return std::pair(cluster.nodes, cluster.gpus_per_node);
+    };
+    EXPECT_EQ(counts("MI250X", 128, 4), std::pair(4, 8));
+    EXPECT_EQ(counts("MI250X", {}, 4), std::pair(4, 8));
+    EXPECT_EQ(counts("MI250X", 128, {}), std::pair(4, 8));
+    EXPECT_EQ(counts("MI250", 128, 4), std::pair(4, 8));
+    EXPECT_EQ(counts("MI250X", 64, 4), std::pair(4, 4)) << "the device's memory";
+    EXPECT_EQ(counts("MI250X", 128, 8), std::pair(2, 8)) << "no node has eight cards";
+    EXPECT_EQ(counts("MI250X", {}, 8), std::pair(2, 8));
+    EXPECT_EQ(counts("MI250X GCD", {}, 4), std::pair(4, 4));
+    const auto assumed = run_of("MI250X", 128, 4).assumed.with(0);
+    EXPECT_THAT(assumed, Contains((Assumption{"gpus", "32: 16 cards of two devices"})));
+    EXPECT_THAT(assumed, Contains((Assumption{"gpus_per_node", "8"})));
+    EXPECT_THAT(assumed, Contains((Assumption{"gpu_memory_gb", "64"})));
+    MeasuredRun ranks = full_row();  // 16 of them by its degrees
+    ranks.gpu = "MI250X";
+    ranks.gpu_memory_gb = 128;
+    ranks.gpus_per_node = 4;
+    EXPECT_EQ(map_run(ranks).scenario.cluster.nodes, 4);
+}
+
 // The nearest spelling is another chip; who has one must not be told to write the other.
 TEST(RunCluster, UnknownGpusAreNotTakenForOthers) {
     const auto fix = [](const char* gpu) {
@@ -126,8 +167,8 @@ TEST(RunCluster, UnknownGpusAreNotTakenForOthers) {
     };
     EXPECT_EQ(
         fix("MI350X"),
-        "correct \"gpu\" if it was one of these other chips, mi250x, mi300x, mi325x or mi355x, "
-        "else leave the row out");
+        "correct \"gpu\" if it was one of these other chips, mi250, mi250x, mi300x, mi325x or "
+        "mi355x, else leave the row out");
     for (const char* gpu : {"L20", "NVIDIA L40"})
         EXPECT_THAT(fix(gpu), HasSubstr("other chips, l4 or l40s, else")) << gpu;
     EXPECT_THAT(fix("RTX PRO 6000"), HasSubstr("other chips, rtx-3090, rtx-4090, "));
@@ -211,8 +252,32 @@ TEST(RunCluster, NodesOfRacksAndOddNumbers) {
     EXPECT_EQ(nodes("GB200", 256, {}), std::pair(4, 64));
     EXPECT_EQ(nodes("GB200", 144, 4), std::pair(2, 72));
     EXPECT_EQ(nodes("GB200", 36, 4), std::pair(1, 36));
+    EXPECT_EQ(nodes("GB200", 144, 72), std::pair(2, 72));
+    for (const std::int64_t gpus : {128, 256, 512})
+        EXPECT_EQ(nodes("GB300 NVL72", gpus, 72), std::pair(static_cast<int>(gpus / 64), 64));
     EXPECT_EQ(nodes("B200", 256, 8), std::pair(32, 8));
     EXPECT_EQ(nodes("A100", 12, {}), std::pair(2, 6));
+}
+
+// What is stated of a tray's or a rack's ports is of its GPUs, of which the rack that is simulated has more or fewer.
+TEST(RunCluster, PortsOfRacksGoWithTheirGpus) {
+    const auto rate = [](std::int64_t per_node, double stated) {
+        MeasuredRun run = full_row();
+        run.gpu = "GB200";
+        run.gpu_memory_gb.reset();
+        run.gpus = run.dp = 128;
+        run.tp = run.pp = 1;
+        run.global_batch = 128;
+        run.micro_batch = 1;
+        run.gpus_per_node = per_node;
+        run.inter_node_Gbps_per_node = stated;
+        const MappedRun mapped = map_run(run);
+        EXPECT_THAT(mapped.assumed.with(0), Contains((Assumption{"gpus_per_node", "64"})));
+        const Link& link = mapped.scenario.cluster.inter_node;
+        return std::pair(link.ports, link.bandwidth.value);
+    };
+    EXPECT_EQ(rate(4, 4 * 400), std::pair(64, 50e9));
+    EXPECT_EQ(rate(72, 72 * 400), std::pair(64, 50e9));
 }
 
 }  // namespace

@@ -140,6 +140,76 @@ TEST(RunFramework, ProgramsAroundOthers) {
         EXPECT_THROW(named(unknown), Error) << unknown;
 }
 
+// A program and its engine, and a product by two names, are one.
+TEST(RunFramework, NamesOfSeveralProducts) {
+    struct Name {
+        const char* written;
+        const char* name;
+        int zero;
+    };
+    for (const Name& expected : {Name{"TorchTitan (FSDP2)", "fsdp2", 3},
+                                 {"torchtitan (FSDP2 + TP)", "fsdp2", 3},
+                                 {"torchtitan FSDP2+TP+PP", "fsdp2", 3},
+                                 {"torchtitan, HSDP (FSDP2)", "fsdp2", 3},
+                                 {"LitGPT (FSDP)", "fsdp1", 3},
+                                 {"LitGPT (DDP)", "ddp", 0},
+                                 {"LitGPT (DeepSpeed ZeRO-2)", "deepspeed", 2},
+                                 {"MosaicML Composer + FSDP", "llm-foundry", 3},
+                                 {"MosaicML LLM Foundry", "llm-foundry", 3},
+                                 {"LLM Foundry / Composer", "llm-foundry", 3},
+                                 {"llmfoundry", "llm-foundry", 3},
+                                 {"Megatron-Core (MCore v0.12)", "megatron", 0},
+                                 {"Megatron-LM (core 0.9)", "megatron", 0},
+                                 {"Megatron-LM FSDP", "megatron-fsdp", 3},
+                                 {"DeepSpeed with Megatron-LM, stage 1", "megatron-deepspeed", 1},
+                                 {"Megatron-DeepSpeed (DeepSpeed)", "megatron-deepspeed", 0},
+                                 {"NVIDIA Megatron-LM", "megatron", 0},
+                                 {"Microsoft DeepSpeed ZeRO-3", "deepspeed", 3},
+                                 {"PyTorch native FSDP", "fsdp", 3},
+                                 {"nanoGPT (DDP)", "ddp", 0},
+                                 {"nanoGPT", "ddp", 0}}) {
+        MeasuredRun run = full_row();
+        run.framework = expected.written;
+        run.assumptions = "no torch.compile";
+        std::vector<Assumption> assumed;
+        const RunFramework framework = framework_of(run, assumed);
+        EXPECT_EQ(framework.name, expected.name) << expected.written;
+        EXPECT_EQ(framework.zero, expected.zero) << expected.written;
+        EXPECT_EQ(assumed.empty(), !framework.stands_in) << expected.written;
+    }
+    for (const char* several :
+         {"FSDP + Megatron TP", "DeepSpeed (FSDP)", "LitGPT / torchtitan", "nanotron (Megatron)"})
+        try {
+            named(several);
+            ADD_FAILURE() << several;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.rule, "framework");
+            EXPECT_THAT(error.message, testing::StartsWith("framework names both "));
+        }
+}
+
+// What is made from a product is taken for it, which is said.
+TEST(RunFramework, ProductsMadeFromOthers) {
+    for (const auto& [written, name] :
+         {std::pair{"Megatron-LM-based", "megatron"},
+          {"Megatron-DeepSpeed (BigScience fork)", "megatron-deepspeed"}}) {
+        MeasuredRun run = full_row();
+        run.framework = written;
+        std::vector<Assumption> assumed;
+        EXPECT_EQ(framework_of(run, assumed).name, name);
+        EXPECT_THAT(assumed, testing::ElementsAre(Assumption{"framework", name}));
+    }
+}
+
+// Its train.py does unless told otherwise.
+TEST(RunFramework, NanoGptCompiles) {
+    const auto profile = [](const char* notes) {
+        return sharded("nanoGPT (DDP)", notes).scenario.strategies.front().profile;
+    };
+    EXPECT_EQ(profile(""), RuntimeProfile::fsdp_compile);
+    EXPECT_EQ(profile("torch.compile=False"), RuntimeProfile::fsdp);
+}
+
 TEST(RunFramework, ZeroPlusPlusIsAllOfIt) {
     for (const char* name : {"DeepSpeed ZeRO++", "ZeRO++", "deepspeed zeropp"}) {
         const MappedRun run = sharded(name, "");

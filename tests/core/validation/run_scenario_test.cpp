@@ -109,6 +109,11 @@ TEST(RunScenario, PrecisionsBySpellingAndByTheNearest) {
     EXPECT_EQ(precision("FP8-MX"), std::pair(std::string("mxfp8"), false));
     EXPECT_EQ(precision("bf16 mixed precision"), std::pair(std::string("bf16"), false));
     EXPECT_EQ(precision("fp8 blockwise"), std::pair(std::string("fp8-rowwise"), true));
+    for (const char* tensors : {"FP8-CS", "FP8-DS", "fp8-per-tensor", "bf16+fp8", "FP8 (E4M3)"})
+        EXPECT_EQ(precision(tensors), std::pair(std::string("fp8"), false)) << tensors;
+    EXPECT_EQ(precision("FP8-SC"), std::pair(std::string("fp8-rowwise"), true));
+    EXPECT_EQ(precision("bfloat16-mixed"), std::pair(std::string("bf16"), false));
+    EXPECT_EQ(precision("16-mixed"), std::pair(std::string("fp16"), false));
     EXPECT_EQ(precision("bf16-true"), std::pair(std::string("bf16"), true));
 }
 
@@ -132,6 +137,17 @@ TEST(RunScenario, WordsInOtherSpellings) {
                   r.recompute = "selective (attention)";
               }).recompute.kind,
               Recompute::Kind::selective);
+    const auto schedule = [](const char* word) {
+        MeasuredRun r = full_row();
+        r.schedule = word;
+        r.virtual_stages.reset();
+        const Strategy s = map_run(r).scenario.strategies.front();
+        return std::pair(s.schedule, s.virtual_stages > 1);
+    };
+    for (const char* word : {"VPP", "interleaved 1F1B schedule"})
+        EXPECT_EQ(schedule(word), std::pair(Schedule::one_f_one_b, true)) << word;
+    EXPECT_EQ(schedule("1F1B (non-interleaved)"), std::pair(Schedule::one_f_one_b, false));
+    EXPECT_EQ(schedule("AFAB"), std::pair(Schedule::gpipe, false));
     EXPECT_EQ(mapped_training([](MeasuredRun& r) { r.grad_dtype = "float32"; }).gradient_dtype,
               DType::fp32);
     EXPECT_EQ(mapped_strategy([](MeasuredRun& r) { r.framework = "NeMo 2.0"; }).profile,
