@@ -94,6 +94,15 @@ BareName bare_name(std::string_view name) {
     return bare;
 }
 
+bool reduces_as_it_computes(std::string_view name) {
+    constexpr auto kPrograms = std::to_array<std::string_view>(
+        {"accelerate", "transformers", "huggingface", "hf", "trainer", "trl", "axolotl",
+         "llamafactory", "lightning", "fabric", "swift"});
+    const std::vector<std::string> parts = name_parts(name);
+    return names_llama_factory(parts) ||
+           std::ranges::find_first_of(parts, kPrograms) != parts.end();
+}
+
 std::string_view why_not_modelled(std::string_view name) {
     const std::vector<std::string> parts = name_parts(name);
     const auto* found = std::ranges::find_if(kNotModelled, [&](const auto& entry) {
