@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,9 +60,13 @@ Error of_row(const Error& error) {
                  error.kind);
 }
 
+// What the strategies of an attempt have in common, and those in it that save the same memory.
+auto degrees_of(const Strategy& s) { return std::tie(s.tp, s.pp, s.zero); }
+auto savings_of(const Strategy& s) { return std::tie(s.recompute, s.sequence_parallel); }
+
 // What a user would have chosen of the scenario's strategies (MappedRun). Times fall and then rise with the micro-batch,
 // by the pipeline's bubble and by small kernels: sizes are tried from the largest down until two in a row have been
-// slower.
+// slower. Memory is saved for sizes that do not fit without, since it costs time.
 class Choice {
 public:
     Choice(const Scenario& scenario, Answer& answer) : scenario_(scenario), answer_(answer) {
@@ -71,24 +76,11 @@ public:
     }
 
     Candidate make() {
-        int slower = 0;  // micro-batches in a row
-        for (std::size_t i = 0; i < scenario_.strategies.size(); ++i) {
-            if (best_ && begins_attempt(i)) break;
-            if (recomputes_otherwise(i)) slower = 0;
-            if (slower == kEnough) continue;
-            Candidate candidate = plan(scenario_.strategies[i]);
-            if (candidate.report.status != Status::fits) {
-                if (!best_) keep_refused(i, std::move(candidate));
-                continue;
-            }
-            simulate(candidate);
-            if (best_ && !is_faster(candidate)) {
-                ++slower;
-                continue;
-            }
-            slower = 0;
-            answer_.strategy = i;
-            best_ = std::move(candidate);
+        const std::size_t all = scenario_.strategies.size();
+        for (std::size_t begin = 0, end = 0; begin < all && !best_; begin = end) {
+            end = behind(begin, all, degrees_of);
+            largest_ = std::numeric_limits<std::int64_t>::max();
+            if (end - begin <= kFew || may_fit(begin, end)) choose(begin, end);
         }
         if (best_) return std::move(*best_);
         answer_.strategy = refused_strategy_;
@@ -98,6 +90,7 @@ public:
 
 private:
     static constexpr int kEnough = 2;
+    static constexpr std::size_t kFew = 2;  // strategies, of which each is as soon planned
 
     Candidate plan(const Strategy& strategy) {
         const auto began = Clock::now();
@@ -117,16 +110,61 @@ private:
         refused_ = std::move(candidate);
         refused_strategy_ = strategy;
     }
-    bool begins_attempt(std::size_t i) const {
-        const auto degrees = [&](std::size_t k) {
-            const Strategy& s = scenario_.strategies[k];
-            return std::tuple(s.tp, s.pp, s.zero);
-        };
-        return i == 0 || degrees(i) != degrees(i - 1);
+
+    const Strategy& strategy(std::size_t i) const { return scenario_.strategies[i]; }
+    // The end of those that have what the strategy at `begin` has.
+    std::size_t behind(std::size_t begin, std::size_t end, auto having) const {
+        std::size_t i = begin;
+        while (i < end && having(strategy(i)) == having(strategy(begin))) ++i;
+        return i;
     }
-    bool recomputes_otherwise(std::size_t i) const {
-        return i == 0 || scenario_.strategies[i].recompute != scenario_.strategies[i - 1].recompute;
+
+    // Whether any of an attempt may: its last needs least. Micro-batches that do not fit with what saves most are none to
+    // try with less.
+    bool may_fit(std::size_t begin, std::size_t end) {
+        Candidate least = plan(strategy(end - 1));
+        if (least.report.status != Status::fits && !least.report.error) {
+            keep_refused(end - 1, std::move(least));
+            return false;
+        }
+        std::size_t i = begin;
+        for (std::size_t next = begin; next < end; next = behind(next, end, savings_of)) i = next;
+        for (; i > begin && i + 1 < end; ++i) {
+            const Candidate candidate = plan(strategy(i));
+            if (candidate.report.status == Status::fits || candidate.report.error) break;
+        }
+        if (i > begin) largest_ = strategy(i).micro_batch.value_or(largest_);
+        return true;
     }
+
+    void choose(std::size_t begin, std::size_t end) {
+        std::optional<std::int64_t> fitted, fitted_before;  // the largest: ever, with less saved
+        int slower = 0;                                     // micro-batches in a row
+        for (std::size_t i = begin; i < end; ++i) {
+            if (i > begin && savings_of(strategy(i)) != savings_of(strategy(i - 1))) {
+                slower = 0;
+                fitted_before = fitted;
+            }
+            const auto& micro_batch = strategy(i).micro_batch;
+            if (slower == kEnough || micro_batch <= fitted_before || micro_batch > largest_)
+                continue;
+            Candidate candidate = plan(strategy(i));
+            if (candidate.report.status != Status::fits) {
+                if (!best_) keep_refused(i, std::move(candidate));
+                continue;
+            }
+            fitted = std::max(fitted, micro_batch);
+            simulate(candidate);
+            if (best_ && !is_faster(candidate)) {
+                ++slower;
+                continue;
+            }
+            slower = 0;
+            answer_.strategy = i;
+            best_ = std::move(candidate);
+        }
+    }
+
     bool is_faster(const Candidate& candidate) const {
         if (!candidate.report.simulated) return false;
         return !best_->report.simulated ||
@@ -138,6 +176,7 @@ private:
     std::shared_ptr<const Model> model_;
     std::optional<Candidate> best_, refused_;
     std::size_t refused_strategy_ = 0;
+    std::int64_t largest_ = 0;  // micro-batch to try in an attempt
 };
 
 void read_memory(const Plan& plan, const std::vector<std::string>& kinds, Answer& answer) {

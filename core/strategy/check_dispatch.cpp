@@ -10,6 +10,14 @@ namespace shardscope {
 
 // DeepEP sends a row across the network to the rank in the same place on another node, which passes it on: nodes have
 // equally many ranks of the group, and hold whole sets of ranks that divide an expert, or parts of one.
+bool has_deepep_groups(const Cluster& cluster, int ep, int etp) {
+    const int ranks = ep * etp;
+    const int node = std::max(1, cluster.gpus_per_node), here = std::min(node, ranks);
+    const bool even = ranks <= node ? node % ranks == 0 : ranks % node == 0;
+    const bool whole = here % etp == 0 || etp % here == 0;
+    return ranks <= kMostDeepEpRanks && even && whole;
+}
+
 void check_dispatch(const Cluster& cluster, const Strategy& s, const Layout& layout) {
     const int ranks = layout.ep * layout.etp;
     if (s.dispatcher != Dispatcher::deepep || ranks == 1) return;
@@ -20,10 +28,8 @@ void check_dispatch(const Cluster& cluster, const Strategy& s, const Layout& lay
                     fmt::format("{}: deepep among {}, but its kernels know at most {}", place_of(s),
                                 group, kMostDeepEpRanks),
                     "use a smaller ep, or dispatcher: alltoall");
-    const int node = std::max(1, cluster.gpus_per_node), here = std::min(node, ranks);
-    const bool even = ranks <= node ? node % ranks == 0 : ranks % node == 0;
-    const bool whole = here % layout.etp == 0 || layout.etp % here == 0;
-    if (even && whole) return;
+    if (has_deepep_groups(cluster, layout.ep, layout.etp)) return;
+    const int node = std::max(1, cluster.gpus_per_node);
     throw Error("dispatcher",
                 fmt::format("{}: deepep among {} on nodes of {}: it needs groups that lie alike on "
                             "each node",

@@ -113,6 +113,9 @@ bool is_within(std::string_view product, std::string_view broader) {
         {"megatron-deepspeed", "megatron"},
         {"megatron-deepspeed", "deepspeed"},
         {"megablocks", "megatron"},
+        {"nemo", "megatron"},
+        {"megatron-bridge", "megatron"},
+        {"megatron-bridge", "nemo"},
     });
     return product == broader ||
            std::ranges::find(kWithin, std::pair(product, broader)) != kWithin.end();
@@ -186,6 +189,15 @@ std::string one_product(std::string_view name, bool (*known)(std::string_view)) 
                         "name the one whose engine shards and steps the model");
     }
     return narrowest;
+}
+
+bool reduces_as_it_computes(std::string_view name) {
+    constexpr auto kPrograms = std::to_array<std::string_view>(
+        {"accelerate", "transformers", "huggingface", "hf", "trainer", "trl", "axolotl",
+         "llamafactory", "lightning", "fabric", "swift"});
+    const std::vector<std::string> parts = name_parts(name);
+    return names_llama_factory(parts) ||
+           std::ranges::find_first_of(parts, kPrograms) != parts.end();
 }
 
 std::string_view why_not_modelled(std::string_view name) {

@@ -22,6 +22,10 @@ BareName bare_name(std::string_view name);
 // Error "framework" where two of them exclude each other: "fsdp-megatron".
 std::string one_product(std::string_view name, bool (*known)(std::string_view));
 
+// Programs whose FSDP reduces gradients in the type that it computes in (accelerate's set_mixed_precision: reduce_dtype is
+// param_dtype; Lightning's FSDPPrecision), those around them among them.
+bool reduces_as_it_computes(std::string_view name);
+
 // Why what is named so cannot be predicted: "runs on JAX and XLA, whose kernels are not modelled". Empty for other names.
 std::string_view why_not_modelled(std::string_view name);
 

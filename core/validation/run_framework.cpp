@@ -22,13 +22,34 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
     {"deepspeed", RuntimeProfile::deepspeed, 0},
     {"deepspeed-2021", RuntimeProfile::deepspeed_2021, 0},
     {"megatron-deepspeed", RuntimeProfile::megatron_deepspeed, 0},
-    {"megatron", RuntimeProfile::megatron, 0},
+    {.name = "megatron", .profile = RuntimeProfile::megatron, .partial_recompute = true},
+    // NeMo 2's recipes in performance mode, which its scripts/performance train (nemo/collections/llm/recipes/*.py and
+    // nemo/lightning/pytorch/callbacks/megatron_comm_overlap.py): the distributed optimizer, whatever overlaps, and
+    // plugins.grad_reduce_in_fp32 False.
+    {.name = "nemo",
+     .profile = RuntimeProfile::megatron,
+     .zero = 1,
+     .recipes = Recipes::nemo,
+     .narrow_gradients = true,
+     .partial_recompute = true},
+    // The same of scripts/performance (configs/*/*_llm_pretrain.py) and src/megatron/bridge/training/comm_overlap.py.
+    {.name = "megatron-bridge",
+     .profile = RuntimeProfile::megatron,
+     .zero = 1,
+     .recipes = Recipes::megatron_bridge,
+     .narrow_gradients = true,
+     .partial_recompute = true},
     {"megatron-2021", RuntimeProfile::megatron_2021, 0},
     {"fsdp", RuntimeProfile::fsdp, 3},
-    {"fsdp1", RuntimeProfile::fsdp, 3},
-    {"fsdp2", RuntimeProfile::fsdp, 3},
+    // MixedPrecision reduces in the type of the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as
+    // the profile does, and which blocks to recompute.
+    {.name = "fsdp1", .profile = RuntimeProfile::fsdp, .zero = 3, .narrow_gradients = true},
+    {.name = "fsdp2", .profile = RuntimeProfile::fsdp, .zero = 3, .partial_recompute = true},
     {"ddp", RuntimeProfile::fsdp, 0},  // the same stack around the model, nothing sharded
-    {"llm-foundry", RuntimeProfile::llm_foundry, 3},
+    {.name = "llm-foundry",
+     .profile = RuntimeProfile::llm_foundry,
+     .zero = 3,
+     .narrow_gradients = true},
     // bf16 parameters, fp32 gradients that a kernel adds to, fp32 masters of ZeRO 1, Megatron's layers without its fused
     // kernels (nanotron's optim/gradient_accumulator.py, optim/zero.py, parallel/tensor_parallel/).
     {.name = "nanotron", .profile = RuntimeProfile::megatron_2021, .stands_in = true},
@@ -38,9 +59,13 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
      .profile = RuntimeProfile::megatron,
      .zero = 3,
      .names_zero = true,
-     .stands_in = true},
+     .stands_in = true,
+     .partial_recompute = true},
     // Layers for Megatron-LM.
-    {.name = "megablocks", .profile = RuntimeProfile::megatron, .stands_in = true},
+    {.name = "megablocks",
+     .profile = RuntimeProfile::megatron,
+     .stands_in = true,
+     .partial_recompute = true},
 });
 
 const RunFramework* find_framework(std::string_view word) {
@@ -243,10 +268,15 @@ RunFramework framework_of(const MeasuredRun& run, std::vector<Assumption>& assum
         throw Error("unknown-name", fmt::format("unknown framework \"{}\"", run.framework),
                     suggest_name(run.framework, names));
     }
+    const bool shards = !framework->open && run.zero_stage.value_or(framework->zero) > 0;
+    if (is_fsdp(framework->profile) && shards && reduces_as_it_computes(folded(run.framework)))
+        framework->narrow_gradients = true;
     if (framework->profile == RuntimeProfile::fsdp) framework->profile = fsdp_profile(run, assumed);
     if (is_of_2021(run)) framework->profile = in_2021(framework->profile);
     if (framework->stands_in)
         assumed.push_back({"framework", std::string(name_of(framework->profile))});
+    if (framework->recipes != Recipes::none)
+        assumed.push_back({"framework", fmt::format("{}'s recipes", framework->name)});
     return *framework;
 }
 

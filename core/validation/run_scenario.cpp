@@ -9,6 +9,8 @@
 #include "core/error.h"
 #include "core/lowering/profile_rules.h"
 #include "core/nearest.h"
+#include "core/validation/run_attempts.h"
+#include "core/validation/run_communication.h"
 #include "core/validation/run_framework.h"
 #include "core/validation/run_model.h"
 #include "core/validation/run_notes.h"
@@ -132,11 +134,10 @@ private:
         return "";
     }
 
-    // Gradients as the parameters are stored, or in fp32. FSDP1's MixedPrecision reduces in the type of
-    // the parameters unless it is told otherwise; torchtitan tells FSDP2 fp32, as the profile does.
+    // Gradients as the parameters are stored, or in fp32.
     void set_gradient_dtype(TrainingSpec& training) {
         const std::string word = usual_word(RunWord::precision, run_.grad_dtype);
-        if (word.empty() && (framework_.name == "fsdp1" || framework_.name == "llm-foundry")) {
+        if (word.empty() && framework_.narrow_gradients) {
             training.gradient_dtype = training.precision;
             return assume("grad_dtype", std::string(name_of(training.precision)));
         }
@@ -165,7 +166,7 @@ private:
     std::vector<Degrees> all_degrees() const {
         const Degrees least{static_cast<int>(run_.tp.value_or(1)),
                             static_cast<int>(run_.pp.value_or(1))};
-        if ((run_.tp && run_.pp) || is_fsdp(framework_.profile)) return {least};
+        if ((run_.tp && run_.pp) || shards_instead()) return {least};
         constexpr int kMostTensorRanks = 8;
         const int most = std::min(mapped_.scenario.cluster.gpus_per_node, kMostTensorRanks);
         std::vector<Degrees> all;
@@ -180,6 +181,16 @@ private:
         }
         if (all.empty()) all.push_back(least);  // for what is wrong with it to be said
         return all;
+    }
+
+    // FSDP, DeepSpeed's engine, which has no tensor parallelism of its own and layers of its own alone in pipelines, and
+    // stages 2 and 3, whose users shard more in place of dividing layers; unless there are fewer replicas than ranks.
+    bool shards_instead() const {
+        if (is_fsdp(framework_.profile)) return true;
+        const bool of_all =
+            !run_.dp || *run_.dp * run_.cp.value_or(1) == require(run_.gpus, "gpus");
+        return of_all &&
+               (is_deepspeed(framework_.profile) || run_.zero_stage.value_or(framework_.zero) >= 2);
     }
 
     bool divides(const Degrees& d) const {
@@ -205,9 +216,9 @@ private:
         if (framework_.plus_plus) set_zero_plus_plus(s);
         set_data_parallel(s);
         set_expert_tensor_parallel(s);
-        set_dispatch(s);
+        set_dispatch(run_, framework_, mapped_.scenario, s, assumed_);
         set_pipeline(s);
-        set_sequence_parallel(s);
+        set_tensor_collectives(run_, framework_, mapped_.scenario, s, assumed_);
         set_attention(s);
         set_recompute(s);
         set_segments(s);
@@ -256,35 +267,12 @@ private:
         }
     }
 
-    bool noted(const char* words) {
-        if (!notes_.affirms(words)) return false;
-        assume(kFromNotes, words);
-        return true;
-    }
-
-    // How tokens travel to experts has no column. All published recipes set alltoall or DeepEP, whatever Megatron's
-    // default is.
-    void set_dispatch(Strategy& s) {
-        if (run_.experts.value_or(1) <= 1) return;
-        if (noted("DeepEP"))
-            s.dispatcher = Dispatcher::deepep;
-        else if (noted("allgather dispatcher"))
-            s.dispatcher = Dispatcher::all_gather;
-        if (noted("fp8 dispatch")) s.dispatch_precision = DispatchPrecision::fp8;
-        if (has_shared_experts() && noted("shared expert overlap")) s.overlap_shared_experts = true;
-    }
-
     void set_segments(Strategy& s) {
         constexpr const char* kWords = "expandable segments";
         const RunNotes::Said said = notes_.said(kWords);
         if (said == RunNotes::Said::nothing) return;
         s.expandable_segments = said == RunNotes::Said::yes;
         assume(kFromNotes, fmt::format("{}{}", *s.expandable_segments ? "" : "no ", kWords));
-    }
-
-    bool has_shared_experts() const {
-        const auto* model = std::get_if<TransformerSpec>(&mapped_.scenario.model.kind);
-        return model != nullptr && model->experts.shared_ffn > 0;
     }
 
     void set_pipeline(Strategy& s) {
@@ -319,16 +307,6 @@ private:
         return 1;
     }
 
-    // PyTorch's tensor parallelism comes with it, Megatron's needs to be asked for it.
-    void set_sequence_parallel(Strategy& s) {
-        if (s.tp == 1) return;
-        // Experts beside tensor parallelism need it.
-        const bool usual = is_fsdp(framework_.profile) || run_.experts.value_or(1) > 1;
-        if (!run_.sequence_parallel) assume("sequence_parallel", usual ? "1" : "0");
-        s.sequence_parallel = run_.sequence_parallel.value_or(usual);
-        if (s.sequence_parallel && noted("async TP")) s.tp_overlap = TensorOverlap::pieces;
-    }
-
     // FlashAttention is of 2022, and its second version, which frameworks call, needs Ampere.
     bool is_before_flash() const {
         const RuntimeProfile profile = framework_.profile;
@@ -353,30 +331,7 @@ private:
     }
 
     void set_recompute(Strategy& s) {
-        const auto recompute = recompute_of(run_, s, assumed_);
-        recompute_open_ = !recompute;
-        if (recompute) s.recompute = *recompute;
-    }
-
-    struct Attempt {
-        int zero;
-        Recompute recompute;
-    };
-    static constexpr Recompute kFullRecompute{Recompute::Kind::full, 1};
-
-    // Who has no room for optimizer states on every rank shards them before recomputing anything: it costs next to no
-    // time. Megatron's stage 1 is its distributed optimizer, which that of 2021 has not.
-    std::vector<Attempt> attempts(const Strategy& s) const {
-        const bool shards_when_told = s.profile == RuntimeProfile::megatron ||
-                                      s.profile == RuntimeProfile::megatron_deepspeed ||
-                                      is_deepspeed(s.profile) || framework_.stands_in ||
-                                      framework_.open;
-        const bool open =
-            !run_.zero_stage && !framework_.names_zero && shards_when_told && *s.dp * s.cp > 1;
-        std::vector<Attempt> attempts{{open ? 0 : s.zero, s.recompute}};
-        if (open) attempts.push_back({framework_.open ? 3 : 1, s.recompute});
-        if (recompute_open_) attempts.push_back({attempts.back().zero, kFullRecompute});
-        return attempts;
+        if (const auto recompute = recompute_of(run_, s, assumed_)) s.recompute = *recompute;
     }
 
     // HSDP: FSDP's shards lie within nodes, where there are replicas in several.
@@ -394,12 +349,12 @@ private:
         if (!framework_.hybrid) assume(kFromNotes, "HSDP");
     }
 
-    // All that the row leaves open: stages of ZeRO, no recomputation before full, and micro-batches from the largest that
-    // still gives every pipeline stage one.
+    // All that the row leaves open: stages of ZeRO, no recomputation before some and full, and micro-batches from the
+    // largest that still gives every pipeline stage one.
     void add_alternatives(const Strategy& s) {
-        for (const auto& [zero, recompute] : attempts(s))
+        for (const Attempt& attempt : attempts_of(run_, framework_, s))
             for (const std::int64_t micro_batch : micro_batches(s))
-                add_alternative(s, zero, micro_batch, recompute);
+                add_alternative(s, attempt, micro_batch);
     }
 
     // What fits did not decide what this run did: who runs out of memory comes to the other alternatives later.
@@ -411,16 +366,19 @@ private:
             {"out_of_memory", "what is open is as one tries it first, whether it fits or not"});
     }
 
-    void add_alternative(Strategy s, int zero, std::int64_t micro_batch,
-                         const Recompute& recompute) {
+    void add_alternative(Strategy s, const Attempt& attempt, std::int64_t micro_batch) {
         const std::size_t common = assumed_.size();
-        s.zero = zero;
+        if (may_turn_on_sequence_parallel(run_, s))
+            assume("sequence_parallel", attempt.sequence_parallel ? "1" : "0");
+        s.zero = attempt.zero;
+        s.sequence_parallel = attempt.sequence_parallel;
         s.micro_batch = micro_batch;
-        s.recompute = recompute;
-        if (!run_.zero_stage) assume("zero_stage", std::to_string(zero));
+        s.recompute = attempt.recompute;
+        if (!run_.zero_stage) assume("zero_stage", std::to_string(s.zero));
+        set_data_parallel_overlap(run_, framework_, mapped_.scenario.training, s, assumed_);
         set_shard_group(s);
         if (!run_.micro_batch) assume("micro_batch", std::to_string(micro_batch));
-        if (recompute_open_) assume("recompute", recompute_text(recompute));
+        if (leaves_recompute_open(run_, s)) assume("recompute", recompute_text(s.recompute));
         mapped_.scenario.strategies.push_back(std::move(s));
         mapped_.assumed.by_strategy.push_back(assumed_);
         assumed_.resize(common);
@@ -441,7 +399,6 @@ private:
     RunNotes notes_;
     const ValidationConstants& constants_;
     RunFramework framework_;
-    bool recompute_open_ = false;
     std::vector<Assumption> assumed_;  // of what is being mapped: all strategies, or one
     MappedRun mapped_;
 };

@@ -22,7 +22,8 @@ struct RunAssumptions {
 
 struct MappedRun {
     // With one strategy, or several where the row leaves open what its users chose. Neighbours with the same tp, pp and
-    // zero are an attempt, and in it those with the same recomputation go from the largest micro-batch down. The fastest
+    // zero are an attempt. In it those that save the same memory, by recomputation and sequence parallelism, go from the
+    // largest micro-batch down, and those that save more come later, for micro-batches that do not fit before. The fastest
     // is meant that fits, of the first attempt in which any does; the last that can be planned if none fits. Of a run that
     // ran out of memory the first alone.
     Scenario scenario;

@@ -273,6 +273,55 @@ TEST(Validation, OpenRecomputationIsTriedWithEveryMicroBatch) {
     EXPECT_EQ(predictions.back().time.wall, *fastest);
 }
 
+// Between nothing and everything: the least that makes it fit.
+TEST(Validation, OpenRecomputationIsOfNoMoreBlocksThanMemoryWants) {
+    MeasuredRun run = test::full_row();
+    set_size(run, 32, 4096, 32);
+    run.head_dim.reset();
+    run.gpus = run.dp = 8;
+    run.tp = run.pp = 1;
+    run.seq = 4096;
+    run.global_batch = 64;
+    run.zero_stage = 1;
+    std::vector<MeasuredRun> runs;
+    for (const char* recompute : {"none", "every 8", "every 4", "every 2", "full", ""}) {
+        runs.push_back(run);
+        runs.back().id = std::to_string(runs.size());
+        runs.back().recompute = recompute;
+    }
+    const auto predictions = predict_runs(runs, {});
+    for (const Prediction& p : predictions) ASSERT_FALSE(p.skipped) << p.skipped->what();
+    ASSERT_FALSE(predictions.front().fits);
+    const auto least = std::ranges::find_if(predictions, &Prediction::fits);
+    ASSERT_LT(least - predictions.begin(), 4) << "less than everything";
+    EXPECT_EQ(predictions.back().time.wall, least->time.wall);
+    EXPECT_THAT(
+        predictions.back().assumed,
+        Contains((Assumption{
+            "recompute", runs[static_cast<std::size_t>(least - predictions.begin())].recompute})));
+}
+
+// Sequence parallelism is for memory, even if it were faster.
+TEST(Validation, OpenSequenceParallelismIsTurnedOnForWantOfMemory) {
+    MeasuredRun run = test::full_row();
+    run.sequence_parallel.reset();
+    run.recompute = "";
+    run.zero_stage = 1;
+    const auto assumed = [](MeasuredRun r) {
+        return predict_runs({{std::move(r)}}, {}).front().assumed;
+    };
+    EXPECT_THAT(assumed(run), Contains((Assumption{"sequence_parallel", "0"})));
+    set_size(run, 32, 4096, 32);
+    run.head_dim.reset();
+    run.gpus = 8;
+    run.tp = 8;
+    run.pp = run.dp = 1;
+    run.seq = 8192;
+    run.micro_batch = 8;
+    EXPECT_THAT(assumed(run), Contains((Assumption{"sequence_parallel", "1"})));
+    EXPECT_THAT(assumed(run), Contains((Assumption{"recompute", "none"})));
+}
+
 // Tensor-parallel ranks of a node first, then stages, no more than the model needs; what was taken is told.
 TEST(Validation, OpenDegreesAreTheFirstThatFit) {
     MeasuredRun run = test::full_row();

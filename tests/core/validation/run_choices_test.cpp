@@ -32,6 +32,7 @@ TEST(RunChoices, MemoryDecidesWhatIsOpen) {
     MeasuredRun run = full_row();
     run.micro_batch.reset();
     run.recompute = "unstated";
+    run.framework = "shardscope";
     // 16 samples per rank, and each of the two stages has one micro-batch at least.
     EXPECT_THAT(
         strategies_of(run),
@@ -41,6 +42,71 @@ TEST(RunChoices, MemoryDecidesWhatIsOpen) {
     const auto last = map_run(run).assumed.with(7);
     EXPECT_EQ(value_of(last, "micro_batch"), "1");
     EXPECT_EQ(value_of(last, "recompute"), "full");
+}
+
+// "sp, every 4": what saves memory, in the order in which it is tried.
+std::vector<std::string> savings_of(const MeasuredRun& run) {
+    std::vector<std::string> texts;
+    const MappedRun mapped = map_run(run);
+    for (std::size_t i = 0; i < mapped.scenario.strategies.size(); ++i) {
+        const Strategy& s = mapped.scenario.strategies[i];
+        texts.push_back((s.sequence_parallel ? "sp, " : "") + recompute_text(s.recompute));
+        if (!run.sequence_parallel && s.tp > 1) {
+            EXPECT_EQ(value_of(mapped.assumed.with(i), "sequence_parallel"),
+                      s.sequence_parallel ? "1" : "0");
+        }
+        if (run.recompute.empty()) {
+            EXPECT_EQ(value_of(mapped.assumed.with(i), "recompute"), recompute_text(s.recompute));
+        }
+    }
+    return texts;
+}
+
+TEST(RunChoices, MegatronSavesAPartBeforeItRecomputesEverything) {
+    MeasuredRun run = full_row();
+    run.recompute = "";
+    run.layers = 16;  // eight of a stage
+    EXPECT_THAT(savings_of(run),
+                ElementsAre("none", "every 8", "every 4", "every 2", "3 of 4", "full"));
+    run.sequence_parallel.reset();
+    EXPECT_THAT(savings_of(run), ElementsAre("none", "sp, none", "sp, every 8", "sp, every 4",
+                                             "sp, every 2", "sp, 3 of 4", "sp, full"));
+    run.attention = "unfused";
+    EXPECT_EQ(savings_of(run)[2], "sp, selective") << "which keeps no probabilities";
+    run.recompute = "none";
+    EXPECT_THAT(savings_of(run), ElementsAre("none")) << "nothing is open";
+}
+
+// Megatron recomputes so many layers of every chunk, so that no stage does more than another.
+TEST(RunChoices, SharesOfBlocksAreThoseOfAChunk) {
+    const auto of = [](std::int64_t layers, std::int64_t chunks) {
+        MeasuredRun run = full_row();
+        run.recompute = "";
+        run.layers = layers;
+        run.schedule = "interleaved-1f1b";
+        run.virtual_stages = chunks;
+        return savings_of(run);
+    };
+    EXPECT_THAT(of(20, 2), ElementsAre("none", "every 5", "2 of 5", "3 of 5", "4 of 5", "full"));
+    EXPECT_THAT(of(12, 2), ElementsAre("none", "every 3", "2 of 3", "full"));
+    EXPECT_THAT(of(8, 2), ElementsAre("none", "every 2", "full"));
+    EXPECT_THAT(of(4, 2), ElementsAre("none", "full")) << "a chunk is one layer";
+}
+
+TEST(RunChoices, OtherProductsSaveWhatTheyCan) {
+    const auto of = [](const char* framework) {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.recompute = "";
+        run.tp = run.pp = 1;
+        run.dp = run.gpus;
+        run.zero_stage = 3;
+        run.layers = 15;
+        return savings_of(run);
+    };
+    EXPECT_THAT(of("torchtitan"), ElementsAre("none", "every 8", "every 4", "every 2", "full"));
+    EXPECT_THAT(of("deepspeed"), ElementsAre("none", "full"));
+    EXPECT_THAT(of("HF Accelerate FSDP"), ElementsAre("none", "full"));
 }
 
 // What ran out of memory is not what fits, but what one tries first.
@@ -72,14 +138,50 @@ TEST(RunChoices, AnOpenStageIsZeroThenOne) {
     EXPECT_THAT(strategies_of(run),
                 ElementsAre("zero 0, 2 samples, full", "zero 1, 2 samples, full"));
     run.recompute = "";
-    for (const char* framework :
-         {"megatron", "deepspeed", "megatron-deepspeed", "deepspeed-2021"}) {
+    for (const char* framework : {"deepspeed", "megatron-deepspeed", "deepspeed-2021"}) {
         run.framework = framework;
         EXPECT_THAT(strategies_of(run),
                     ElementsAre("zero 0, 2 samples, none", "zero 1, 2 samples, none",
                                 "zero 1, 2 samples, full"))
             << framework;
     }
+    run.framework = "megatron";
+    run.assumptions = "overlap_param_gather";
+    EXPECT_EQ(strategies_of(run).front(), "zero 1, 2 samples, none")
+        << "only the distributed optimizer has it";
+}
+
+// Its engine brings no tensor parallelism, and its pipelines take other models.
+TEST(RunChoices, DeepSpeedShardsMoreInPlaceOfDividingLayers) {
+    MeasuredRun run = full_row();
+    run.tp.reset();
+    run.pp.reset();
+    run.dp.reset();
+    run.zero_stage.reset();
+    run.recompute = "";
+    const auto degrees = [&](const char* framework) {
+        run.framework = framework;
+        std::vector<std::string> texts;
+        for (const Strategy& s : map_run(run).scenario.strategies) {
+            EXPECT_EQ(s.tp * s.pp, 1) << framework;
+            texts.push_back(std::to_string(s.zero) + " " + recompute_text(s.recompute));
+        }
+        return texts;
+    };
+    EXPECT_THAT(degrees("deepspeed"),
+                ElementsAre("0 none", "1 none", "2 none", "3 none", "3 full"));
+    EXPECT_THAT(degrees("DeepSpeed ZeRO-1"), ElementsAre("1 none", "1 full"));
+    EXPECT_THAT(degrees("ZeRO-3"), ElementsAre("3 none", "3 full"));
+    EXPECT_THAT(degrees("Megatron-DeepSpeed ZeRO-2"), ElementsAre("2 none", "2 full"));
+    run.zero_stage = 3;
+    EXPECT_THAT(degrees("megatron-deepspeed"), ElementsAre("3 none", "3 full"));
+    run.zero_stage = 1;
+    run.framework = "megatron-deepspeed";
+    EXPECT_GT(map_run(run).scenario.strategies.back().tp, 1) << "which has Megatron's layers";
+    run.framework = "deepspeed";
+    run.dp = 8;
+    EXPECT_EQ(map_run(run).scenario.strategies.front().tp, 2)
+        << "there are fewer replicas than GPUs";
 }
 
 TEST(RunChoices, StagesAreTriedWithEveryMicroBatch) {
@@ -88,6 +190,7 @@ TEST(RunChoices, StagesAreTriedWithEveryMicroBatch) {
     run.recompute = "";
     run.micro_batch.reset();
     run.global_batch = 16;
+    run.framework = "megatron-deepspeed";
     EXPECT_THAT(strategies_of(run),
                 ElementsAre("zero 0, 2 samples, none", "zero 0, 1 samples, none",
                             "zero 1, 2 samples, none", "zero 1, 1 samples, none",

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/lowering/profile_rules.h"
 #include "core/validation/run_scenario.h"
 #include "tests/support/measured_rows.h"
 
@@ -130,7 +131,11 @@ TEST(RunFramework, ProgramsAroundOthers) {
                                  {"FSDP2 + TP", "fsdp2", 3},
                                  {"DeepSpeed (Ulysses), ZeRO 3", "deepspeed", 3},
                                  {"DeepSpeed-MoE ZeRO-2", "deepspeed", 2},
-                                 {"Megatron-Bridge 0.2", "megatron", 0}}) {
+                                 {"Megatron-Bridge 0.2", "megatron-bridge", 1},
+                                 {"NVIDIA NeMo Megatron-Bridge", "megatron-bridge", 1},
+                                 {"NeMo 25.04", "nemo", 1},
+                                 {"NeMo AutoModel", "fsdp2", 3},
+                                 {"Nemotron (Megatron)", "megatron", 0}}) {
         const RunFramework framework = named(expected.written);
         EXPECT_EQ(framework.name, expected.name) << expected.written;
         EXPECT_EQ(framework.zero, expected.zero) << expected.written;
@@ -177,6 +182,8 @@ TEST(RunFramework, NamesOfSeveralProducts) {
         EXPECT_EQ(framework.zero, expected.zero) << expected.written;
         EXPECT_EQ(assumed.empty(), !framework.stands_in) << expected.written;
     }
+    EXPECT_EQ(named("Megatron-Core (NeMo)").name, "nemo");
+    EXPECT_EQ(named("NeMo Megatron-Bridge").name, "megatron-bridge");
     for (const char* several :
          {"FSDP + Megatron TP", "DeepSpeed (FSDP)", "LitGPT / torchtitan", "nanotron (Megatron)"})
         try {
@@ -208,6 +215,33 @@ TEST(RunFramework, NanoGptCompiles) {
     };
     EXPECT_EQ(profile(""), RuntimeProfile::fsdp_compile);
     EXPECT_EQ(profile("torch.compile=False"), RuntimeProfile::fsdp);
+}
+
+// Their FSDP reduces in the type that it computes in; PyTorch's by itself in fp32, and so does DDP.
+TEST(RunFramework, GradientsAreReducedAsTheProgramAroundFsdpSays) {
+    const auto gradients = [](const char* framework, const char* column = "") {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.grad_dtype = column;
+        run.zero_stage.reset();
+        run.tp = run.pp = 1;
+        run.dp = run.gpus;
+        const MappedRun mapped = map_run(run);
+        const bool said = std::ranges::find(mapped.assumed.always, "grad_dtype",
+                                            &Assumption::column) != mapped.assumed.always.end();
+        EXPECT_EQ(said, *column == '\0');
+        return std::string(name_of(mapped.scenario.training.gradient_dtype.value_or(
+            default_gradient(mapped.scenario.training, mapped.scenario.strategies.front()))));
+    };
+    for (const char* narrow : {"HF Accelerate (FSDP2)", "accelerate + FSDP", "HF Trainer FSDP",
+                               "Axolotl (FSDP)", "LLaMA-Factory FSDP", "PyTorch Lightning FSDP",
+                               "TRL (accelerate, FSDP2)", "fsdp1", "llm-foundry"})
+        EXPECT_EQ(gradients(narrow), "bf16") << narrow;
+    for (const char* wide :
+         {"PyTorch FSDP", "fsdp2", "torchtitan", "accelerate DDP", "Lightning DDP", "accelerate"})
+        EXPECT_EQ(gradients(wide), "fp32") << wide;
+    EXPECT_EQ(gradients("accelerate + FSDP", "fp32"), "fp32");
+    EXPECT_EQ(gradients("accelerate DeepSpeed ZeRO-3"), gradients("DeepSpeed ZeRO-3"));
 }
 
 TEST(RunFramework, ZeroPlusPlusIsAllOfIt) {
