@@ -126,10 +126,16 @@ private:
                     fmt::format("use {}", join_or(known)));
     }
 
-    // Precisions that are not modelled by one that is nearly the same: blocks of 128 have a scale each, as rows have; 16-bit
-    // parameters without fp32 masters.
-    static std::string nearest_precision(std::string_view word) {
-        if (word.starts_with("fp8-block")) return "fp8-rowwise";
+    // Precisions that are not modelled by one that is nearly the same: scales per block of 128 by those per row in
+    // torchao, which applies either outside the tensor cores; in Transformer Engine by one scale, as cuBLAS multiplies
+    // both, and on Blackwell by the blocks of 32 that it has them emulated with (Float8BlockScaling). 16-bit parameters
+    // without fp32 masters.
+    std::string nearest_precision(std::string_view word) const {
+        if (word.starts_with("fp8-block")) {
+            if (is_fsdp(framework_.profile)) return "fp8-rowwise";
+            const Device& device = mapped_.scenario.cluster.device;
+            return device.peak.contains(MathType::mxfp8) ? "mxfp8" : "fp8";
+        }
         if (word == "bf16-true" || word == "pure-bf16") return "bf16";
         return "";
     }

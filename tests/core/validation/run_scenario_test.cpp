@@ -92,9 +92,11 @@ TEST(RunScenario, HardwareColumns) {
 }
 
 TEST(RunScenario, PrecisionsBySpellingAndByTheNearest) {
-    const auto precision = [](const char* written) {
+    const auto precision = [](const char* written, const char* gpu = "B200",
+                              const char* framework = "megatron") {
         MeasuredRun run = full_row();
-        run.gpu = "B200";
+        run.gpu = gpu;
+        run.framework = framework;
         run.gpu_memory_gb.reset();
         run.precision = written;
         run.grad_dtype = "";
@@ -108,10 +110,13 @@ TEST(RunScenario, PrecisionsBySpellingAndByTheNearest) {
     EXPECT_EQ(precision("float8 rowwise"), std::pair(std::string("fp8-rowwise"), false));
     EXPECT_EQ(precision("FP8-MX"), std::pair(std::string("mxfp8"), false));
     EXPECT_EQ(precision("bf16 mixed precision"), std::pair(std::string("bf16"), false));
-    EXPECT_EQ(precision("fp8 blockwise"), std::pair(std::string("fp8-rowwise"), true));
+    EXPECT_EQ(precision("fp8 blockwise"), std::pair(std::string("mxfp8"), true));
+    EXPECT_EQ(precision("fp8 blockwise", "H100"), std::pair(std::string("fp8"), true));
+    EXPECT_EQ(precision("fp8 blockwise", "H100", "fsdp2"),
+              std::pair(std::string("fp8-rowwise"), true));
     for (const char* tensors : {"FP8-CS", "FP8-DS", "fp8-per-tensor", "bf16+fp8", "FP8 (E4M3)"})
         EXPECT_EQ(precision(tensors), std::pair(std::string("fp8"), false)) << tensors;
-    EXPECT_EQ(precision("FP8-SC"), std::pair(std::string("fp8-rowwise"), true));
+    EXPECT_EQ(precision("FP8-SC"), std::pair(std::string("mxfp8"), true));
     EXPECT_EQ(precision("bfloat16-mixed"), std::pair(std::string("bf16"), false));
     EXPECT_EQ(precision("16-mixed"), std::pair(std::string("fp16"), false));
     EXPECT_EQ(precision("bf16-true"), std::pair(std::string("bf16"), true));
