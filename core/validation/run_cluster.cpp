@@ -217,9 +217,17 @@ void set_network(Link& link, const std::string& note) {
     }
 }
 
-// Data sheets of NVLink and PCIe state the sum of both directions: twice what the catalogue has.
+// Data sheets of NVLink and PCIe state the sum of both directions: twice what the catalogue has. Of links that go from
+// each GPU of a node to each other, some state one.
 double one_direction(const Link& link, double stated, std::vector<Assumption>& assumed) {
     const double known = link.bandwidth.value / kGB;
+    const double one = known / (kGpusPerNode - 1);
+    if (known > 0 && link.type == LinkType::infinity_fabric && !link.switched &&
+        (distance(one, stated) == 0 || distance(2 * one, stated) == 0)) {
+        assumed.push_back(
+            {"intra_node_GBps", fmt::format("{:g}: {:g} is of one link", known, stated)});
+        return known;
+    }
     if (known == 0 || distance(2 * known, stated) > 0) return stated;
     assumed.push_back(
         {"intra_node_GBps", fmt::format("{:g}: {:g} is of both directions", stated / 2, stated)});

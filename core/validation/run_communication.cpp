@@ -42,6 +42,12 @@ constexpr auto kGatherOverlap = std::to_array<const char*>(
 constexpr auto kDataOverlap = std::to_array<const char*>(
     {"overlap DP comm", "overlapped DP comm", "DP comm overlap", "DP communication overlap",
      "DP overlap", "overlapped data parallel comm", "data parallel overlap"});
+constexpr auto kAnyOverlap = std::to_array<const char*>(
+    {"comm overlap", "communication overlap", "overlap of communication", "all overlap"});
+constexpr auto kExpertOverlap = std::to_array<const char*>(
+    {"DualPipe", "A2A overlap", "alltoall overlap", "all to all overlap",
+     "overlap moe expert parallel comm", "MoE comm overlap", "MoE communication overlap",
+     "MoE communication fully overlap", "EP overlap"});
 constexpr auto kFlexDispatch = std::to_array<const char*>(
     {"HybridEP", "hybrid EP", "flex dispatcher", "flex token dispatcher", "dispatcher type flex",
      "dispatcher type=flex", "dispatcher=flex", "dispatcher: flex"});
@@ -49,6 +55,13 @@ constexpr auto kAllToAllDispatch = std::to_array<const char*>(
     {"alltoall dispatcher", "all to all dispatcher", "alltoall token dispatcher",
      "dispatcher type alltoall", "dispatcher type=alltoall", "dispatcher=alltoall",
      "dispatcher: alltoall"});
+
+// "All comm overlap off": a denial that names no part is of every one.
+bool denies_overlap(const RunNotes& notes) {
+    return is_denied(notes, kAnyOverlap) && !is_denied(notes, kTensorOverlap) &&
+           !is_denied(notes, kReduceOverlap) && !is_denied(notes, kGatherOverlap) &&
+           !is_denied(notes, kDataOverlap) && !is_denied(notes, kExpertOverlap);
+}
 
 bool has_experts(const MeasuredRun& run) { return run.experts.value_or(1) > 1; }
 
@@ -121,7 +134,7 @@ void set_tensor_collectives(const MeasuredRun& run, const RunFramework& framewor
     // tp_comm_overlap is in the recipes of dense models, but for NVFP4.
     const bool in_recipe = framework.recipes != Recipes::none && !has_experts(run) &&
                            scenario.training.arithmetic() != MathType::nvfp4;
-    if (!in_recipe || is_denied(notes, kTensorOverlap)) return;
+    if (!in_recipe || is_denied(notes, kTensorOverlap) || denies_overlap(notes)) return;
     s.tp_overlap = TensorOverlap::pieces;
     assumed.push_back({"framework", "TP comm overlap"});
 }
@@ -141,6 +154,8 @@ void set_dispatch(const MeasuredRun& run, const RunFramework& framework, const S
         s.dispatcher = Dispatcher::deepep;
         assumed.push_back({"dispatcher", std::string(name_of(s.dispatcher))});
     }
+    if (const char* words = affirmed(notes, kExpertOverlap))
+        assumed.push_back({kFromNotes, std::string(words) + " is not modelled"});
     if (notes.affirms("fp8 dispatch")) {
         s.dispatch_precision = DispatchPrecision::fp8;
         assumed.push_back({kFromNotes, "fp8 dispatch"});
@@ -188,8 +203,8 @@ void set_data_parallel_overlap(const MeasuredRun& run, const RunFramework& frame
     const auto decide = [&](Part& part) {
         const char* words = affirmed(notes, part.words);
         if (words == nullptr) words = affirmed(notes, kDataOverlap);
-        part.on = words != nullptr ||
-                  (part.usual && !is_denied(notes, part.words) && !is_denied(notes, kDataOverlap));
+        part.on = words != nullptr || (part.usual && !is_denied(notes, part.words) &&
+                                       !is_denied(notes, kDataOverlap) && !denies_overlap(notes));
         if (part.on) assumed.push_back({words != nullptr ? kFromNotes : "framework", part.name});
     };
     decide(reduce);

@@ -61,6 +61,10 @@ constexpr auto kFrameworks = std::to_array<RunFramework>({
      .names_zero = true,
      .stands_in = true,
      .partial_recompute = true},
+    // Built on Megatron-LM, or like it, by who trains with them.
+    {.name = "megascale", .profile = RuntimeProfile::megatron, .zero = 1, .stands_in = true},
+    {.name = "vescale", .profile = RuntimeProfile::megatron, .zero = 1, .stands_in = true},
+    {.name = "hai-llm", .profile = RuntimeProfile::megatron, .zero = 1, .stands_in = true},
     // Layers for Megatron-LM.
     {.name = "megablocks",
      .profile = RuntimeProfile::megatron,
@@ -145,6 +149,14 @@ std::optional<RunFramework> product_named(const std::string& name) {
         if (product == nullptr) return std::nullopt;
         RunFramework framework = *product;
         framework.hybrid = true;
+        return framework;
+    }
+    // DeepSpeed's ZeRO 3 whose shards lie within a node, or within more where that does not fit.
+    if (const auto rest = without_word(name, "mics");
+        rest && (rest->empty() || *rest == "deepspeed")) {
+        RunFramework framework = *find_framework("deepspeed");
+        framework.zero = 3;
+        framework.names_zero = framework.hybrid = true;
         return framework;
     }
     if (const auto staged = product_with_stage(name)) return staged;

@@ -143,14 +143,18 @@ std::optional<double> RunNotes::number_before(std::string_view name) const {
 }
 
 std::optional<std::int64_t> RunNotes::number_after(std::string_view name) const {
-    const std::string sought = note_words(name).front();
+    std::vector<std::string> first = note_words(name);
+    const std::string sought = first.back();
+    first.pop_back();
     constexpr std::int64_t kMost = 1'000'000;  // ranks
-    for (Place at = 0; at < words_.size(); ++at) {
-        std::string_view digits = words_[at];
-        if (!digits.starts_with(sought) || is_denied_before(at)) continue;
+    for (Place at = 0; at + first.size() < words_.size(); ++at) {
+        const auto here = words_.begin() + static_cast<std::ptrdiff_t>(at);
+        if (!std::equal(first.begin(), first.end(), here) || is_denied_before(at)) continue;
+        Place behind = at + first.size();
+        std::string_view digits = words_[behind++];
+        if (!digits.starts_with(sought)) continue;
         digits.remove_prefix(sought.size());
-        Place behind = at + 1;
-        while (word(behind) == "=" || word(behind) == ":") ++behind;
+        while (word(behind) == "=" || word(behind) == ":" || word(behind) == "of") ++behind;
         if (digits.empty()) digits = word(behind);
         if (digits.empty() || !std::ranges::all_of(digits, is_numeral)) continue;
         const auto number = parse_integer(digits);

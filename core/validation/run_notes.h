@@ -24,8 +24,9 @@ public:
 
     // The number in front of the words, as 0.13 in "0.13 of a fwd+bwd"; empty without one, or where it is denied.
     std::optional<double> number_before(std::string_view words) const;
-    // The positive whole number behind a word, by itself or behind a space, "=" or ":": 1 of "ETP1" and "ETP=1".
-    std::optional<std::int64_t> number_after(std::string_view word) const;
+    // The positive whole number behind words, by itself or behind a space, "=", ":" or "of": 1 of "ETP1" and "ETP=1", 64 of
+    // "shard group of 64".
+    std::optional<std::int64_t> number_after(std::string_view words) const;
 
     // "500 W power limit", "power limit of 500 W"; watts.
     std::optional<double> power_limit() const;

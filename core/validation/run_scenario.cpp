@@ -340,27 +340,73 @@ private:
         if (const auto recompute = recompute_of(run_, s, assumed_)) s.recompute = *recompute;
     }
 
-    // HSDP: FSDP's shards lie within nodes, where there are replicas in several.
-    void set_shard_group(Strategy& s) {
-        const bool noted = notes_.affirms("HSDP") || notes_.affirms("hybrid shard");
-        if (s.zero == 0 || (!framework_.hybrid && !noted)) return;
+    // Ranks that share one copy of the parameters, as the notes say it: torchtitan's degrees, or GPUs of a group.
+    std::optional<std::int64_t> noted_shard_group(const Strategy& s) const {
+        for (const char* words : {"dp_shard", "data_parallel_shard_degree"})
+            if (const auto ranks = notes_.number_after(words)) return *ranks * s.cp;
+        for (const char* words : {"dp_replicate", "data_parallel_replicate_degree"})
+            if (const auto copies = notes_.number_after(words))
+                return std::max<std::int64_t>(1, *s.dp / *copies) * s.cp;
+        for (const char* words : {"shard group", "shard group size", "sharding group"})
+            if (const auto gpus = notes_.number_after(words)) return *gpus / s.tp;
+        for (const char* words : {"GPUs per shard group", "GPUs per sharding group"})
+            if (const auto gpus = notes_.number_before(words))
+                return static_cast<std::int64_t>(*gpus) / s.tp;
+        return std::nullopt;
+    }
+
+    // HSDP: FSDP's shards lie within groups as stated, or within nodes, where there are replicas in several; within
+    // `nodes` of them.
+    void set_shard_group(Strategy& s, int nodes) {
+        const auto stated = noted_shard_group(s);
+        if (s.zero == 0 || !(is_hybrid() || stated)) return;
+        const int all = *s.dp * s.cp;
         const int per_node = mapped_.scenario.cluster.gpus_per_node / s.tp;
-        if (per_node < 2 || *s.dp * s.cp <= per_node) return;
+        const std::int64_t wanted = stated.value_or(std::int64_t{per_node} * nodes);
+        if (wanted < 2) {
+            if (all > 1)
+                assume("shard_group", "all: a node has one rank that holds the parameters");
+            return;
+        }
+        if (all <= wanted) return;
         // Every group has all experts.
         const int experts_over = s.ep / std::gcd(s.ep, s.tp / s.etp.value_or(s.tp));
-        const int group = std::lcm(per_node, experts_over), all = *s.dp * s.cp;
-        if (group == all) return;
-        s.shard_group = group == per_node || all % group != 0 ? Strategy::kWholeNode : group;
+        const std::int64_t group = std::lcm(wanted, std::int64_t{experts_over});
+        if (group >= all && !stated) return;
+        if (stated && all % group != 0)
+            throw Error("shard-group",
+                        fmt::format("groups of {} ranks do not divide the {} that hold the same "
+                                    "parameters",
+                                    group, all),
+                        "state a divisor");
+        s.shard_group =
+            group == per_node || all % group != 0 ? Strategy::kWholeNode : static_cast<int>(group);
         assume("shard_group", s.shard_group > 0 ? std::to_string(group) : "node");
-        if (!framework_.hybrid) assume(kFromNotes, "HSDP");
+        if (!framework_.hybrid) assume(kFromNotes, stated ? "shard group" : "HSDP");
+    }
+
+    bool is_hybrid() const {
+        return framework_.hybrid || notes_.affirms("HSDP") || notes_.affirms("hybrid shard");
+    }
+
+    // Nodes that a shard group spans where the row does not say it: one, or more where that does not fit.
+    std::vector<int> group_nodes(const Strategy& s) const {
+        std::vector<int> nodes{1};
+        if (!is_hybrid() || noted_shard_group(s)) return nodes;
+        const std::int64_t per_node = mapped_.scenario.cluster.gpus_per_node / s.tp;
+        const std::int64_t all = std::int64_t{*s.dp} * s.cp;
+        for (int more = 2; per_node >= 2 && per_node * more <= all; more *= 2)
+            if (all % (per_node * more) == 0) nodes.push_back(more);
+        return nodes;
     }
 
     // All that the row leaves open: stages of ZeRO, no recomputation before some and full, and micro-batches from the
     // largest that still gives every pipeline stage one.
     void add_alternatives(const Strategy& s) {
-        for (const Attempt& attempt : attempts_of(run_, framework_, s))
-            for (const std::int64_t micro_batch : micro_batches(s))
-                add_alternative(s, attempt, micro_batch);
+        for (const int nodes : group_nodes(s))
+            for (const Attempt& attempt : attempts_of(run_, framework_, s))
+                for (const std::int64_t micro_batch : micro_batches(s))
+                    add_alternative(s, attempt, micro_batch, nodes);
     }
 
     // What fits did not decide what this run did: who runs out of memory comes to the other alternatives later.
@@ -372,7 +418,8 @@ private:
             {"out_of_memory", "what is open is as one tries it first, whether it fits or not"});
     }
 
-    void add_alternative(Strategy s, const Attempt& attempt, std::int64_t micro_batch) {
+    void add_alternative(Strategy s, const Attempt& attempt, std::int64_t micro_batch,
+                         int group_nodes) {
         const std::size_t common = assumed_.size();
         if (may_turn_on_sequence_parallel(run_, s))
             assume("sequence_parallel", attempt.sequence_parallel ? "1" : "0");
@@ -382,7 +429,7 @@ private:
         s.recompute = attempt.recompute;
         if (!run_.zero_stage) assume("zero_stage", std::to_string(s.zero));
         set_data_parallel_overlap(run_, framework_, mapped_.scenario.training, s, assumed_);
-        set_shard_group(s);
+        set_shard_group(s, group_nodes);
         if (!run_.micro_batch) assume("micro_batch", std::to_string(micro_batch));
         if (leaves_recompute_open(run_, s)) assume("recompute", recompute_text(s.recompute));
         mapped_.scenario.strategies.push_back(std::move(s));

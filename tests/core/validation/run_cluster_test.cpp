@@ -219,6 +219,8 @@ TEST(RunCluster, LinksInBothDirections) {
     EXPECT_EQ(link("A100", 600), std::pair(300.0, std::string("300: 600 is of both directions")));
     EXPECT_EQ(link("B200", 900), std::pair(900.0, std::string()));
     EXPECT_EQ(link("A100", 450), std::pair(450.0, std::string())) << "some other link";
+    EXPECT_EQ(link("MI300X", 64), std::pair(448.0, std::string("448: 64 is of one link")));
+    EXPECT_EQ(link("MI300X", 128), std::pair(448.0, std::string("448: 128 is of one link")));
 }
 
 TEST(RunCluster, MeasuredMemoryIsThatOfOneGpu) {

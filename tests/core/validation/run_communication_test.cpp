@@ -221,5 +221,37 @@ TEST(RunCommunication, FlexDispatchersThatDeepEpCannotBeAreAllToAll) {
     EXPECT_EQ(map_run(run).scenario.strategies.front().dispatcher, Dispatcher::all_to_all);
 }
 
+// As rows of measurements without any overlap have it; a part that is denied is that part alone.
+TEST(RunCommunication, AllOverlapIsDeniedTogether) {
+    const auto overlaps = [](const char* notes) {
+        MeasuredRun run = full_row();
+        run.framework = "nemo";
+        run.tp = 2;
+        run.pp = 1;
+        run.dp.reset();
+        run.zero_stage = 1;
+        run.sequence_parallel = true;
+        run.assumptions = notes;
+        const Strategy s = map_run(run).scenario.strategies.at(0);
+        return std::tuple(s.tp_overlap.has_value(), s.overlap_reduce.value_or(false),
+                          s.overlap_gather);
+    };
+    EXPECT_EQ(overlaps(""), std::tuple(true, true, true));
+    for (const char* notes : {"layer-truncated model, all comm overlap off", "no comm overlap",
+                              "without communication overlap", "communication overlap disabled"})
+        EXPECT_EQ(overlaps(notes), std::tuple(false, false, false)) << notes;
+    EXPECT_EQ(overlaps("no TP comm overlap"), std::tuple(false, true, true));
+    EXPECT_EQ(overlaps("DP comm overlap off"), std::tuple(true, false, false));
+}
+
+TEST(RunCommunication, OverlappedExpertsAreNotModelledWhichIsSaid) {
+    MeasuredRun run = full_row();
+    run.experts = 8;
+    run.experts_per_token = 2;
+    run.assumptions = "DualPipe";
+    EXPECT_THAT(map_run(run).assumed.with(0),
+                testing::Contains(Assumption{"assumptions", "DualPipe is not modelled"}));
+}
+
 }  // namespace
 }  // namespace shardscope

@@ -363,6 +363,36 @@ TEST(RunFramework, HybridShardingIsWithinNodes) {
     EXPECT_EQ(sharded("HSDP", "").scenario.strategies[0].zero, 3);
 }
 
+TEST(RunFramework, ShardGroupsAreAsStated) {
+    const auto group = [](const char* framework, const char* notes, int gpus = 64, int tp = 1) {
+        MeasuredRun run = full_row();
+        run.framework = framework;
+        run.assumptions = notes;
+        run.gpus = gpus;
+        run.tp = tp;
+        run.pp = 1;
+        run.dp.reset();
+        run.zero_stage.reset();
+        const MappedRun mapped = map_run(run);
+        std::vector<int> groups;
+        for (const Strategy& s : mapped.scenario.strategies)
+            if (groups.empty() || groups.back() != s.shard_group) groups.push_back(s.shard_group);
+        return groups;
+    };
+    using testing::ElementsAre;
+    for (const char* notes :
+         {"HSDP, shard group of 16", "HSDP with dp_shard=16", "dp_replicate=4",
+          "hybrid shard, 16 GPUs per shard group", "dp_shard 16, dp_replicate 4"})
+        EXPECT_THAT(group("fsdp2", notes), ElementsAre(16)) << notes;
+    EXPECT_THAT(group("fsdp2", "HSDP, shard group of 32 GPUs", 64, 2), ElementsAre(16));
+    EXPECT_THAT(group("fsdp2", "dp_shard=64"), ElementsAre(0)) << "one group has all";
+    EXPECT_THROW(group("fsdp2", "HSDP, dp_shard=24"), Error);
+    // Where nothing is stated, more nodes are tried until it fits.
+    EXPECT_THAT(group("HSDP", ""), ElementsAre(Strategy::kWholeNode, 16, 32, 0));
+    EXPECT_THAT(group("DeepSpeed MiCS", ""), ElementsAre(Strategy::kWholeNode, 16, 32, 0));
+    EXPECT_THAT(group("fsdp2", "HSDP", 64, 8), ElementsAre(0)) << "a node has one rank";
+}
+
 // A group has all experts: of 16 expert-parallel ranks two nodes are one.
 TEST(RunFramework, HybridShardingHoldsAllExperts) {
     const auto group = [](std::int64_t ep) {
