@@ -166,7 +166,7 @@ void add_product(std::vector<StrategyField>& fields) {
                  s.bucket = value > 0 ? std::optional(Bytes(value * kMiB)) : std::nullopt;
              },
          .most = kMostBucket,
-         .suffix = " MiB",
+         .unit = "MiB",
          .words = {{0, "auto"}}});
     fields.push_back({.kind = Kind::number,
                       .name = "prefetch",

@@ -101,7 +101,7 @@ QWidget* StrategyForm::make_control(const StrategyField& field) {
     if (field.kind == StrategyField::Kind::number) {
         auto* const box = new NamedSpinBox(field.words, this);
         box->setRange(field.least, field.most);
-        box->setSuffix(field.suffix);
+        box->set_unit(field.unit);
         box->setKeyboardTracking(false);  // else typing "16" is an edit to 1 and one to 16
         connect(box, &QSpinBox::valueChanged, this, changed);
         return box;

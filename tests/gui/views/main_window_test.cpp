@@ -10,6 +10,7 @@
 #include <QSlider>
 #include <QSpinBox>
 #include <QTemporaryDir>
+#include <QTest>
 #include <QToolBar>
 #include <QToolButton>
 
@@ -220,6 +221,45 @@ TEST(NamedSpinBox, NumbersAreShownAndTypedAsWords) {
         box.interpretText();
         EXPECT_EQ(box.value(), value) << text;
     }
+}
+
+TEST(NamedSpinBox, AUnitStandsBehindNumbersOnly) {
+    NamedSpinBox box({{0, "auto"}}, nullptr);
+    box.setRange(0, 4096);
+    box.set_unit("MiB");
+    EXPECT_EQ(box.text(), "auto");
+    box.setValue(25);
+    EXPECT_EQ(box.text(), "25 MiB");
+    auto* const line = box.findChild<QLineEdit*>();
+    for (const auto& [text, value] : {std::pair("auto", 0),
+                                      {"64", 64},
+                                      {"AUTO", 0},
+                                      {"32 MiB", 32},
+                                      {"16mi", 16},
+                                      {"auto MiB", 0}}) {
+        line->clear();
+        QTest::keyClicks(line, text);
+        EXPECT_EQ(line->text(), text) << "can be typed";
+        box.interpretText();
+        EXPECT_EQ(box.value(), value) << text;
+    }
+    EXPECT_EQ(box.text(), "auto");
+    box.stepUp();
+    EXPECT_EQ(box.text(), "1 MiB");
+    QTest::keyClicks(line, "x");
+    EXPECT_EQ(line->text(), "1 MiB");
+}
+
+TEST_F(MainWindowTest, TheBucketSaysAutoWithoutAUnit) {
+    workspace_.session().select(0);
+    settle();
+    auto& bucket = find<QSpinBox>("bucket");
+    bucket.setValue(0);
+    settle();
+    EXPECT_EQ(bucket.text(), "auto");
+    bucket.setValue(40);
+    settle();
+    EXPECT_EQ(bucket.text(), "40 MiB");
 }
 
 TEST_F(MainWindowTest, BothThemesDrawTheSameChartColours) {
