@@ -187,7 +187,8 @@ void StrategyForm::show_strategy() {
     try {
         const int dp = data_parallel_degree(scenario.cluster, s);
         const int world = s.ranks.value_or(scenario.cluster.world_size());
-        dp_->setText(QString("%1  (= %2 / (TP·PP))").arg(dp).arg(world));
+        dp_->setText(
+            QString("%1  (= %2 / (%3))").arg(dp).arg(world).arg(s.cp > 1 ? "TP·CP·PP" : "TP·PP"));
     } catch (const Error&) {
         dp_->setText("–");
     }

@@ -199,6 +199,15 @@ TEST_F(MainWindowTest, MoreFieldsAreShownWhenAsked) {
     EXPECT_EQ(more.text(), "More");
 }
 
+TEST_F(MainWindowTest, TheDataParallelDegreesArithmeticHasContextParallelism) {
+    workspace_.session().select(0);
+    settle();
+    EXPECT_EQ(find<QLabel>("dp").text(), "16  (= 16 / (TP·PP))");
+    find<QSpinBox>("cp").setValue(2);
+    settle();
+    EXPECT_EQ(find<QLabel>("dp").text(), "8  (= 16 / (TP·CP·PP))");
+}
+
 TEST_F(MainWindowTest, AWrongFieldBehindTheButtonIsShown) {
     workspace_.session().select(0);
     settle();
