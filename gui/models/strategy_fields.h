@@ -28,6 +28,7 @@ struct StrategyField {
     QString unit{};                              // of a number
     std::map<int, QString> words{};              // numbers that mean something else
     bool (*applies)(const Strategy&) = nullptr;  // whether it can be changed; null: always
+    bool beside = false;                         // the field before it, in one row
 };
 
 // What the form always shows.

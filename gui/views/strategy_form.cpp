@@ -79,13 +79,26 @@ StrategyForm::StrategyForm(Session& session, const StrategyTable& table, QWidget
 }
 
 void StrategyForm::add_fields(const std::vector<StrategyField>& fields, QFormLayout& layout) {
-    for (const StrategyField& field : fields) {
+    QBoxLayout* row = nullptr;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+        const StrategyField& field = fields[i];
         QWidget* const control = make_control(field);
         control->setObjectName(field.name);
         control->setAccessibleName(
-            QString(field.label.isEmpty() ? field.noun : field.label).remove('&').trimmed());
+            QString(field.label.isEmpty() || field.beside ? field.noun : field.label)
+                .remove('&')
+                .trimmed());
         control->setToolTip(field.hint);
-        layout.addRow(field.label, control);
+        if (field.beside) {
+            row->addWidget(new QLabel(field.label, this));
+            row->addWidget(control, 1);
+        } else if (i + 1 < fields.size() && fields[i + 1].beside) {
+            row = new QHBoxLayout;
+            row->addWidget(control, 1);
+            layout.addRow(field.label, row);
+        } else {
+            layout.addRow(field.label, control);
+        }
         controls_.push_back({field, control});
         if (field.name != "pp") continue;
         dp_ = new QLabel(this);

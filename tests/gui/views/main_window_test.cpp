@@ -2,6 +2,7 @@
 #include "gui/views/main_window.h"
 
 #include <QApplication>
+#include <QComboBox>
 #include <QDropEvent>
 #include <QFile>
 #include <QLineEdit>
@@ -257,6 +258,25 @@ TEST(NamedSpinBox, AUnitStandsBehindNumbersOnly) {
     EXPECT_EQ(box.text(), "1 MiB");
     QTest::keyClicks(line, "x");
     EXPECT_EQ(line->text(), "1 MiB");
+}
+
+TEST_F(MainWindowTest, RecomputedBlocksStandInOneRow) {
+    workspace_.session().select(6);
+    settle();
+    auto &blocks = find<QSpinBox>("blocks"), &every = find<QSpinBox>("every");
+    EXPECT_TRUE(blocks.isEnabled() && every.isEnabled());
+    EXPECT_EQ(blocks.y(), every.y());
+    EXPECT_LT(blocks.geometry().right(), every.x());
+    every.setValue(4);
+    settle();
+    blocks.setValue(3);
+    settle();
+    const auto& recompute = workspace_.document().scenario().strategies[6].recompute;
+    EXPECT_EQ(recompute_text(recompute), "3 of 4");
+    emit find<QComboBox>("recompute").activated(static_cast<int>(Recompute::Kind::full));
+    settle();
+    EXPECT_EQ(recompute_text(recompute), "3 of 4");
+    EXPECT_EQ(blocks.value(), 3);
 }
 
 TEST_F(MainWindowTest, TheBucketSaysAutoWithoutAUnit) {
