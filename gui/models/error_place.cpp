@@ -10,18 +10,17 @@ namespace {
 // Rules whose remedy, or whose message where the value itself is out of range, names what to change.
 QString named_field(const Error& error) {
     static const QRegularExpression kRemedy(
-        "^use (?:an? "
-        ")?(tp|cp|pp|ep|etp|dp|ranks|zero|global_batch|micro_batch|virtual_stages|schedule)\\b");
+        "^use (?:an? )?(tp|cp|pp|ep|etp|dp|ranks|zero|global_batch|micro_batch|virtual_stages|"
+        "schedule|recompute blocks)\\b");
     static const QRegularExpression kValue(
-        "\\b(tp|cp|pp|ep|etp|dp|ranks|global_batch|micro_batch|virtual_stages|recompute every) "
-        "is ");
+        "\\b(tp|cp|pp|ep|etp|dp|ranks|global_batch|micro_batch|virtual_stages|recompute every|"
+        "recompute blocks) is ");
     if (error.rule == "range") {
         const auto value = kValue.match(QString::fromStdString(error.message));
-        if (value.hasMatch())
-            return value.captured(1) == "recompute every" ? "every" : value.captured(1);
+        if (value.hasMatch()) return value.captured(1).section(' ', -1);
     }
     const auto remedy = kRemedy.match(QString::fromStdString(error.fix));
-    return remedy.hasMatch() ? remedy.captured(1) : QString();
+    return remedy.hasMatch() ? remedy.captured(1).section(' ', -1) : QString();
 }
 
 // Rules that are about one field, whatever the remedy.

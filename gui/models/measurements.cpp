@@ -53,7 +53,7 @@ bool same_machine(const Cluster& now, const Cluster& measured) {
            now.transport == measured.transport;
 }
 
-// With what it leaves to the scenario filled in, and without what is no value.
+// With what it leaves to the scenario or to its profile filled in, and without what is no value.
 Strategy filled_in(Strategy strategy, const TrainingSpec& training, int world) {
     strategy.name.clear();
     if (!strategy.micro_batch && training.micro_batch > 0)
@@ -61,6 +61,10 @@ Strategy filled_in(Strategy strategy, const TrainingSpec& training, int world) {
     if (!strategy.ranks) strategy.ranks = world;
     const int rest = strategy.tp * strategy.cp * strategy.pp;
     if (!strategy.dp && *strategy.ranks % rest == 0) strategy.dp = *strategy.ranks / rest;
+    strategy.bucket = bucket_size(strategy);
+    strategy.cp_kind = context_kind(strategy);
+    strategy.tp_overlap = tensor_overlap(strategy);
+    if (!strategy.etp) strategy.etp = strategy.tp;
     return strategy;
 }
 

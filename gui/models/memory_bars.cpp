@@ -116,7 +116,8 @@ QString MemoryScale::format_signed(Bytes bytes, int decimals) const {
 MemoryScale scale_of(const MemoryBars& bars, MemoryShow show) {
     Bytes largest;
     for (const MemoryRow& row : bars.rows) largest = std::max(largest, row.peak);
-    return {show, bars.rows.empty() ? bars.capacity : largest, bars.capacity};
+    // Where nothing could be simulated, in the unit of the capacity, which is all there is to read.
+    return {show, largest.value == 0 ? bars.capacity : largest, bars.capacity};
 }
 
 QString end_label(const MemoryRow& row, Bytes capacity, const MemoryScale& scale) {

@@ -44,7 +44,7 @@ constexpr Header kHeaders[] = {
     {"Strategy", "Name of the strategy; the scenario's file has it too"},
     {"TP", "Tensor-parallel degree: ranks that every layer is cut into"},
     {"PP", "Pipeline-parallel degree: stages that the layers are divided over"},
-    {"DP", "Data-parallel degree: ranks / (TP · PP), unless it is set"},
+    {"DP", "Data-parallel degree: ranks / (TP · CP · PP), unless it is set"},
     {"ZeRO",
      "ZeRO stage: data-parallel ranks divide optimizer states (1), gradients too (2), "
      "parameters too (3)"},

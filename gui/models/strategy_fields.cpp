@@ -85,15 +85,31 @@ void add_memory(std::vector<StrategyField>& fields) {
                       "Which activations the backward pass computes again",
                       [](const Strategy& s) { return static_cast<int>(s.recompute.kind); },
                       [](Strategy& s, int value) {
-                          s.recompute = {static_cast<Recompute::Kind>(value), 1};
+                          const auto kind = static_cast<Recompute::Kind>(value);
+                          if (s.recompute.kind != kind) s.recompute = {kind, 1};
                       },
                       {"none", "selective", "full"}});
     fields.push_back(
         {.kind = Kind::number,
-         .name = "every",
+         .name = "blocks",
          .noun = "recomputed blocks",
-         .label = "  of every … block",
-         .hint = "Full recomputation of every k-th block",
+         .label = "  blocks",
+         .hint = "Full recomputation of so many blocks of every k in a row",
+         .value = [](const Strategy& s) { return s.recompute.blocks; },
+         .set =
+             [](Strategy& s, int value) {
+                 s.recompute.blocks = value;
+                 s.recompute.every = std::max(s.recompute.every, value);
+             },
+         .least = 1,
+         .most = 10'000,
+         .applies = [](const Strategy& s) { return s.recompute.kind == Recompute::Kind::full; }});
+    fields.push_back(
+        {.kind = Kind::number,
+         .name = "every",
+         .noun = "blocks in a row",
+         .label = "of every",
+         .hint = "The k blocks in a row of which so many are recomputed in full",
          .value = [](const Strategy& s) { return s.recompute.every; },
          .set =
              [](Strategy& s, int value) {
@@ -102,7 +118,8 @@ void add_memory(std::vector<StrategyField>& fields) {
              },
          .least = 1,
          .most = 10'000,
-         .applies = [](const Strategy& s) { return s.recompute.kind == Recompute::Kind::full; }});
+         .applies = [](const Strategy& s) { return s.recompute.kind == Recompute::Kind::full; },
+         .beside = true});
 }
 
 void add_schedule(std::vector<StrategyField>& fields) {
@@ -166,7 +183,7 @@ void add_product(std::vector<StrategyField>& fields) {
                  s.bucket = value > 0 ? std::optional(Bytes(value * kMiB)) : std::nullopt;
              },
          .most = kMostBucket,
-         .suffix = " MiB",
+         .unit = "MiB",
          .words = {{0, "auto"}}});
     fields.push_back({.kind = Kind::number,
                       .name = "prefetch",

@@ -25,9 +25,10 @@ struct StrategyField {
     void (*set)(Strategy&, int);
     QStringList choices{};
     int least = 0, most = 0;
-    QString suffix{};                            // of a number
+    QString unit{};                              // of a number
     std::map<int, QString> words{};              // numbers that mean something else
     bool (*applies)(const Strategy&) = nullptr;  // whether it can be changed; null: always
+    bool beside = false;                         // the field before it, in one row
 };
 
 // What the form always shows.

@@ -12,16 +12,15 @@ namespace {
 
 constexpr std::size_t index_of(SpanKind kind) { return static_cast<std::size_t>(kind); }
 
-SpanKind kind_of_group(GroupId group) {
-    switch (group.index()) {
-        case kTensorGroup:
-        case kHeadGroup:
-            return SpanKind::tensor_collective;
-        case kPipelineGroup:
-            return SpanKind::transfer;
-        default:
-            return SpanKind::data_collective;
-    }
+// By name: which groups there are, and so their indices, is the strategy's.
+SpanKind kind_of_group(const Program& program, GroupId group) {
+    const std::string_view name = program.groups[group.index()].name;
+    if (name == "tp" || name == "kv" || name == kExpertTensorGroup)
+        return SpanKind::tensor_collective;
+    if (name == "pp") return SpanKind::transfer;
+    if (name == kExpertGroup || name == kTokenGroup) return SpanKind::expert_exchange;
+    if (name == kContextGroup) return SpanKind::context_exchange;
+    return SpanKind::data_collective;
 }
 
 SpanKind kind_of_phase(Phase phase) {
@@ -40,16 +39,18 @@ SpanKind kind_of_phase(Phase phase) {
 }
 
 // By body and instruction.
-std::vector<std::vector<SpanKind>> kinds_of(const RoleProgram& role) {
+std::vector<std::vector<SpanKind>> kinds_of(const Program& program, const RoleProgram& role) {
     std::vector<std::vector<SpanKind>> kinds;
     for (const Body& body : role.bodies) {
         auto& of_body = kinds.emplace_back();
         for (const Instruction& instruction : body.instructions) {
             SpanKind kind = kind_of_phase(instruction.phase);
             if (const auto* c = std::get_if<Collective>(&instruction.operation))
-                kind = kind_of_group(c->group);
-            else if (std::holds_alternative<Exchange>(instruction.operation))
-                kind = SpanKind::transfer;
+                kind = kind_of_group(program, c->group);
+            else if (const auto* x = std::get_if<Exchange>(&instruction.operation))
+                kind = kind_of_group(program, x->transfers.front().group);
+            else if (std::holds_alternative<Move>(instruction.operation))
+                kind = SpanKind::offload_copy;
             else if (std::holds_alternative<WaitEvent>(instruction.operation))
                 kind = SpanKind::wait;
             of_body.push_back(kind);
@@ -79,6 +80,12 @@ std::string_view span_kind_name(SpanKind kind) {
             return "PP send/recv";
         case SpanKind::data_collective:
             return "DP/ZeRO collective";
+        case SpanKind::expert_exchange:
+            return "expert exchange";
+        case SpanKind::context_exchange:
+            return "context exchange";
+        case SpanKind::offload_copy:
+            return "offload copy";
         case SpanKind::wait:
             break;
     }
@@ -179,7 +186,7 @@ Timeline::Timeline(const Plan& plan, const Trace& trace) {
         const auto [first, last] =
             std::equal_range(met.begin(), met.end(), Meeting{r, 0, 0},
                              [](const Meeting& a, const Meeting& b) { return a.rank < b.rank; });
-        add_rank(r, role, rank, kinds_of(plan.program.roles[role]), {first, last});
+        add_rank(r, role, rank, kinds_of(plan.program, plan.program.roles[role]), {first, last});
     }
 }
 

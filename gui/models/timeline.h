@@ -36,16 +36,21 @@ enum class SpanKind : std::uint8_t {
     tensor_collective,  // over tensor-parallel groups
     transfer,           // between pipeline stages
     data_collective,    // over data-parallel groups: gradients, ZeRO
+    expert_exchange,    // tokens to the ranks of their experts and back
+    context_exchange,   // keys and values between context-parallel ranks
+    offload_copy,       // between device, host and NVMe
     wait,  // the compute stream stands still for communication of another stream; not drawn
 };
-constexpr std::size_t kSpanKinds = 8;
+constexpr std::size_t kSpanKinds = 11;
 std::string_view span_kind_name(SpanKind kind);  // "forward", "TP collective", …
 
 // Memory categories' colours where the two belong together (forward makes activations, backward
-// gradients, the optimizer works on its states), and pinks for communication. `wait` is not drawn.
+// gradients, the optimizer works on its states), pinks and violets for communication, brown for copies that leave
+// no device. `wait` is not drawn.
 constexpr Rgb span_kind_colour(SpanKind kind) {
     constexpr std::array<Rgb, kSpanKinds> colours{0x009E73, 0x0072B2, 0x56B4E9, 0xE69F00,
-                                                  0xCC79A7, 0xE6B8D2, 0x8F3A6C, 0x000000};
+                                                  0xCC79A7, 0xE6B8D2, 0x8F3A6C, 0x5B3A8F,
+                                                  0xB39DDB, 0x8C6D46, 0x000000};
     return colours[static_cast<std::size_t>(kind)];
 }
 

@@ -2,6 +2,7 @@
 
 #include <QEventLoop>
 #include <QThread>
+#include <QTimer>
 #include <algorithm>
 #include <thread>
 
@@ -140,9 +141,13 @@ void SearchTask::clear() {
     error_.reset();
 }
 
-void SearchTask::wait() {
+void SearchTask::wait(std::optional<std::chrono::milliseconds> most) {
     if (!running_) return;
     QEventLoop loop;
+    QTimer limit;
+    limit.setSingleShot(true);
+    connect(&limit, &QTimer::timeout, this, &SearchTask::cancel);
+    if (most) limit.start(*most);
     connect(this, &SearchTask::finished, &loop, &QEventLoop::quit);
     loop.exec();
 }

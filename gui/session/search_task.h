@@ -4,6 +4,7 @@
 
 #include <QObject>
 #include <QString>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -41,8 +42,9 @@ public:
     void cancel();
     // Cancels, and forgets all results.
     void clear();
-    // Returns when the search is over: for headless use and tests. Runs an event loop.
-    void wait();
+    // Returns when the search is over: for headless use and tests. Runs an event loop. What takes longer than
+    // `most` is cancelled then.
+    void wait(std::optional<std::chrono::milliseconds> most = {});
 
     bool running() const { return running_; }
     bool cancelled() const { return cancelled_; }

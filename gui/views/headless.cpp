@@ -64,7 +64,7 @@ int write_files(const Options& options, Workspace& workspace, const QPalette& pl
         options.chart.isEmpty() && options.exported.join(' ').contains(".pdf");
     if (!options.screenshot.isEmpty() || options.chart == "pareto" || whole_report) {
         workspace.start_search(SearchExtent::usual);
-        workspace.search().wait();
+        workspace.search().wait(kLongestSearch);
     }
     if (!options.exported.isEmpty()) {
         ChartSet charts(workspace, nullptr);

@@ -10,8 +10,22 @@ NamedSpinBox::NamedSpinBox(std::map<int, QString> words, QWidget* parent)
     lineEdit()->setText(NamedSpinBox::textFromValue(value()));  // QSpinBox has shown the number
 }
 
-const std::pair<const int, QString>* NamedSpinBox::find(const QString& text) const {
+void NamedSpinBox::set_unit(const QString& unit) {
+    unit_ = unit;
+    lineEdit()->setText(NamedSpinBox::textFromValue(value()));
+    updateGeometry();
+}
+
+QString NamedSpinBox::without_unit(const QString& text) const {
     const QString typed = text.trimmed();
+    for (qsizetype size = unit_.size(); size > 0; --size)
+        if (typed.endsWith(unit_.first(size), Qt::CaseInsensitive))
+            return typed.chopped(size).trimmed();
+    return typed;
+}
+
+const std::pair<const int, QString>* NamedSpinBox::find(const QString& text) const {
+    const QString typed = without_unit(text);
     const auto found = std::ranges::find_if(words_, [&](const auto& word) {
         return word.second.compare(typed, Qt::CaseInsensitive) == 0;
     });
@@ -20,12 +34,14 @@ const std::pair<const int, QString>* NamedSpinBox::find(const QString& text) con
 
 QString NamedSpinBox::textFromValue(int value) const {
     const auto word = words_.find(value);
-    return word == words_.end() ? QSpinBox::textFromValue(value) : word->second;
+    if (word != words_.end()) return word->second;
+    const QString number = QSpinBox::textFromValue(value);
+    return unit_.isEmpty() ? number : number + ' ' + unit_;
 }
 
 int NamedSpinBox::valueFromText(const QString& text) const {
     const auto* const word = find(text);
-    return word == nullptr ? QSpinBox::valueFromText(text) : word->first;
+    return word == nullptr ? QSpinBox::valueFromText(without_unit(text)) : word->first;
 }
 
 QValidator::State NamedSpinBox::validate(QString& text, int& position) const {
@@ -33,7 +49,9 @@ QValidator::State NamedSpinBox::validate(QString& text, int& position) const {
     const bool begun = std::ranges::any_of(words_, [&](const auto& word) {
         return word.second.startsWith(text.trimmed(), Qt::CaseInsensitive);
     });
-    return begun ? QValidator::Intermediate : QSpinBox::validate(text, position);
+    if (begun) return QValidator::Intermediate;
+    QString number = without_unit(text);
+    return QSpinBox::validate(number, position);
 }
 
 }  // namespace shardscope::gui

@@ -10,6 +10,9 @@ class NamedSpinBox : public QSpinBox {
 public:
     NamedSpinBox(std::map<int, QString> words, QWidget* parent);
 
+    // Stands behind numbers, not behind words, as Qt's suffix would; may be typed or left out.
+    void set_unit(const QString& unit);
+
 protected:
     QString textFromValue(int value) const override;
     int valueFromText(const QString& text) const override;
@@ -19,7 +22,10 @@ private:
     // The number that is shown as `text`, in any case.
     const std::pair<const int, QString>* find(const QString& text) const;
 
+    QString without_unit(const QString& text) const;  // whole or begun
+
     std::map<int, QString> words_;
+    QString unit_;
 };
 
 }  // namespace shardscope::gui

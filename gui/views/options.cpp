@@ -23,7 +23,11 @@ QList<QCommandLineOption> all_options() {
          "Write a chart (.png, .svg, .pdf), the table (.csv, .md), the whole report (.pdf without "
          "--chart) or a Chrome trace (.json) and end; may be repeated.",
          "file"},
-        {"chart", "The chart that --export writes: " + chart_names().join(", ") + ".", "name"},
+        {"chart",
+         "The chart that --export writes: " + chart_names().join(", ") +
+             ". For pareto, the whole report and --screenshot strategies are searched, for 20 s at "
+             "most.",
+         "name"},
         {"screenshot", "Write a picture of the window (.png) and end.", "file"},
         {"select", "Select a strategy, by its row (1 …).", "row"},
         {"theme", "light, dark or system.", "name"},

@@ -30,10 +30,7 @@ void RowChart::set_selected(int strategy) {
     if (selected_ == strategy) return;
     selected_ = strategy;
     plot_->marked = marks_ ? strategy : -1;
-    for (std::size_t row = 0; marks_ && row < plot_->rows().size(); ++row)
-        if (plot_->rows()[row].strategy == strategy && plot_->make_visible(static_cast<int>(row)) &&
-            aligned())
-            partner_->scroll(plot_->first_row());
+    if (plot_->show_marked() && aligned()) partner_->scroll(plot_->first_row());
     replot(rpQueuedReplot);
 }
 

@@ -69,6 +69,29 @@ bool RowPlot::make_visible(int row) {
     return row >= first_ + shown_ && scroll_to(row - shown_ + 1);
 }
 
+int RowPlot::marked_row() const {
+    if (marked < 0) return -1;
+    const auto row = std::ranges::find(rows_, marked, &BarRow::strategy);
+    return row == rows_.end() ? -1 : static_cast<int>(row - rows_.begin());
+}
+
+bool RowPlot::show_marked() {
+    const int row = marked_row();
+    shows_marked_ = row < 0 || shown_ == 0;
+    return !shows_marked_ && make_visible(row);
+}
+
+void RowPlot::keep_marked_in_view() {
+    const int row = marked_row(), rows = static_cast<int>(rows_.size());
+    const int first = std::clamp(wanted_, 0, std::max(0, rows - shown_on_screen_));
+    const bool was_in_view = row >= first && row < first + shown_on_screen_;
+    if (row >= 0 && shown_ > 0 && (shows_marked_ || was_in_view)) {
+        wanted_ = std::clamp(wanted_, row - shown_ + 1, row);
+        shows_marked_ = false;
+    }
+    shown_on_screen_ = shown_;
+}
+
 void RowPlot::update(UpdatePhase phase) {
     QCPLayoutElement::update(phase);
     if (phase != upLayout) return;
@@ -96,8 +119,15 @@ void RowPlot::lay_out_rows() {
         const int fit = std::max(1, static_cast<int>(room / row_height_));
         if (fit < rows) shown_ = std::max(1, fit - 1);
     }
+    if (!all_rows()) keep_marked_in_view();
     first_ = all_rows() ? 0 : std::clamp(wanted_, 0, rows - shown_);
     area_ = QRectF(0, top, 0, row_height_ * shown_);
+}
+
+QString RowPlot::rows_shown(int first) const {
+    const auto rows = static_cast<int>(rows_.size());
+    return all_rows() ? QString("… and %1 more").arg(rows - shown_)
+                      : QString("%1–%2 of %3").arg(first + 1).arg(first + shown_).arg(rows);
 }
 
 void RowPlot::lay_out_columns() {
@@ -122,6 +152,10 @@ void RowPlot::lay_out_columns() {
     if (area_width() < kLeastArea) end_width_ = 0;
     if (const double spare = area_width() - kWideArea * width; spare > 0)
         name_width_ = std::min(names, name_width_ + spare);
+    // Below the names stands which rows are shown: numbers are of no use when they are cut.
+    if (scrolls() && names_shown())
+        name_width_ = std::max(
+            name_width_, text_width(small_, rows_shown(static_cast<int>(rows_.size()) - shown_)));
     area_.setLeft(std::round(rect().left() + kMargin + (name_width_ > 0 ? name_width_ + kGap : 0)));
     area_.setWidth(std::floor(std::max(10.0, area_width())));
 }

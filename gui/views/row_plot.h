@@ -71,6 +71,9 @@ public:
     bool scrolls() const { return shown_ < static_cast<int>(rows_.size()); }
     bool scroll_to(int first);  // whether something changed
     bool make_visible(int row);
+    // Scrolls to the marked strategy's row: now, where it is laid out already, else as soon as it is. Whether
+    // something changed now.
+    bool show_marked();
 
     // The part of the axis that is shown.
     bool zoomed() const { return low_ != 0 || high_ != axis_.end; }
@@ -87,6 +90,9 @@ protected:
 private:
     void lay_out_rows();
     void lay_out_columns();
+    int marked_row() const;               // −1: none
+    void keep_marked_in_view();           // on the screen, whose height may have changed
+    QString rows_shown(int first) const;  // "1–13 of 100"
     void draw_background(QPainter& painter) const;
     void draw_axis(QPainter& painter) const;
     void draw_bar(QPainter& painter, int row) const;
@@ -112,7 +118,9 @@ private:
     BarAxis axis_;
     double low_ = 0, high_ = 1;
     int first_ = 0, shown_ = 0;
-    int wanted_ = 0;  // first row on the screen, which files do not change
+    // Which files do not change: the first row on the screen, and how many there are at the last layout.
+    int wanted_ = 0, shown_on_screen_ = 0;
+    bool shows_marked_ = false;  // at the next layout that has its row
     double row_height_ = 24;
     QFont font_, small_;     // of rows; of ticks
     QRectF area_;            // bars

@@ -223,14 +223,12 @@ void RowPlot::draw_what_is_hidden(QPainter& painter) const {
     const int rows = static_cast<int>(rows_.size());
     painter.setFont(small_);
     painter.setPen(theme.muted);
-    const QString text =
-        all_rows() ? QString("… and %1 more").arg(rows - shown_)
-                   : QString("%1–%2 of %3").arg(first_ + 1).arg(first_ + shown_).arg(rows);
     const QFontMetricsF metrics(small_);
-    draw_text(
-        painter,
-        QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
-        Qt::AlignRight | Qt::AlignVCenter, text);
+    if (names_shown())
+        draw_text(
+            painter,
+            QRectF(rect().left() + kMargin, area_.bottom() + 5, name_width_ + 1, metrics.height()),
+            Qt::AlignRight | Qt::AlignVCenter, rows_shown(first_));
     if (all_rows()) return;
     const double x = rect().right() - 5, height = area_.height();
     painter.fillRect(QRectF(x, area_.top(), 4, height), theme.grid);

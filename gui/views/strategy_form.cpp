@@ -79,13 +79,26 @@ StrategyForm::StrategyForm(Session& session, const StrategyTable& table, QWidget
 }
 
 void StrategyForm::add_fields(const std::vector<StrategyField>& fields, QFormLayout& layout) {
-    for (const StrategyField& field : fields) {
+    QBoxLayout* row = nullptr;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+        const StrategyField& field = fields[i];
         QWidget* const control = make_control(field);
         control->setObjectName(field.name);
         control->setAccessibleName(
-            QString(field.label.isEmpty() ? field.noun : field.label).remove('&').trimmed());
+            QString(field.label.isEmpty() || field.beside ? field.noun : field.label)
+                .remove('&')
+                .trimmed());
         control->setToolTip(field.hint);
-        layout.addRow(field.label, control);
+        if (field.beside) {
+            row->addWidget(new QLabel(field.label, this));
+            row->addWidget(control, 1);
+        } else if (i + 1 < fields.size() && fields[i + 1].beside) {
+            row = new QHBoxLayout;
+            row->addWidget(control, 1);
+            layout.addRow(field.label, row);
+        } else {
+            layout.addRow(field.label, control);
+        }
         controls_.push_back({field, control});
         if (field.name != "pp") continue;
         dp_ = new QLabel(this);
@@ -101,7 +114,7 @@ QWidget* StrategyForm::make_control(const StrategyField& field) {
     if (field.kind == StrategyField::Kind::number) {
         auto* const box = new NamedSpinBox(field.words, this);
         box->setRange(field.least, field.most);
-        box->setSuffix(field.suffix);
+        box->set_unit(field.unit);
         box->setKeyboardTracking(false);  // else typing "16" is an edit to 1 and one to 16
         connect(box, &QSpinBox::valueChanged, this, changed);
         return box;
@@ -187,7 +200,8 @@ void StrategyForm::show_strategy() {
     try {
         const int dp = data_parallel_degree(scenario.cluster, s);
         const int world = s.ranks.value_or(scenario.cluster.world_size());
-        dp_->setText(QString("%1  (= %2 / (TP·PP))").arg(dp).arg(world));
+        dp_->setText(
+            QString("%1  (= %2 / (%3))").arg(dp).arg(world).arg(s.cp > 1 ? "TP·CP·PP" : "TP·PP"));
     } catch (const Error&) {
         dp_->setText("–");
     }

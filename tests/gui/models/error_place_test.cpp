@@ -52,6 +52,14 @@ const SpoiltCase kCases[] = {
      [](Scenario&, Strategy& s) {
          s.recompute = {Recompute::Kind::full, 0};
      }},
+    {"range", "blocks",
+     [](Scenario&, Strategy& s) {
+         s.recompute = {Recompute::Kind::full, 4, 0};
+     }},
+    {"range", "blocks",
+     [](Scenario&, Strategy& s) {
+         s.recompute = {Recompute::Kind::full, 4, 5};
+     }},
     {"range", "global_batch", [](Scenario& c, Strategy&) { c.training.global_batch = 0; }},
     {"reduce-at", "zero",
      [](Scenario&, Strategy& s) {

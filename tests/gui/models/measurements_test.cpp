@@ -122,6 +122,22 @@ TEST_F(MeasurementsTest, AreStaleWhenTheQuestionIsAnotherOne) {
               QStringList());
 }
 
+// What a strategy leaves to its profile is the same as the profile's value in words.
+TEST_F(MeasurementsTest, AreNotStaleByWhatTheProfileHasAnyway) {
+    measurements.open(write("r.json", now.report, "2026-01-01T00:00:00Z"));
+    const Strategy usual;
+    using S = Scenario;
+    EXPECT_EQ(differences_after([&](S& s) { s.strategies[1].bucket = bucket_size(usual); }),
+              QStringList());
+    EXPECT_EQ(differences_after([&](S& s) { s.strategies[1].cp_kind = context_kind(usual); }),
+              QStringList());
+    EXPECT_EQ(differences_after([&](S& s) { s.strategies[1].tp_overlap = tensor_overlap(usual); }),
+              QStringList());
+    EXPECT_EQ(differences_after([](S& s) { s.strategies[1].etp = 1; }), QStringList());
+    EXPECT_EQ(differences_after([](S& s) { s.strategies[1].bucket = Bytes(1 << 20); }),
+              QStringList("strategy"));
+}
+
 TEST_F(MeasurementsTest, FollowAStrategyThatIsRenamedButNotItsCopy) {
     measurements.open(write("r.json", now.report, "2026-01-01T00:00:00Z"));
     Scenario copied = scenario();

@@ -87,6 +87,14 @@ TEST(MemoryBars, ScalesHaveOneUnitPerChart) {
         << "what rounds to 0 has no sign";
 }
 
+TEST(MemoryBars, HaveTheCapacitysUnitWhereNothingCouldBeSimulated) {
+    MemoryBars bars = memory_by_strategy(comparison());
+    bars.rows.erase(bars.rows.begin(), bars.rows.end() - 1);
+    ASSERT_FALSE(bars.rows.front().known);
+    EXPECT_EQ(scale_of(bars, MemoryShow::binary).unit(), "GiB");
+    EXPECT_EQ(scale_of(bars, MemoryShow::decimal).unit(), "GB");
+}
+
 TEST(MemoryBars, TooltipHasEveryCategoryAndItsBytesSumToThePeak) {
     const MemoryBars bars = memory_by_strategy(comparison());
     for (const MemoryRow& row : bars.rows) {

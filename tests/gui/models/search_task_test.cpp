@@ -2,6 +2,7 @@
 
 #include <QCoreApplication>
 #include <QSignalSpy>
+#include <QTimer>
 #include <algorithm>
 #include <thread>
 
@@ -136,6 +137,37 @@ TEST(SearchTask, AModelThatCannotBeBuiltIsAnError) {
     ASSERT_TRUE(task.error());
     EXPECT_EQ(task.error()->rule, "heads");
     EXPECT_TRUE(task.status_text().startsWith("heads: "));
+}
+
+// Finds one strategy and then nothing for as long as it is let.
+class EndlessPlanner : public Planner {
+public:
+    void search(const Scenario&, const std::shared_ptr<const Model>&,
+                const CandidateList& candidates, const SearchOptions& options) const override {
+        SearchIncrement increment;
+        increment.points.resize(1);
+        increment.evaluated = 1;
+        increment.candidates = candidates.size();
+        options.on_increment(std::move(increment));
+        while (!options.stop.stop_requested()) std::this_thread::sleep_for(1ms);
+    }
+};
+
+TEST(SearchTask, IsNotWaitedForLongerThanAskedAndKeepsWhatWasFound) {
+    const Evaluation evaluation = small_comparison();
+    SearchTask task(std::make_shared<const EndlessPlanner>(), 1);
+    task.start(evaluation.report.scenario, evaluation.model, SearchExtent::usual, 1);
+    QSignalSpy finished(&task, &SearchTask::finished);
+    task.wait(1000ms);
+    EXPECT_FALSE(task.running());
+    EXPECT_TRUE(task.cancelled());
+    EXPECT_EQ(finished.size(), 1);
+    EXPECT_EQ(task.map().points().size(), 1u);
+    EXPECT_TRUE(task.status_text().contains("cancelled"));
+    task.start(evaluation.report.scenario, evaluation.model, SearchExtent::usual, 2);
+    QTimer::singleShot(10, &task, &SearchTask::cancel);
+    task.wait(60'000ms);
+    EXPECT_EQ(finished.size(), 2) << "a search that ends earlier";
 }
 
 // Gives every portion at once: more points than a search would find in a minute.

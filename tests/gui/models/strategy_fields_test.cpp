@@ -1,5 +1,6 @@
 #include "gui/models/strategy_fields.h"
 
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -23,7 +24,8 @@ int another_value(const StrategyField& field) {
     return usual == last ? last - 1 : last;
 }
 
-// What is set is what is shown, and no other field changes (but the bucket, which comes with a profile).
+// What is set is what is shown, and no other field changes (but the bucket, which comes with a profile, and the blocks
+// in a row, of which no more can be recomputed than there are).
 TEST(StrategyFields, EachChangesItself) {
     const std::vector<StrategyField> fields = all_fields();
     for (const StrategyField& changed : fields) {
@@ -32,7 +34,8 @@ TEST(StrategyFields, EachChangesItself) {
         changed.set(strategy, value);
         for (const StrategyField& field : fields) {
             const bool is_bucket_of_profile = changed.name == "profile" && field.name == "bucket";
-            if (is_bucket_of_profile) continue;
+            const bool is_room_for_blocks = changed.name == "blocks" && field.name == "every";
+            if (is_bucket_of_profile || is_room_for_blocks) continue;
             const int expected = field.name == changed.name ? value : field.value(Strategy{});
             EXPECT_EQ(field.value(strategy), expected)
                 << changed.name.toStdString() << " changes " << field.name.toStdString();
@@ -40,6 +43,26 @@ TEST(StrategyFields, EachChangesItself) {
         EXPECT_EQ(fields_set(fields, strategy) > 0, true) << changed.name.toStdString();
     }
     EXPECT_EQ(fields_set(fields, Strategy{}), 0);
+}
+
+TEST(StrategyFields, ShowWhichBlocksAreRecomputedAndKeepThem) {
+    Strategy strategy;
+    strategy.recompute = {Recompute::Kind::full, 4, 3};
+    const std::vector<StrategyField> fields = all_fields();
+    const auto named = [&](const char* name) {
+        return *std::ranges::find(fields, QString(name), &StrategyField::name);
+    };
+    const StrategyField kind = named("recompute"), blocks = named("blocks"), every = named("every");
+    EXPECT_EQ(blocks.value(strategy), 3);
+    EXPECT_EQ(every.value(strategy), 4);
+    kind.set(strategy, kind.value(strategy));
+    EXPECT_EQ(recompute_text(strategy.recompute), "3 of 4") << "the same kind was chosen again";
+    every.set(strategy, 2);
+    EXPECT_EQ(strategy.recompute, (Recompute{Recompute::Kind::full, 2, 2}));
+    blocks.set(strategy, 5);
+    EXPECT_EQ(strategy.recompute, (Recompute{Recompute::Kind::full, 5, 5}));
+    kind.set(strategy, static_cast<int>(Recompute::Kind::selective));
+    EXPECT_EQ(strategy.recompute, (Recompute{Recompute::Kind::selective, 1, 1}));
 }
 
 TEST(StrategyFields, EveryChoiceCanBeMade) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -227,7 +228,8 @@ TEST_P(TimelineOfStep, HasThePartsOfTheReport) {
         near(total(SpanKind::forward) + total(SpanKind::recompute) + total(SpanKind::backward),
              time.compute);
         near(total(SpanKind::tensor_collective) + total(SpanKind::data_collective) +
-                 total(SpanKind::transfer) + total(SpanKind::wait),
+                 total(SpanKind::transfer) + total(SpanKind::expert_exchange) +
+                 total(SpanKind::context_exchange) + total(SpanKind::wait),
              time.exposed_communication);
         near(total(SpanKind::optimizer), time.optimizer);
         near(totals.idle, time.bubble);
@@ -272,13 +274,53 @@ TEST_P(TimelineOfStep, HasOneTaskPerScheduledBodyInOrder) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shipped, TimelineOfStep,
-                         testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"},
-                                         Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
-                                         Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
-                                         Shipped{"llama-3-70b-trace", "3d"},
-                                         Shipped{"llama-3-405b-16384", "3d"}),
-                         [](const auto& step) { return "step" + std::to_string(step.index); });
+INSTANTIATE_TEST_SUITE_P(
+    Shipped, TimelineOfStep,
+    testing::Values(Shipped{"gpt-13b-16-gpus", "ZeRO-3"}, Shipped{"gpt-13b-16-gpus", "TP4 × PP4"},
+                    Shipped{"gpt-13b-16-gpus", "TP2 × PP4, ZeRO-1"},
+                    Shipped{"llama-3-70b-trace", "3d"}, Shipped{"mixtral-8x7b", "zero-3 ep8"},
+                    Shipped{"llama-3-8b-128k", "ring"}, Shipped{"llama-3-405b-16384", "3d"}),
+    [](const auto& step) { return "step" + std::to_string(step.index); });
+
+// What communicates, and copies, by what it is for.
+struct Communicates {
+    const char *scenario, *strategy;
+    std::set<SpanKind> kinds;
+};
+class TimelineKinds : public testing::TestWithParam<Communicates> {};
+
+TEST_P(TimelineKinds, AreThoseOfTheStrategy) {
+    const test::Step step = test::step_of(GetParam().scenario, GetParam().strategy);
+    const Timeline& timeline = *step.detail->timeline;
+    std::vector<std::size_t> lanes(timeline.lanes().size());
+    std::iota(lanes.begin(), lanes.end(), std::size_t{0});
+    const RangeTotals totals = timeline.totals(lanes, 0, timeline.end());
+    for (std::size_t k = 0; k < kSpanKinds; ++k) {
+        const auto kind = static_cast<SpanKind>(k);
+        if (kind < SpanKind::tensor_collective || kind == SpanKind::wait) continue;
+        EXPECT_EQ(totals.kinds[k].count > 0, GetParam().kinds.count(kind) > 0)
+            << span_kind_name(kind);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shipped, TimelineKinds,
+    testing::Values(
+        Communicates{
+            "gpt-13b-16-gpus", "TP4 × PP4", {SpanKind::tensor_collective, SpanKind::transfer}},
+        Communicates{
+            "mixtral-8x7b", "zero-3 ep8", {SpanKind::expert_exchange, SpanKind::data_collective}},
+        Communicates{"mixtral-8x7b",
+                     "ep2",
+                     {SpanKind::tensor_collective, SpanKind::transfer, SpanKind::expert_exchange,
+                      SpanKind::data_collective}},
+        Communicates{
+            "llama-3-8b-128k", "ring", {SpanKind::context_exchange, SpanKind::data_collective}},
+        Communicates{
+            "llama-3-8b-128k", "gathered", {SpanKind::context_exchange, SpanKind::data_collective}},
+        Communicates{
+            "llama-3-8b-offload", "infinity", {SpanKind::data_collective, SpanKind::offload_copy}}),
+    [](const auto& step) { return "step" + std::to_string(step.index); });
 
 // Receives are issued long before there is something to receive: that is no transfer yet.
 TEST(TimelineOfPipeline, ShowsATransferOnceBothEndsHaveCome) {

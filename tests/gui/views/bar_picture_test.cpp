@@ -1,5 +1,7 @@
 // What the charts' pictures show, pixel by pixel.
 #include <QDir>
+#include <QTest>
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -139,6 +141,59 @@ TEST(BarPicture, ScrollsTogether) {
     EXPECT_FALSE(memory.row_rect(50).isEmpty());
     EXPECT_TRUE(memory.row_rect(0).isEmpty());
     EXPECT_EQ(memory.row_rect(50), QRectF(time.row_rect(50).topLeft(), memory.row_rect(50).size()));
+}
+
+TEST(BarPicture, ASelectionIsInViewAtTheFirstLayout) {
+    for (const int selected : {0, 1, 40, 59}) {
+        MemoryChart before_rows, before_layout;
+        before_rows.set_selected(selected);
+        before_rows.set_bars(test::many_rows(60));
+        before_layout.set_bars(test::many_rows(60));
+        before_layout.set_selected(selected);
+        for (MemoryChart* chart : {&before_rows, &before_layout}) {
+            show(*chart, {500, 300});
+            EXPECT_FALSE(chart->row_rect(selected).isEmpty()) << selected;
+            EXPECT_EQ(chart->row_rect(0).isEmpty(), selected >= 40) << selected;
+        }
+    }
+}
+
+TEST(BarPicture, ASelectionStaysInViewUntilItIsScrolledAway) {
+    MemoryChart chart;
+    chart.set_bars(test::many_rows(30));
+    show(chart, {500, 300});
+    chart.set_selected(50);  // a strategy whose row is yet to come
+    chart.set_bars(test::many_rows(60));
+    show(chart, {500, 300});
+    EXPECT_FALSE(chart.row_rect(50).isEmpty());
+    show(chart, {500, 200});
+    EXPECT_FALSE(chart.row_rect(50).isEmpty()) << "fewer rows fit";
+    QTest::keyClick(&chart, Qt::Key_PageUp);
+    QTest::keyClick(&chart, Qt::Key_PageUp);
+    chart.replot();
+    EXPECT_TRUE(chart.row_rect(50).isEmpty());
+    chart.image({900, 1800}, 1, Theme::light());
+    chart.set_bars(test::many_rows(60));
+    show(chart, {500, 240});
+    EXPECT_TRUE(chart.row_rect(50).isEmpty()) << "who scrolls away wants to see something else";
+}
+
+TEST(BarPicture, SaysInFullWhichRowsAreShown) {
+    for (const int width : {200, 500}) {
+        MemoryChart chart;
+        MemoryBars bars = test::many_rows(100);
+        for (MemoryRow& row : bars.rows) row.name = "a";
+        chart.set_bars(bars);
+        show(chart, {width, 300});
+        chart.set_selected(99);
+        TextRecorder recorder({width, 300});
+        QCPPainter painter(&recorder);
+        chart.toPainter(&painter, width, 300);
+        painter.end();
+        const bool said = std::ranges::any_of(
+            recorder.texts, [](const auto& text) { return text.text.endsWith("–100 of 100"); });
+        EXPECT_TRUE(said) << width;
+    }
 }
 
 TEST(BarPicture, FilesShowAllRows) {

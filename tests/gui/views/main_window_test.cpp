@@ -2,6 +2,7 @@
 #include "gui/views/main_window.h"
 
 #include <QApplication>
+#include <QComboBox>
 #include <QDropEvent>
 #include <QFile>
 #include <QLineEdit>
@@ -10,6 +11,7 @@
 #include <QSlider>
 #include <QSpinBox>
 #include <QTemporaryDir>
+#include <QTest>
 #include <QToolBar>
 #include <QToolButton>
 
@@ -198,6 +200,15 @@ TEST_F(MainWindowTest, MoreFieldsAreShownWhenAsked) {
     EXPECT_EQ(more.text(), "More");
 }
 
+TEST_F(MainWindowTest, TheDataParallelDegreesArithmeticHasContextParallelism) {
+    workspace_.session().select(0);
+    settle();
+    EXPECT_EQ(find<QLabel>("dp").text(), "16  (= 16 / (TP·PP))");
+    find<QSpinBox>("cp").setValue(2);
+    settle();
+    EXPECT_EQ(find<QLabel>("dp").text(), "8  (= 16 / (TP·CP·PP))");
+}
+
 TEST_F(MainWindowTest, AWrongFieldBehindTheButtonIsShown) {
     workspace_.session().select(0);
     settle();
@@ -220,6 +231,64 @@ TEST(NamedSpinBox, NumbersAreShownAndTypedAsWords) {
         box.interpretText();
         EXPECT_EQ(box.value(), value) << text;
     }
+}
+
+TEST(NamedSpinBox, AUnitStandsBehindNumbersOnly) {
+    NamedSpinBox box({{0, "auto"}}, nullptr);
+    box.setRange(0, 4096);
+    box.set_unit("MiB");
+    EXPECT_EQ(box.text(), "auto");
+    box.setValue(25);
+    EXPECT_EQ(box.text(), "25 MiB");
+    auto* const line = box.findChild<QLineEdit*>();
+    for (const auto& [text, value] : {std::pair("auto", 0),
+                                      {"64", 64},
+                                      {"AUTO", 0},
+                                      {"32 MiB", 32},
+                                      {"16mi", 16},
+                                      {"auto MiB", 0}}) {
+        line->clear();
+        QTest::keyClicks(line, text);
+        EXPECT_EQ(line->text(), text) << "can be typed";
+        box.interpretText();
+        EXPECT_EQ(box.value(), value) << text;
+    }
+    EXPECT_EQ(box.text(), "auto");
+    box.stepUp();
+    EXPECT_EQ(box.text(), "1 MiB");
+    QTest::keyClicks(line, "x");
+    EXPECT_EQ(line->text(), "1 MiB");
+}
+
+TEST_F(MainWindowTest, RecomputedBlocksStandInOneRow) {
+    workspace_.session().select(6);
+    settle();
+    auto &blocks = find<QSpinBox>("blocks"), &every = find<QSpinBox>("every");
+    EXPECT_TRUE(blocks.isEnabled() && every.isEnabled());
+    EXPECT_EQ(blocks.y(), every.y());
+    EXPECT_LT(blocks.geometry().right(), every.x());
+    every.setValue(4);
+    settle();
+    blocks.setValue(3);
+    settle();
+    const auto& recompute = workspace_.document().scenario().strategies[6].recompute;
+    EXPECT_EQ(recompute_text(recompute), "3 of 4");
+    emit find<QComboBox>("recompute").activated(static_cast<int>(Recompute::Kind::full));
+    settle();
+    EXPECT_EQ(recompute_text(recompute), "3 of 4");
+    EXPECT_EQ(blocks.value(), 3);
+}
+
+TEST_F(MainWindowTest, TheBucketSaysAutoWithoutAUnit) {
+    workspace_.session().select(0);
+    settle();
+    auto& bucket = find<QSpinBox>("bucket");
+    bucket.setValue(0);
+    settle();
+    EXPECT_EQ(bucket.text(), "auto");
+    bucket.setValue(40);
+    settle();
+    EXPECT_EQ(bucket.text(), "40 MiB");
 }
 
 TEST_F(MainWindowTest, BothThemesDrawTheSameChartColours) {
