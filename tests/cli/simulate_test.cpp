@@ -133,11 +133,10 @@ TEST_F(Simulate, TheScenarioOfAReportIsOne) {
           "strategies: [{name: z2, zero: 2, profile: deepspeed}, {name: z1, zero: 1}]\n"
           "published: [{strategy: z2, quantity: step_time, value: 1, source: x}, "
           "{strategy: z1, quantity: step_time, value: 1, source: x}]\n");
-    using Words = std::vector<std::string>;
-    const std::pair<Words, std::size_t> kChoices[] = {
+    const std::pair<std::vector<std::string>, std::size_t> kChoices[] = {
         {{"--strategy", "z1"}, 1}, {{"--profile", "all"}, 2}, {{"--profile", "megatron"}, 2}};
     for (const auto& [words, published] : kChoices) {
-        Words line{"simulate", "gpt2.yaml", "--json"};
+        std::vector<std::string> line{"simulate", "gpt2.yaml", "--json"};
         line.insert(line.end(), words.begin(), words.end());
         const auto finished = shardscope(line);
         ASSERT_EQ(finished.exit_code, 0) << finished.err;
