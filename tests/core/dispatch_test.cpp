@@ -53,7 +53,7 @@ Scenario dispatch_scenario(const ModelSpec& model, const DispatchDegrees& d,
 constexpr auto kEveryDispatcher = {Dispatcher::all_to_all, Dispatcher::all_gather,
                                    Dispatcher::deepep};
 
-TEST(Dispatch, EveryPlanIsSound) {
+TEST(DispatchSlow, EveryPlanIsSound) {
     using Kind = Recompute::Kind;
     for (const bool gate : {false, true})
         for (const DispatchDegrees d : {DispatchDegrees{1, 1, 4, 4},

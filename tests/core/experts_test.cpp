@@ -95,7 +95,7 @@ std::vector<ModelSpec> models() {
     return {mixture(), mixture(12), mixture(12, true), latent(0), latent(14)};
 }
 
-TEST(Experts, EveryPlanIsSound) {
+TEST(ExpertsSlow, EveryPlanIsSound) {
     using Kind = Recompute::Kind;
     for (const ModelSpec& model : models())
         for (const Degrees& d : layouts())

@@ -39,7 +39,7 @@ GroupShape dispatch_shape(const Cluster& cluster, int size) {
 
 // Rows of random tokens, each walked over its links: to another node once, to the rank in the same place, and from
 // there or at home to every rank with one of its experts.
-TEST(DispatchTime, BytesOnTheLinksAreThoseOfWalkedRows) {
+TEST(DispatchTimeSlow, BytesOnTheLinksAreThoseOfWalkedRows) {
     const std::uint32_t seed = 8128;
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 random(seed);

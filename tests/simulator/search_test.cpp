@@ -65,7 +65,7 @@ Found search(const SearchGiven& g, int threads, std::stop_token stop = {},
     return found;
 }
 
-TEST(Search, EveryCandidateHasTheFiguresOfItsOwnSimulation) {
+TEST(SearchSlow, EveryCandidateHasTheFiguresOfItsOwnSimulation) {
     const SearchGiven g = search_given(true);
     const Found found = search(g, 2);
     EXPECT_EQ(found.evaluated, g.candidates->size());
