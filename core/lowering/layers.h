@@ -230,6 +230,9 @@ private:
     BufferId saved_up(std::size_t layer, const BlockLayer& block);
     BufferId kept_product(std::size_t layer, const BlockLayer& block);
     BufferId attention_stats(std::size_t layer, const Attention& attention);
+    // Dropout's mask of so many elements, a byte each, as elements of what is stored (ProfileRules::drops_out).
+    std::int64_t mask_elements(std::size_t layer, std::int64_t elements) const;
+    BufferId residual_sum(std::size_t layer, const BlockLayer& block);
 
     Value forward_layer(std::size_t l, const EmbeddingLayer& layer, const Value& x);
     Value forward_layer(std::size_t l, const BlockLayer& layer, const Value& x);

@@ -1,4 +1,5 @@
 // Embedding, transformer block and head.
+#include "core/checked.h"
 #include "core/lowering/layers.h"
 
 namespace shardscope {
@@ -46,10 +47,27 @@ BufferId LayerLowering::backward_layer(std::size_t l, const EmbeddingLayer& e, B
     return {};
 }
 
+std::int64_t LayerLowering::mask_elements(std::size_t l, std::int64_t elements) const {
+    const auto& block = std::get<BlockLayer>(context_.model.layers[l].kind);
+    if (!context_.rules.drops_out || is_gated(block.mlp) || block.rotary_dim > 0) return 0;
+    const std::int64_t bytes = size_of(context_.storage);
+    return round_up(elements, bytes) / bytes;
+}
+
+// Behind the sum are the masks of what attention and the MLP add.
+BufferId LayerLowering::residual_sum(std::size_t l, const BlockLayer& b) {
+    const std::int64_t local = context_.local_rows() * b.hidden;
+    return saved(l, "attention.residual", local + mask_elements(l, 2 * local));
+}
+
 BufferId LayerLowering::attention_stats(std::size_t l, const Attention& a) {
     // Log-sum-exps need fp32; the probabilities of unfused attention are activations like any other.
-    const DType type = a.kind == AttentionKind::flash ? context_.state : context_.storage;
-    return saved(l, "attention.stats", attention_stats_elements(a), type);
+    const std::int64_t elements = attention_stats_elements(a);
+    if (a.kind == AttentionKind::flash)
+        return saved(l, "attention.stats", elements, context_.state);
+    const std::int64_t masks = mask_elements(l, elements);
+    // What is left after dropout, for the multiply by the values, is a tensor beside them.
+    return saved(l, "attention.stats", masks > 0 ? 2 * elements + masks : elements);
 }
 
 BufferId LayerLowering::head_norm_stats(std::size_t l, const BlockLayer& b) {
@@ -112,7 +130,7 @@ Value LayerLowering::forward_layer(std::size_t l, const BlockLayer& b, const Val
          norm_stats(l, "attention_norm.stats", b.attention_norm));
     block_qkv(l, b, y1);
     block_attention(l, b);
-    const BufferId s = saved(l, "attention.residual", local);
+    const BufferId s = residual_sum(l, b);
     // Where nothing but the output depends on the sum, it is not computed again.
     const bool whole = !recomputing_ || context_.rules.recomputes_whole_blocks ||
                        casts_operands();  // the last layer's backward reads what it cast
@@ -181,8 +199,7 @@ BufferId LayerLowering::mlp_up_backward(std::size_t l, const BlockLayer& b, Buff
 BufferId LayerLowering::block_mlp_backward(std::size_t l, const BlockLayer& b, BufferId dy,
                                            BufferId dy_all) {
     const std::int64_t local = context_.local_rows() * b.hidden;
-    const BufferId s =
-        b.parallel_residual ? inputs_[l].buffer : saved(l, "attention.residual", local);
+    const BufferId s = b.parallel_residual ? inputs_[l].buffer : residual_sum(l, b);
     const BufferId dy2 =
         b.has_experts() ? block_experts_backward(l, b, dy) : mlp_backward(l, b, dy_all);
     const BufferId ds = temporary(l, "d attention.residual", local);

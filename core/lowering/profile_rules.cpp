@@ -20,6 +20,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.shards_by_all_reduce = strategy.zero == 1 || strategy.zero == 2;
             rules.blocking_transfers = true;
             rules.divides_transfers = true;
+            rules.drops_out = is_deepspeed(strategy.profile);
             rules.loss_copies = is_deepspeed(strategy.profile) ? 3 : 2;
             rules.separate_projections = is_deepspeed(strategy.profile);
             rules.reuse_distance = 1'000'000'000;
@@ -43,6 +44,7 @@ ProfileRules rules_of(const Strategy& strategy, DType storage, DType gradient) {
             rules.blocking_transfers = strategy.chunks_per_stage() == 1 ||
                                        strategy.profile == RuntimeProfile::megatron_2021;
             rules.divides_transfers = true;
+            rules.drops_out = true;
             rules.loss_copies = strategy.profile == RuntimeProfile::megatron ? 1 : 2;
             rules.widens_gradients = narrow;
             rules.placeholder_gradients = strategy.profile == RuntimeProfile::megatron;

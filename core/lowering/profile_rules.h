@@ -118,6 +118,12 @@ struct ProfileRules {
     // PyTorch's cross_entropy(logits.float()) log-probabilities and their gradient too;
     // compiled, the logits in fp32 alone.
     int loss_copies = 0;
+    // Blocks drop out 0.1 of attention's probabilities and of what they add unless scripts say otherwise, and keep for
+    // the backward pass a mask of a byte per element, of unfused attention what is left of the probabilities as well:
+    // 2sbh + 3as²b bytes (Korthikanti et al. 2022, section 4.1). Those with gated MLPs or rotary positions are trained
+    // without. megatron-deepspeed's layers are Megatron's, but what bigscience-bloom's runs take does not grow with the
+    // heads, as it would.
+    bool drops_out = false;
     // Beside a micro-batch's logits are, until the head's backward pass is done, first those of the micro-batch
     // before (Composer's state.outputs), then their gradient, a tensor of its own (flash-attention's
     // CrossEntropyLoss without inplace_backward).

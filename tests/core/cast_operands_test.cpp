@@ -95,7 +95,8 @@ TEST(CastOperands, ABlockKeepsThemInPlaceOfSixteenBits) {
                 const std::int64_t attention = kCastHidden / tp;
                 const std::int64_t qkv =
                     (kCastHidden + 2 * (gated ? kCastKvHeads * kCastHeadDim : kCastHidden)) / tp;
-                const std::int64_t wide = 2 * local * 2 * kCastHidden +
+                const std::int64_t masks = gated ? 0 : 2 * local * kCastHidden;  // of dropout
+                const std::int64_t wide = masks + 2 * local * 2 * kCastHidden +
                                           2 * kCastRows * (qkv + attention + (gated ? 2 : 1) * ffn);
                 const std::int64_t statistics =
                     4 * local * (gated ? 2 : 4) + 4 * kCastRows * kCastHeads / tp;

@@ -47,8 +47,9 @@ struct Formula {
     std::int64_t row_heads = 0;   // … and per row and head (log-sum-exps)
 };
 
-void expect_block(const Formula& f) {
+void expect_block(const Formula& f, RuntimeProfile profile = RuntimeProfile::shardscope) {
     Scenario s = gpt_scenario(f.tp, 1, 1);
+    set_profile(s.strategies[0], profile);
     s.strategies[0].sequence_parallel = f.sequence_parallel;
     s.strategies[0].attention = f.attention;
     s.strategies[0].recompute = f.recompute;
@@ -79,7 +80,7 @@ TEST(ActivationFormulas, HoldForEveryFamily) {
     }
 }
 
-// Korthikanti et al. 2022 (arXiv:2205.05198), table 2, less what we do not have: dropout masks, 1 byte
+// Korthikanti et al. 2022 (arXiv:2205.05198), table 2, less what our own way does not have: dropout masks, 1 byte
 // per element, twice per block (34 → 32, 10 → 8), and with unfused attention mask and dropout output
 // (5 → 2). What they leave out are the statistics: 4 fp32 values per row for two layer norms, and a
 // log-sum-exp per row and head with flash attention.
@@ -102,6 +103,34 @@ TEST(ActivationFormulas, AreMegatronsWithoutDropout) {
     expect_block({1, false, flash, {Recompute::Kind::full, 1}, 2, 0, 0, 0});
     // Of every two blocks the first is computed again: this one keeps everything.
     expect_block({1, false, flash, {Recompute::Kind::full, 2}, 32, 0, 4, 1});
+}
+
+// The whole of table 2 where a product's layers drop out, but for attention's output in selective recomputation.
+TEST(ActivationFormulas, AreMegatronsWhereItsLayersDropOut) {
+    using enum AttentionKind;
+    const Recompute none, selective{Recompute::Kind::selective, 1};
+    constexpr RuntimeProfile kMegatron = RuntimeProfile::megatron_2021;
+    for (const RuntimeProfile profile :
+         {kMegatron, RuntimeProfile::megatron, RuntimeProfile::deepspeed}) {
+        expect_block({1, false, flash, none, 34, 0, 4, 1}, profile);
+        expect_block({1, false, unfused, none, 34, 5, 4, 0}, profile);
+    }
+    for (const int t : {2, 4}) {
+        expect_block({t, false, unfused, none, 10 + 24.0 / t, 5.0 / t, 4, 0}, kMegatron);
+        expect_block({t, true, unfused, none, 34.0 / t, 5.0 / t, 4, 0}, kMegatron);
+        expect_block({t, true, unfused, selective, 32.0 / t, 0, 4, 0}, kMegatron);
+    }
+    expect_block({1, false, unfused, {Recompute::Kind::full, 1}, 2, 0, 0, 0}, kMegatron);
+    expect_block({1, false, unfused, none, 32, 2, 4, 0}, RuntimeProfile::megatron_deepspeed);
+}
+
+// Blocks with gated MLPs and rotary positions are trained without.
+TEST(ActivationFormulas, LlamasDoNotDropOut) {
+    Scenario s = test::tiny_scenario(test::tiny_models().back(), 1);
+    s.strategies[0].attention = AttentionKind::unfused;
+    const std::int64_t ours = test::saved_by_a_block(test::lower_tiny(s));
+    set_profile(s.strategies[0], RuntimeProfile::megatron_2021);
+    EXPECT_EQ(test::saved_by_a_block(test::lower_tiny(s)), ours);
 }
 
 // Bytes of a category among persistent buffers.
